@@ -1,0 +1,159 @@
+//! Asking: the model has the floor.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+use trajectory::event::{
+    AssistantText, Ended, ErrorEvent, ErrorStage, Reasoning, ReasoningForm, ToolCall,
+};
+use trajectory::{Body, Part};
+
+use crate::state::{Asking, PendingCall, State, Stopping, Unrest};
+use crate::{Agent, Effect, Input, running};
+
+/// Asks the model for the next step, unless a limit is reached.
+pub(crate) fn ask(agent: &mut Agent, effects: &mut Vec<Effect>) -> State {
+    if let Some(message) = limit_reached(agent) {
+        let error = ErrorEvent { stage: ErrorStage::Limit, message, request: None };
+        effects.push(Effect::Emit(error.into()));
+        return agent.end_round(Ended::Limit, effects);
+    }
+    agent.steps += 1;
+    agent.counters.request += 1;
+    let request = agent.counters.request;
+    effects.push(Effect::Ask { request });
+    State::Asking(Asking { request })
+}
+
+fn limit_reached(agent: &Agent) -> Option<String> {
+    let limits = agent.setup.limits;
+    if let Some(max) = limits.steps_max
+        && agent.steps >= max
+    {
+        return Some(format!(
+            "The limit of {max} steps is reached. Raise it with --max-steps and resume."
+        ));
+    }
+    let spent = agent.spent.total();
+    let max = limits.tokens_max.filter(|max| spent >= *max)?;
+    Some(format!(
+        "The limit of {max} tokens is reached ({spent} used). Raise it with --max-tokens and resume."
+    ))
+}
+
+pub(crate) fn handle(
+    agent: &mut Agent,
+    asking: Asking,
+    input: Input,
+    effects: &mut Vec<Effect>,
+) -> State {
+    match input {
+        Input::Reply { parts, usage, cut_off } => {
+            agent.spent += usage;
+            agent.round_usage += usage;
+            reply(agent, &asking, parts, cut_off, effects)
+        }
+        Input::ReplyFailed { partial, message } => {
+            emit_partial(asking.request, partial, effects);
+            let request = Some(asking.request);
+            let error = ErrorEvent { stage: ErrorStage::Model, message, request };
+            effects.push(Effect::Emit(error.into()));
+            agent.end_round(Ended::Failed, effects)
+        }
+        Input::Interrupt(cause) => {
+            effects.push(Effect::StopAsking);
+            State::Stopping(Stopping { cause, rest: Unrest::Request(asking.request) })
+        }
+        Input::Close => {
+            agent.closing = true;
+            State::Asking(asking)
+        }
+        _ => State::Asking(asking),
+    }
+}
+
+fn reply(
+    agent: &mut Agent,
+    asking: &Asking,
+    parts: Vec<Part>,
+    cut_off: Option<String>,
+    effects: &mut Vec<Effect>,
+) -> State {
+    let mut calls = VecDeque::new();
+    for part in parts {
+        match part {
+            Part::ToolCall { id, name, arguments } => {
+                agent.counters.call += 1;
+                let malformed = why_malformed(&arguments);
+                let pending = PendingCall {
+                    call: agent.counters.call,
+                    name: name.clone(),
+                    arguments: arguments.clone(),
+                    malformed: malformed.clone(),
+                };
+                effects.push(Effect::Emit(Body::ToolCall(ToolCall {
+                    request: asking.request,
+                    call: pending.call,
+                    id,
+                    name,
+                    arguments,
+                    malformed,
+                })));
+                calls.push_back(pending);
+            }
+            other => {
+                let said = spoken(asking.request, other, cut_off.is_some());
+                effects.extend(said.map(Effect::Emit));
+            }
+        }
+    }
+    match cut_off {
+        _ if !calls.is_empty() => running::next(agent, calls, effects),
+        Some(why) => {
+            let message = format!(
+                "The server cut the reply off ({why}). Ask the model to go on, or raise the \
+                 endpoint's limit on output tokens."
+            );
+            let request = Some(asking.request);
+            let error = ErrorEvent { stage: ErrorStage::Limit, message, request };
+            effects.push(Effect::Emit(error.into()));
+            agent.end_round(Ended::Limit, effects)
+        }
+        None => agent.end_round(Ended::Completed, effects),
+    }
+}
+
+/// What the model had said when it was cut short. Calls are left out: nobody knows whether they
+/// are whole, and the raw stream keeps them.
+pub(crate) fn emit_partial(request: u32, partial: Vec<Part>, effects: &mut Vec<Effect>) {
+    for part in partial {
+        effects.extend(spoken(request, part, true).map(Effect::Emit));
+    }
+}
+
+fn spoken(request: u32, part: Part, interrupted: bool) -> Option<Body> {
+    Some(match part {
+        Part::Reasoning { text, field } => Body::Reasoning(Reasoning {
+            request,
+            text,
+            form: ReasoningForm::Full,
+            field,
+            signature: None,
+            interrupted,
+        }),
+        Part::Text(text) => Body::Message(AssistantText { request, text, interrupted }),
+        Part::ToolCall { .. } => return None,
+    })
+}
+
+/// Why these arguments are not a JSON object; `None` when they are, or when there are none.
+fn why_malformed(arguments: &str) -> Option<String> {
+    if arguments.trim().is_empty() {
+        return None;
+    }
+    match serde_json::from_str::<Value>(arguments) {
+        Ok(Value::Object(_)) => None,
+        Ok(_) => Some("they are JSON, but not an object".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}

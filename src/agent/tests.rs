@@ -1,0 +1,410 @@
+//! Transition tables: inputs on the left, effects as lines on the right; and a property: whatever
+//! the order of inputs, the log is consistent.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+use trajectory::event::{ErrorStage, ReasoningField};
+
+use crate::*;
+
+fn tool(name: &str, effect: ToolEffect) -> ToolSpec {
+    ToolSpec {
+        name: name.into(),
+        description: String::new(),
+        parameters: serde_json::json!({"type": "object"}),
+        effect,
+    }
+}
+
+fn setup(approval: ApprovalMode, interactive: bool) -> Setup {
+    Setup {
+        tools: vec![
+            tool("read", ToolEffect::ReadOnly),
+            tool("write", ToolEffect::Writes),
+            tool("shell", ToolEffect::Executes),
+        ],
+        approval,
+        interactive,
+        ..Setup::default()
+    }
+}
+
+fn submit() -> Input {
+    Input::Submit(Prompt { text: "go".into(), ..Prompt::default() })
+}
+
+fn says(text: &str) -> Input {
+    reply(vec![Part::Text(text.into())])
+}
+
+fn reply(parts: Vec<Part>) -> Input {
+    let usage = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
+    Input::Reply { parts, usage, cut_off: None }
+}
+
+fn calls(names: &[&str]) -> Input {
+    reply(names.iter().map(|name| call(name, "{}")).collect())
+}
+
+fn call(name: &str, arguments: &str) -> Part {
+    Part::ToolCall { id: "call_0".into(), name: name.into(), arguments: arguments.into() }
+}
+
+fn outcome(status: CallStatus) -> Outcome {
+    Outcome {
+        status,
+        shown: "seen".into(),
+        exit: None,
+        output: None,
+        truncated: None,
+        duration_us: 7,
+    }
+}
+
+fn finished(call: u32) -> Input {
+    Input::Finished { call, outcome: outcome(CallStatus::Ok) }
+}
+
+fn decided(call: u32, decision: ApprovalDecision) -> Input {
+    let arguments = (decision == ApprovalDecision::Amended).then(|| r#"{"x":1}"#.to_owned());
+    Input::Decided { call, decision, reason: Some("because".into()), arguments }
+}
+
+fn line(effect: &Effect) -> String {
+    match effect {
+        Effect::Emit(body) => match body {
+            Body::ToolCall(call) if call.malformed.is_some() => {
+                format!("tool_call {} malformed", call.call)
+            }
+            Body::ToolCall(call) => format!("tool_call {} {}", call.call, call.name),
+            Body::ToolStarted(started) => format!("tool_started {} {}", started.call, started.exec),
+            Body::Observation(seen) => format!("observation {} {:?}", seen.call, seen.status),
+            Body::Approval(approval) => {
+                format!("approval {} {:?} {:?}", approval.call, approval.decision, approval.by)
+            }
+            Body::Message(text) if text.interrupted => "message interrupted".into(),
+            Body::Error(error) => format!("error {:?}", error.stage),
+            Body::RoundEnded(end) => {
+                format!("round_ended {:?} {}", end.ended, end.usage.total())
+            }
+            other => other.kind().to_owned(),
+        },
+        Effect::Ask { request } => format!("> ask {request}"),
+        Effect::StopAsking => "> stop asking".into(),
+        Effect::Run(run) => format!("> run {} {} {}", run.call, run.name, run.arguments),
+        Effect::StopRunning { call } => format!("> stop {call}"),
+        Effect::Decide { call } => format!("> decide {call}"),
+        Effect::RoundOver(_) => "> round over".into(),
+        Effect::Closed => "> closed".into(),
+    }
+}
+
+#[track_caller]
+fn check(setup: Setup, script: Vec<(Input, &[&str])>) -> Agent {
+    let mut agent = Agent::new(setup);
+    for (input, expected) in script {
+        let name = format!("{input:?}");
+        let lines: Vec<String> = agent.handle(input).iter().map(line).collect();
+        assert_eq!(lines, expected, "after {name}");
+    }
+    agent
+}
+
+const AUTO: ApprovalMode = ApprovalMode::Auto;
+
+#[test]
+fn a_round_with_two_calls() {
+    let agent = check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (
+                calls(&["write", "shell"]),
+                &["tool_call 1 write", "tool_call 2 shell", "tool_started 1 1", "> run 1 write {}"],
+            ),
+            (finished(1), &["observation 1 Ok", "tool_started 2 2", "> run 2 shell {}"]),
+            (finished(2), &["observation 2 Ok", "> ask 2"]),
+            (says("done"), &["message", "round_ended Completed 30", "> round over"]),
+            (Input::Close, &["session_ended", "> closed"]),
+            (submit(), &[]),
+        ],
+    );
+    assert_eq!(agent.state(), StateName::Closed);
+}
+
+#[test]
+fn calls_that_cannot_run_are_answered_at_once() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (
+                reply(vec![
+                    call("telepathy", "{}"),
+                    call("read", "{oops"),
+                    call("read", "[1]"),
+                    call("read", " "),
+                ]),
+                &[
+                    "tool_call 1 telepathy",
+                    "tool_call 2 malformed",
+                    "tool_call 3 malformed",
+                    "tool_call 4 read",
+                    "observation 1 Error",
+                    "observation 2 Error",
+                    "observation 3 Error",
+                    "tool_started 4 1",
+                    "> run 4 read {}",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn modes_decide() {
+    let denied: &[&str] =
+        &["tool_call 1 shell", "approval 1 Denied Mode", "observation 1 Denied", "> ask 2"];
+    for mode in [ApprovalMode::ReadOnly, ApprovalMode::Ask] {
+        check(
+            setup(mode, false),
+            vec![(submit(), &["prompt", "> ask 1"]), (calls(&["shell"]), denied)],
+        );
+    }
+    let runs: &[&str] = &["tool_call 1 read", "tool_started 1 1", "> run 1 read {}"];
+    check(
+        setup(ApprovalMode::ReadOnly, false),
+        vec![(submit(), &["prompt", "> ask 1"]), (calls(&["read"]), runs)],
+    );
+}
+
+#[test]
+fn the_user_decides() {
+    check(
+        setup(ApprovalMode::Ask, true),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (
+                calls(&["write", "shell", "write"]),
+                &["tool_call 1 write", "tool_call 2 shell", "tool_call 3 write", "> decide 1"],
+            ),
+            (decided(7, ApprovalDecision::Allowed), &[]),
+            (
+                decided(1, ApprovalDecision::Denied),
+                &["approval 1 Denied User", "observation 1 Denied", "> decide 2"],
+            ),
+            (
+                decided(2, ApprovalDecision::Amended),
+                &["approval 2 Amended User", "tool_started 2 1", "> run 2 shell {\"x\":1}"],
+            ),
+            (finished(2), &["observation 2 Ok", "> decide 3"]),
+            (
+                Input::Interrupt(InterruptionCause::User),
+                &[
+                    "observation 3 Cancelled",
+                    "interruption",
+                    "round_ended Interrupted 15",
+                    "> round over",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn interrupted_while_asking() {
+    let partial = vec![
+        Part::Reasoning { text: "hm".into(), field: ReasoningField::default() },
+        Part::Text("half a".into()),
+        call("shell", "{\"comm"),
+    ];
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (Input::Interrupt(InterruptionCause::User), &["> stop asking"]),
+            (Input::Interrupt(InterruptionCause::User), &[]),
+            (
+                Input::ReplyFailed { partial, message: String::new() },
+                &[
+                    "reasoning",
+                    "message interrupted",
+                    "interruption",
+                    "round_ended Interrupted 0",
+                    "> round over",
+                ],
+            ),
+            (submit(), &["prompt", "> ask 2"]),
+        ],
+    );
+}
+
+#[test]
+fn interrupted_while_running() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (
+                calls(&["shell", "shell"]),
+                &["tool_call 1 shell", "tool_call 2 shell", "tool_started 1 1", "> run 1 shell {}"],
+            ),
+            (Input::Close, &[]),
+            (Input::Interrupt(InterruptionCause::Limit), &["> stop 1"]),
+            (
+                Input::Finished { call: 1, outcome: outcome(CallStatus::Cancelled) },
+                &[
+                    "observation 1 Cancelled",
+                    "observation 2 Cancelled",
+                    "interruption",
+                    "round_ended Limit 15",
+                    "> round over",
+                    "session_ended",
+                    "> closed",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn limits_end_the_round() {
+    let mut steps = setup(AUTO, false);
+    steps.limits.steps_max = Some(1);
+    let mut tokens = setup(AUTO, false);
+    tokens.limits.tokens_max = Some(15);
+    for setup in [steps, tokens] {
+        check(
+            setup,
+            vec![
+                (submit(), &["prompt", "> ask 1"]),
+                (calls(&["read"]), &["tool_call 1 read", "tool_started 1 1", "> run 1 read {}"]),
+                (
+                    finished(1),
+                    &["observation 1 Ok", "error Limit", "round_ended Limit 15", "> round over"],
+                ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_reply_that_the_server_cut_off_is_not_a_completed_one() {
+    let cut =
+        |parts| Input::Reply { parts, usage: Usage::default(), cut_off: Some("length".into()) };
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (
+                cut(vec![Part::Text("and so".into())]),
+                &["message interrupted", "error Limit", "round_ended Limit 0", "> round over"],
+            ),
+            (submit(), &["prompt", "> ask 2"]),
+            (
+                cut(vec![call("read", "{}"), call("write", "{\"file_pa")]),
+                &[
+                    "tool_call 1 read",
+                    "tool_call 2 malformed",
+                    "tool_started 1 1",
+                    "> run 1 read {}",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_fails_the_round() {
+    let mut agent = Agent::new(setup(AUTO, false));
+    agent.handle(submit());
+    let effects =
+        agent.handle(Input::ReplyFailed { partial: Vec::new(), message: "No route.".into() });
+    let Some(Effect::Emit(Body::Error(error))) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(error.stage, ErrorStage::Model);
+    assert_eq!(error.message, "No route.");
+    assert_eq!(agent.state(), StateName::Idle);
+}
+
+#[test]
+fn numbering_goes_on_where_the_log_stands() {
+    let mut setup = setup(AUTO, false);
+    setup.counters = Counters { round: 3, request: 9, call: 12, exec: 11 };
+    check(
+        setup,
+        vec![
+            (submit(), &["prompt", "> ask 10"]),
+            (calls(&["read"]), &["tool_call 13 read", "tool_started 13 12", "> run 13 read {}"]),
+        ],
+    );
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let part = prop_oneof![
+        Just(Part::Text("t".into())),
+        Just(call("shell", "{}")),
+        Just(call("read", "")),
+        Just(call("nope", "{}")),
+        Just(call("write", "{broken")),
+    ];
+    let cause = prop_oneof![Just(InterruptionCause::User), Just(InterruptionCause::Limit)];
+    let decision = prop_oneof![
+        Just(ApprovalDecision::Allowed),
+        Just(ApprovalDecision::Amended),
+        Just(ApprovalDecision::Denied),
+    ];
+    prop_oneof![
+        3 => Just(submit()),
+        5 => prop::collection::vec(part, 0..4).prop_map(reply),
+        1 => Just(Input::ReplyFailed { partial: vec![Part::Text("h".into())], message: "m".into() }),
+        3 => (1..6u32, decision).prop_map(|(call, decision)| decided(call, decision)),
+        5 => (1..6u32).prop_map(finished),
+        1 => cause.prop_map(Input::Interrupt),
+        1 => Just(Input::Close),
+    ]
+}
+
+proptest! {
+    /// Invariants 4 and 15 as far as the agent goes, for any order of inputs.
+    #[test]
+    fn any_order_of_inputs_leaves_a_consistent_log(
+        mode in prop_oneof![Just(ApprovalMode::Ask), Just(AUTO), Just(ApprovalMode::ReadOnly)],
+        interactive in any::<bool>(),
+        inputs in prop::collection::vec(input(), 0..80),
+    ) {
+        let mut agent = Agent::new(setup(mode, interactive));
+        let mut answers: HashMap<u32, u32> = HashMap::new();
+        let mut started = HashSet::new();
+        let mut round_open = false;
+        for input in inputs {
+            for effect in agent.handle(input) {
+                match effect {
+                    Effect::Emit(Body::Prompt(_)) => {
+                        prop_assert!(!round_open);
+                        round_open = true;
+                    }
+                    Effect::Emit(Body::ToolCall(call)) => {
+                        prop_assert_eq!(answers.insert(call.call, 0), None);
+                    }
+                    Effect::Emit(Body::ToolStarted(start)) => {
+                        prop_assert!(started.insert(start.call));
+                    }
+                    Effect::Run(run) => prop_assert!(started.contains(&run.call)),
+                    Effect::Emit(Body::Observation(seen)) => {
+                        *answers.get_mut(&seen.call).unwrap() += 1;
+                    }
+                    Effect::Ask { .. } => {
+                        prop_assert!(round_open && answers.values().all(|count| *count == 1));
+                    }
+                    Effect::Emit(Body::RoundEnded(_)) => {
+                        prop_assert!(round_open && answers.values().all(|count| *count == 1));
+                        round_open = false;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        prop_assert_eq!(round_open, !matches!(agent.state(), StateName::Idle | StateName::Closed));
+    }
+}

@@ -1,0 +1,321 @@
+//! What can be typed. This is the first of two stages: here the words are parsed, in
+//! [`crate::settings`] they are given their meaning together with the settings files and the
+//! environment.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An agent terminal whose every session is a recording good enough to train on.
+#[derive(Debug, Parser)]
+#[command(name = "limn", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
+    config.toml in the XDG config folder.\n\nExample:\n  limn exec --model gpt-5 --sandbox \
+    off \"Why does the build fail?\"")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Exec(ExecArgs),
+    Demo(DemoArgs),
+    Sessions(ListArgs),
+    Show(ShowArgs),
+    Rm(RmArgs),
+    Annotate(AnnotateArgs),
+    Export(ExportArgs),
+    #[command(subcommand)]
+    Import(ImportCommand),
+    Doctor(DoctorArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Run one session without a terminal: the answer on stdout, what happens on stderr.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 completed, 1 failed or hit a limit, 2 usage, 3 the model \
+    could not be reached, 4 recording failed, 130 interrupted.\n\nExample:\n  limn exec --json \
+    --sandbox off --max-steps 20 \"Add a test for the parser\"")]
+pub(crate) struct ExecArgs {
+    /// What to do; `-` reads it from stdin.
+    pub(crate) prompt: Option<String>,
+    /// Print every event as a JSON object on a line of its own.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Go on with a recorded session: an id, a unique prefix of one, or `last`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) resume: Option<String>,
+    /// How stdin is read: one prompt as text, or `{"type":"prompt","text":…}` a line, a round each.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) input_format: InputFormat,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Record the provider's raw streams in this folder too, for replay with `--model cassette:DIR`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cassette: Option<PathBuf>,
+    /// Keep this session out of datasets. Said when it begins.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) private: bool,
+}
+
+/// How a session runs: each flag wins over its setting.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArgs {
+    /// The model: a name the endpoint knows, `scripted:FILE`, or `cassette:DIR`.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The endpoint, such as http://127.0.0.1:8080/v1.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The environment variable that holds the key for that endpoint.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env: Option<String>,
+    /// The API form.
+    #[arg(long, value_enum)]
+    pub(crate) api: Option<Api>,
+    /// The folder to work in: the current one, or with --resume the one it was.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// How much the agent may do without asking.
+    #[arg(long, value_enum)]
+    pub(crate) approval: Option<ApprovalArg>,
+    /// Whether commands are isolated: `auto` takes the strongest tier there is, and refuses
+    /// commands where there is none.
+    #[arg(long, value_enum)]
+    pub(crate) sandbox: Option<SandboxArg>,
+    /// Requests to the model before the session is stopped.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_steps: Option<u32>,
+    /// Input and output tokens before the session is stopped.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_tokens: Option<u64>,
+    /// Seconds before the session is stopped.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
+    /// Do not wait for the disk: a crash still loses nothing, a power cut may.
+    #[arg(long)]
+    pub(crate) no_fsync: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    Text,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Api {
+    /// Chat Completions.
+    Chat,
+    /// Responses: not there yet.
+    Responses,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ApprovalArg {
+    /// Refuse whatever writes or executes.
+    ReadOnly,
+    /// Ask first; without a terminal, deny and say so.
+    Ask,
+    /// Allow what stays in the workspace policy.
+    Auto,
+    /// Never ask.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SandboxArg {
+    /// The strongest isolation the machine allows.
+    Auto,
+    /// None: commands run as you.
+    Off,
+}
+
+/// The whole loop on a scripted model: record, show, annotate, export. Needs no key.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn demo --dir /tmp/limn-demo")]
+pub(crate) struct DemoArgs {
+    /// Where to put it; a new temporary folder unless told.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Milliseconds between the pieces of a reply, to watch it being written.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) delay_ms: u64,
+    /// Print one JSON object at the end instead of a report.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the recorded sessions, newest first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn sessions --json | jq -r .id")]
+pub(crate) struct ListArgs {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show a session: what was asked, thought, called, seen and answered.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn show last")]
+pub(crate) struct ShowArgs {
+    /// An id, a unique prefix of one, or `last`.
+    pub(crate) id: String,
+    /// One JSON object a line: the session, its events, its result.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the complete output of this execution instead; byte for byte where stdout is not a
+    /// terminal.
+    #[arg(long, value_name = "N", conflicts_with = "json")]
+    pub(crate) output: Option<u32>,
+    /// Print the exact body of this request to the model instead.
+    #[arg(long, value_name = "N", conflicts_with_all = ["json", "output"])]
+    pub(crate) request: Option<u32>,
+    /// Print the provider's raw answer to this request instead.
+    #[arg(long, value_name = "N", conflicts_with_all = ["json", "output", "request"])]
+    pub(crate) response: Option<u32>,
+}
+
+/// Delete sessions for good.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn rm 0198f2")]
+pub(crate) struct RmArgs {
+    /// Ids, unique prefixes, or `last`.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    /// One JSON object for each session deleted.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say how a session turned out. Judgements are kept beside the recording, never in it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn annotate last --outcome success --source verifier")]
+pub(crate) struct AnnotateArgs {
+    /// An id, a unique prefix of one, or `last`.
+    pub(crate) id: String,
+    /// Whether the task was done.
+    #[arg(long, value_enum, required_unless_present = "review")]
+    pub(crate) outcome: Option<OutcomeArg>,
+    /// Who says so.
+    #[arg(long, value_enum, default_value = "user")]
+    pub(crate) source: OutcomeSource,
+    /// Whether it is good enough to train on.
+    #[arg(long, value_enum)]
+    pub(crate) review: Option<ReviewArg>,
+    /// Print the annotations as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutcomeArg {
+    Success,
+    Failure,
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutcomeSource {
+    User,
+    Verifier,
+    Judge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReviewArg {
+    Accepted,
+    Rejected,
+    None,
+}
+
+/// Write sessions out as a dataset, with a ledger of what the format cannot hold.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all")]
+pub(crate) struct ExportArgs {
+    /// `messages` for trainers (one sample a line), `bundle` for everything, losslessly.
+    #[arg(long, value_enum)]
+    pub(crate) format: FormatArg,
+    /// The folder to make; it must not exist, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Only these sessions; may be repeated.
+    #[arg(long = "session", value_name = "ID")]
+    pub(crate) sessions: Vec<String>,
+    /// Which sessions count.
+    #[arg(long, value_enum, default_value = "success")]
+    pub(crate) status: StatusArg,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    Messages,
+    Bundle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusArg {
+    /// Annotated as a success, and not rejected in review.
+    Success,
+    /// Reviewed and accepted.
+    Accepted,
+    /// Every session that is not private.
+    All,
+}
+
+/// Bring recordings in.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    Bundle(ImportBundleArgs),
+}
+
+/// Import bundles that `limn export --format bundle` wrote: identical rows, identical hashes.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn import bundle out/*.limn")]
+pub(crate) struct ImportBundleArgs {
+    /// Bundle files.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// One JSON object for each bundle.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say what works on this machine, and the fix for what does not.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn doctor --store")]
+pub(crate) struct DoctorArgs {
+    /// Check every recording too: integrity, hash chains, calls, blobs.
+    #[arg(long)]
+    pub(crate) store: bool,
+    /// One JSON object for each check.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print a completion script.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  limn completions bash > ~/.local/share/bash-completion/completions/limn"
+)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the man pages.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn man --out ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// The folder to write them into.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}

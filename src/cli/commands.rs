@@ -1,0 +1,12 @@
+//! One file for each command.
+
+pub(crate) mod annotate;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod import;
+pub(crate) mod rm;
+pub(crate) mod sessions;
+pub(crate) mod show;

@@ -1,0 +1,65 @@
+//! The command line: arguments, settings, one file for each command.
+//!
+//! [`run`] is all that `main` calls. Commands print through [`mod@print`] and fail with a sentence and
+//! an exit code ([`mod@error`]); they decide nothing about agents, recordings or formats.
+
+mod args;
+mod commands;
+mod compose;
+mod error;
+mod print;
+mod settings;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command, ImportCommand};
+use error::Exit;
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            // A closed terminal is no reason to fail louder.
+            let _ = error.print();
+            let usage =
+                !asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            return ExitCode::from(if usage { Exit::Usage as u8 } else { 0 });
+        }
+    };
+    let result = match &cli.command {
+        Command::Exec(args) => commands::exec::run(args),
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Sessions(args) => commands::sessions::run(args),
+        Command::Show(args) => commands::show::run(args),
+        Command::Rm(args) => commands::rm::run(args),
+        Command::Annotate(args) => commands::annotate::run(args),
+        Command::Export(args) => commands::export::run(args),
+        Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Completions(args) => commands::generate::completions(args),
+        Command::Man(args) => commands::generate::man(args),
+    };
+    match result {
+        Ok(Exit::Completed) if print::has_failed() => ExitCode::from(Exit::Failed as u8),
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            print::note(&format!("limn: {}", print::safe(&error.to_string())));
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The store, as the commands that read it want it: found, and with whatever a crash left open
+//! closed.
+
+use record::{Archive, CatalogueRow, Home, Library};
+use trajectory::SessionId;
+
+use crate::error::CliError;
+use crate::print::note;
+use crate::settings;
+
+/// The data folder.
+pub(crate) struct Store {
+    pub(crate) home: Home,
+}
+
+impl Store {
+    pub(crate) fn open() -> Result<Self, CliError> {
+        Ok(Self { home: Home::open(&settings::home()?)? })
+    }
+
+    /// What was said about sessions. Commands that only read recordings do without, so that a
+    /// folder that cannot be written can be read.
+    pub(crate) fn library(&self) -> Result<Library, CliError> {
+        Ok(Library::open(&self.home)?)
+    }
+
+    /// The session with this id or prefix, closed in order if its process died.
+    pub(crate) fn archive(&self, id: &str) -> Result<Archive, CliError> {
+        let id = self.home.find(id)?;
+        self.recover(id);
+        Ok(Archive::open(&self.home, id)?)
+    }
+
+    /// Closes what a crash left open in a session. A session that cannot be recovered can still
+    /// be read, or will say itself why it cannot.
+    pub(crate) fn recover(&self, id: SessionId) {
+        if matches!(record::recover(&self.home, id), Ok(true)) {
+            note(&format!("session {id} was cut short by a crash; closed it"));
+        }
+    }
+
+    /// All sessions, newest first, each closed in order if its process died.
+    pub(crate) fn catalogue(&self) -> Result<Vec<CatalogueRow>, CliError> {
+        let list = || match Library::open(&self.home) {
+            Ok(library) => library.list(),
+            Err(_) => Library::scan(&self.home),
+        };
+        let crashed =
+            |row: &CatalogueRow| row.error.is_none() && row.status.ended.is_none() && !row.live;
+        let rows = list()?;
+        if !rows.iter().any(crashed) {
+            return Ok(rows);
+        }
+        rows.iter().filter(|row| crashed(row)).for_each(|row| self.recover(row.session));
+        Ok(list()?)
+    }
+}
+
+/// A moment as the person at the keyboard reads it: `2026-11-23 17:04`, in their time zone.
+pub(crate) fn moment(wall_ns: i64) -> String {
+    let Ok(moment) = jiff::Timestamp::from_nanosecond(i128::from(wall_ns)) else {
+        return "at no known time".to_owned();
+    };
+    moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}

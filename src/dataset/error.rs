@@ -1,0 +1,60 @@
+//! What can go wrong with a dataset.
+
+use std::path::{Path, PathBuf};
+
+/// A failed export or import. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A recording could not be read or written.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
+    /// A file could not be read or written.
+    #[error("Cannot {doing} {path}: {source}.", path = path.display())]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The target of an export is in the way.
+    #[error("{} is there already and not an empty folder. Name another folder with --out.", .0.display())]
+    TargetExists(PathBuf),
+    /// A bundle is not what it should be.
+    #[error("{path}, line {line}: {what}. The bundle is damaged or not a bundle; export it again.", path = path.display())]
+    BadBundle {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What was expected and what came.
+        what: String,
+    },
+    /// An export does not hold what it should: a defect, found before anything was put in place.
+    #[error(
+        "The export of session {session} does not read back as it was written: {what}. Please report this."
+    )]
+    ReadBack {
+        /// The session.
+        session: String,
+        /// What differs.
+        what: String,
+    },
+    /// A request on record is not what the fold over the events gives.
+    #[error(
+        "Session {session}, request {request}: the context on record is not the one its events give. Run `limn doctor --store`."
+    )]
+    ContextMismatch {
+        /// The session.
+        session: String,
+        /// The request.
+        request: u32,
+    },
+}
+
+impl DatasetError {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,284 @@
+//! Exports: folders of files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use record::{Archive, Home, Library};
+use serde::Serialize;
+use serde_json::{Value, json};
+use trajectory::{Event, MessageDigest, Recorded, SessionId, Transcript, samples};
+
+use crate::error::DatasetError;
+use crate::ledger::Ledger;
+use crate::{bundle, messages};
+
+/// What an export is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `messages.jsonl`: one sample a line, for trainers.
+    Messages,
+    /// `<id>.limn`: everything of a session, losslessly.
+    Bundle,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportReport {
+    /// The folder.
+    pub out: PathBuf,
+    /// What is in it.
+    pub format: Format,
+    /// How many sessions are in it.
+    pub sessions: usize,
+    /// How many samples; 0 for bundles.
+    pub samples: usize,
+    /// Its files, by name.
+    pub files: Vec<FileReport>,
+    /// What could not be kept.
+    pub ledger: Ledger,
+}
+
+/// A file of an export.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileReport {
+    /// Its name within the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes, hexadecimal.
+    pub blake3: String,
+}
+
+/// Exports sessions, in the order of their ids. The same sessions give the same bytes.
+///
+/// # Errors
+/// When the target is in the way, a recording is not sound, or the disk fails. Nothing is left
+/// behind then.
+pub fn export(
+    home: &Home,
+    sessions: &[SessionId],
+    format: Format,
+    out: &Path,
+) -> Result<ExportReport, DatasetError> {
+    refuse_existing(out)?;
+    let parent = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(|error| DatasetError::io("create", parent, error))?;
+    sweep(parent);
+    let partial = tempfile::Builder::new()
+        .prefix(PARTIAL_PREFIX)
+        .tempdir_in(parent)
+        .map_err(|error| DatasetError::io("write into", parent, error))?;
+    let mut sessions = sessions.to_vec();
+    sessions.sort_unstable();
+    sessions.dedup();
+    let folder = partial.path();
+    let (samples, ledger) = match format {
+        Format::Messages => write_messages(home, &sessions, folder)?,
+        Format::Bundle => write_bundles(home, &sessions, folder)?,
+    };
+    let ledger_json = serde_json::to_value(&ledger).unwrap_or_default();
+    write_json(&folder.join("ledger.json"), &ledger_json)?;
+    let mut files = reports(folder)?;
+    let manifest = json!({
+        "format": format,
+        "version": 1,
+        "sessions": sessions,
+        "samples": samples,
+        "files": files,
+    });
+    write_json(&folder.join("manifest.json"), &manifest)?;
+    files.extend(reports(folder)?.into_iter().filter(|file| file.name == "manifest.json"));
+    put_in_place(partial, out, parent)?;
+    Ok(ExportReport {
+        out: out.to_owned(),
+        format,
+        sessions: sessions.len(),
+        samples,
+        files,
+        ledger,
+    })
+}
+
+/// The beginning of the name of a folder that is being exported into.
+const PARTIAL_PREFIX: &str = ".limn-export-";
+
+/// An export that has not been touched for so long was killed.
+const PARTIAL_STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes what killed exports left beside the target.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX);
+        let about = entry.metadata().ok().filter(fs::Metadata::is_dir);
+        let age = about.and_then(|about| about.modified().ok()?.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > PARTIAL_STALE_AFTER) {
+            // One that cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn refuse_existing(out: &Path) -> Result<(), DatasetError> {
+    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(false) | Err(_) => Err(DatasetError::TargetExists(out.to_owned())),
+    }
+}
+
+fn put_in_place(partial: tempfile::TempDir, out: &Path, parent: &Path) -> Result<(), DatasetError> {
+    let sync = |path: &Path| {
+        let synced = File::open(path).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| DatasetError::io("sync", path, error))
+    };
+    sync(partial.path())?;
+    // An empty folder in the way is replaced.
+    fs::rename(partial.path(), out).map_err(|error| DatasetError::io("create", out, error))?;
+    let _ = partial.keep();
+    sync(parent)
+}
+
+fn write_messages(
+    home: &Home,
+    sessions: &[SessionId],
+    folder: &Path,
+) -> Result<(usize, Ledger), DatasetError> {
+    let path = folder.join("messages.jsonl");
+    let mut file = create(&path)?;
+    let mut ledger = Ledger::default();
+    let mut written = Vec::new();
+    for id in sessions {
+        let archive = Archive::open(home, *id)?;
+        let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
+        check_contexts(*id, &archive, &events)?;
+        messages::count_losses(&events, &mut ledger);
+        let name = id.to_string();
+        let samples = samples(&events, &archive.request_points()?);
+        messages::count_left_out(&events, &samples, &mut ledger);
+        for (number, sample) in samples.iter().enumerate() {
+            let Some(line) = messages::row(&name, number, sample, &mut ledger) else { continue };
+            writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
+            written.push((name.clone(), blake3::hash(line.as_bytes())));
+        }
+    }
+    finish(file, &path)?;
+    read_back(&path, &written)?;
+    Ok((written.len(), ledger))
+}
+
+/// The file holds the rows that were written: each is read, parsed and compared.
+fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), DatasetError> {
+    let file = File::open(path).map_err(|error| DatasetError::io("read back", path, error))?;
+    let mut lines = BufReader::new(file).lines();
+    for (session, hash) in written {
+        let differs =
+            |what: &str| DatasetError::ReadBack { session: session.clone(), what: what.to_owned() };
+        let line = match lines.next() {
+            Some(line) => line.map_err(|error| DatasetError::io("read back", path, error))?,
+            None => return Err(differs("a row is missing")),
+        };
+        if blake3::hash(line.as_bytes()) != *hash {
+            return Err(differs("a row differs"));
+        }
+        let row: Value = serde_json::from_str(&line).map_err(|_| differs("a row is no JSON"))?;
+        let count = |key: &str| row[key].as_array().map(Vec::len);
+        if count("messages").is_none() || count("messages") != count("train") {
+            return Err(differs("a row has not one `train` for each message"));
+        }
+    }
+    if lines.next().is_some() {
+        let session = String::new();
+        return Err(DatasetError::ReadBack { session, what: "a row too many".to_owned() });
+    }
+    Ok(())
+}
+
+/// Every request on record is what the fold over its events gives: what is exported is what was
+/// sent.
+fn check_contexts(id: SessionId, archive: &Archive, events: &[Event]) -> Result<(), DatasetError> {
+    let mut transcript = Transcript::default();
+    let mut events = events.iter().peekable();
+    let (mut digest, mut hashed, mut revision) = (MessageDigest::default(), 0, 0);
+    for request in archive.requests()? {
+        while let Some(event) = events.next_if(|event| event.seq <= request.head_seq) {
+            transcript.apply(event);
+        }
+        transcript.asked();
+        if transcript.revision() != revision {
+            (digest, hashed, revision) = (MessageDigest::default(), 0, transcript.revision());
+        }
+        let turns = transcript.turns();
+        for turn in turns.iter().skip(hashed).filter(|turn| turn.message.is_sendable()) {
+            digest.push(&turn.message.to_json());
+        }
+        hashed = turns.len();
+        if digest.finish() != request.messages_digest {
+            let session = id.to_string();
+            return Err(DatasetError::ContextMismatch { session, request: request.request });
+        }
+    }
+    Ok(())
+}
+
+fn write_bundles(
+    home: &Home,
+    sessions: &[SessionId],
+    folder: &Path,
+) -> Result<(usize, Ledger), DatasetError> {
+    let mut ledger = Ledger::default();
+    for id in sessions {
+        let path = folder.join(format!("{id}.limn"));
+        let archive = Archive::open(home, *id)?;
+        let file = bundle::write(&archive, *id, create(&path)?, &path)?;
+        finish(file, &path)?;
+        bundle::check(&path)?;
+        ledger.keep("sessions");
+        let said = Library::open(home).and_then(|library| library.annotations(*id));
+        let note = "Outcomes and reviews: they are kept beside recordings, not in them.";
+        ledger.lose("annotations", said.map_or(0, |said| said.len() as u64), note);
+    }
+    Ok((0, ledger))
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
+    let file = File::create_new(path).map_err(|error| DatasetError::io("create", path, error))?;
+    Ok(BufWriter::with_capacity(1 << 18, file))
+}
+
+fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
+    let file = file.into_inner().map_err(|error| {
+        DatasetError::io("write", path, std::io::Error::from(error.error().kind()))
+    })?;
+    file.sync_all().map_err(|error| DatasetError::io("sync", path, error))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), DatasetError> {
+    let mut file = create(path)?;
+    writeln!(file, "{value:#}").map_err(|error| DatasetError::io("write", path, error))?;
+    finish(file, path)
+}
+
+fn reports(folder: &Path) -> Result<Vec<FileReport>, DatasetError> {
+    let failed = |error| DatasetError::io("read", folder, error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let mut hasher = blake3::Hasher::new();
+        let file = File::open(entry.path()).map_err(failed)?;
+        hasher.update_reader(file).map_err(failed)?;
+        files.push(FileReport {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            bytes: entry.metadata().map_err(failed)?.len(),
+            blake3: hasher.finalize().to_hex().to_string(),
+        });
+    }
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
+}

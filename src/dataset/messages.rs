@@ -1,0 +1,240 @@
+//! The `messages` format: one sample a line, `{"messages": […], "tools": […], …}`, as TRL reads
+//! it: arguments are objects, reasoning is `reasoning_content`.
+//!
+//! A row's `train` says for each message whether it gets loss. A message is trained only when
+//! every part of it may be, since this format knows nothing smaller than a message; what that
+//! costs is in the ledger.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use trajectory::event::ReasoningForm;
+use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage};
+
+use crate::ledger::Ledger;
+
+/// The key under which malformed arguments are kept: an object, because a column whose values
+/// have two types cannot be loaded.
+const MALFORMED: &str = "_malformed";
+
+/// A row: a sample and where it comes from.
+#[derive(Serialize)]
+struct Row<'a> {
+    messages: Vec<Chat<'a>>,
+    tools: Vec<Value>,
+    train: Vec<bool>,
+    session: &'a str,
+    sample: usize,
+    sampled_from: Option<&'a str>,
+}
+
+/// A sample as a row, on one line; `None` when no message of it would be trained.
+pub(crate) fn row(
+    session: &str,
+    number: usize,
+    sample: &Sample,
+    ledger: &mut Ledger,
+) -> Option<String> {
+    let mut counted = Ledger::default();
+    let train: Vec<bool> =
+        sample.messages.iter().map(|message| is_trained(message, &mut counted)).collect();
+    ledger.add(&counted);
+    if !train.contains(&true) {
+        let note = "Samples no message of which may be trained whole.";
+        ledger.lose("samples_without_a_trained_message", 1, note);
+        return None;
+    }
+    let row = Row {
+        train,
+        messages: sample.messages.iter().map(|message| chat(&message.message, ledger)).collect(),
+        tools: sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect(),
+        session,
+        sample: number,
+        sampled_from: sample.model.as_deref(),
+    };
+    ledger.keep("samples");
+    serde_json::to_string(&row).ok()
+}
+
+fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
+    if message.spans.is_empty() {
+        return false;
+    }
+    let trainable = message.spans.iter().filter(|span| span.untrained.is_none()).count();
+    for span in &message.spans {
+        match span.untrained {
+            Some(why) => ledger.untrain(why.as_str()),
+            None => ledger.keep("trainable_parts"),
+        }
+    }
+    let whole = trainable == message.spans.len();
+    if whole {
+        ledger.keep("trained_messages");
+    } else {
+        ledger.lose(
+            "trainable_parts_beside_untrained_ones",
+            trainable as u64,
+            "Loss is per message here, and another part of the same message may not be trained.",
+        );
+    }
+    whole
+}
+
+/// A message as trainers read it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Chat<'a> {
+    Plain(&'a Message),
+    Assistant {
+        role: &'static str,
+        content: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reasoning_content: Option<&'a str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<Call<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    r#type: &'a str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: Box<RawValue>,
+}
+
+fn chat<'a>(message: &'a Message, ledger: &mut Ledger) -> Chat<'a> {
+    ledger.keep("messages");
+    let Message::Assistant { content, reasoning_content, reasoning, tool_calls } = message else {
+        return Chat::Plain(message);
+    };
+    if reasoning.is_some() {
+        let note = "Reasoning that came under the key `reasoning`: here it is `reasoning_content`.";
+        ledger.lose("reasoning_key", 1, note);
+        let both = u64::from(reasoning_content.is_some());
+        ledger.lose("reasoning_under_two_keys", both, "Of two reasonings of a reply, the second.");
+    }
+    Chat::Assistant {
+        role: "assistant",
+        content: content.as_deref(),
+        reasoning_content: reasoning_content.as_deref().or(reasoning.as_deref()),
+        tool_calls: tool_calls.iter().map(|call| self::call(call, ledger)).collect(),
+    }
+}
+
+fn call<'a>(call: &'a ToolCallMessage, ledger: &mut Ledger) -> Call<'a> {
+    ledger.keep("tool_calls");
+    let arguments = arguments(&call.function.arguments, ledger);
+    let function = Function { name: &call.function.name, arguments };
+    Call { id: &call.id, r#type: &call.kind, function }
+}
+
+/// The arguments as an object: in the model's own spelling wherever that fits on a line.
+fn arguments(raw: &str, ledger: &mut Ledger) -> Box<RawValue> {
+    let raw = raw.trim();
+    let object = match serde_json::from_str::<Value>(raw) {
+        Ok(object @ Value::Object(_)) => {
+            if !raw.contains(['\n', '\r'])
+                && let Ok(as_sent) = RawValue::from_string(raw.to_owned())
+            {
+                return as_sent;
+            }
+            let note = "Line ends between the arguments' tokens, the spelling of their numbers.";
+            ledger.lose("argument_spelling", 1, note);
+            object
+        }
+        Err(_) if raw.is_empty() => json!({}),
+        _ => {
+            let note = "Arguments that are no JSON object stand under the key `_malformed`, \
+                        without loss.";
+            ledger.lose("malformed_arguments", 1, note);
+            json!({ MALFORMED: raw })
+        }
+    };
+    serde_json::value::to_raw_value(&object).unwrap_or_default()
+}
+
+/// Counts what was said and is in no sample: replies cut short at the end, of reasoning alone, or
+/// made of nothing that may be trained, and prompts that nobody answered.
+pub(crate) fn count_left_out(events: &[Event], samples: &[Sample], ledger: &mut Ledger) {
+    let held: HashSet<u64> = samples
+        .iter()
+        .flat_map(|sample| &sample.messages)
+        .flat_map(|message| message.seqs.iter().copied())
+        .collect();
+    let missing = |event: &&Event| !held.contains(&event.seq);
+    let (mut replies, mut prompts, mut seen) = (HashSet::new(), 0, 0);
+    for event in events.iter().filter(missing) {
+        match &event.body {
+            Body::Reasoning(part) => drop(replies.insert(part.request)),
+            Body::Message(part) => drop(replies.insert(part.request)),
+            Body::ToolCall(call) => drop(replies.insert(call.request)),
+            Body::Prompt(_) | Body::Steering(_) | Body::UserEdit(_) | Body::UserCommand(_) => {
+                prompts += 1;
+            }
+            Body::Observation(_) => seen += 1,
+            _ => {}
+        }
+    }
+    let replies = replies.len() as u64;
+    ledger.lose("replies_in_no_sample", replies, "Replies after which nothing could be trained.");
+    ledger.lose("user_messages_in_no_sample", prompts, "What the user said after the last reply.");
+    ledger.lose("observations_in_no_sample", seen, "What was seen after the last trained reply.");
+}
+
+/// Counts what of the log no message holds.
+pub(crate) fn count_losses(events: &[Event], ledger: &mut Ledger) {
+    let mut parts: HashMap<u32, Vec<&'static str>> = HashMap::new();
+    for event in events {
+        match &event.body {
+            Body::Reasoning(part) => {
+                parts.entry(part.request).or_default().push("reasoning");
+                let signatures = u64::from(part.signature.is_some());
+                ledger.lose("reasoning_signatures", signatures, "Providers' signatures.");
+                let hidden = u64::from(part.form == ReasoningForm::Encrypted);
+                ledger.lose("encrypted_reasoning", hidden, "Reasoning that nobody can read.");
+            }
+            Body::Message(part) => parts.entry(part.request).or_default().push("content"),
+            Body::ToolCall(call) => parts.entry(call.request).or_default().push("tool_calls"),
+            Body::Observation(_) => {
+                let note = "Exit codes, durations and complete outputs of observations.";
+                ledger.lose("observation_details", 1, note);
+            }
+            Body::Prompt(prompt) => {
+                let note = "Files that came with prompts.";
+                ledger.lose("attachments", prompt.attachments.len() as u64, note);
+            }
+            Body::Steering(_) | Body::UserCommand(_) | Body::UserEdit(_) => {}
+            Body::Compaction(_) | Body::ContextEdit(_) | Body::Rewind(_) => {
+                let note = "Changes of the context: the samples are cut there.";
+                ledger.lose("context_changes", 1, note);
+            }
+            other => {
+                let name = format!("events_{}", other.kind());
+                ledger.lose(&name, 1, "Events that no message holds.");
+            }
+        }
+    }
+    let out_of_order = parts.values().filter(|kinds| !in_message_order(kinds)).count();
+    let note = "Replies whose parts came in another order than reasoning, text, calls.";
+    ledger.lose("order_of_parts", out_of_order as u64, note);
+    let requests = parts.len() as u64;
+    let note = "Exchanges with the model: raw streams, usage and times.";
+    ledger.lose("model_exchanges", requests, note);
+}
+
+fn in_message_order(kinds: &[&str]) -> bool {
+    let rank = |kind: &&str| match *kind {
+        "reasoning" => 0,
+        "content" => 1,
+        _ => 2,
+    };
+    kinds.iter().map(rank).is_sorted()
+}

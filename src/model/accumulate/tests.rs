@@ -1,0 +1,329 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tests::{call, reasoning, text};
+
+fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
+    let mut out = Vec::new();
+    assert_eq!(accumulator.take(chunk.to_string().as_bytes(), &mut out), Taken::Whole);
+    out
+}
+
+fn parts(deltas: &[Value]) -> Vec<Part> {
+    let mut accumulator = Accumulator::new(4);
+    for delta in deltas {
+        take(&mut accumulator, &json!({"choices": [{"index": 0, "delta": delta}]}));
+    }
+    accumulator.name_calls();
+    accumulator.parts
+}
+
+fn calls(calls: Value) -> Value {
+    json!({"tool_calls": calls})
+}
+
+#[test]
+fn parts_keep_their_order() {
+    let deltas = [
+        json!({"reasoning_content": "hm"}),
+        json!({"content": "one"}),
+        calls(json!([{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}])),
+        json!({"content": "two"}),
+        json!({"content": "", "reasoning_content": null}),
+        json!({"reasoning_content": "again"}),
+    ];
+    let expected =
+        [reasoning("hm"), text("one"), call("a", "f", "{}"), text("two"), reasoning("again")];
+    assert_eq!(parts(&deltas), expected);
+}
+
+#[test]
+fn interleaved_calls_are_told_apart_by_index() {
+    let deltas = [
+        calls(json!([{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}])),
+        calls(json!([{"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}}])),
+        calls(json!([{"index": 0, "function": {"arguments": "{\"x\""}}])),
+        calls(json!([{"index": 1, "function": {"arguments": "{}"}},
+                     {"index": 0, "function": {"arguments": ":1}"}}])),
+    ];
+    assert_eq!(parts(&deltas), [call("a", "f", "{\"x\":1}"), call("b", "g", "{}")]);
+}
+
+#[test]
+fn calls_without_index_are_told_apart_by_id_and_name() {
+    let whole = calls(json!([{"function": {"name": "f", "arguments": "{}"}},
+                             {"function": {"name": "f", "arguments": "{}"}}]));
+    assert_eq!(parts(&[whole]), [call("call_4_1", "f", "{}"), call("call_4_2", "f", "{}")]);
+    let streamed = [
+        calls(json!([{"id": "a", "function": {"name": "f", "arguments": ""}}])),
+        calls(json!([{"function": {"arguments": "{"}}])),
+        calls(json!([{"id": "a", "function": {"name": "f", "arguments": "}"}}])),
+        calls(json!([{"id": "b", "function": {"name": "f", "arguments": "[]"}}])),
+    ];
+    assert_eq!(parts(&streamed), [call("a", "f", "{}"), call("b", "f", "[]")]);
+}
+
+#[test]
+fn calls_that_all_say_index_zero_are_told_apart() {
+    let whole = calls(json!([
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
+        {"index": 0, "id": "b", "function": {"name": "f", "arguments": "[]"}},
+    ]));
+    assert_eq!(parts(&[whole]), [call("a", "f", "{}"), call("b", "f", "[]")]);
+}
+
+#[test]
+fn ids_names_and_arguments_come_as_they_like() {
+    let late = [
+        calls(json!([{"index": 0, "function": {"name": "f"}}])),
+        calls(json!([{"index": 0, "id": "late", "function": {"arguments": "{}"}}])),
+        calls(json!([{"index": 0, "id": 7, "function": {"name": "f", "arguments": ""}}])),
+    ];
+    // Another id with a name again: another call.
+    assert_eq!(parts(&late), [call("late", "f", "{}"), call("7", "f", "")]);
+    let object = calls(json!([{"function": {"name": "f", "arguments": {"b": 1.50, "a": [null]}}}]));
+    assert_eq!(parts(&[object]), [call("call_4_1", "f", r#"{"b":1.5,"a":[null]}"#)]);
+    let none = calls(json!([{"id": "x", "function": null}, {"id": "y"}]));
+    assert_eq!(parts(&[none]), [call("x", "", ""), call("y", "", "")]);
+}
+
+#[test]
+fn arguments_survive_as_sent() {
+    for arguments in ["{\"a\": 1, \"a\": 1e400, }", "", "not json", "{\"s\":\"\\ud800 \\u00e9\"}"] {
+        let delta = calls(json!([{"id": "a", "function": {"name": "f", "arguments": arguments}}]));
+        assert_eq!(parts(&[delta]), [call("a", "f", arguments)]);
+    }
+}
+
+#[test]
+fn reasoning_under_both_keys_is_taken_once() {
+    let both = json!({"reasoning_content": "hm", "reasoning": "hm"});
+    assert_eq!(parts(&[both]), [reasoning("hm")]);
+    let other = json!({"reasoning": "hm"});
+    let field = ReasoningField::Reasoning;
+    assert_eq!(parts(&[other]), [Part::Reasoning { text: "hm".into(), field }]);
+}
+
+#[test]
+fn progress_is_joined_within_a_piece_of_network() {
+    let mut accumulator = Accumulator::new(9);
+    let mut out = Vec::new();
+    for word in ["a ", "b ", "c"] {
+        let chunk = json!({"choices": [{"delta": {"content": word}}]}).to_string();
+        assert_eq!(accumulator.take(chunk.as_bytes(), &mut out), Taken::Whole);
+    }
+    assert_eq!(out, [Progress::Text { request: 9, text: "a b c".into() }]);
+}
+
+#[test]
+fn what_is_odd_is_an_error_or_nothing() {
+    let mut accumulator = Accumulator::new(1);
+    let mut out = Vec::new();
+    for bad in ["", "{", "[]", "7", "\"x\"", "{\"a\": tru}", "{} {}"] {
+        assert_eq!(accumulator.take(bad.as_bytes(), &mut out), Taken::Nothing, "{bad}");
+    }
+    for odd in ["{}", r#"{"choices":null}"#, r#"{"choices":[{}]}"#, r#"{"type":"ping"}"#] {
+        assert_eq!(accumulator.take(odd.as_bytes(), &mut out), Taken::Whole, "{odd}");
+    }
+    for lost in [
+        r#"{"choices": 7}"#,
+        r#"{"choices": [7, {"delta": "x"}]}"#,
+        r#"{"choices": [{"delta": {"content": {"text": "x"}}}]}"#,
+        r#"{"choices": [{"delta": {"content": [{"type": "image_url", "text": "x"}, 7]}}]}"#,
+        r#"{"choices": [{"delta": {"tool_calls": [true]}}]}"#,
+    ] {
+        assert_eq!(accumulator.take(lost.as_bytes(), &mut out), Taken::InPart, "{lost}");
+    }
+    let second = json!({"choices": [{"index": 1, "delta": {"content": "no"}}]});
+    take(&mut accumulator, &second);
+    assert!(accumulator.parts.is_empty() && out.is_empty());
+}
+
+#[test]
+fn errors_are_found_in_every_shape() {
+    for (error, message, status) in [
+        (json!({"error": {"message": "no", "code": 502}}), "no", Some(502)),
+        (json!({"error": {"message": "no", "code": "503"}}), "no", Some(503)),
+        (json!({"error": "no"}), "no", None),
+        (json!({"object": "error", "message": "no", "code": 400}), "no", Some(400)),
+        (json!({"error": {"code": 7}}), r#"{"code":7}"#, None),
+    ] {
+        let mut accumulator = Accumulator::new(1);
+        take(&mut accumulator, &error);
+        let told = accumulator.told.unwrap();
+        assert_eq!((told.message.as_str(), told.status), (message, status));
+    }
+}
+
+#[test]
+fn pieces_of_reasoning_keep_their_key() {
+    let mut accumulator = Accumulator::new(4);
+    let delta = |key: &str, text: &str| json!({"choices": [{"delta": {key: text}}]});
+    let mut out = Vec::new();
+    for (key, text) in [
+        ("reasoning_content", "th"),
+        ("reasoning_content", "in"),
+        ("reasoning", "k"),
+        ("reasoning", "!"),
+    ] {
+        let chunk = delta(key, text).to_string();
+        assert_eq!(accumulator.take(chunk.as_bytes(), &mut out), Taken::Whole);
+    }
+    let piece = |field, text: &str| Progress::Reasoning { request: 4, field, text: text.into() };
+    let (one, other) = (ReasoningField::ReasoningContent, ReasoningField::Reasoning);
+    assert_eq!(out, [piece(one, "thin"), piece(other, "k!")]);
+}
+
+#[test]
+fn one_that_opens_calls_without_end_is_stopped() {
+    let many: Vec<Value> =
+        (0..5000).map(|n| json!({"index": n, "function": {"name": "f"}})).collect();
+    // Cut off within a chunk or between two, it is the same.
+    let mut one = Accumulator::new(4);
+    let whole =
+        json!({"choices": [{"delta": calls(many.clone().into()), "finish_reason": "stop"}]});
+    take(&mut one, &whole);
+    assert!(one.too_many_calls && one.finish_reason.is_none());
+    assert_eq!((one.parts.len(), one.calls.len()), (CALLS_MAX, CALLS_MAX));
+    let few = json!({"choices": [{"delta": calls(many[..CALLS_MAX].into())}]});
+    let mut other = Accumulator::new(4);
+    take(&mut other, &few);
+    assert!(!other.too_many_calls);
+    take(&mut other, &whole);
+    assert!(other.too_many_calls);
+    assert_eq!(other.parts, one.parts);
+}
+
+/// Lines as they stand on the wire, all of them understood.
+fn parts_of_lines<T: AsRef<[u8]>>(lines: &[T]) -> Vec<Part> {
+    let mut accumulator = Accumulator::new(4);
+    for line in lines {
+        let line = line.as_ref();
+        let taken = accumulator.take(line, &mut Vec::new());
+        assert_eq!(taken, Taken::Whole, "{}", String::from_utf8_lossy(line));
+    }
+    accumulator.close(&mut Vec::new());
+    accumulator.name_calls();
+    accumulator.parts
+}
+
+fn content(json: &str) -> String {
+    format!(r#"{{"choices":[{{"index":0,"delta":{{"content":{json}}}}}]}}"#)
+}
+
+#[test]
+fn halves_of_a_character_meet_again() {
+    for (pieces, whole) in [
+        (&[r#""a\ud83d""#, r#""\ude00b""#][..], "a😀b"),
+        (&[r#""\ud83d""#, r#""""#, "null", r#""\ude00""#], "😀"),
+        (&[r#""\ud83d""#, r#""x""#], "\u{fffd}x"),
+        (&[r#""x\ud83d""#], "x\u{fffd}"),
+        (&[r#""\ude00x""#], "\u{fffd}x"),
+        (&[r#""\ud83d""#, r#""\ud83d""#, r#""\ude00\ude00""#], "\u{fffd}😀\u{fffd}"),
+        (&[r#""\ud83d\n\ud83d\ude00 \ud800s""#], "\u{fffd}\n😀 \u{fffd}s"),
+    ] {
+        let lines: Vec<String> = pieces.iter().map(|piece| content(piece)).collect();
+        assert_eq!(parts_of_lines(&lines), [text(whole)], "{pieces:?}");
+    }
+}
+
+/// A half waits within its own part, and no longer than the part can be continued.
+#[test]
+fn halves_of_different_parts_do_not_meet() {
+    let delta = |json: &str| format!(r#"{{"choices":[{{"delta":{json}}}]}}"#);
+    let piece = |index: u32, json: &str| {
+        delta(&format!(
+            r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":{json}}}}}]}}"#
+        ))
+    };
+    let lines = [
+        delta(r#"{"reasoning_content":"hm\ud83d"}"#),
+        delta(r#"{"content":"\ude00\ud83d"}"#),
+        piece(0, r#""[\"\ud83d""#),
+        piece(1, r#""[\"\ud83d""#),
+        piece(0, r#""\ude00\"]""#),
+        piece(1, r#""\"]""#),
+        delta(r#"{"content":"\ude00"}"#),
+    ];
+    let expected = [
+        reasoning("hm\u{fffd}"),
+        text("\u{fffd}\u{fffd}"),
+        call("call_4_1", "", "[\"😀\"]"),
+        call("call_4_2", "", "[\"\u{fffd}\"]"),
+        text("\u{fffd}"),
+    ];
+    assert_eq!(parts_of_lines(&lines), expected);
+}
+
+/// What comes beside something that only the tolerant reading takes is taken, and once.
+#[test]
+fn a_line_is_taken_once() {
+    let line = r#"{"choices":[{"delta":{"content":"one","tool_calls":[
+        {"index":1.8e19,"id":"a","function":{"name":"f\ud800","arguments":"{}"}},
+        {"index":-1,"id":"b","function":{"name":"g","arguments":"\ud83d\ude00\udc00"}},
+        {"index":18446744073709551616,"function":{"arguments":{"x": [1e999, "\ud800"]}}},
+        {"index":5000000000,"id":"c"}]}}],"a\ud800":1,"usage":null}"#;
+    let expected = [
+        text("one"),
+        call("a", "f\u{fffd}", "{}"),
+        call("b", "g", "😀\u{fffd}{\"x\": [1e999, \"\\ud800\"]}"),
+        call("c", "", ""),
+    ];
+    assert_eq!(parts_of_lines(&[line]), expected);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_replaced() {
+    let line =
+        |bytes: &[u8]| [&br#"{"choices":[{"delta":{"content":""#[..], bytes, b"\"}}]}"].concat();
+    let lines = [line(b"a\xff\xfeb\xc3"), line(b"\xed\xa0\xbd")];
+    assert_eq!(parts_of_lines(&lines), [text(&format!("a{0}{0}b{0}{0}{0}{0}", '\u{fffd}'))]);
+}
+
+#[test]
+fn content_in_parts_is_read() {
+    let lines = [
+        content(
+            r#"[{"type":"text","text":"one \ud83d"},{"text":"\ude00"},"!",{"type":"output_text","text":""}]"#,
+        ),
+        content("[]"),
+        content(r#"[{"type":"text","text":" two"}]"#),
+        content("1.50"),
+    ];
+    assert_eq!(parts_of_lines(&lines), [text("one 😀! two1.50")]);
+    // What is no text is missed, the rest is not.
+    let mut accumulator = Accumulator::new(4);
+    let mixed = content(r#"[{"type":"image_url","image_url":{}},{"type":"text","text":"seen"}]"#);
+    assert_eq!(accumulator.take(mixed.as_bytes(), &mut Vec::new()), Taken::InPart);
+    assert_eq!(accumulator.parts, [text("seen")]);
+}
+
+#[test]
+fn errors_with_broken_text_are_errors() {
+    for (line, message) in [
+        (&b"{\"error\":{\"message\":\"no\xff\",\"code\":502}}"[..], "no\u{fffd}"),
+        (br#"{"error":{"message":"no\ud800"}}"#, r#"{"message":"no\ud800"}"#),
+    ] {
+        let mut accumulator = Accumulator::new(1);
+        assert_eq!(accumulator.take(line, &mut Vec::new()), Taken::Whole);
+        assert_eq!(accumulator.told.unwrap().message, message);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Text, cut anywhere, is the same text; arguments likewise.
+    #[test]
+    fn any_cut_gives_the_same_parts(pieces in proptest::collection::vec(".{0,8}", 1..12)) {
+        let spoken: Vec<Value> = pieces.iter().map(|p| json!({"content": p})).collect();
+        let whole = pieces.concat();
+        let expected = if whole.is_empty() { vec![] } else { vec![text(&whole)] };
+        prop_assert_eq!(parts(&spoken), expected);
+        let first = calls(json!([{"index": 0, "id": "a", "function": {"name": "f"}}]));
+        let rest = pieces.iter().map(|p| calls(json!([{"index": 0, "function": {"arguments": p}}])));
+        let called: Vec<Value> = std::iter::once(first).chain(rest).collect();
+        prop_assert_eq!(parts(&called), vec![call("a", "f", &whole)]);
+    }
+}

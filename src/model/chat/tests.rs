@@ -1,0 +1,234 @@
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+
+use mock_server::Reply as Answer;
+use serde_json::json;
+use trajectory::Progress;
+
+use crate::tests::{ask, call, chat, hello, once, prompt, serve, text, transcript};
+use crate::*;
+
+#[tokio::test]
+async fn the_body_is_sent_byte_for_byte() {
+    let server = serve([Answer::text("hi")]);
+    let model = chat(&server.url());
+    let odd = "quote \" backslash \\ line\nend \u{2028} nul \0 é 𝄞 </script>";
+    let request = model.encode(1, &transcript([prompt(odd)]));
+    ask(&model, &request).await.0.unwrap();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].body, request.body().as_bytes());
+    assert_eq!(requests[0].path, "/v1/chat/completions");
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn a_key_is_sent_only_when_there_is_one() {
+    let server = serve([Answer::text("hi"), Answer::text("hi"), Answer::text("hi")]);
+    for key in [None, Some(ApiKey::new(" ")), Some(ApiKey::new("sk-test\n"))] {
+        let config = ChatConfig { key, ..ChatConfig::new(&server.url(), "m") };
+        let model = ChatModel::new(config).unwrap().into();
+        ask(&model, &hello(&model)).await.0.unwrap();
+    }
+    let requests = server.requests();
+    let sent: Vec<_> = requests.iter().map(|request| request.header("authorization")).collect();
+    assert_eq!(sent, [None, None, Some("Bearer sk-test")]);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let server = serve([Answer::text("one"), Answer::text("two"), Answer::html("<html>")]);
+    let model = chat(&server.url());
+    for _ in 0..3 {
+        let _ = ask(&model, &hello(&model)).await;
+    }
+    let connections: Vec<usize> = server.requests().iter().map(|r| r.connection).collect();
+    assert_eq!(connections, [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_twice() {
+    let answers = || [Answer::status(500, &[], ""), Answer::reset(), Answer::text("no")];
+    for (skip, kind) in [(0, FailureKind::Server), (1, FailureKind::Interrupted)] {
+        let server = serve(answers().into_iter().skip(skip));
+        let model = chat(&server.url());
+        let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+        assert_eq!(failure.kind, kind, "{failure}");
+        assert!(failure.kind.is_worth_retrying());
+        assert_eq!(server.requests().len(), 1);
+    }
+    let limited = Answer::status(429, &[("retry-after", "3600")], r#"{"error":"slow down"}"#);
+    let failure = once(limited).await.unwrap_err();
+    let retry_after = Some(std::time::Duration::from_secs(3600));
+    assert_eq!(failure.kind, FailureKind::RateLimited { retry_after });
+    assert_eq!(failure.partial.http_status, Some(429));
+    assert!(failure.to_string().contains("slow down"), "{failure}");
+}
+
+#[tokio::test]
+async fn streams_that_break_leave_what_came() {
+    let answer = || Answer::text("one ").then_text("two ").call("f", "{\"a\":1}");
+    for (broken, expected) in [
+        (answer().cut_after(2), vec![text("one ")]),
+        (answer().cut_after(3), vec![text("one two ")]),
+        (answer().without_finish(), vec![text("one two "), call("call_0_0", "f", "{\"a\":1}")]),
+        (answer().cut_after(0), vec![]),
+    ] {
+        let failure = once(broken).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Interrupted, "{failure}");
+        assert_eq!(failure.partial.parts, expected);
+        assert_eq!(failure.partial.http_status, Some(200));
+        assert!(failure.message.contains("127.0.0.1:"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_done_is_forgiven_after_the_finish_reason() {
+    for answer in [
+        Answer::text("hi").without_done(),
+        Answer::text("hi").usage(json!(null)),
+        Answer::text("hi").carriage_returns().raw_event(": keepalive\r\n\r\n"),
+    ] {
+        assert_eq!(once(answer).await.unwrap().parts, [text("hi")]);
+    }
+    // The connection breaks behind the finish reason: the reply was complete.
+    let reply = once(Answer::text("hi").cut_after(3)).await.unwrap();
+    assert_eq!((reply.parts, reply.usage), (vec![text("hi")], None));
+}
+
+#[tokio::test]
+async fn what_is_no_stream_is_told() {
+    let page = once(Answer::html("<html><body>Welcome to nginx!")).await.unwrap_err();
+    assert_eq!(page.kind, FailureKind::Protocol);
+    assert!(page.message.contains("web page"), "{page}");
+    assert_eq!(page.partial.raw, b"<html><body>Welcome to nginx!");
+    let object = once(Answer::json(&json!({"hello": "world"}))).await.unwrap_err();
+    assert_eq!(object.kind, FailureKind::Protocol);
+    let whole = json!({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]});
+    assert_eq!(once(Answer::json(&whole)).await.unwrap().parts, [text("hi")]);
+    let to = [("location", "http://127.0.0.1:1/v1/chat/completions")];
+    let redirect = once(Answer::status(302, &to, "")).await.unwrap_err();
+    assert!(redirect.message.contains("elsewhere"), "{redirect}");
+}
+
+#[tokio::test]
+async fn a_base_url_without_v1_is_suspected() {
+    let server = serve([]);
+    let model = chat(&server.root_url());
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::NotFound);
+    assert!(failure.hint.contains("/v1"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let model = chat(&format!("http://{free}/v1"));
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert!(failure.message.contains(&free.to_string()), "{failure}");
+    assert!(failure.message.contains("refused"), "{failure}");
+    assert_eq!(failure.partial.http_status, None);
+    // No label of a name is that long: any resolver says so without asking the network.
+    let name = "x".repeat(64);
+    let nowhere = chat(&format!("http://{name}.invalid/v1"));
+    let failure = ask(&nowhere, &hello(&nowhere)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert!(failure.message.contains(&format!("{name}.invalid:80")), "{failure}");
+    assert!(failure.message.contains("resolved"), "{failure}");
+}
+
+#[tokio::test]
+async fn tls_with_a_server_that_speaks_none_is_told() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        // Until the client has had enough: a close before would hide the answer.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let model = chat(&format!("https://{address}/v1"));
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    server.join().unwrap();
+    assert_eq!(failure.kind, FailureKind::Unreachable, "{failure}");
+    assert!(failure.message.contains("No secure connection"), "{failure}");
+    assert!(failure.hint.contains("http://"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_echoed_stays_secret() {
+    let key = "sk-very-secret";
+    let told = format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#);
+    let server = serve([Answer::status(401, &[], told)]);
+    let config = ChatConfig { key: Some(ApiKey::new(key)), ..ChatConfig::new(&server.url(), "m") };
+    assert!(!format!("{config:?}").contains(key));
+    let model = Model::from(ChatModel::new(config).unwrap());
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unauthorized);
+    let raw = String::from_utf8_lossy(&failure.partial.raw).into_owned();
+    assert!(!format!("{failure:?} {failure} {raw} {model:?}").contains(key));
+    assert!(failure.message.contains("***"), "{failure}");
+}
+
+#[tokio::test]
+async fn silence_can_be_cancelled_and_leaves_what_came() {
+    let server = serve([Answer::text("first ").then_text("second").hang_after(3)]);
+    let model = chat(&server.url());
+    let (sink, mut pieces) = mpsc::channel(8);
+    let exchange = Exchange::new();
+    let request = hello(&model);
+    let asking = model.ask(&request, &sink, &exchange);
+    let listening = async {
+        let mut seen = String::new();
+        while !seen.ends_with("second") {
+            if let Some(Progress::Text { text, .. }) = pieces.recv().await {
+                seen.push_str(&text);
+            }
+        }
+    };
+    tokio::select! {
+        reply = asking => panic!("the server hangs, but: {reply:?}"),
+        () = listening => {}
+    }
+    let failure = exchange.cancelled();
+    assert_eq!(failure.kind, FailureKind::Cancelled);
+    assert_eq!(failure.partial.parts, [text("first second")]);
+    assert_eq!(failure.partial.http_status, Some(200));
+    assert!(failure.partial.raw.ends_with(b"\n\n"));
+    // The same exchange serves the next request.
+    assert!(exchange.cancelled().partial.parts.is_empty());
+}
+
+#[tokio::test]
+async fn a_sink_that_nobody_reads_holds_the_stream_back_and_a_closed_one_does_not() {
+    let deltas = || Answer::new().text_deltas((0..500).map(|n| format!("{n} ")));
+    let server = serve([deltas(), deltas()]);
+    let model = chat(&server.url());
+    let request = hello(&model);
+    let exchange = Exchange::new();
+    let (sink, mut pieces) = mpsc::channel(1);
+    {
+        let mut asking = Box::pin(model.ask(&request, &sink, &exchange));
+        // The channel holds one piece: with nobody reading, the reply cannot end.
+        let first = tokio::select! {
+            reply = &mut asking => panic!("it ended: {reply:?}"),
+            piece = pieces.recv() => piece,
+        };
+        assert!(first.is_some());
+        drop(pieces);
+        let reply = asking.await.unwrap();
+        assert!(reply.parts[0] != text(""));
+    }
+    let reply = model.ask(&request, &sink, &exchange).await.unwrap();
+    assert_eq!(reply.skipped_count, 0);
+}
+
+#[tokio::test]
+async fn a_large_call_in_one_event_arrives_whole() {
+    let arguments = json!({"content": "line\n".repeat(400_000)}).to_string();
+    for pieces in [1, 50] {
+        let reply = once(Answer::new().call_in("write", &arguments, pieces)).await.unwrap();
+        assert_eq!(reply.parts, [call("call_0_0", "write", &arguments)]);
+    }
+}

@@ -1,0 +1,264 @@
+//! `limn.db`: what is said about sessions, and the catalogue of them.
+//!
+//! Annotations are authoritative and only ever added to: a later one supersedes. The catalogue is
+//! a copy of what the session files say, refreshed whenever it is asked for; it can be thrown away.
+
+mod catalogue;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use trajectory::{SessionId, event};
+
+pub use catalogue::CatalogueRow;
+
+use crate::connection::{LIBRARY_FORMAT, open_to_write};
+use crate::error::RecordError;
+use crate::home::Home;
+use crate::queue::Stamp;
+
+/// The library of a home.
+#[derive(Debug)]
+pub struct Library {
+    connection: Connection,
+    path: PathBuf,
+    home: Home,
+}
+
+/// Whether a session did what was asked. Completed never implies success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did.
+    Success,
+    /// It did not.
+    Failure,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// Whether a session may go into datasets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// It may.
+    Accepted,
+    /// It may not.
+    Rejected,
+    /// Nobody has decided, or a decision was taken back.
+    None,
+}
+
+/// Something that was said about a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// What it is about: `session`, or an event's number.
+    pub target: String,
+    /// Which question it answers, such as `outcome` or `review`.
+    pub field: String,
+    /// The answer.
+    pub value: String,
+    /// Who says so: `user`, `verifier`, `judge`.
+    pub source: String,
+    /// The pseudonym of whoever said it.
+    pub annotator: Option<String>,
+    /// When: wall clock, nanoseconds since the Unix epoch.
+    pub at_ns: i64,
+}
+
+macro_rules! words {
+    ($name:ident: $($variant:ident = $word:literal),+) => {
+        impl $name {
+            /// The word for it, as it is stored and printed.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The one with that word.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words!(Outcome: Success = "success", Failure = "failure", Unknown = "unknown");
+words!(Review: Accepted = "accepted", Rejected = "rejected", None = "none");
+
+impl Library {
+    /// Opens the library, making it if need be.
+    ///
+    /// # Errors
+    /// When it cannot be opened or written, is damaged, or a newer limn wrote it.
+    pub fn open(home: &Home) -> Result<Self, RecordError> {
+        let path = home.path().join("limn.db");
+        let connection = open_to_write(&path, LIBRARY_FORMAT)?;
+        Ok(Self { connection, path, home: home.clone() })
+    }
+
+    /// Says whether a session did what was asked.
+    ///
+    /// # Errors
+    /// When the library cannot be written.
+    pub fn set_outcome(
+        &self,
+        session: SessionId,
+        outcome: Outcome,
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
+        self.annotate(session, "outcome", outcome.as_str(), source, annotator)
+    }
+
+    /// Says whether a session may go into datasets.
+    ///
+    /// # Errors
+    /// When the library cannot be written.
+    pub fn set_review(
+        &self,
+        session: SessionId,
+        review: Review,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
+        self.annotate(session, "review", review.as_str(), "user", annotator)
+    }
+
+    /// Says something about a session as a whole; it supersedes what was said to the same question.
+    ///
+    /// # Errors
+    /// When the library cannot be written.
+    pub fn annotate(
+        &self,
+        session: SessionId,
+        field: &str,
+        value: &str,
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
+        let at_ns = Stamp::now(Instant::now()).wall_ns;
+        // Ids made later sort later: they are the order of annotations, whatever the clock says.
+        let id = event_id();
+        let insert = "INSERT INTO annotation (id, session, target, field, value, source, \
+                      annotator, at_ns, supersedes) SELECT ?1, ?2, 'session', ?3, ?4, ?5, ?6, ?7, \
+                      (SELECT max(id) FROM annotation \
+                       WHERE session = ?2 AND target = 'session' AND field = ?3)";
+        let values = params![id, session.as_bytes(), field, value, source, annotator, at_ns];
+        let durably = || -> rusqlite::Result<()> {
+            // Nobody says it twice: it survives a power cut.
+            self.connection.pragma_update(None, "synchronous", "FULL")?;
+            self.connection.execute(insert, values)?;
+            self.connection.pragma_update(None, "synchronous", "NORMAL")
+        };
+        durably().map_err(|error| RecordError::sqlite("annotate in", &self.path, &error))
+    }
+
+    /// What counts as the answer to a question about a session: the latest.
+    fn answer(&self, session: SessionId, field: &str) -> Result<Option<Annotation>, RecordError> {
+        self.connection
+            .query_row(
+                "SELECT * FROM annotation WHERE session = ? AND target = 'session' AND field = ? \
+                 ORDER BY id DESC LIMIT 1",
+                params![session.as_bytes(), field],
+                Annotation::read,
+            )
+            .optional()
+            .map_err(|error| RecordError::sqlite("read", &self.path, &error))
+    }
+
+    /// Whether a session did what was asked, if anybody said.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn outcome(&self, session: SessionId) -> Result<Option<Outcome>, RecordError> {
+        let answer = self.answer(session, "outcome")?;
+        Ok(answer.and_then(|annotation| Outcome::parse(&annotation.value)))
+    }
+
+    /// Whether a session may go into datasets, if anybody said.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn review(&self, session: SessionId) -> Result<Option<Review>, RecordError> {
+        let answer = self.answer(session, "review")?;
+        Ok(answer.and_then(|annotation| Review::parse(&annotation.value)))
+    }
+
+    /// Everything that was ever said about a session, oldest first.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn annotations(&self, session: SessionId) -> Result<Vec<Annotation>, RecordError> {
+        let read = || -> rusqlite::Result<Vec<Annotation>> {
+            let sql = "SELECT * FROM annotation WHERE session = ? ORDER BY id";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let annotations = statement.query_map([session.as_bytes()], Annotation::read)?;
+            annotations.collect()
+        };
+        read().map_err(|error| RecordError::sqlite("read", &self.path, &error))
+    }
+
+    /// The answers to a question, for every session that has one.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn answers(&self, field: &str) -> Result<HashMap<SessionId, String>, RecordError> {
+        let read = || -> rusqlite::Result<HashMap<SessionId, String>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT session, value FROM annotation WHERE field = ? AND target = 'session' \
+                 ORDER BY id",
+            )?;
+            let answers = statement
+                .query_map([field], |row| Ok((session_id(row, "session")?, row.get("value")?)))?;
+            answers.collect()
+        };
+        read().map_err(|error| RecordError::sqlite("read", &self.path, &error))
+    }
+
+    /// Forgets a session that is being deleted; nothing is left of it in the file.
+    pub(crate) fn forget(home: &Home, session: SessionId) -> Result<(), RecordError> {
+        if !home.path().join("limn.db").exists() {
+            return Ok(());
+        }
+        let library = Self::open(home)?;
+        let forget = || -> rusqlite::Result<()> {
+            let id = session.as_bytes();
+            library.connection.execute("DELETE FROM annotation WHERE session = ?", [id])?;
+            library.connection.execute("DELETE FROM catalogue WHERE session = ?", [id])?;
+            library.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        forget().map_err(|error| RecordError::sqlite("delete from", &library.path, &error))
+    }
+}
+
+impl Annotation {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            target: row.get("target")?,
+            field: row.get("field")?,
+            value: row.get("value")?,
+            source: row.get("source")?,
+            annotator: row.get("annotator")?,
+            at_ns: row.get("at_ns")?,
+        })
+    }
+}
+
+fn event_id() -> [u8; 16] {
+    *uuid::Uuid::now_v7().as_bytes()
+}
+
+fn session_id(row: &Row<'_>, column: &str) -> rusqlite::Result<SessionId> {
+    Ok(SessionId::from_uuid(uuid::Uuid::from_bytes(row.get(column)?)))
+}
+
+/// The way a session ended, from its word.
+fn ended(word: Option<&str>) -> Option<event::Ended> {
+    use event::Ended::{Completed, Failed, Interrupted, Limit};
+    let word = word?;
+    [Completed, Failed, Interrupted, Limit].into_iter().find(|ended| ended.as_str() == word)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Policy, isolation and the pseudo-terminal a command runs in.
+//!
+//! [`Sandbox::spawn`] starts a command as the leader of its own session on its own terminal and
+//! returns a [`Running`]. One thread per execution reads the terminal, keeps time and watches the
+//! command; what is printed arrives through [`Output`], bounded, so that a slow reader slows the
+//! command down. When the command ends, is stopped, or its time is up, everything it started is
+//! killed, whatever it did to get away, and [`Running::wait`] returns how it [`Finished`].
+//!
+//! [`kill_all`] ends every command at once, for a program that is about to end in haste.
+//!
+//! Isolation does not exist yet: [`Sandbox::auto`] refuses every command and says what to do;
+//! [`Sandbox::off`] runs them as the user.
+//!
+//! While a command runs, limn is the reaper of orphaned descendants, so that a daemon cannot leave
+//! the tree. Other parts of the program must not start children in sessions of their own
+//! (`setsid`) meanwhile: they could not be told apart from such daemons.
+
+mod command;
+mod error;
+mod policy;
+mod pump;
+mod running;
+mod terminal;
+mod tree;
+
+pub use command::CommandSpec;
+pub use error::SandboxError;
+pub use policy::{Policy, Refusal, Sandbox, Tier};
+pub use running::{Finished, Output, OutputChunk, Running};
+pub use screen::{TerminalSize, Text};
+pub use tree::kill_all;
+
+#[cfg(test)]
+mod tests;

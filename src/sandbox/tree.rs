@@ -1,0 +1,179 @@
+//! A command and everything it started, and how all of it is found and ended.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
+use trajectory::event::Exit;
+
+use crate::error::SandboxError;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(not(target_os = "linux"))]
+use other as system;
+
+/// The environment variable by which a process is known as part of an execution, even when it
+/// has left its session and lost its parents.
+pub(crate) const MARKER: &str = "LIMN_EXEC";
+
+/// The executions of this process that run now.
+#[derive(Debug, Default)]
+struct Leaders {
+    pids: Vec<Pid>,
+    /// When the first of them started since there was none: strays of any of them are younger.
+    since: u64,
+}
+
+/// Held while a command is started, so that a child that nobody knows yet is not mistaken for a
+/// stray one.
+static LEADERS: Mutex<Leaders> = Mutex::new(Leaders { pids: Vec::new(), since: 0 });
+
+/// No command is started any more.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// How long [`kill_all`] waits for a command that is being started.
+const START_WAIT: Duration = Duration::from_millis(100);
+/// How long it looks for processes and waits for their deaths.
+const KILL_ALL_WAIT: Duration = Duration::from_millis(400);
+
+fn leaders() -> MutexGuard<'static, Leaders> {
+    LEADERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every command of this process that runs, with all that they started (SIGKILL), for a
+/// program that calls [`std::process::exit`] next: no destructor has to run, no thread has to
+/// live on. From then on [`crate::Sandbox::spawn`] refuses with
+/// [`SandboxError::Ending`].
+///
+/// Any thread may call it, but no signal handler. It returns when they are dead, which takes
+/// milliseconds, and after half a second in any case: a process that the kernel holds, in an
+/// uninterruptible wait, dies when that lets go of it. Where a system offers no way to find the
+/// descendants of a process, the commands' process groups are killed.
+pub fn kill_all() {
+    IS_ENDING.store(true, Ordering::SeqCst);
+    // Whoever starts a command holds this until the command is known; a start that hangs, on a
+    // file system that does not answer, must not keep the program alive.
+    let until = Instant::now() + START_WAIT;
+    let leaders = loop {
+        match LEADERS.try_lock() {
+            Ok(leaders) => break Some(leaders),
+            Err(TryLockError::Poisoned(poisoned)) => break Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => break None,
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(Duration::from_millis(1)),
+        }
+    };
+    system::kill_all(leaders.as_deref(), Instant::now() + KILL_ALL_WAIT);
+}
+
+/// How the markers of all executions of this process begin.
+fn marker_prefix() -> String {
+    format!("{}-", std::process::id())
+}
+
+/// One execution's processes. Dropping it kills them.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    leader: Pid,
+    watch: system::Watch,
+    members: system::Members,
+    exit: Option<Exit>,
+    is_gone: bool,
+}
+
+impl Tree {
+    /// Starts a command by calling `spawn` with the marker that it must put into the environment.
+    pub(crate) fn plant(
+        spawn: impl FnOnce(&str) -> Result<Pid, SandboxError>,
+    ) -> Result<Self, SandboxError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let marker = format!("{}{:x}-{number}", marker_prefix(), since_epoch.as_micros());
+        system::adopt_orphans();
+        let mut leaders = leaders();
+        if IS_ENDING.load(Ordering::SeqCst) {
+            return Err(SandboxError::Ending);
+        }
+        let leader = spawn(&marker)?;
+        if leaders.pids.is_empty() {
+            leaders.since = system::started(leader);
+        }
+        leaders.pids.push(leader);
+        drop(leaders);
+        Ok(Self {
+            leader,
+            watch: system::Watch::new(leader),
+            members: system::Members::new(leader, marker),
+            exit: None,
+            is_gone: false,
+        })
+    }
+
+    /// What becomes readable when the leader exits, where there is such a thing.
+    pub(crate) fn watch(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.watch.descriptor()
+    }
+
+    /// How the leader ended, once it has. It stays a zombie until the tree is dropped, so that
+    /// its process and group number cannot come to mean somebody else.
+    pub(crate) fn exit(&mut self) -> Option<Exit> {
+        if self.exit.is_none() {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+            self.exit = match waitid(WaitId::Pid(self.leader), options) {
+                Ok(None) => None,
+                Ok(Some(status)) => Some(Exit {
+                    code: status.exit_status(),
+                    signal: status.terminating_signal(),
+                    timed_out: false,
+                }),
+                Err(rustix::io::Errno::INTR) => None,
+                // Somebody ignores SIGCHLD or waited for it: it is gone, nobody knows how.
+                Err(_) => Some(Exit::default()),
+            };
+        }
+        self.exit
+    }
+
+    /// Asks everything to end (SIGTERM).
+    pub(crate) fn terminate(&mut self) {
+        self.members.terminate();
+    }
+
+    /// Kills everything and collects what remains of it, save the leader.
+    pub(crate) fn kill(&mut self) {
+        self.members.kill();
+    }
+
+    /// Kills everything, the leader included, and forgets it; how the leader ended. Calling it
+    /// again does nothing.
+    pub(crate) fn uproot(&mut self) -> Option<Exit> {
+        if self.is_gone {
+            return self.exit;
+        }
+        self.is_gone = true;
+        self.kill();
+        let exit = self.exit();
+        let mut leaders = leaders();
+        // Killed processes end soon; one in an uninterruptible wait is left to its fate.
+        let options = if exit.is_some() { WaitOptions::empty() } else { WaitOptions::NOHANG };
+        let _ = waitpid(Some(self.leader), options);
+        leaders.pids.retain(|leader| *leader != self.leader);
+        if leaders.pids.is_empty() {
+            // Executions that ended together each took such a daemon for the other's.
+            system::kill_strays(&leaders);
+        }
+        exit
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.uproot();
+    }
+}

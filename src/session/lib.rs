@@ -1,0 +1,214 @@
+//! The only event loop: whatever happens is decided by the agent, recorded, and then shown.
+//!
+//! A [`Session`] owns the recorder, the agent, the model and the tools of one recording.
+//! [`Session::run`] takes [`Command`]s from whoever drives it and sends [`Notice`]s back:
+//! recorded events, and progress that flickers. A recording that cannot be written ends it.
+//!
+//! Absent here: any decision (that is `agent`), any drawing, any format.
+
+mod environment;
+mod error;
+mod options;
+mod prompt;
+mod request;
+mod run;
+mod tool;
+
+use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
+use tokio::sync::mpsc;
+use trajectory::event::{ApprovalDecision, ConfigChanged, Ended, Prompt};
+use trajectory::{Body, Event, Progress, Recorded, RequestPoint, SessionId, Transcript, Usage};
+
+pub use error::SessionError;
+pub use options::Options;
+
+/// What a driver can tell a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// The user asks.
+    Submit(Prompt),
+    /// The user has decided about a call.
+    Decide {
+        /// The call.
+        call: u32,
+        /// The decision.
+        decision: ApprovalDecision,
+        /// Why.
+        reason: Option<String>,
+        /// The user's arguments, when amended.
+        arguments: Option<String>,
+    },
+    /// Stop what is being done.
+    Interrupt,
+    /// No more prompts will come.
+    Close,
+}
+
+/// What a session tells its driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Something is on record.
+    Event(Recorded<Event>),
+    /// Something is on its way.
+    Progress(Progress),
+    /// A call waits for the user's decision.
+    Decide {
+        /// The call.
+        call: u32,
+    },
+    /// The round is over: the next prompt may come.
+    RoundOver(Ended),
+}
+
+/// How it went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// How the last round ended.
+    pub ended: Ended,
+    /// The tokens of this run.
+    pub usage: Usage,
+    /// The last failure was that nobody answered at the endpoint.
+    pub unreachable: bool,
+}
+
+/// A session that is being recorded.
+pub struct Session {
+    id: SessionId,
+    options: Options,
+    recorder: Recorder,
+    agent: agent::Agent,
+    transcript: Transcript,
+    /// What the driver has not been shown yet.
+    shown_late: Vec<Recorded<Event>>,
+}
+
+impl Session {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// When the recording cannot be made.
+    pub async fn start(options: Options) -> Result<Self, SessionError> {
+        let id = SessionId::new();
+        let start = SessionStart {
+            id,
+            query: None,
+            environment: environment::observe(&options.workspace),
+            app_version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: options.config.clone(),
+            annotator: options.annotator.clone(),
+            private: options.private,
+            parent: None,
+        };
+        let workspace = start.environment.cwd.clone();
+        let recorder = Recorder::create(&options.home, start)?;
+        let last = Ordinals::default();
+        let resumed = Resumed { recorder, events: Vec::new(), last };
+        Self::begin(id, options, resumed, workspace, &[]).await
+    }
+
+    /// Goes on with a recording, after recovering it if its last process died.
+    ///
+    /// # Errors
+    /// When it cannot be opened for writing: another process has it, or it began elsewhere.
+    pub async fn resume(options: Options, id: SessionId) -> Result<Self, SessionError> {
+        let resumed = Recorder::resume(&options.home, id)?;
+        let archive = Archive::open(&options.home, id)?;
+        let workspace = archive.session()?.environment.cwd;
+        let points = archive.request_points()?;
+        Self::begin(id, options, resumed, workspace, &points).await
+    }
+
+    /// The recording's id.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Works until the driver closes the session or the recording fails.
+    ///
+    /// # Errors
+    /// When the recording cannot be written. Nothing more was shown than is on record.
+    pub async fn run(
+        self,
+        commands: mpsc::Receiver<Command>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Result<Summary, SessionError> {
+        run::run(self, commands, notices).await
+    }
+
+    /// `workspace` is where the session began; `points` are the requests sent so far.
+    async fn begin(
+        id: SessionId,
+        options: Options,
+        resumed: Resumed,
+        workspace: String,
+        points: &[RequestPoint],
+    ) -> Result<Self, SessionError> {
+        let Resumed { recorder, events, last } = resumed;
+        let events: Vec<Event> = events.into_iter().map(Recorded::into_inner).collect();
+        let mut transcript = Transcript::fold(&events, points);
+        let tools = options.toolbox.specs();
+        let setup = agent::Setup {
+            tools: tools.clone(),
+            approval: options.approval,
+            interactive: options.interactive,
+            limits: options.limits,
+            counters: agent::Counters {
+                round: last.round,
+                request: last.request,
+                call: last.call,
+                exec: last.exec,
+            },
+        };
+        let frame = frame_changes(&options, tools, workspace, &events);
+        let write = run::events_write(last.round, frame);
+        let durability = options.durability(false);
+        let shown_late = recorder.commit(write, durability).await?;
+        for event in &shown_late {
+            transcript.apply(event);
+        }
+        let agent = agent::Agent::new(setup);
+        Ok(Self { id, options, recorder, agent, transcript, shown_late })
+    }
+}
+
+/// What frames the conversation now and did not before.
+fn frame_changes(
+    options: &Options,
+    tools: Vec<trajectory::ToolSpec>,
+    workspace: String,
+    events: &[Event],
+) -> Vec<Body> {
+    let mut model_before = None;
+    let mut before = ConfigChanged { workspace: Some(workspace), ..ConfigChanged::default() };
+    for event in events {
+        match &event.body {
+            Body::ModelChanged(model) => model_before = Some(model),
+            Body::ConfigChanged(config) => {
+                let config = config.clone();
+                before.system_prompt = config.system_prompt.or(before.system_prompt);
+                before.tools = config.tools.or(before.tools);
+                before.approval = config.approval.or(before.approval);
+                before.sandbox = config.sandbox.or(before.sandbox);
+                before.workspace = config.workspace.or(before.workspace);
+            }
+            _ => {}
+        }
+    }
+    fn changed<T: PartialEq>(now: T, before: Option<&T>) -> Option<T> {
+        (before != Some(&now)).then_some(now)
+    }
+    let change = ConfigChanged {
+        system_prompt: changed(prompt::system(), before.system_prompt.as_ref()),
+        tools: changed(tools, before.tools.as_ref()),
+        approval: changed(options.approval, before.approval.as_ref()),
+        sandbox: changed(options.sandbox.clone(), before.sandbox.as_ref()),
+        workspace: changed(options.workspace.display().to_string(), before.workspace.as_ref()),
+    };
+    let model = changed(options.model.description(), model_before).map(Body::ModelChanged);
+    let config = (change != ConfigChanged::default()).then_some(Body::ConfigChanged(change));
+    model.into_iter().chain(config).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! A tool call while it runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::{Invocation, Outcome};
+use record::{Direction, ExecFacts, ExecFinished, ExecStarted, Mark};
+use sandbox::OutputChunk;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use toolbox::Toolbox;
+use trajectory::event::CallStatus;
+
+use crate::run::micros;
+
+/// Chunks of output that may wait to be recorded; a command that is faster waits.
+const CHUNKS_WAITING_MAX: usize = 8;
+
+/// A call that runs.
+pub(crate) struct Execution {
+    call: u32,
+    exec: u32,
+    chunks: mpsc::Receiver<OutputChunk>,
+    task: JoinHandle<toolbox::Outcome>,
+    stop: CancellationToken,
+    began: Instant,
+}
+
+impl Execution {
+    pub(crate) fn begin(toolbox: &Arc<Toolbox>, invocation: Invocation) -> Self {
+        let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let stop = CancellationToken::new();
+        let Invocation { call, exec, name, arguments, .. } = invocation;
+        let job = {
+            let (toolbox, stop) = (Arc::clone(toolbox), stop.clone());
+            async move { toolbox.run(&name, &arguments, sender, stop).await }
+        };
+        Self { call, exec, chunks, task: tokio::spawn(job), stop, began: Instant::now() }
+    }
+
+    pub(crate) const fn exec(&self) -> u32 {
+        self.exec
+    }
+
+    /// The next output; `None` when there is no more.
+    pub(crate) async fn next(&mut self) -> Option<OutputChunk> {
+        self.chunks.recv().await
+    }
+
+    /// Ends it; it still answers.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// What came of it, once there is no more output.
+    pub(crate) async fn conclude(self) -> (u32, Outcome, ExecFinished) {
+        let ran = self.task.await.unwrap_or_else(|_| died(self.began.elapsed()));
+        let row = ExecFinished {
+            exec: self.exec,
+            exit: ran.exit,
+            output: ran.output.clone(),
+            truncated: ran.truncated,
+            facts: ran.execution.map(facts).unwrap_or_default(),
+        };
+        let outcome = Outcome {
+            status: ran.status,
+            shown: ran.shown,
+            exit: ran.exit,
+            output: ran.output,
+            truncated: ran.truncated,
+            duration_us: micros(ran.duration),
+        };
+        (self.call, outcome, row)
+    }
+}
+
+/// The task is gone without an answer: a defect, told to the model so that the log stays whole.
+fn died(duration: Duration) -> toolbox::Outcome {
+    toolbox::Outcome {
+        status: CallStatus::Error,
+        shown: "The tool failed inside limn; its effects are unknown.".to_owned(),
+        exit: None,
+        output: None,
+        truncated: None,
+        duration,
+        execution: None,
+    }
+}
+
+fn facts(execution: toolbox::ExecutionFacts) -> ExecFacts {
+    ExecFacts {
+        argv: execution.argv,
+        cwd: Some(execution.cwd.display().to_string()),
+        policy: Some(json!({ "tier": execution.policy, "environment": execution.env })),
+        ..ExecFacts::default()
+    }
+}
+
+/// The row of an execution that is about to begin.
+pub(crate) fn started_row(invocation: &Invocation) -> ExecStarted {
+    ExecStarted {
+        exec: invocation.exec,
+        call: Some(invocation.call),
+        tool: invocation.name.clone(),
+        facts: ExecFacts::default(),
+    }
+}
+
+/// A chunk of output, as it is recorded.
+pub(crate) fn recorded_chunk(chunk: OutputChunk) -> record::OutputChunk {
+    let mark = |(dt_us, len)| Mark { dt_us, len };
+    record::OutputChunk {
+        bytes: chunk.bytes,
+        marks: chunk.marks.into_iter().map(mark).collect(),
+        direction: Direction::Out,
+    }
+}

@@ -1,0 +1,147 @@
+//! Both ways of looking up give the same answers.
+
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+
+struct Ground {
+    _folder: TempDir,
+    kernel: Workspace,
+    walk: Workspace,
+}
+
+fn ground() -> Ground {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir_all(root.join("a/b/c")).unwrap();
+    std::fs::write(root.join("a/file"), "inside").unwrap();
+    std::fs::write(folder.path().join("secret"), "outside").unwrap();
+    let whole = root.canonicalize().unwrap();
+    for (target, name) in [
+        ("a/file", "link"),
+        ("b/../file", "a/round"),
+        ("../a/b", "a/around"),
+        ("../secret", "out"),
+        ("a/b/../../../secret", "far-out"),
+        ("..", "up"),
+        ("/etc/passwd", "absolute-out"),
+        ("loop", "loop"),
+        ("missing", "dangling"),
+        ("/proc/self/cwd", "magic"),
+        (whole.join("a/file").to_str().unwrap(), "absolute-in"),
+        (whole.join("a").to_str().unwrap(), "absolute-dir"),
+    ] {
+        symlink(target, root.join(name)).unwrap();
+    }
+    let kernel = Workspace::open(&root).unwrap();
+    let walk = Workspace::open(&root).unwrap().with_resolver(Resolver::Walk);
+    Ground { _folder: folder, kernel, walk }
+}
+
+fn read(workspace: &Workspace, path: &str) -> Result<String, Errno> {
+    use std::io::Read;
+    let mut file =
+        std::fs::File::from(workspace.look_up(Path::new(path), OFlags::RDONLY | OFlags::CLOEXEC)?);
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| Errno::from_io_error(&error).unwrap())?;
+    Ok(text)
+}
+
+#[test]
+fn both_resolvers_agree() {
+    let ground = ground();
+    let inside = || Ok("inside".to_owned());
+    let cases = [
+        ("a/file", inside()),
+        ("./a/./file", inside()),
+        ("a/b/../file", inside()),
+        ("link", inside()),
+        ("a/round", inside()),
+        ("a/around/../file", inside()),
+        ("absolute-in", inside()),
+        ("absolute-dir/file", inside()),
+        ("a/around/../../absolute-dir/around/../file", inside()),
+        ("out", Err(Errno::XDEV)),
+        ("far-out", Err(Errno::XDEV)),
+        ("up/secret", Err(Errno::XDEV)),
+        ("../secret", Err(Errno::XDEV)),
+        ("absolute-out", Err(Errno::XDEV)),
+        ("magic/secret", Err(Errno::XDEV)),
+        ("loop", Err(Errno::LOOP)),
+        ("loop/x", Err(Errno::LOOP)),
+        ("dangling", Err(Errno::NOENT)),
+        ("missing", Err(Errno::NOENT)),
+        ("a/file/x", Err(Errno::NOTDIR)),
+        ("a/b", Err(Errno::ISDIR)),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(read(&ground.kernel, path), expected, "kernel: {path}");
+        assert_eq!(read(&ground.walk, path), expected, "walk: {path}");
+    }
+}
+
+#[test]
+fn the_kernel_looks_up_where_it_can() {
+    if cfg!(target_os = "linux") && std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok() {
+        let version = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+        if major >= 6 {
+            assert_eq!(ground().kernel.resolver, Resolver::Kernel);
+        }
+    }
+}
+
+#[test]
+fn places_are_found_behind_links_and_made_only_when_asked() {
+    let ground = ground();
+    for workspace in [&ground.kernel, &ground.walk] {
+        let place = |path: &str, missing| {
+            let path = Relative::parse(path, workspace).unwrap();
+            match workspace.place(&path, missing) {
+                Ok(place) => Ok(place.name.into_string().unwrap()),
+                Err(Refusal::System(error)) => Err(error),
+                Err(Refusal::Denied(rule)) => panic!("{rule:?}"),
+            }
+        };
+        assert_eq!(place("link", Access::Change), Ok("file".to_owned()));
+        assert_eq!(place("a/round", Access::Change), Ok("file".to_owned()));
+        assert_eq!(place("dangling", Access::Change), Ok("missing".to_owned()));
+        assert_eq!(place("absolute-in", Access::Change), Ok("file".to_owned()));
+        assert_eq!(place("out", Access::Create), Err(Errno::XDEV));
+        assert_eq!(place("up/new", Access::Create), Err(Errno::XDEV));
+        assert_eq!(place("loop", Access::Create), Err(Errno::LOOP));
+        assert_eq!(place("n/e/w", Access::Change), Err(Errno::NOENT));
+        assert!(!workspace.root().join("n").exists());
+        assert_eq!(place("n/e/w", Access::Create), Ok("w".to_owned()));
+        assert!(workspace.root().join("n/e").is_dir());
+        std::fs::remove_dir_all(workspace.root().join("n")).unwrap();
+    }
+}
+
+#[test]
+fn the_walk_too_withstands_a_link_that_is_swapped() {
+    let ground = ground();
+    let root = ground.walk.root().to_path_buf();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (target, spare) = (root.join("swapped"), root.join("spare"));
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for to in ["..", "a"] {
+                    symlink(to, &spare).unwrap();
+                    std::fs::rename(&spare, &target).unwrap();
+                }
+                std::fs::remove_file(&target).unwrap();
+                std::fs::create_dir(&target).unwrap();
+                std::fs::remove_dir(&target).unwrap();
+            }
+        });
+        for _ in 0..1_000 {
+            assert!(read(&ground.walk, "swapped/secret").is_err());
+            assert!(read(&ground.kernel, "swapped/secret").is_err());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

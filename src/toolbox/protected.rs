@@ -1,0 +1,242 @@
+//! What the file tools leave alone inside the workspace, whatever the sandbox allows.
+//!
+//! Three rules. Git directories are read-only: git runs hooks, what its settings name, and the
+//! `exec` lines of a rebase, and the list of such places grows; so the rule is the whole
+//! directory, wherever in the workspace it lies, by its name or by what it holds. `.limn` at the
+//! root is read-only: it says what limn may do. Hidden folders are neither read nor written:
+//! limn's own data, when it lies inside.
+//!
+//! [`Protected::check`] judges the open directory in which something is about to happen, by
+//! climbing from it to the root and comparing identities; links, `..`, other spellings of a name
+//! and other mounts of a folder are thus no way around it. It is the one place of this policy and
+//! will ask the sandbox's once that has file rules.
+//!
+//! Absent: the shell, which is the sandbox's, and what somebody else does between the look and
+//! the act: whoever can move folders about under a tool can write the file without it. Hooks that
+//! live in the tree (`.husky`) are code of the workspace like any other.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, Stat};
+use rustix::io::Errno;
+
+use crate::beneath::DIRECTORY;
+use crate::path::{Relative, lexically};
+
+/// How far below the root a folder may lie. Beyond it nobody can say what it is part of.
+const LEVELS_MAX: usize = 4_096;
+
+/// What a file tool is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read or list what is there.
+    Read,
+    /// Change a file that is there.
+    Change,
+    /// Write a file; missing directories above it are made.
+    Create,
+}
+
+/// A rule that says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Git runs what lies there.
+    Git,
+    /// It is what the user decided for limn.
+    Settings,
+    /// It is limn's own.
+    Hidden,
+}
+
+impl Rule {
+    /// The sentence for the model: the rule, and what can be done.
+    pub(crate) fn explain(self, path: &Relative) -> String {
+        match self {
+            Self::Git => format!(
+                "{path} is read-only for tools: git runs what lies in a git directory. Ask the \
+                 user to change it."
+            ),
+            Self::Settings => format!(
+                "{path} is read-only for tools: `.limn` says what limn may do. Ask the user to \
+                 change it."
+            ),
+            Self::Hidden => format!(
+                "{path} is hidden from tools: limn keeps its own data there. Ask the user for \
+                 what you need of it."
+            ),
+        }
+    }
+}
+
+/// Why a place is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The system said no.
+    System(Errno),
+    /// A rule says no.
+    Denied(Rule),
+}
+
+impl From<Errno> for Refusal {
+    fn from(error: Errno) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Device and inode: what a file is, whatever it is called.
+type Identity = (u64, u64);
+
+/// What is protected, for one workspace.
+#[derive(Debug, Default)]
+pub(crate) struct Protected {
+    /// Canonical as far as they exist.
+    hidden: Vec<PathBuf>,
+}
+
+impl Protected {
+    /// The rules with these paths hidden; they need not exist yet.
+    pub(crate) fn new(hidden: &[PathBuf]) -> Self {
+        Self { hidden: hidden.iter().map(|path| canonical(path)).collect() }
+    }
+
+    /// Whether a tool may do that with `name` in `directory`, or with the directory itself. The
+    /// name's last link has been followed; nothing needs to have the name yet.
+    pub(crate) fn check(
+        &self,
+        root: &OwnedFd,
+        directory: &OwnedFd,
+        name: Option<&OsStr>,
+        access: Access,
+    ) -> Result<(), Refusal> {
+        let writes = access != Access::Read;
+        if !writes && self.hidden.is_empty() {
+            return Ok(());
+        }
+        let top = identity(&rustix::fs::fstat(root)?);
+        let git = at(root, ".git", AtFlags::empty()).filter(|_| writes);
+        let settings = at(root, ".limn", AtFlags::empty()).filter(|_| writes);
+        let hidden: Vec<Identity> = self.hidden.iter().filter_map(|path| real(path)).collect();
+        if let Some(name) = name {
+            self.check_name(top, directory, name, writes, &hidden)?;
+        }
+        let mut above: Option<OwnedFd> = None;
+        for level in 0..LEVELS_MAX {
+            let here = above.as_ref().unwrap_or(directory);
+            let now = identity(&rustix::fs::fstat(here)?);
+            let name = name.filter(|_| level == 0);
+            if hidden.contains(&now) {
+                return Err(Refusal::Denied(Rule::Hidden));
+            }
+            if writes && (git == Some(now) || is_git_directory(here, name)) {
+                return Err(Refusal::Denied(Rule::Git));
+            }
+            if settings == Some(now) {
+                return Err(Refusal::Denied(Rule::Settings));
+            }
+            if now == top {
+                return Ok(());
+            }
+            let next = rustix::fs::openat(here, "..", DIRECTORY, Mode::empty())?;
+            if writes && at(&next, ".git", AtFlags::empty()) == Some(now) {
+                return Err(Refusal::Denied(Rule::Git));
+            }
+            if identity(&rustix::fs::fstat(&next)?) == now {
+                // It was moved out of the workspace, and this is the top of the file system.
+                return Err(Errno::XDEV.into());
+            }
+            above = Some(next);
+        }
+        Err(Errno::NAMETOOLONG.into())
+    }
+
+    /// Whether folders on the way to a new file may be called that: asked before the first of them
+    /// is made, so that a refusal leaves none behind.
+    pub(crate) fn check_new(path: &Path) -> Result<(), Refusal> {
+        if path.iter().any(|name| is_like(name, b".git")) {
+            return Err(Refusal::Denied(Rule::Git));
+        }
+        Ok(())
+    }
+
+    /// What the name alone decides.
+    fn check_name(
+        &self,
+        top: Identity,
+        directory: &OwnedFd,
+        name: &OsStr,
+        writes: bool,
+        hidden: &[Identity],
+    ) -> Result<(), Refusal> {
+        let here = identity(&rustix::fs::fstat(directory)?);
+        let is_hidden = at(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_some_and(|found| hidden.contains(&found))
+            || self.hidden.iter().any(|path| {
+                // It does not exist yet; a tool must not make it.
+                path.file_name().is_some_and(|last| last.eq_ignore_ascii_case(name))
+                    && path.parent().and_then(real) == Some(here)
+            });
+        if is_hidden {
+            return Err(Refusal::Denied(Rule::Hidden));
+        }
+        // A file `.git` sends git to another directory.
+        if writes && is_like(name, b".git") {
+            return Err(Refusal::Denied(Rule::Git));
+        }
+        if writes && here == top && is_like(name, b".limn") {
+            return Err(Refusal::Denied(Rule::Settings));
+        }
+        Ok(())
+    }
+}
+
+/// Whether git would take it for one of its directories, at the latest when `name` is there too:
+/// a bare repository, a submodule's, a work tree's, one that is being put together.
+fn is_git_directory(directory: &OwnedFd, name: Option<&OsStr>) -> bool {
+    let has = |part: &str| {
+        name.is_some_and(|name| is_like(name, part.to_ascii_lowercase().as_bytes()))
+            || at(directory, part, AtFlags::SYMLINK_NOFOLLOW).is_some()
+    };
+    has("HEAD") && (has("commondir") || (has("objects") && has("refs")))
+}
+
+/// Whether some file system would take the name for this one: they fold case, and drop dots and
+/// blanks at the end or characters that do not show.
+fn is_like(name: &OsStr, wanted: &[u8]) -> bool {
+    let shown: Vec<u8> = name.as_bytes().iter().copied().filter(u8::is_ascii).collect();
+    let end = shown.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |at| at + 1);
+    shown.get(..end).is_some_and(|shown| shown.eq_ignore_ascii_case(wanted))
+}
+
+/// What has a name in a directory.
+fn at(directory: impl AsFd, name: impl rustix::path::Arg, flags: AtFlags) -> Option<Identity> {
+    rustix::fs::statat(directory, name, flags).ok().map(|stat| identity(&stat))
+}
+
+// What these numbers are is the platform's choice; they are only compared.
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)]
+fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// What a path leads to.
+fn real(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// The path with the links of the part that exists resolved.
+fn canonical(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return real.join(lexically(rest));
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests;

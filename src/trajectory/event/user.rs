@@ -1,0 +1,118 @@
+//! What the user does.
+
+use serde::{Deserialize, Serialize};
+
+/// Something handed in with a prompt; its bytes are a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The name it had.
+    pub name: String,
+    /// Its media type, such as `image/png`.
+    pub media_type: String,
+    /// BLAKE3 of its bytes, hexadecimal.
+    pub blake3: String,
+}
+
+/// The user asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// What was typed.
+    pub text: String,
+    /// What came with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// The user says something to a round that is running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steering {
+    /// What was typed.
+    pub text: String,
+}
+
+/// The user ran a command; its output is context without loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCommand {
+    /// The command line.
+    pub command: String,
+    /// Its execution.
+    pub exec: u32,
+    /// What the model is shown of it.
+    pub shown: String,
+    /// It ran outside the sandbox.
+    #[serde(default)]
+    pub outside_sandbox: bool,
+}
+
+/// What happened to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Created,
+    /// Its content or mode changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One changed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Its path, relative to the workspace.
+    pub path: String,
+    /// What happened to it.
+    pub change: ChangeKind,
+    /// A unified diff, where it is text and not too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+/// The user changed the workspace: an observation for the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEdit {
+    /// What changed.
+    pub changes: Vec<FileChange>,
+    /// What the model is shown of it.
+    pub shown: String,
+}
+
+/// The user allowed once what the policy refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The rule that refused.
+    pub rule: String,
+    /// What was granted.
+    pub scope: String,
+    /// The call it was granted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<u32>,
+}
+
+/// How far a step of the plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanStatus {
+    /// Not begun.
+    Pending,
+    /// Being worked on.
+    InProgress,
+    /// Done.
+    Completed,
+}
+
+/// A step of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanItem {
+    /// What is to be done.
+    pub text: String,
+    /// How far it is.
+    pub status: PlanStatus,
+}
+
+/// The model's checklist, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The steps in order.
+    pub items: Vec<PlanItem>,
+}

@@ -1,0 +1,23 @@
+//! Stories: the built program, real files, a real terminal for its commands, a real server on
+//! loopback. Nothing here knows how limn is made inside, except where a story says what must be in
+//! the store.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod bad_input;
+mod demo;
+mod export;
+mod faults;
+mod loop_and_log;
+mod real_model;
+mod real_workspace;
+mod resume;
+mod world;
