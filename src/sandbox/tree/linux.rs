@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, getsid, kill_process, kill_process_group,
-    pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, set_child_subreaper, waitpid,
 };
 
 use super::{Leaders, MARKER, leaders, marker_prefix};
@@ -71,6 +71,12 @@ impl Stat {
         let started = fields.nth(15)?.parse().ok()?;
         Some(Self { pid, is_dead, parent, session, started })
     }
+}
+
+/// The session this process is in: 0 when its leader is outside of this PID namespace, as in a
+/// container whose init was started from somebody's terminal (`getsid` of rustix panics there).
+fn own_session() -> i32 {
+    Stat::read(getpid().as_raw_pid()).map_or(0, |stat| stat.session)
 }
 
 /// The processes of one execution.
@@ -132,7 +138,7 @@ impl Members {
         // While this is held no command is started, so every child is known or a stray.
         let leaders = leaders();
         let own = getpid().as_raw_pid();
-        let own_session = getsid(None).map_or(0, Pid::as_raw_pid);
+        let own_session = own_session();
         let mut found = Vec::new();
         for stat in children(own) {
             let other_leader = stat.pid != self.leader.as_raw_pid()
@@ -174,7 +180,7 @@ pub(super) fn kill_all(leaders: Option<&Leaders>, until: Instant) {
         return;
     }
     let own = getpid().as_raw_pid();
-    let own_session = getsid(None).map_or(0, Pid::as_raw_pid);
+    let own_session = own_session();
     let prefix = marker_prefix();
     loop {
         let mut found = children(own);
@@ -199,7 +205,7 @@ pub(super) fn kill_all(leaders: Option<&Leaders>, until: Instant) {
 
 /// Kills what was left by executions that have all ended; `leaders` are held.
 pub(super) fn kill_strays(leaders: &Leaders) {
-    let own_session = getsid(None).map_or(0, Pid::as_raw_pid);
+    let own_session = own_session();
     let prefix = marker_prefix();
     for _ in 0..Members::ROUNDS_MAX {
         let mut found = children(getpid().as_raw_pid());
