@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 
 use serde_json::Value;
-use trajectory::event::{
-    AssistantText, Ended, ErrorEvent, ErrorStage, Reasoning, ReasoningForm, ToolCall,
-};
+use trajectory::event::{AssistantText, Ended, ErrorEvent, ErrorStage, Reasoning, ToolCall};
 use trajectory::{Body, Part};
 
 use crate::state::{Asking, PendingCall, State, Stopping, Unrest};
@@ -82,9 +80,9 @@ fn reply(
     let mut calls = VecDeque::new();
     for part in parts {
         match part {
-            Part::ToolCall { id, name, arguments } => {
+            Part::ToolCall { id, name, arguments, freeform, signature } => {
                 agent.counters.call += 1;
-                let malformed = why_malformed(&arguments);
+                let malformed = if freeform { None } else { why_malformed(&arguments) };
                 let pending = PendingCall {
                     call: agent.counters.call,
                     name: name.clone(),
@@ -98,6 +96,8 @@ fn reply(
                     name,
                     arguments,
                     malformed,
+                    freeform,
+                    signature,
                 })));
                 calls.push_back(pending);
             }
@@ -133,14 +133,9 @@ pub(crate) fn emit_partial(request: u32, partial: Vec<Part>, effects: &mut Vec<E
 
 fn spoken(request: u32, part: Part, interrupted: bool) -> Option<Body> {
     Some(match part {
-        Part::Reasoning { text, field } => Body::Reasoning(Reasoning {
-            request,
-            text,
-            form: ReasoningForm::Full,
-            field,
-            signature: None,
-            interrupted,
-        }),
+        Part::Reasoning { text, field, form, signature } => {
+            Body::Reasoning(Reasoning { request, text, form, field, signature, interrupted })
+        }
         Part::Text(text) => Body::Message(AssistantText { request, text, interrupted }),
         Part::ToolCall { .. } => return None,
     })

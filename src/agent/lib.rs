@@ -25,8 +25,8 @@ mod state;
 mod stopping;
 
 use trajectory::event::{
-    ApprovalDecision, CallStatus, Ended, Exit, InterruptionCause, Observation, OutputRef, Prompt,
-    RoundEnded, Truncation,
+    ApprovalDecision, Attachment, CallStatus, Ended, Exit, InterruptionCause, Observation,
+    OutputRef, Plan, Prompt, RoundEnded, Truncation,
 };
 use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage};
 
@@ -128,6 +128,10 @@ pub struct Outcome {
     pub output: Option<OutputRef>,
     /// What `shown` leaves out.
     pub truncated: Option<Truncation>,
+    /// Images that the model is shown beside the text.
+    pub attachments: Vec<Attachment>,
+    /// The checklist, when the call changed it.
+    pub plan: Option<Plan>,
     /// How long it ran, microseconds.
     pub duration_us: u64,
 }
@@ -262,6 +266,7 @@ fn unrun(call: u32, status: CallStatus, shown: String) -> Body {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
         duration_us: 0,
     })
 }

@@ -64,7 +64,7 @@ pub(crate) fn handle(
 ) -> State {
     match input {
         Input::Finished { call, outcome } if call == step.current.call => {
-            effects.push(Effect::Emit(observed(&step, outcome)));
+            observe(&step, outcome, effects);
             next(agent, step.waiting, effects)
         }
         Input::Interrupt(cause) => {
@@ -79,9 +79,9 @@ pub(crate) fn handle(
     }
 }
 
-/// The observation of a call that ran.
-pub(crate) fn observed(step: &Step, outcome: Outcome) -> Body {
-    Body::Observation(Observation {
+/// The observation of a call that ran, and the checklist if it changed that.
+pub(crate) fn observe(step: &Step, outcome: Outcome, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Emit(Body::Observation(Observation {
         call: step.current.call,
         status: outcome.status,
         shown: outcome.shown,
@@ -89,8 +89,10 @@ pub(crate) fn observed(step: &Step, outcome: Outcome) -> Body {
         exit: outcome.exit,
         output: outcome.output,
         truncated: outcome.truncated,
+        attachments: outcome.attachments,
         duration_us: outcome.duration_us,
-    })
+    })));
+    effects.extend(outcome.plan.map(|plan| Effect::Emit(plan.into())));
 }
 
 fn spec_effect(agent: &Agent, call: &PendingCall) -> trajectory::ToolEffect {

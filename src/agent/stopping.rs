@@ -26,7 +26,7 @@ pub(crate) fn handle(
             cancel_rest(agent, cause, [], effects)
         }
         (Unrest::Call(step), Input::Finished { call, outcome }) if call == step.current.call => {
-            effects.push(Effect::Emit(running::observed(&step, outcome)));
+            running::observe(&step, outcome, effects);
             cancel_rest(agent, cause, step.waiting, effects)
         }
         (rest, Input::Close) => {

@@ -14,6 +14,7 @@ fn tool(name: &str, effect: ToolEffect) -> ToolSpec {
         description: String::new(),
         parameters: serde_json::json!({"type": "object"}),
         effect,
+        grammar: None,
     }
 }
 
@@ -48,7 +49,7 @@ fn calls(names: &[&str]) -> Input {
 }
 
 fn call(name: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: "call_0".into(), name: name.into(), arguments: arguments.into() }
+    Part::tool_call("call_0", name, arguments)
 }
 
 fn outcome(status: CallStatus) -> Outcome {
@@ -58,6 +59,8 @@ fn outcome(status: CallStatus) -> Outcome {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
+        plan: None,
         duration_us: 7,
     }
 }
@@ -215,7 +218,7 @@ fn the_user_decides() {
 #[test]
 fn interrupted_while_asking() {
     let partial = vec![
-        Part::Reasoning { text: "hm".into(), field: ReasoningField::default() },
+        Part::reasoning("hm", ReasoningField::default()),
         Part::Text("half a".into()),
         call("shell", "{\"comm"),
     ];

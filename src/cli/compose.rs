@@ -8,7 +8,7 @@ use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use session::Options;
-use toolbox::Toolbox;
+use toolbox::{Setup, Toolbox};
 use trajectory::event::ConfigChanged;
 use trajectory::{Body, SessionId};
 
@@ -74,7 +74,8 @@ pub(crate) fn options_with(
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();
-    let toolbox = Toolbox::open(&settings.workspace, sandbox, std::slice::from_ref(&settings.home))
+    let setup = Setup { hidden: vec![settings.home.clone()], ..Setup::default() };
+    let toolbox = Toolbox::open(&settings.workspace, sandbox, &setup)
         .map_err(|error| CliError::usage(error.to_string()))?;
     Ok(Options {
         home: home_to_record(&settings.home)?,

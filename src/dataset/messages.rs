@@ -112,7 +112,8 @@ struct Function<'a> {
 
 fn chat<'a>(message: &'a Message, ledger: &mut Ledger) -> Chat<'a> {
     ledger.keep("messages");
-    let Message::Assistant { content, reasoning_content, reasoning, tool_calls } = message else {
+    let Message::Assistant { content, reasoning_content, reasoning, tool_calls, .. } = message
+    else {
         return Chat::Plain(message);
     };
     if reasoning.is_some() {

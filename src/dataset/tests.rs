@@ -17,6 +17,7 @@ fn reply(content: Option<&str>, arguments: &[&str], untrained: &[Option<LossReas
         content: content.map(str::to_owned),
         reasoning_content: None,
         reasoning: Some("why".into()),
+        reasoning_details: None,
         tool_calls,
     };
     let spans = untrained

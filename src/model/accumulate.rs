@@ -150,7 +150,7 @@ impl Accumulator {
 
     fn reasoning(&mut self, piece: &Piece<'_>, from: ReasoningField, out: &mut Vec<Progress>) {
         if !matches!(self.parts.last(), Some(Part::Reasoning { field, .. }) if *field == from) {
-            self.begin_part(Part::Reasoning { text: String::new(), field: from }, out);
+            self.begin_part(Part::reasoning("", from), out);
         }
         self.grow(self.parts.len().saturating_sub(1), piece, out);
     }
@@ -172,9 +172,7 @@ impl Accumulator {
             return;
         }
         let number = found.unwrap_or_else(|| {
-            let empty = String::new;
-            let part = Part::ToolCall { id: empty(), name: empty(), arguments: empty() };
-            let part = self.begin_part(part, out);
+            let part = self.begin_part(Part::tool_call("", "", ""), out);
             self.calls.push(Call { part, index: delta.index });
             self.calls.len() - 1
         });
@@ -239,7 +237,7 @@ impl Accumulator {
         let request = self.request;
         match (self.parts.get_mut(place), out.last_mut()) {
             (None, _) => {}
-            (Some(Part::Reasoning { text, field: from }), last) => {
+            (Some(Part::Reasoning { text, field: from, .. }), last) => {
                 text.push_str(piece);
                 match last {
                     Some(Progress::Reasoning { text, field, .. }) if field == from => {

@@ -181,7 +181,7 @@ impl ScriptedModel {
         let mut begun = false;
         for message in messages {
             match message {
-                Message::User { content } => {
+                Message::User { content, .. } => {
                     let first = if begun { place.round + 1 } else { 0 };
                     let same = |prompt: &str| prompt.trim() == content.trim();
                     let named = rounds.iter().skip(first).position(|r| same(&r.prompt));

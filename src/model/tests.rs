@@ -85,11 +85,11 @@ pub(crate) async fn once(answer: Answer) -> Result<Reply, Failure> {
 }
 
 pub(crate) fn call(id: &str, name: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
+    Part::tool_call(id, name, arguments)
 }
 
 pub(crate) fn reasoning(text: &str) -> Part {
-    Part::Reasoning { text: text.into(), field: ReasoningField::ReasoningContent }
+    Part::reasoning(text, ReasoningField::ReasoningContent)
 }
 
 pub(crate) fn text(text: &str) -> Part {
@@ -231,7 +231,7 @@ async fn deepseek() {
 async fn openrouter() {
     let expected = Expected {
         parts: vec![
-            Part::Reasoning { text: "Let me check.".into(), field: ReasoningField::Reasoning },
+            Part::reasoning("Let me check.", ReasoningField::Reasoning),
             call("call_-80", "list", r#"{"path":"."}"#),
             call("call_-81", "list", r#"{"path":"src"}"#),
         ],
@@ -254,6 +254,7 @@ fn a_tool() -> ToolSpec {
         description: "Runs \"it\".".into(),
         parameters: json!({"type": "object", "properties": {"z": {}, "a": {}}}),
         effect: ToolEffect::Executes,
+        grammar: None,
     }
 }
 

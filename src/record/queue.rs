@@ -57,14 +57,6 @@ pub(crate) enum PieceKind {
     ToolCall(u32),
 }
 
-/// The key of a piece of reasoning, as it is stored.
-pub(crate) const fn field_word(field: ReasoningField) -> &'static str {
-    match field {
-        ReasoningField::ReasoningContent => "reasoning_content",
-        ReasoningField::Reasoning => "reasoning",
-    }
-}
-
 /// A piece of a reply that is still arriving.
 #[derive(Debug)]
 pub(crate) struct Piece {

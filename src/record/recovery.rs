@@ -181,6 +181,7 @@ fn results(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
             exit: None,
             output,
             truncated: None,
+            attachments: Vec::new(),
             duration_us: 0,
         };
         bodies.push((Source::Harness, observation.into()));

@@ -104,7 +104,7 @@ impl Story {
     pub(crate) async fn prompt(&mut self, text: &str) {
         self.round += 1;
         self.emit(Source::User, Prompt { text: text.into(), ..Prompt::default() }).await;
-        self.say(Message::User { content: text.into() });
+        self.say(Message::User { content: text.into(), attachments: Vec::new() });
     }
 
     fn say(&mut self, message: Message) {
@@ -163,12 +163,15 @@ impl Story {
                 name: "shell".into(),
                 arguments: format!("{{\"command\": \"ls {call}\"}} not json \u{7}"),
                 malformed: None,
+                freeform: false,
+                signature: None,
             })
         }));
         self.say(Message::Assistant {
             content: Some(text.into()),
             reasoning_content: None,
             reasoning: None,
+            reasoning_details: None,
             tool_calls: Vec::new(),
         });
         let event = |body| NewEvent { round: self.round, source: Source::Model, body };
@@ -265,6 +268,7 @@ pub(crate) fn observation(call: u32, status: CallStatus) -> Observation {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
         duration_us: 0,
     }
 }

@@ -19,7 +19,7 @@ use crate::connection::{sync_new_file, uses_wal};
 use crate::error::RecordError;
 use crate::ledger::Ledger;
 use crate::output::{OutputChunk, Outputs};
-use crate::queue::{Piece, PieceKind, Stamp, field_word};
+use crate::queue::{Piece, PieceKind, Stamp};
 use crate::rows::{Durability, NewEvent, Row, Write};
 
 /// Finished parts are written out at this much, bytes: memory stays small however fast a command
@@ -262,7 +262,7 @@ impl Writer {
 
     fn insert_draft(&self, piece: &Piece) -> rusqlite::Result<()> {
         let (kind, field, call_index) = match piece.kind {
-            PieceKind::Reasoning(field) => ("reasoning", Some(field_word(field)), None),
+            PieceKind::Reasoning(field) => ("reasoning", Some(field.as_str()), None),
             PieceKind::Text => ("text", None, None),
             PieceKind::ToolCall(index) => ("tool_call", None, Some(index)),
         };

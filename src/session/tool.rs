@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use toolbox::Toolbox;
+use toolbox::{Call, Toolbox};
 use trajectory::event::CallStatus;
 
 use crate::run::micros;
@@ -35,7 +35,10 @@ impl Execution {
         let Invocation { call, exec, name, arguments, .. } = invocation;
         let job = {
             let (toolbox, stop) = (Arc::clone(toolbox), stop.clone());
-            async move { toolbox.run(&name, &arguments, sender, stop).await }
+            async move {
+                let call = Call { exec, name: &name, arguments: &arguments };
+                toolbox.run(call, sender, stop).await
+            }
         };
         Self { call, exec, chunks, task: tokio::spawn(job), stop, began: Instant::now() }
     }
@@ -70,6 +73,8 @@ impl Execution {
             exit: ran.exit,
             output: ran.output,
             truncated: ran.truncated,
+            attachments: Vec::new(),
+            plan: ran.plan,
             duration_us: micros(ran.duration),
         };
         (self.call, outcome, row)
@@ -84,6 +89,9 @@ fn died(duration: Duration) -> toolbox::Outcome {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
+        plan: None,
+        is_running: false,
         duration,
         execution: None,
     }

@@ -1,6 +1,8 @@
 //! What a tool brings back, before it is an outcome.
 
-use trajectory::event::Truncation;
+use trajectory::event::{Plan, Truncation};
+
+use crate::outcome::Attached;
 
 /// What the model is told, when the tool did its work.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -9,11 +11,15 @@ pub(crate) struct Answer {
     pub(crate) shown: String,
     /// What the text leaves out.
     pub(crate) truncated: Option<Truncation>,
+    /// Images beside the text.
+    pub(crate) attachments: Vec<Attached>,
+    /// The checklist, when it was changed.
+    pub(crate) plan: Option<Plan>,
 }
 
 impl From<String> for Answer {
     fn from(shown: String) -> Self {
-        Self { shown, truncated: None }
+        Self { shown, ..Self::default() }
     }
 }
 

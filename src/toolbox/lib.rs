@@ -27,8 +27,8 @@ mod shell;
 mod suggest;
 mod write;
 
-pub use outcome::{ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
-pub use run::{Toolbox, ToolboxError};
+pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
+pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 
 #[cfg(test)]
 mod tests;

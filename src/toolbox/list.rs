@@ -98,7 +98,7 @@ fn show(directory: &OwnedFd, names: &[OsString]) -> Answer {
     let more = if names.len() == ENTRIES_READ_MAX { "at least " } else { "" };
     shown.push_str(&format!("[{more}{left} more entries; narrow it down with shell]"));
     let truncated = Truncation { lines_omitted: left as u64, chars_omitted: 0 };
-    Answer { shown, truncated: Some(truncated) }
+    Answer { shown, truncated: Some(truncated), ..Answer::default() }
 }
 
 fn entry(directory: &OwnedFd, name: &OsStr) -> String {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use trajectory::event::{CallStatus, Exit, OutputRef, Truncation};
+use trajectory::event::{CallStatus, Exit, OutputRef, Plan, Truncation};
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +18,27 @@ pub struct Outcome {
     pub output: Option<OutputRef>,
     /// What `shown` leaves out, when it does.
     pub truncated: Option<Truncation>,
+    /// Images that the model is shown beside the text.
+    pub attachments: Vec<Attached>,
+    /// The checklist, when the call changed it.
+    pub plan: Option<Plan>,
+    /// The command goes on in the background; how it ends comes as a [`crate::JobEvent`].
+    pub is_running: bool,
     /// How long it ran.
     pub duration: Duration,
     /// What was run, when a process was.
     pub execution: Option<ExecutionFacts>,
+}
+
+/// An image, or another file that is handed to the model whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The name it had.
+    pub name: String,
+    /// Its media type, such as `image/png`.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// What was run: everything that decides what a command sees, but no secret.
@@ -49,6 +66,9 @@ impl Outcome {
             exit: None,
             output: None,
             truncated: None,
+            attachments: Vec::new(),
+            plan: None,
+            is_running: false,
             duration: Duration::ZERO,
             execution: None,
         }

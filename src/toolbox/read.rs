@@ -245,7 +245,7 @@ impl Page {
         let cut = lines_omitted > 0 || self.chars_omitted > 0;
         let truncated =
             cut.then_some(Truncation { lines_omitted, chars_omitted: self.chars_omitted });
-        Ok(Answer { shown: self.text, truncated })
+        Ok(Answer { shown: self.text, truncated, ..Answer::default() })
     }
 }
 

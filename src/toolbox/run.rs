@@ -35,6 +35,39 @@ pub enum ToolboxError {
     },
 }
 
+/// What decides which tools there are, and what they leave alone.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Paths that no file tool reads, lists or writes: folders or files inside the workspace,
+    /// which need not exist yet. Those outside are out of reach anyway.
+    pub hidden: Vec<PathBuf>,
+    /// The names and shapes of the tools.
+    pub set: ToolSet,
+}
+
+/// The names and shapes of the tools, as a family of models does best with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolSet {
+    /// `edit` and `write`.
+    #[default]
+    Edit,
+    /// One `apply_patch` in their place (GPT-5 and its kin).
+    Patch,
+    /// The names and shapes of SII CLI.
+    Sii,
+}
+
+/// A call to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The number of the execution.
+    pub exec: u32,
+    /// The tool's name.
+    pub name: &'a str,
+    /// The text of its arguments, as the model sent them, perhaps broken.
+    pub arguments: &'a str,
+}
+
 /// The tools of a session: one workspace, one sandbox. Clones share them.
 #[derive(Clone)]
 pub struct Toolbox {
@@ -77,20 +110,14 @@ impl Tool {
 type Work<T> = fn(&Workspace, &T, &CancellationToken) -> Result<Answer, Failure>;
 
 impl Toolbox {
-    /// Opens the tools on a workspace. No file tool reads, lists or writes what lies in the
-    /// `hidden` paths: folders or files inside the workspace, which need not exist yet. Those
-    /// outside are out of reach anyway.
+    /// Opens the tools on a workspace.
     ///
     /// # Errors
     /// When the workspace is not a directory that can be opened.
-    pub fn open(
-        workspace: &Path,
-        sandbox: Sandbox,
-        hidden: &[PathBuf],
-    ) -> Result<Self, ToolboxError> {
+    pub fn open(workspace: &Path, sandbox: Sandbox, setup: &Setup) -> Result<Self, ToolboxError> {
         let workspace = Workspace::open(workspace)
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
-            .hiding(hidden);
+            .hiding(&setup.hidden);
         let specs = Tool::ALL.into_iter().map(Tool::spec).collect();
         let parts = Parts { workspace, sandbox, specs, writing: Mutex::new(()) };
         Ok(Self { parts: Arc::new(parts) })
@@ -108,14 +135,12 @@ impl Toolbox {
         self.parts.workspace.root()
     }
 
-    /// Runs one call to its end: the tool's name and the text of its arguments, as the model sent
-    /// them, perhaps broken. What a command prints goes to `out` as it comes; when nobody
+    /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
     /// takes it from there, the command waits. Cancelling kills a command, and stops a change of
     /// a file unless it is done already.
     pub async fn run(
         &self,
-        name: &str,
-        arguments: &str,
+        call: Call<'_>,
         out: mpsc::Sender<OutputChunk>,
         cancel: CancellationToken,
     ) -> Outcome {
@@ -123,19 +148,19 @@ impl Toolbox {
         let outcome = if cancel.is_cancelled() {
             Outcome::told(CallStatus::Cancelled, "Cancelled before it started.".to_owned())
         } else {
-            let work = self.dispatch(name, arguments, out, cancel);
-            guarded(work).await.unwrap_or_else(|panic| broken(name, &*panic))
+            let work = self.dispatch(call, out, cancel);
+            guarded(work).await.unwrap_or_else(|panic| broken(call.name, &*panic))
         };
         Outcome { duration: started.elapsed(), ..outcome.bounded() }
     }
 
     async fn dispatch(
         &self,
-        name: &str,
-        arguments: &str,
+        call: Call<'_>,
         out: mpsc::Sender<OutputChunk>,
         cancel: CancellationToken,
     ) -> Outcome {
+        let Call { name, arguments, .. } = call;
         let tools = Tool::ALL.into_iter().zip(&self.parts.specs);
         let Some((tool, spec)) = tools.into_iter().find(|(_, spec)| spec.name == name) else {
             return self.unknown(name);
@@ -199,8 +224,8 @@ impl Toolbox {
         };
         match result {
             Ok(Ok(answer)) => {
-                let outcome = Outcome::told(CallStatus::Ok, answer.shown);
-                Outcome { truncated: answer.truncated, ..outcome }
+                let Answer { shown, truncated, attachments, plan } = answer;
+                Outcome { truncated, attachments, plan, ..Outcome::told(CallStatus::Ok, shown) }
             }
             Ok(Err(Failure::Error(text))) => Outcome::told(CallStatus::Error, text),
             Ok(Err(Failure::Denied(text))) => Outcome::told(CallStatus::Denied, text),

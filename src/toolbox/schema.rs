@@ -29,6 +29,7 @@ pub(crate) fn spec<T: JsonSchema>(name: &str, effect: ToolEffect) -> ToolSpec {
         description: description(&schema),
         parameters: Value::Object(parameters),
         effect,
+        grammar: None,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
 
-use crate::{Outcome, SHOWN_BYTES_MAX, Toolbox};
+use crate::{Call, Outcome, SHOWN_BYTES_MAX, Setup, Toolbox};
 
 /// A toolbox on a folder of its own, with a folder beside it that nothing may touch.
 pub(crate) struct Bench {
@@ -39,8 +39,9 @@ impl Bench {
         std::fs::create_dir(folder.path().join("outside")).unwrap();
         std::fs::write(folder.path().join("outside/secret"), "do not touch\n").unwrap();
         let workspace = folder.path().join("workspace");
-        let hidden: Vec<_> = hidden.iter().map(|path| workspace.join(path)).collect();
-        let toolbox = Toolbox::open(&workspace, sandbox, &hidden).unwrap();
+        let hidden = hidden.iter().map(|path| workspace.join(path)).collect();
+        let setup = Setup { hidden, ..Setup::default() };
+        let toolbox = Toolbox::open(&workspace, sandbox, &setup).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { folder, toolbox, runtime }
     }
@@ -79,6 +80,7 @@ impl Bench {
         cancel: CancellationToken,
     ) -> (Outcome, Vec<u8>) {
         self.runtime.block_on(async {
+            let call = Call { exec: 1, name, arguments };
             let (sender, mut chunks) = mpsc::channel::<OutputChunk>(4);
             let printed = async {
                 let mut bytes = Vec::new();
@@ -87,7 +89,7 @@ impl Bench {
                 }
                 bytes
             };
-            tokio::join!(self.toolbox.run(name, arguments, sender, cancel), printed)
+            tokio::join!(self.toolbox.run(call, sender, cancel), printed)
         })
     }
 
@@ -161,7 +163,8 @@ fn a_workspace_that_is_no_folder_is_refused_by_name() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     for path in [file.as_path(), Path::new("/does/not/exist")] {
-        let error = Toolbox::open(path, Sandbox::off(), &[]).err().unwrap().to_string();
+        let error =
+            Toolbox::open(path, Sandbox::off(), &Setup::default()).err().unwrap().to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
         assert!(error.contains("Name a folder that exists"), "{error}");
     }

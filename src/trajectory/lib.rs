@@ -23,7 +23,7 @@ mod usage;
 pub use approval::{Approval, ApprovalMode};
 pub use event::{Body, Event, Source};
 pub use id::{DeviceId, EventId, QueryId, RunId, SessionId};
-pub use message::{FunctionCall, Message, MessageDigest, ToolCallMessage};
+pub use message::{FunctionCall, Message, MessageDigest, ToolCallMessage, Verbatim};
 pub use progress::Progress;
 pub use recorded::Recorded;
 pub use reply::Part;

@@ -3,7 +3,10 @@
 //! The JSON of a [`Message`] is the JSON of the Chat Completions API. It is written in one place,
 //! [`Message::to_json`], and never normalised afterwards: the stored bytes are the sent bytes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::event::Attachment;
 
 /// A function call inside an assistant message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +27,55 @@ pub struct ToolCallMessage {
     pub kind: String,
     /// What is called.
     pub function: FunctionCall,
+    /// What the provider wants back with the call, as it came (Gemini's signatures).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<Verbatim>,
 }
 
 impl ToolCallMessage {
     /// A call of a function.
     #[must_use]
     pub fn function(id: String, name: String, arguments: String) -> Self {
-        Self { id, kind: "function".to_owned(), function: FunctionCall { name, arguments } }
+        Self {
+            id,
+            kind: "function".to_owned(),
+            function: FunctionCall { name, arguments },
+            extra_content: None,
+        }
+    }
+}
+
+/// Somebody else's JSON, kept as it came: neither numbers nor keys change on the way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verbatim(String);
+
+impl Verbatim {
+    /// Keeps a JSON text; `None` when it is none.
+    #[must_use]
+    pub fn new(json: &str) -> Option<Self> {
+        let raw: &RawValue = serde_json::from_str(json).ok()?;
+        Some(Self(raw.get().to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Verbatim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Verbatim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A tagged enum hands its members on as values, so the raw text is out of reach here.
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self(value.to_string()))
     }
 }
 
@@ -47,6 +92,10 @@ pub enum Message {
     User {
         /// Its text.
         content: String,
+        /// Images beside the text. They are not in this JSON: whoever sends the message has the
+        /// bytes ([`Message::to_json_with`]).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
     },
     /// A reply of the model.
     Assistant {
@@ -58,6 +107,9 @@ pub enum Message {
         /// Reasoning, for servers that call it so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reasoning: Option<String>,
+        /// Reasoning as some servers sign it, sent back as it came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reasoning_details: Option<Verbatim>,
         /// Calls, in the order they were made.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<ToolCallMessage>,
@@ -79,6 +131,24 @@ impl Message {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The message's JSON with its images: `url` gives the URL of an attachment's bytes (a `data:`
+    /// URL), or none where the model cannot be shown them, and a line of text stands instead.
+    #[must_use]
+    pub fn to_json_with(&self, url: &dyn Fn(&Attachment) -> Option<String>) -> String {
+        let Self::User { content, attachments } = self else { return self.to_json() };
+        if attachments.is_empty() {
+            return self.to_json();
+        }
+        let mut parts = vec![serde_json::json!({ "type": "text", "text": content })];
+        parts.extend(attachments.iter().map(|attachment| match url(attachment) {
+            Some(url) => {
+                serde_json::json!({ "type": "image_url", "image_url": { "url": url } })
+            }
+            None => serde_json::json!({ "type": "text", "text": attachment.placeholder() }),
+        }));
+        serde_json::json!({ "role": "user", "content": parts }).to_string()
+    }
+
     /// An assistant message with nothing in it.
     #[must_use]
     pub fn empty_assistant() -> Self {
@@ -86,6 +156,7 @@ impl Message {
             content: None,
             reasoning_content: None,
             reasoning: None,
+            reasoning_details: None,
             tool_calls: Vec::new(),
         }
     }

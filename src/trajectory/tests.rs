@@ -153,6 +153,8 @@ impl Story {
                 name: "shell".into(),
                 arguments: if malformed { "{oops".into() } else { "{}".into() },
                 malformed: malformed.then(|| "oops".into()),
+                freeform: false,
+                signature: None,
             }));
         }
         let reply = self.live.turns().iter().rfind(|turn| turn.request == Some(request));
@@ -228,6 +230,7 @@ fn observation(call: u32, status: CallStatus, shown: &str) -> Body {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
         duration_us: 0,
     })
 }
@@ -324,6 +327,7 @@ proptest! {
                 content: content.clone(),
                 reasoning_content: reasoning.clone(),
                 reasoning: None,
+                reasoning_details: None,
                 tool_calls: vec![ToolCallMessage::function(id.clone(), "t".into(), arguments)],
             },
             Message::Tool { tool_call_id: id, content: content.unwrap_or_default() },

@@ -11,6 +11,8 @@ pub enum ToolEffect {
     ReadOnly,
     /// Changes files of the workspace.
     Writes,
+    /// Talks to a server somewhere.
+    Network,
     /// Runs somebody's program.
     Executes,
 }
@@ -34,9 +36,34 @@ pub struct ToolSpec {
     pub parameters: Value,
     /// What it can do; not sent to the model.
     pub effect: ToolEffect,
+    /// The grammar of its input, for APIs that let a model write it without JSON around it. As a
+    /// function it takes one string, `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<String>,
 }
 
 impl ToolSpec {
+    /// The tool as the Responses API takes it: a custom tool with a Lark grammar where there is
+    /// one, else a function.
+    #[must_use]
+    pub fn to_responses(&self) -> Value {
+        match &self.grammar {
+            Some(grammar) => serde_json::json!({
+                "type": "custom",
+                "name": self.name,
+                "description": self.description,
+                "format": { "type": "grammar", "syntax": "lark", "definition": grammar },
+            }),
+            None => serde_json::json!({
+                "type": "function",
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+                "strict": false,
+            }),
+        }
+    }
+
     /// The function-tool object of the Chat Completions request and of `tools` columns.
     #[must_use]
     pub fn to_chat(&self) -> Value {

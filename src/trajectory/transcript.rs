@@ -8,10 +8,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::event::{
-    ApprovalDecision, AssistantText, Body, CallStatus, Compaction, ConfigChanged, ContextEdit,
-    Event, Observation, Reasoning, ReasoningField, ReasoningForm, ToolCall,
+    ApprovalDecision, AssistantText, Attachment, Body, CallStatus, Compaction, ConfigChanged,
+    ContextEdit, Event, Observation, Reasoning, ReasoningField, ReasoningForm, ToolCall,
 };
-use crate::message::{Message, ToolCallMessage};
+use crate::message::{Message, ToolCallMessage, Verbatim};
+use crate::reply::Part;
 use crate::sample::{LossReason, RequestPoint, Span, SpanPart};
 use crate::tool::ToolSpec;
 
@@ -28,11 +29,21 @@ pub struct Turn {
     pub call: Option<u32>,
     /// What of it may be trained; empty unless the model wrote it.
     pub spans: Vec<Span>,
+    /// The reply part by part, when the model wrote it: the order in which it did, and what APIs
+    /// other than Chat Completions want back.
+    pub parts: Vec<Part>,
 }
 
 impl Turn {
     fn new(message: Message, seq: u64) -> Self {
-        Self { message, seqs: vec![seq], request: None, call: None, spans: Vec::new() }
+        Self {
+            message,
+            seqs: vec![seq],
+            request: None,
+            call: None,
+            spans: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     fn first_seq(&self) -> u64 {
@@ -178,10 +189,13 @@ impl Transcript {
     fn fold_one(&mut self, event: &Event) -> bool {
         let seq = event.seq;
         match &event.body {
-            Body::Prompt(prompt) => self.user(&prompt.text, seq),
-            Body::Steering(steering) => self.user(&steering.text, seq),
-            Body::UserCommand(command) => self.user(&command.shown, seq),
-            Body::UserEdit(edit) => self.user(&edit.shown, seq),
+            Body::Prompt(prompt) => self.user(&prompt.text, &prompt.attachments, seq),
+            Body::Steering(steering) => self.user(&steering.text, &[], seq),
+            Body::UserCommand(command) => self.user(&command.shown, &[], seq),
+            Body::UserEdit(edit) => self.user(&edit.shown, &[], seq),
+            Body::BackgroundExit(exit) if !exit.shown.is_empty() => {
+                self.user(&exit.shown, &[], seq);
+            }
             Body::Reasoning(part) => self.reasoning(part, event),
             Body::Message(part) => self.text(part, event),
             Body::ToolCall(call) => self.tool_call(call, event),
@@ -200,8 +214,9 @@ impl Transcript {
         true
     }
 
-    fn user(&mut self, text: &str, seq: u64) {
-        self.waiting.push(Turn::new(Message::User { content: text.to_owned() }, seq));
+    fn user(&mut self, text: &str, attachments: &[Attachment], seq: u64) {
+        let message = Message::User { content: text.to_owned(), attachments: attachments.to_vec() };
+        self.waiting.push(Turn::new(message, seq));
     }
 
     /// The assistant turn that replies to this request: the last one, or a new one.
@@ -223,7 +238,14 @@ impl Transcript {
     }
 
     fn reasoning(&mut self, part: &Reasoning, event: &Event) {
+        let kept = Part::Reasoning {
+            text: part.text.clone(),
+            field: part.field,
+            form: part.form,
+            signature: part.signature.clone(),
+        };
         if part.form == ReasoningForm::Encrypted {
+            self.reply(part.request, event.seq).parts.push(kept);
             return;
         }
         let why = if event.copied {
@@ -236,14 +258,36 @@ impl Transcript {
             None
         };
         let turn = self.reply(part.request, event.seq);
-        if let Message::Assistant { reasoning_content, reasoning, .. } = &mut turn.message {
-            let slot = match part.field {
-                ReasoningField::ReasoningContent => reasoning_content,
-                ReasoningField::Reasoning => reasoning,
-            };
-            slot.get_or_insert_default().push_str(&part.text);
-            add_span(&mut turn.spans, SpanPart::Reasoning, why);
+        turn.parts.push(kept);
+        let Message::Assistant { content, reasoning_content, reasoning, reasoning_details, .. } =
+            &mut turn.message
+        else {
+            return;
+        };
+        match part.field {
+            ReasoningField::ReasoningContent => {
+                reasoning_content.get_or_insert_default().push_str(&part.text);
+            }
+            ReasoningField::Reasoning | ReasoningField::Item => {
+                reasoning.get_or_insert_default().push_str(&part.text);
+            }
+            // The model wrote it into its text, so there it goes back, and the template of the
+            // model does with it what it was trained to expect.
+            ReasoningField::Think | ReasoningField::ThinkOpened => {
+                let content = content.get_or_insert_default();
+                if part.field == ReasoningField::Think {
+                    content.push_str("<think>");
+                }
+                content.push_str(&part.text);
+                content.push_str("</think>");
+            }
         }
+        if part.field != ReasoningField::Item
+            && let Some(signature) = part.signature.as_deref().and_then(Verbatim::new)
+        {
+            *reasoning_details = Some(signature);
+        }
+        add_span(&mut turn.spans, SpanPart::Reasoning, why);
     }
 
     fn text(&mut self, part: &AssistantText, event: &Event) {
@@ -253,6 +297,7 @@ impl Transcript {
             part.interrupted.then_some(LossReason::Interrupted)
         };
         let turn = self.reply(part.request, event.seq);
+        turn.parts.push(Part::Text(part.text.clone()));
         if let Message::Assistant { content, .. } = &mut turn.message {
             content.get_or_insert_default().push_str(&part.text);
             add_span(&mut turn.spans, SpanPart::Content, why);
@@ -266,13 +311,24 @@ impl Transcript {
             call.malformed.is_some().then_some(LossReason::Malformed)
         };
         let turn = self.reply(call.request, event.seq);
+        turn.parts.push(Part::ToolCall {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+            freeform: call.freeform,
+            signature: call.signature.clone(),
+        });
         let Message::Assistant { tool_calls, .. } = &mut turn.message else { return };
         let place = tool_calls.len();
-        tool_calls.push(ToolCallMessage::function(
-            call.id.clone(),
-            call.name.clone(),
-            call.arguments.clone(),
-        ));
+        let arguments = if call.freeform {
+            // Chat Completions knows functions only: the input is its one argument.
+            serde_json::json!({ "input": call.arguments }).to_string()
+        } else {
+            call.arguments.clone()
+        };
+        let mut message = ToolCallMessage::function(call.id.clone(), call.name.clone(), arguments);
+        message.extra_content = call.signature.as_deref().and_then(Verbatim::new);
+        tool_calls.push(message);
         add_span(&mut turn.spans, SpanPart::ToolCall(place), why);
         self.calls.insert(call.call, (self.turns.len() - 1, place));
         self.unanswered.push(call.call);
@@ -304,6 +360,13 @@ impl Transcript {
         let mut turn = Turn::new(Message::Tool { tool_call_id: id, content }, seq);
         turn.call = Some(observation.call);
         self.turns.push(turn);
+        if !observation.attachments.is_empty() {
+            // A tool message holds text only; what it shows follows when all calls are answered.
+            let names: Vec<&str> =
+                observation.attachments.iter().map(|image| image.name.as_str()).collect();
+            let text = format!("[{}]", names.join(", "));
+            self.user(&text, &observation.attachments, seq);
+        }
         self.unanswered.retain(|call| *call != observation.call);
     }
 
@@ -331,7 +394,10 @@ impl Transcript {
             .map(|(call, _)| *call)
             .collect();
         let old = std::mem::take(&mut self.turns);
-        let summary = Turn::new(Message::User { content: compaction.summary.clone() }, seq);
+        let summary = Turn::new(
+            Message::User { content: compaction.summary.clone(), attachments: Vec::new() },
+            seq,
+        );
         let (system, rest): (Vec<Turn>, Vec<Turn>) =
             old.into_iter().partition(|turn| matches!(turn.message, Message::System { .. }));
         let kept = rest

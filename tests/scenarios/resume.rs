@@ -166,14 +166,18 @@ fn every_recorded_response_reads_as_the_recorded_parts() {
 
 fn part(body: Body, wanted: u32) -> Option<model::Part> {
     match body {
-        Body::Reasoning(Reasoning { request, text, field, .. }) if request == wanted => {
-            Some(model::Part::Reasoning { text, field })
+        Body::Reasoning(Reasoning { request, text, field, form, signature, .. })
+            if request == wanted =>
+        {
+            Some(model::Part::Reasoning { text, field, form, signature })
         }
         Body::Message(AssistantText { request, text, .. }) if request == wanted => {
             Some(model::Part::Text(text))
         }
-        Body::ToolCall(ToolCall { request, id, name, arguments, .. }) if request == wanted => {
-            Some(model::Part::ToolCall { id, name, arguments })
+        Body::ToolCall(ToolCall { request, id, name, arguments, freeform, signature, .. })
+            if request == wanted =>
+        {
+            Some(model::Part::ToolCall { id, name, arguments, freeform, signature })
         }
         _ => None,
     }

@@ -102,7 +102,7 @@ fn reasoning_under_both_keys_is_taken_once() {
     assert_eq!(parts(&[both]), [reasoning("hm")]);
     let other = json!({"reasoning": "hm"});
     let field = ReasoningField::Reasoning;
-    assert_eq!(parts(&[other]), [Part::Reasoning { text: "hm".into(), field }]);
+    assert_eq!(parts(&[other]), [Part::reasoning("hm", field)]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ fn after_calls(shown: [&str; 2]) -> Vec<Body> {
             name: "write".into(),
             arguments: "{}".into(),
             malformed: None,
+            freeform: false,
+            signature: None,
         }));
     }
     for (call, shown) in [1, 2].into_iter().zip(shown) {
@@ -77,6 +79,7 @@ fn observation(call: u32, shown: &str) -> Observation {
         exit: None,
         output: None,
         truncated: None,
+        attachments: Vec::new(),
         duration_us: 0,
     }
 }
@@ -93,11 +96,7 @@ async fn a_turn_is_streamed_as_a_server_would() {
     let (reply, pieces) = ask(&model, &request).await;
     let reply = reply.unwrap();
     let arguments = r#"{"path":"a.txt","content":"one\n\"two\" \\ é\n","append":false}"#;
-    let call = |id: &str, name: &str, arguments: &str| Part::ToolCall {
-        id: id.into(),
-        name: name.into(),
-        arguments: arguments.into(),
-    };
+    let call = |id: &str, name: &str, arguments: &str| Part::tool_call(id, name, arguments);
     let expected = [
         reasoning("They want a file, and a file they shall have."),
         text("I write it."),

@@ -5,7 +5,6 @@ use trajectory::event::ReasoningField;
 
 use super::Archive;
 use crate::error::RecordError;
-use crate::queue::field_word;
 
 /// A part of a reply as it has arrived so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +42,7 @@ pub(crate) fn read_drafts(connection: &Connection) -> rusqlite::Result<Vec<Draft
             request: row.get(0)?,
             kind: row.get(1)?,
             field: field.and_then(|word| {
-                let all = [ReasoningField::ReasoningContent, ReasoningField::Reasoning];
-                all.into_iter().find(|field| field_word(*field) == word)
+                ReasoningField::ALL.into_iter().find(|field| field.as_str() == word)
             }),
             text: row.get(3)?,
         };

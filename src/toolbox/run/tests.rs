@@ -17,7 +17,7 @@ fn a_panic_in_a_future_is_caught() {
 #[test]
 fn a_panic_in_a_file_tool_is_an_error_and_the_next_call_works() {
     let folder = tempfile::TempDir::new().unwrap();
-    let toolbox = Toolbox::open(folder.path(), Sandbox::off(), &[]).unwrap();
+    let toolbox = Toolbox::open(folder.path(), Sandbox::off(), &Setup::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let arguments = r#"{"file_path": "a", "content": "b"}"#;
     runtime.block_on(async {
@@ -37,7 +37,7 @@ fn a_read_that_hangs_does_not_keep_an_interrupt_waiting() {
     static RELEASED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
     let folder = tempfile::TempDir::new().unwrap();
-    let toolbox = Toolbox::open(folder.path(), Sandbox::off(), &[]).unwrap();
+    let toolbox = Toolbox::open(folder.path(), Sandbox::off(), &Setup::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     // It asks to be cancelled once it hangs, and hangs until the outcome is there.
     let hangs: Work<list::Input> = |_, _, token| {

@@ -74,8 +74,8 @@ fn a_taker_that_is_gone_does_not_stop_the_command() {
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
     let arguments = json!({"command": "seq 1 100000 | tail -1; echo done > done"}).to_string();
-    let outcome =
-        runtime.block_on(bench.toolbox.run("shell", &arguments, sender, CancellationToken::new()));
+    let call = crate::Call { exec: 1, name: "shell", arguments: &arguments };
+    let outcome = runtime.block_on(bench.toolbox.run(call, sender, CancellationToken::new()));
     assert_eq!(outcome.shown, "100000");
     assert_eq!(bench.get("done"), "done\n");
 }

@@ -24,6 +24,30 @@ pub enum ReasoningField {
     ReasoningContent,
     /// `reasoning`: OpenRouter, Ollama, newer vLLM.
     Reasoning,
+    /// Inside the text, between `<think>` and `</think>`, both written by the model.
+    Think,
+    /// Inside the text, up to `</think>`: the prompt had opened the tag.
+    ThinkOpened,
+    /// A reasoning item of the Responses API; `signature` holds the item.
+    Item,
+}
+
+impl ReasoningField {
+    /// Every field there is.
+    pub const ALL: [Self; 5] =
+        [Self::ReasoningContent, Self::Reasoning, Self::Think, Self::ThinkOpened, Self::Item];
+
+    /// The word for it, as it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReasoningContent => "reasoning_content",
+            Self::Reasoning => "reasoning",
+            Self::Think => "think",
+            Self::ThinkOpened => "think_opened",
+            Self::Item => "item",
+        }
+    }
 }
 
 /// A stretch of the model's reasoning.
@@ -39,7 +63,8 @@ pub struct Reasoning {
     /// Where it was found.
     #[serde(default)]
     pub field: ReasoningField,
-    /// The provider's signature over it; kept and sent back, not exported to training.
+    /// What the provider wants back with it, as JSON: the Responses item, the list of
+    /// `reasoning_details`. Kept and sent back, not exported to training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
     /// The reply was cut short in or after this part.
@@ -70,8 +95,15 @@ pub struct ToolCall {
     pub id: String,
     /// The tool's name, as the model wrote it.
     pub name: String,
-    /// The arguments, character for character as the model sent them.
+    /// The arguments, character for character as the model sent them: the text of a JSON object,
+    /// or, of a freeform call, the input itself.
     pub arguments: String,
+    /// A freeform call: the arguments are no JSON and are not meant to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub freeform: bool,
+    /// What the provider wants back with the call, as JSON (`extra_content` of Gemini).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// Why the arguments cannot be read as a JSON object, if they cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malformed: Option<String>,

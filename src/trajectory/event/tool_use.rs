@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::user::Attachment;
+
 /// The intent to run a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolStarted {
@@ -65,7 +67,8 @@ pub struct Truncation {
     pub chars_omitted: u64,
 }
 
-/// What came of a call.
+/// What came of a call. Of a command that goes on in the background: what it had come to when the
+/// call was answered; the rest is a [`BackgroundExit`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// The call it answers.
@@ -86,6 +89,9 @@ pub struct Observation {
     /// What `shown` leaves out, when it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<Truncation>,
+    /// Images that the model is shown beside the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// How long it ran, microseconds.
     #[serde(default)]
     pub duration_us: u64,
@@ -144,6 +150,9 @@ pub struct BackgroundExit {
     /// All that it printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputRef>,
+    /// What the model is told of it with the next request; empty when it knows already.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
 }
 
 /// A request that a command made through the sandbox's proxy.

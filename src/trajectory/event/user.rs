@@ -13,6 +13,14 @@ pub struct Attachment {
     pub blake3: String,
 }
 
+impl Attachment {
+    /// What stands in its place where it cannot be shown.
+    #[must_use]
+    pub fn placeholder(&self) -> String {
+        format!("[{} ({}) cannot be shown to this model]", self.name, self.media_type)
+    }
+}
+
 /// The user asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
