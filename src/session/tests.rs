@@ -42,7 +42,9 @@ fn options(home: &Home, workspace: &Path) -> Options {
         home: home.clone(),
         workspace: workspace.to_owned(),
         model: Arc::new(Model::from(model)),
-        toolbox: Arc::new(Toolbox::open(workspace, Sandbox::off(), &[]).unwrap()),
+        toolbox: Arc::new(
+            Toolbox::open(workspace, Sandbox::off(), &toolbox::Setup::default()).unwrap(),
+        ),
         sandbox: "off".into(),
         approval: ApprovalMode::Auto,
         interactive: false,
