@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{ApiKey, CassetteModel, ChatConfig, ChatModel, Model, ScriptedModel};
+use model::{CassetteModel, ChatConfig, ChatModel, Model, ScriptedModel};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -96,9 +96,12 @@ pub(crate) fn options_with(
 
 fn model(choice: &ModelChoice, cassette: Option<&Path>) -> Result<Model, CliError> {
     let model = match (choice, cassette) {
-        (ModelChoice::Endpoint { model, base_url, key }, cassette) => {
-            let mut config = ChatConfig::new(base_url, model);
-            config.key = key.as_deref().map(ApiKey::new);
+        (ModelChoice::Endpoint(endpoint), cassette) => {
+            let provider = &endpoint.provider;
+            let mut config = ChatConfig::new(&provider.base_url, &endpoint.model);
+            config.provider.clone_from(&provider.name);
+            config.key = provider.find_key()?;
+            config.params.clone_from(&provider.params);
             ChatModel::new(config).and_then(|chat| match cassette {
                 Some(dir) => CassetteModel::record(chat, dir).map(Model::from),
                 None => Ok(Model::from(chat)),
@@ -127,6 +130,15 @@ fn record_of(settings: &Settings) -> Value {
         "max_steps": settings.limits.steps_max,
         "max_tokens": settings.limits.tokens_max,
         "timeout_s": settings.timeout.map(|timeout| timeout.as_secs()),
+        "tools": settings.tools,
+        "context": settings.context,
+        "rules": settings.rules,
+        "web": {
+            "fetch": settings.web.fetch,
+            "search": settings.web.search_url.is_some(),
+            "allow_private": settings.web.allow_private,
+        },
+        "agents_md": settings.agents_md,
         "fsync": settings.fsync,
     })
 }

@@ -109,6 +109,16 @@ impl Event {
 }
 
 impl Body {
+    /// What came with it: files of a prompt, images of an observation.
+    #[must_use]
+    pub fn attachments(&self) -> &[Attachment] {
+        match self {
+            Self::Prompt(prompt) => &prompt.attachments,
+            Self::Observation(observation) => &observation.attachments,
+            _ => &[],
+        }
+    }
+
     /// Who causes events of this kind.
     #[must_use]
     pub const fn source(&self) -> Source {

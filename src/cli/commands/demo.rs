@@ -107,15 +107,11 @@ impl Place {
 
     fn settings(&self) -> Settings {
         Settings {
-            home: self.home(),
-            workspace: self.workspace(),
             model: ModelChoice::Scripted(SCRIPT_NAME.into()),
             approval: ApprovalMode::Auto,
             sandbox: SandboxArg::Off,
-            limits: agent::Limits::default(),
-            timeout: None,
-            fsync: true,
-            annotator: None,
+            // Nothing of the machine's settings: the demo is the same everywhere.
+            ..Settings::bare(self.home(), self.workspace())
         }
     }
 }
