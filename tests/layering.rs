@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trajectory", &[]),
     ("screen", &[]),
     ("blob", &[]),
+    ("chat", &["trajectory"]),
     ("agent", &["trajectory"]),
     ("model", &["trajectory"]),
     ("record", &["trajectory", "blob"]),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{ApiKey, CassetteModel, ChatConfig, ChatModel, Model, ScriptedModel};
+use model::{ApiKey, CassetteModel, ChatConfig, ChatModel, Model, RetryPolicy, ScriptedModel};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
-use session::Options;
+use session::{Instructions, Options, Window};
 use toolbox::{Setup, Toolbox};
 use trajectory::event::ConfigChanged;
 use trajectory::{Body, SessionId};
@@ -81,6 +81,11 @@ pub(crate) fn options_with(
         home: home_to_record(&settings.home)?,
         workspace: settings.workspace.clone(),
         model: Arc::new(model),
+        retry: RetryPolicy::default(),
+        window: Window::default(),
+        instructions: Instructions::Read {
+            own: settings::user_file_path().ok().map(|path| path.with_file_name("AGENTS.md")),
+        },
         toolbox: Arc::new(toolbox),
         sandbox: tier,
         approval: settings.approval,

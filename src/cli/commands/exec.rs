@@ -8,7 +8,7 @@ use serde_json::json;
 use session::{Command, Notice, Session, SessionError, Summary};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, Prompt};
+use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation};
 use trajectory::{Body, Progress, SessionId};
 
 use crate::args::{ExecArgs, InputFormat};
@@ -78,7 +78,7 @@ pub(crate) async fn drive(
             prompt = prompts.next(), if between_rounds && bad_input.is_none() && !stop.told => {
                 between_rounds = false;
                 let command = match prompt {
-                    Ok(Some(text)) => Command::Submit(Prompt { text, ..Prompt::default() }),
+                    Ok(Some(text)) => Command::Submit { text, attached: Vec::new() },
                     Ok(None) => Command::Close,
                     Err(error) => {
                         bad_input = Some(error);
