@@ -140,11 +140,11 @@ pub(crate) enum Api {
     Responses,
 }
 
-impl Api {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Responses => "responses",
+impl From<Api> for model::Api {
+    fn from(api: Api) -> Self {
+        match api {
+            Api::Chat => Self::Chat,
+            Api::Responses => Self::Responses,
         }
     }
 }
@@ -170,6 +170,16 @@ pub(crate) enum ThinkArg {
     Tagged,
     /// Up to `</think>`: the template had opened the tag.
     Opened,
+}
+
+impl From<ThinkArg> for trajectory::event::ThinkTags {
+    fn from(think: ThinkArg) -> Self {
+        match think {
+            ThinkArg::Plain => Self::Plain,
+            ThinkArg::Tagged => Self::Tagged,
+            ThinkArg::Opened => Self::Opened,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,6 @@
 //! Files that are handed in with a prompt: what they are is told from their bytes.
 //!
-//! A picture becomes a blob and is named by the prompt; a text becomes part of the prompt, in a
+//! A picture goes beside the prompt, as it is; a text becomes part of the prompt, in a
 //! fenced block under its name. Anything else is refused with a word: a model could do nothing
 //! with it.
 
@@ -9,11 +9,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use record::{ATTACHMENT_BYTES_MAX, Attachments};
-use trajectory::event::{Attachment, Prompt};
+use session::Attached;
 
-use crate::error::{CliError, Exit};
+use crate::error::CliError;
 use crate::print::thousands;
+
+/// No file that is handed in is larger.
+const FILE_BYTES_MAX: u64 = 20 << 20;
 
 /// No text in a prompt is longer: the agent reads longer ones itself, as far as it needs.
 const TEXT_BYTES_MAX: usize = 256 << 10;
@@ -42,12 +44,19 @@ pub(crate) struct GivenFile {
     pub(crate) image: bool,
 }
 
+/// A prompt to submit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) text: String,
+    pub(crate) attached: Vec<Attached>,
+}
+
 impl Draft {
-    /// The prompt: its pictures stored, its texts in its text.
+    /// The prompt with its pictures beside its text, and its texts in it.
     ///
     /// # Errors
-    /// When a file cannot be read or handed in, or a picture cannot be stored.
-    pub(crate) fn load(self, store: &Attachments) -> Result<Prompt, CliError> {
+    /// When a file cannot be read or handed in.
+    pub(crate) fn load(self) -> Result<Ready, CliError> {
         if self.files.len() > FILES_MAX {
             let count = self.files.len();
             return Err(CliError::usage(format!(
@@ -55,25 +64,22 @@ impl Draft {
                  several."
             )));
         }
-        let mut prompt = Prompt { text: self.text, attachments: Vec::new() };
+        let mut ready = Ready { text: self.text, attached: Vec::new() };
         for file in &self.files {
             let bytes = read(&file.path)?;
             let name = name_of(&file.path);
             match kind_of(&bytes) {
                 Kind::Image(media_type) => {
-                    let blake3 = store
-                        .put(&bytes)
-                        .map_err(|error| CliError::new(Exit::RecordingFailed, error.to_string()))?;
                     let media_type = media_type.to_owned();
-                    prompt.attachments.push(Attachment { name, media_type, blake3 });
+                    ready.attached.push(Attached { name, media_type, bytes });
                 }
                 Kind::Text(text) if !file.image => {
-                    prompt.text.push_str(&block(&name, text, &file.path)?);
+                    ready.text.push_str(&block(&name, text, &file.path)?);
                 }
                 Kind::Text(_) | Kind::Other => return Err(refused(file)),
             }
         }
-        Ok(prompt)
+        Ok(ready)
     }
 }
 
@@ -117,14 +123,14 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     if !about.is_file() {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")));
     }
-    if about.len() > ATTACHMENT_BYTES_MAX {
+    if about.len() > FILE_BYTES_MAX {
         return Err(too_large(path, about.len()));
     }
     let mut bytes = Vec::new();
-    file.take(ATTACHMENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 {
         0 => Err(CliError::usage(format!("The attachment {shown} is empty. Leave it out."))),
-        length if length > ATTACHMENT_BYTES_MAX => Err(too_large(path, length)),
+        length if length > FILE_BYTES_MAX => Err(too_large(path, length)),
         _ => Ok(bytes),
     }
 }
@@ -134,7 +140,7 @@ fn too_large(path: &Path, bytes: u64) -> CliError {
         "The attachment {} has {} bytes; at most {} MiB can be handed in. Make it smaller.",
         path.display(),
         thousands(bytes),
-        ATTACHMENT_BYTES_MAX >> 20
+        FILE_BYTES_MAX >> 20
     ))
 }
 

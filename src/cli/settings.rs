@@ -27,6 +27,7 @@ use crate::args::{ApprovalArg, RunArgs, SandboxArg, ToolsArg};
 use crate::error::CliError;
 use place::{number_variable, word_variable};
 
+pub(crate) use catalogue::Catalogue;
 pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{UserFile, user_file};
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) home: PathBuf,
     pub(crate) workspace: PathBuf,
     pub(crate) model: ModelChoice,
+    pub(crate) catalogue: Catalogue,
     /// The names and shapes of the tools; none: as the model does best with them.
     pub(crate) tools: Option<ToolsArg>,
     pub(crate) approval: ApprovalMode,
@@ -82,6 +84,7 @@ impl Settings {
         Ok(Self {
             home: home()?,
             model,
+            catalogue: Catalogue::of(&file, run.context_window),
             tools: run.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
             approval: run
                 .approval
@@ -102,6 +105,43 @@ impl Settings {
             annotator: file.annotator,
             workspace,
         })
+    }
+
+    /// Settings that come from nowhere: for a session that has to be the same everywhere.
+    pub(crate) fn bare(home: PathBuf, workspace: PathBuf, model: ModelChoice) -> Self {
+        let file = UserFile::default();
+        Self {
+            home,
+            workspace,
+            model,
+            catalogue: Catalogue::of(&file, None),
+            tools: None,
+            approval: ApprovalMode::default(),
+            sandbox: SandboxArg::Auto,
+            limits: Limits::default(),
+            timeout: None,
+            context: file.context.into(),
+            web: WebSettings::of(file.web),
+            rules: Rules::default(),
+            agents_md: false,
+            fsync: true,
+            annotator: None,
+        }
+    }
+
+    /// The server that is asked, when one is.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.model {
+            ModelChoice::Endpoint(endpoint) => Some(endpoint),
+            ModelChoice::Scripted(_) | ModelChoice::Cassette(_) => None,
+        }
+    }
+
+    /// The names and shapes of the tools: those that were asked for, else those that the model
+    /// does best with.
+    pub(crate) fn tool_set(&self) -> ToolsArg {
+        let by_model = || self.endpoint().map(|endpoint| self.catalogue.tools(&endpoint.model));
+        self.tools.or_else(by_model).unwrap_or(ToolsArg::Edit)
     }
 }
 

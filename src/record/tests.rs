@@ -185,8 +185,11 @@ impl Story {
             t_end_ns: 5,
             ..RequestFinished::default()
         };
-        let write =
-            Write { events: bodies.into_iter().map(event).collect(), rows: vec![finished.into()] };
+        let write = Write {
+            events: bodies.into_iter().map(event).collect(),
+            rows: vec![finished.into()],
+            ..Write::default()
+        };
         self.commit(write, Durability::Relaxed).await;
         numbers
     }

@@ -123,6 +123,21 @@ impl Transcript {
         self.history.push(Past::Asked(self.head_seq));
     }
 
+    /// The turns of the next request, if it were sent now.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().chain(&self.waiting)
+    }
+
+    /// The conversation with something said to the model that is on no record, such as a request
+    /// for a summary. For one request: nobody folds it again.
+    #[must_use]
+    pub fn with_instruction(&self, text: &str) -> Self {
+        let message = Message::User { content: text.to_owned(), attachments: Vec::new() };
+        let mut told = Self { history: Vec::new(), ..self.clone() };
+        told.turns.push(Turn::new(message, self.head_seq.unwrap_or(0)));
+        told
+    }
+
     /// The messages to send, after [`Transcript::asked`]: every turn that a server accepts.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.turns.iter().map(|turn| &turn.message).filter(|message| message.is_sendable())

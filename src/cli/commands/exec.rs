@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use trajectory::event::Ended;
 
 use crate::args::ExecArgs;
+use crate::attachments::Ready;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
     }
     let settings = Settings::resolve(&run)?;
     let options = compose::options(&settings, args.private, args.cassette.as_deref())?;
-    let prompts = asked.open(options.home.attachments())?;
+    let prompts = asked.open()?;
     let printer = Printer::new(args.json, Bill::of(&settings));
     compose::run(async {
         let session = match resumed {
@@ -74,7 +75,7 @@ pub(crate) async fn drive(
             prompt = prompts.next(), if between_rounds && bad_input.is_none() && !stop.told => {
                 between_rounds = false;
                 let command = match prompt {
-                    Ok(Some(prompt)) => Command::Submit(prompt),
+                    Ok(Some(Ready { text, attached })) => Command::Submit { text, attached },
                     Ok(None) => Command::Close,
                     Err(error) => {
                         bad_input = Some(error);

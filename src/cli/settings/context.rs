@@ -38,7 +38,8 @@ pub(crate) struct ContextSettings {
 
 impl Default for ContextSettings {
     fn default() -> Self {
-        Self { shorten_at: 0.7, compact_at: 0.85 }
+        let window = session::Window::default();
+        Self { shorten_at: window.shorten_at, compact_at: window.compact_at }
     }
 }
 

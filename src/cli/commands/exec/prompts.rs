@@ -3,13 +3,11 @@
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
-use record::Attachments;
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use trajectory::event::Prompt;
 
 use crate::args::{ExecArgs, InputFormat};
-use crate::attachments::{Draft, GivenFile};
+use crate::attachments::{Draft, GivenFile, Ready};
 use crate::error::CliError;
 
 /// A prompt on stdin, when it comes as JSON lines: `{"prompt": …, "attachments": […]}`, or
@@ -30,7 +28,7 @@ enum LineType {
     Prompt,
 }
 
-/// Prompts as the command line names them, before anything is stored.
+/// Prompts as the command line names them, before any file is read.
 pub(super) enum Asked {
     /// This one.
     Once(Draft),
@@ -77,11 +75,11 @@ impl Asked {
         Ok(Self::Once(Draft { text, files }))
     }
 
-    /// The prompts to send; files that came with them are read and stored.
-    pub(super) fn open(self, store: Attachments) -> Result<Prompts, CliError> {
+    /// The prompts to send; files that came with them are read.
+    pub(super) fn open(self) -> Result<Prompts, CliError> {
         match self {
-            Self::Once(draft) => Ok(Prompts::Given(vec![draft.load(&store)?].into_iter())),
-            Self::Lines => Ok(Prompts::from_stdin(store)),
+            Self::Once(draft) => Ok(Prompts::Given(vec![draft.load()?].into_iter())),
+            Self::Lines => Ok(Prompts::from_stdin()),
         }
     }
 }
@@ -89,25 +87,25 @@ impl Asked {
 /// Where prompts come from.
 pub(crate) enum Prompts {
     /// Known beforehand.
-    Given(std::vec::IntoIter<Prompt>),
+    Given(std::vec::IntoIter<Ready>),
     /// Read from stdin, a line each, as the rounds go by.
-    Lines(mpsc::Receiver<Result<Prompt, CliError>>),
+    Lines(mpsc::Receiver<Result<Ready, CliError>>),
 }
 
 impl Prompts {
     /// These, in this order.
     pub(crate) fn given(texts: Vec<String>) -> Self {
-        let prompt = |text| Prompt { text, ..Prompt::default() };
-        Self::Given(texts.into_iter().map(prompt).collect::<Vec<_>>().into_iter())
+        let ready = |text| Ready { text, attached: Vec::new() };
+        Self::Given(texts.into_iter().map(ready).collect::<Vec<_>>().into_iter())
     }
 
-    fn from_stdin(store: Attachments) -> Self {
+    fn from_stdin() -> Self {
         let (sender, receiver) = mpsc::channel(1);
         // A thread, because a blocked read of stdin cannot be cancelled: it dies with the process.
         std::thread::spawn(move || {
             for (number, line) in std::io::stdin().lock().lines().enumerate() {
                 let drafted = draft(number + 1, line).transpose();
-                let loaded = drafted.map(|draft| draft.and_then(|draft| draft.load(&store)));
+                let loaded = drafted.map(|draft| draft.and_then(Draft::load));
                 let failed = matches!(loaded, Some(Err(_)));
                 if let Some(loaded) = loaded
                     && (sender.blocking_send(loaded).is_err() || failed)
@@ -119,7 +117,7 @@ impl Prompts {
         Self::Lines(receiver)
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Prompt>, CliError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Ready>, CliError> {
         match self {
             Self::Given(prompts) => Ok(prompts.next()),
             Self::Lines(lines) => lines.recv().await.transpose(),
