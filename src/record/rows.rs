@@ -218,8 +218,10 @@ pub struct RequestStarted {
     pub body_head: String,
     /// The body after the messages.
     pub body_tail: String,
-    /// [`trajectory::MessageDigest`] over all its messages, hexadecimal.
+    /// [`trajectory::MessageDigest`] over all its messages as they are sent, hexadecimal.
     pub messages_digest: String,
+    /// The same over the messages of the transcript, before they take the form of a provider.
+    pub context_digest: Option<String>,
     /// A digest over its tools, hexadecimal.
     pub tools_digest: String,
 }

@@ -39,6 +39,7 @@ pub(crate) struct Sent {
     attempt: u32,
     head_seq: u64,
     messages_digest: String,
+    context_digest: String,
     tools_digest: String,
 }
 
@@ -93,6 +94,7 @@ impl Asking {
             attempt: 1,
             head_seq: transcript.head_seq().unwrap_or(0),
             messages_digest: messages_digest(&request),
+            context_digest: context_digest(transcript),
             tools_digest: tools_digest(transcript),
             request,
         };
@@ -275,6 +277,13 @@ fn messages_digest(request: &Request) -> String {
     digest.finish()
 }
 
+/// Over the conversation as the fold gives it: what was sent may have another form.
+fn context_digest(transcript: &Transcript) -> String {
+    let mut digest = MessageDigest::default();
+    transcript.messages().for_each(|message| digest.push(&message.to_json()));
+    digest.finish()
+}
+
 fn tools_digest(transcript: &Transcript) -> String {
     let mut digest = MessageDigest::default();
     for tool in transcript.tools() {
@@ -301,6 +310,7 @@ fn started_row(model: &Model, sent: &Sent, kept: usize) -> RequestStarted {
         body_head: request.head.clone(),
         body_tail: request.tail.clone(),
         messages_digest: sent.messages_digest.clone(),
+        context_digest: Some(sent.context_digest.clone()),
         tools_digest: sent.tools_digest.clone(),
     }
 }
