@@ -51,13 +51,23 @@ impl Images {
             return Ok(Placed::Missing);
         };
         // Named after what they are, never after what the log says.
-        let name = format!("{}.{}", blake3::hash(&bytes).to_hex(), extension(&attachment.media_type));
+        let name =
+            format!("{}.{}", blake3::hash(&bytes).to_hex(), extension(&attachment.media_type));
         let place = format!("{FOLDER}/{name}");
         ledger.keep("images");
         if self.written.insert(name.clone()) {
             self.write(&name, &bytes)?;
         }
         Ok(Placed::At(place))
+    }
+
+    /// Makes the names of the files durable.
+    pub(crate) fn finish(&self) -> Result<(), DatasetError> {
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        let synced = fs::File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| DatasetError::io("sync", &self.folder, error))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), DatasetError> {
