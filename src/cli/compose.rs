@@ -165,6 +165,12 @@ fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointC
             ))
         })?;
     }
+    config.profile = config.profile.with(&provider.quirks).map_err(|what| {
+        CliError::usage(format!(
+            "The quirks of the provider {} are not right: {what}. docs/settings.md names them.",
+            provider.name
+        ))
+    })?;
     if let Some(facts) = settings.catalogue.facts(&endpoint.model) {
         config = config.with_facts(facts);
     }

@@ -28,7 +28,7 @@ use crate::error::CliError;
 use place::{number_variable, word_variable};
 
 pub(crate) use catalogue::Catalogue;
-pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider};
+pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{UserFile, user_file};
 pub(crate) use key::KeyState;

@@ -87,9 +87,12 @@ pub(super) fn model(run: &RunArgs, file: &UserFile) -> Result<ModelChoice, CliEr
     finish(endpoint, run, file).map(|endpoint| ModelChoice::Endpoint(Box::new(endpoint)))
 }
 
-/// The provider that is chosen when no model is: for listings.
+/// The provider that is chosen, whatever the model is: for listings.
 pub(crate) fn chosen_provider(run: &RunArgs, file: &UserFile) -> Result<Provider, CliError> {
-    chosen(named(run, file)?.0, file)
+    match model(run, file) {
+        Ok(ModelChoice::Endpoint(endpoint)) => Ok(endpoint.provider),
+        _ => chosen(named(run, file)?.0, file),
+    }
 }
 
 fn named(run: &RunArgs, file: &UserFile) -> Result<(Named, Nearness), CliError> {
@@ -133,7 +136,7 @@ fn chosen(named: Named, file: &UserFile) -> Result<Provider, CliError> {
 }
 
 /// A provider by its name. `OPENAI_API_KEY` goes to `OPENAI_BASE_URL` where that is set.
-fn provider(name: &str, file: &UserFile) -> Result<Provider, CliError> {
+pub(crate) fn provider(name: &str, file: &UserFile) -> Result<Provider, CliError> {
     let provider = Provider::named(name, file)?;
     match variable("OPENAI_BASE_URL") {
         Some(base_url) if name == OPENAI => {

@@ -86,6 +86,7 @@ pub(super) struct ProviderFile {
     base_url: Option<BaseUrl>,
     api: Option<Api>,
     profile: Option<String>,
+    quirks: Map<String, Value>,
     key_env: Option<String>,
     key_command: Option<Argv>,
     key_keyring: bool,
@@ -138,6 +139,8 @@ pub(crate) struct Provider {
     /// Unset until it is asked for: a flag, a variable, or the top of the file may say.
     pub(super) api: Option<Api>,
     pub(crate) profile: Option<String>,
+    /// What differs from the profile.
+    pub(crate) quirks: Map<String, Value>,
     pub(crate) key: KeySource,
     pub(crate) params: Map<String, Value>,
     pub(crate) think: Option<ThinkArg>,
@@ -154,6 +157,7 @@ impl Provider {
             base_url,
             api: None,
             profile: None,
+            quirks: Map::new(),
             key: KeySource::None,
             params: Map::new(),
             think: None,
@@ -192,6 +196,7 @@ impl Provider {
             base_url,
             api: table.api,
             profile: table.profile,
+            quirks: table.quirks,
             params: table.params,
             think: table.think,
             silence: table.silence_s.map(Duration::from_secs),
