@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{ApiKey, CassetteModel, ChatConfig, ChatModel, Model, ScriptedModel};
+use model::{ApiKey, CassetteModel, EndpointConfig, EndpointModel, Model, ScriptedModel};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -97,18 +97,16 @@ pub(crate) fn options_with(
 fn model(choice: &ModelChoice, cassette: Option<&Path>) -> Result<Model, CliError> {
     let model = match (choice, cassette) {
         (ModelChoice::Endpoint { model, base_url, key }, cassette) => {
-            let mut config = ChatConfig::new(base_url, model);
+            let mut config = EndpointConfig::new(base_url, model);
             config.key = key.as_deref().map(ApiKey::new);
-            ChatModel::new(config).and_then(|chat| match cassette {
-                Some(dir) => CassetteModel::record(chat, dir).map(Model::from),
-                None => Ok(Model::from(chat)),
+            EndpointModel::new(config).and_then(|server| match cassette {
+                Some(dir) => CassetteModel::record(server, dir).map(Model::from),
+                None => Ok(Model::from(server)),
             })
         }
         (_, Some(_)) => return Err(no_cassette()),
         (ModelChoice::Scripted(path), None) => ScriptedModel::open(path).map(Model::from),
-        (ModelChoice::Cassette(dir), None) => CassetteModel::recorded_model(dir)
-            .and_then(|model| CassetteModel::play(dir, &model, serde_json::Map::new()))
-            .map(Model::from),
+        (ModelChoice::Cassette(dir), None) => CassetteModel::open(dir).map(Model::from),
     };
     model.map_err(|error| CliError::usage(error.to_string()))
 }

@@ -47,7 +47,7 @@ impl Asking {
         this.session.transcript.asked();
         let session = &this.session;
         let options = &session.options;
-        let request = options.model.encode(number, &session.transcript);
+        let request = options.model.encode(number, &session.transcript, &|_| None);
         let row = started_row(&options.model, &session.transcript, &request, &this.last_sent);
         let write = Write { events: Vec::new(), rows: vec![Row::from(row)] };
         let recorded = session.recorder.commit_beside(write, options.durability(true));
@@ -110,10 +110,13 @@ const fn is_unreachable(kind: FailureKind) -> bool {
     matches!(
         kind,
         FailureKind::Unreachable
+            | FailureKind::TimedOut
+            | FailureKind::Silent
             | FailureKind::Unauthorized
+            | FailureKind::QuotaExhausted
             | FailureKind::NotFound
             | FailureKind::RateLimited { .. }
-            | FailureKind::Server
+            | FailureKind::Server { .. }
             | FailureKind::Protocol
     )
 }
