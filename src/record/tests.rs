@@ -299,6 +299,7 @@ async fn a_session_is_read_back_as_it_was_written() {
         endpoint: None,
         api: "chat".into(),
         params: json!({"x": 1e22, "a": null}),
+        ..ModelChanged::default()
     };
     story.emit(Source::Harness, model).await;
     story.round("  \nfirst line\nsecond").await;

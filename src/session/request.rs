@@ -228,10 +228,13 @@ const fn is_unreachable(kind: FailureKind) -> bool {
     matches!(
         kind,
         FailureKind::Unreachable
+            | FailureKind::TimedOut
+            | FailureKind::Silent
             | FailureKind::Unauthorized
+            | FailureKind::QuotaExhausted
             | FailureKind::NotFound
             | FailureKind::RateLimited { .. }
-            | FailureKind::Server
+            | FailureKind::Server { .. }
             | FailureKind::Protocol
     )
 }

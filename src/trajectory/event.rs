@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use context::{
     Checkpoint, CheckpointWhen, Compaction, ConfigChanged, ContextEdit, ModelChanged, Redaction,
-    Rewind, ShortenedObservation,
+    Rewind, ShortenedObservation, ThinkTags,
 };
 pub use lifecycle::{
     Ended, ErrorEvent, ErrorStage, Interruption, InterruptionCause, RoundEnded, SessionEnded,
