@@ -38,10 +38,15 @@ text = "Still nothing."
 
 fn options(home: &Home, workspace: &Path) -> Options {
     let model = ScriptedModel::parse("test.toml", SCRIPT).unwrap();
+    options_with(home, workspace, Model::from(model))
+}
+
+/// Everything a session needs, with this model.
+pub(crate) fn options_with(home: &Home, workspace: &Path, model: Model) -> Options {
     Options {
         home: home.clone(),
         workspace: workspace.to_owned(),
-        model: Arc::new(Model::from(model)),
+        model: Arc::new(model),
         retry: model::RetryPolicy::default(),
         window: crate::Window::default(),
         instructions: crate::Instructions::Ignored,
