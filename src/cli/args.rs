@@ -380,7 +380,9 @@ pub(crate) enum KeyCommand {
 
 /// Put a provider's key into the keyring. It is read from stdin, or typed without being shown.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn key set deepseek\n  pass show deepseek | limn key set deepseek")]
+#[command(
+    after_help = "Example:\n  limn key set deepseek\n  pass show deepseek | limn key set deepseek"
+)]
 pub(crate) struct KeySetArgs {
     /// The provider: a name of `limn models`.
     pub(crate) provider: String,

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat::Tokenizer;
-use model::{CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel};
+use model::{
+    CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel,
+};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};

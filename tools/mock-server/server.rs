@@ -262,11 +262,7 @@ fn wait_until_gone(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Says that it is still there, and nothing else, until the client leaves or a drop of the server.
-fn comment_until_gone(
-    shared: &Shared,
-    stream: &mut TcpStream,
-    every: Duration,
-) -> io::Result<()> {
+fn comment_until_gone(shared: &Shared, stream: &mut TcpStream, every: Duration) -> io::Result<()> {
     while shared.pause(every) {
         let mut out = Vec::new();
         push_chunk(&mut out, b": keepalive\n\n");

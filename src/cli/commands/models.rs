@@ -86,8 +86,8 @@ fn remote(args: &ModelsArgs, file: &UserFile) -> CliResult {
     let mut config = EndpointConfig::new(&provider.base_url, "");
     config.key = provider.find_key()?;
     let names = compose::run(model::list(&config))?;
-    let names = names
-        .map_err(|failure| CliError::new(Exit::ModelUnreachable, failure.to_string()))?;
+    let names =
+        names.map_err(|failure| CliError::new(Exit::ModelUnreachable, failure.to_string()))?;
     let catalogue = Catalogue::of(file, None);
     let mut out = Out::new();
     for name in &names {
