@@ -9,12 +9,14 @@
 //! Absent: whether a call may run at all (approval is the agent's), the record (the session's),
 //! and every tool but the five.
 
+mod after;
 mod answer;
 mod arguments;
 mod atomic;
 mod beneath;
 mod edit;
 mod environment;
+mod heal;
 mod list;
 mod nearest;
 mod outcome;
