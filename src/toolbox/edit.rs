@@ -116,12 +116,16 @@ fn apply(path: &Relative, content: &[u8], input: &Input) -> Result<Edited, Strin
             clip(line)
         ));
     }
-    let found = find(content, old_string, new_string);
+    let all = input.replace_all == Some(true);
+    let mut found = find(content, old_string, new_string);
+    if !all {
+        found.drop_indented(content);
+    }
     if found.at.is_empty() {
         return healed(path, content, input);
     }
     let lines = line_numbers(content, &found.at);
-    if input.replace_all != Some(true) {
+    if !all {
         let mut all = found.at.clone();
         all.extend(found.overlapping(content));
         if all.len() > 1 {
@@ -235,6 +239,16 @@ impl Found {
         };
         let rest = content.get(only + 1..)?;
         memchr::memmem::find(rest, &self.old).map(|at| only + 1 + at)
+    }
+
+    /// Leaves out the places where the piece would begin in the middle of an indentation: there
+    /// the model took the line for another, or for one that stands elsewhere.
+    fn drop_indented(&mut self, content: &[u8]) {
+        let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_blank(self.old.first()) && !self.old.trim_ascii().is_empty() {
+            let before = |at: usize| at.checked_sub(1).and_then(|before| content.get(before));
+            self.at.retain(|at| !is_blank(before(*at)));
+        }
     }
 
     /// Whether the new text continues the old one and stands there whole: then the same edit was

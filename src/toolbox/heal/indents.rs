@@ -16,6 +16,7 @@ pub(super) struct Indents<'a> {
     pairs: Vec<(&'a str, &'a str)>,
     /// How many blanks a level is in the model's texts and in the file, where that is known.
     steps: Option<(usize, usize)>,
+    strict: bool,
 }
 
 impl<'a> Indents<'a> {
@@ -32,7 +33,7 @@ impl<'a> Indents<'a> {
                 .iter()
                 .enumerate()
                 .any(|(at, one)| distinct.iter().skip(at + 1).any(|other| differ(one, other)));
-        (!is_open).then_some(Self { pairs, steps: None })
+        (!is_open).then_some(Self { pairs, steps: None, strict })
     }
 
     /// With the width of a level in the model's texts and in the file.
@@ -55,7 +56,9 @@ impl<'a> Indents<'a> {
         let outer = self.pairs.iter().filter(|pair| pair.0.starts_with(wanted));
         let (written, file) = outer.min_by_key(|pair| pair.0.len())?;
         let less = self.translate(written.get(wanted.len()..).unwrap_or_default())?;
-        file.strip_suffix(less.as_str()).map(str::to_owned)
+        // Nothing stands further out than the margin.
+        let margin = (!self.strict).then_some("");
+        file.strip_suffix(less.as_str()).or(margin).map(str::to_owned)
     }
 
     /// Indentation as the file would write it.
@@ -63,10 +66,12 @@ impl<'a> Indents<'a> {
         let sign = written.chars().next().filter(|sign| written.chars().all(|it| it == *sign));
         let file_has = |sign: char| self.pairs.iter().any(|pair| pair.1.contains(sign));
         let is_bare = !file_has(' ') && !file_has('\t');
-        let is_shift = self
-            .pairs
-            .iter()
-            .all(|(written, file)| file.ends_with(written) || written.ends_with(file));
+        // As far apart everywhere, and in the same direction.
+        let shift = |pair: &(&str, &str)| pair.1.len().wrapping_sub(pair.0.len());
+        let first = self.pairs.first().map(shift);
+        let is_shift = self.pairs.iter().all(|pair| {
+            Some(shift(pair)) == first && (pair.1.ends_with(pair.0) || pair.0.ends_with(pair.1))
+        });
         if is_shift && (is_bare || sign.is_some_and(file_has)) {
             // One pair alone is a shift as well as a wider level.
             let is_alone = self.pairs.iter().all(|pair| Some(pair) == self.pairs.first());

@@ -41,6 +41,7 @@ struct Line<'a> {
     gap: &'a str,
     indent: &'a str,
     text: &'a str,
+    trailing: &'a str,
 }
 
 /// The lines of a text, and what follows the last.
@@ -97,6 +98,10 @@ impl Change<'_> {
                 }
                 _ => carried.push_str(line.text),
             }
+            carried.push_str(match pair {
+                Some((file, old)) if line.trailing == old.trailing => file.trailing,
+                _ => line.trailing,
+            });
         }
         if line_ends(three.old.tail) == line_ends(three.new.tail) {
             carried.push_str(three.file.tail);
@@ -212,13 +217,15 @@ impl<'a> Lines<'a> {
         for line in text.split_inclusive('\n') {
             let body = line.trim_end_matches(is_blank);
             if !body.is_empty() {
+                let ended = line.trim_end_matches(['\r', '\n']).len();
                 let visible = body.trim_start_matches(is_blank);
                 lines.push(Line {
                     gap: text.get(from..at).unwrap_or_default(),
                     indent: body.get(..body.len() - visible.len()).unwrap_or_default(),
                     text: visible,
+                    trailing: line.get(body.len()..ended).unwrap_or_default(),
                 });
-                from = at + body.len();
+                from = at + ended.max(body.len());
             }
             at += line.len();
         }

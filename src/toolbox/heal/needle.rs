@@ -96,6 +96,10 @@ fn json(old: &str, new: &str) -> Option<Reading> {
     if old.trim_matches('\n').contains('\n') || new.trim_matches('\n').contains('\n') {
         return None;
     }
+    // Quotes alone may have been escaped alone.
+    if !["\\n", "\\t", "\\r", "\\\\"].iter().any(|sign| old.contains(sign)) {
+        return None;
+    }
     Some(Reading { old: unescaped(old)?, new: unescaped(new)?, words: "JSON escapes" })
 }
 

@@ -139,6 +139,7 @@ impl View {
     }
 
     /// Where a piece lies in this file of which `content` are the bytes. Two places may overlap.
+    /// A piece that begins with blanks does not lie in the middle of blanks.
     pub(crate) fn places(&self, content: &[u8], piece: &Self) -> Vec<Place> {
         let (Some(first), Some(last)) = (piece.text.first(), piece.text.last()) else {
             return Vec::new();
@@ -161,7 +162,7 @@ impl View {
                 && (!ends_line || after.is_none_or(|byte| byte == b'\n'))
                 && !(self.ignored.trailing && joins(before, Some(*first)))
                 && !(self.ignored.trailing && joins(Some(*last), after));
-            if is_whole {
+            if is_whole && !(is_blank_byte(*first) && before.is_some_and(is_blank_byte)) {
                 places.extend(self.place(content, start, end));
             }
             if places.len() >= PLACES_MAX {
@@ -258,6 +259,10 @@ impl View {
 fn joins(before: Option<u8>, after: Option<u8>) -> bool {
     let in_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
     before.is_some_and(in_word) && after.is_some_and(in_word)
+}
+
+fn is_blank_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// How long the mark is with which some files begin.

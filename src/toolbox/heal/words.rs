@@ -30,13 +30,10 @@ pub(super) fn carried(file: &str, old: &str, new: &str) -> Option<String> {
         return None;
     }
     let mut carried = String::new();
-    let mut previous = None;
     for (at, (word, origin)) in new.iter().zip(&origins).enumerate() {
-        let index = origin.index();
-        let pair = index.and_then(|index| Some((file.get(index)?, old.get(index)?)));
-        let is_next = index.is_some_and(|index| index.checked_sub(1) == previous);
+        let pair = origin.index().and_then(|index| Some((file.get(index)?, old.get(index)?)));
         match pair {
-            Some((file, old)) if is_next && word.space == old.space => {
+            Some((file, old)) if word.space == old.space => {
                 carried.push_str(file.space);
             }
             _ if at > 0 => carried.push_str(word.space),
@@ -46,7 +43,6 @@ pub(super) fn carried(file: &str, old: &str, new: &str) -> Option<String> {
             (Origin::Kept(_), Some((file, _))) => carried.push_str(file.text),
             _ => carried.push_str(word.text),
         }
-        previous = index;
     }
     Some(carried)
 }
