@@ -322,6 +322,11 @@ fn line_numbers(content: &[u8], places: &[usize]) -> Vec<usize> {
     lines
 }
 
+/// The lines of places, in words.
+pub(crate) fn at_lines_of(content: &[u8], places: &[usize]) -> String {
+    at_lines(&line_numbers(content, places))
+}
+
 fn at_lines(lines: &[usize]) -> String {
     let named: Vec<String> = lines.iter().take(LINES_NAMED_MAX).map(usize::to_string).collect();
     let word = if lines.len() == 1 { "line" } else { "lines" };

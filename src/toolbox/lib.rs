@@ -20,6 +20,7 @@ mod heal;
 mod list;
 mod nearest;
 mod outcome;
+mod patch;
 mod path;
 mod protected;
 mod read;

@@ -20,7 +20,7 @@ use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::outcome::Outcome;
-use crate::{edit, list, read, schema, shell, write};
+use crate::{edit, list, patch, read, schema, shell, write};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,8 @@ pub struct Toolbox {
 struct Parts {
     workspace: Workspace,
     sandbox: Sandbox,
+    tools: &'static [Tool],
+    /// One for each tool.
     specs: Vec<ToolSpec>,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
@@ -88,12 +90,20 @@ enum Tool {
     Read,
     Write,
     Edit,
+    Patch,
     List,
 }
 
 impl Tool {
-    /// In the order in which a model reads them.
-    const ALL: [Self; 5] = [Self::Shell, Self::Read, Self::Write, Self::Edit, Self::List];
+    /// The tools of a set, in the order in which a model reads them.
+    const fn of(set: ToolSet) -> &'static [Self] {
+        match set {
+            ToolSet::Edit | ToolSet::Sii => {
+                &[Self::Shell, Self::Read, Self::Write, Self::Edit, Self::List]
+            }
+            ToolSet::Patch => &[Self::Shell, Self::Read, Self::Patch, Self::List],
+        }
+    }
 
     fn spec(self) -> ToolSpec {
         match self {
@@ -101,6 +111,7 @@ impl Tool {
             Self::Read => schema::spec::<read::Input>("read", ToolEffect::ReadOnly),
             Self::Write => schema::spec::<write::Input>("write", ToolEffect::Writes),
             Self::Edit => schema::spec::<edit::Input>("edit", ToolEffect::Writes),
+            Self::Patch => patch::spec(),
             Self::List => schema::spec::<list::Input>("list", ToolEffect::ReadOnly),
         }
     }
@@ -118,8 +129,9 @@ impl Toolbox {
         let workspace = Workspace::open(workspace)
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
             .hiding(&setup.hidden);
-        let specs = Tool::ALL.into_iter().map(Tool::spec).collect();
-        let parts = Parts { workspace, sandbox, specs, writing: Mutex::new(()) };
+        let tools = Tool::of(setup.set);
+        let specs = tools.iter().map(|tool| tool.spec()).collect();
+        let parts = Parts { workspace, sandbox, tools, specs, writing: Mutex::new(()) };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -161,14 +173,18 @@ impl Toolbox {
         cancel: CancellationToken,
     ) -> Outcome {
         let Call { name, arguments, .. } = call;
-        let tools = Tool::ALL.into_iter().zip(&self.parts.specs);
-        let Some((tool, spec)) = tools.into_iter().find(|(_, spec)| spec.name == name) else {
+        let mut tools = self.parts.tools.iter().zip(&self.parts.specs);
+        let Some((tool, spec)) = tools.find(|(_, spec)| spec.name == name) else {
             return self.unknown(name);
         };
         match tool {
             Tool::Read => self.file(spec, arguments, cancel, read::run).await,
             Tool::Write => self.file(spec, arguments, cancel, write::run).await,
             Tool::Edit => self.file(spec, arguments, cancel, edit::run).await,
+            Tool::Patch => {
+                let arguments = patch::arguments(arguments);
+                self.file(spec, &arguments, cancel, patch::run).await
+            }
             Tool::List => self.file(spec, arguments, cancel, list::run).await,
             Tool::Shell => match arguments::parse(spec, arguments) {
                 Ok(input) => {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
 
-use crate::{Call, Outcome, SHOWN_BYTES_MAX, Setup, Toolbox};
+use crate::{Call, Outcome, SHOWN_BYTES_MAX, Setup, ToolSet, Toolbox};
 
 /// A toolbox on a folder of its own, with a folder beside it that nothing may touch.
 pub(crate) struct Bench {
@@ -31,6 +31,14 @@ impl Bench {
     /// With paths, relative to the workspace, that are hidden from the tools.
     pub(crate) fn hiding(hidden: &[&str]) -> Self {
         Self::open(Sandbox::off(), hidden)
+    }
+
+    /// With the tools of a set.
+    pub(crate) fn with_set(set: ToolSet) -> Self {
+        let mut bench = Self::new();
+        let setup = Setup { set, ..Setup::default() };
+        bench.toolbox = Toolbox::open(&bench.workspace(), Sandbox::off(), &setup).unwrap();
+        bench
     }
 
     fn open(sandbox: Sandbox, hidden: &[&str]) -> Self {
@@ -142,6 +150,17 @@ fn the_tools_as_a_model_reads_them() {
     let size = serde_json::to_string(&tools).unwrap().len();
     assert!(size < 2_800, "{size} characters");
     insta::assert_snapshot!(serde_json::to_string_pretty(&tools).unwrap());
+}
+
+#[test]
+fn the_tools_of_the_patch_set_as_a_model_reads_them() {
+    let specs = Bench::with_set(ToolSet::Patch).toolbox.specs();
+    let tools: Vec<Value> = specs.iter().map(trajectory::ToolSpec::to_chat).collect();
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(names, ["shell", "read", "apply_patch", "list"]);
+    let patch = specs.iter().find(|spec| spec.name == "apply_patch").unwrap();
+    assert_eq!(patch.to_responses()["format"]["syntax"], "lark");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&tools[2]).unwrap());
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 use serde::Deserialize;
 
-use super::*;
 use crate::tests::Bench;
 
 #[derive(Deserialize)]

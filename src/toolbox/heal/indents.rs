@@ -77,7 +77,7 @@ impl<'a> Indents<'a> {
             let is_alone = self.pairs.iter().all(|pair| Some(pair) == self.pairs.first());
             let steps = self.steps.filter(|steps| is_alone && sign == Some(' ') && steps.0 > 0);
             return Some(match steps {
-                Some((from, to)) if written.len() % from == 0 => {
+                Some((from, to)) if written.len().is_multiple_of(from) => {
                     " ".repeat(written.len() / from * to)
                 }
                 _ => written.to_owned(),
