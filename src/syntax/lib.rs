@@ -8,6 +8,7 @@
 //! Absent: files and walks (the toolbox's), types and names resolved across files (a language
 //! server's), and highlighting.
 
+pub mod bash;
 mod brackets;
 mod check;
 mod language;
