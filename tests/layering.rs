@@ -16,11 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trajectory", &[]),
     ("screen", &[]),
     ("blob", &[]),
+    ("syntax", &[]),
     ("agent", &["trajectory"]),
     ("model", &["trajectory"]),
     ("record", &["trajectory", "blob"]),
     ("sandbox", &["trajectory", "screen"]),
-    ("toolbox", &["trajectory", "sandbox", "workspace"]),
+    ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
     (
         "session",
@@ -55,6 +56,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["model"]),
     ("rusqlite", &["record"]),
     ("tch", &["train"]),
+    ("tree-sitter", &["syntax"]),
+    ("tree-sitter-bash", &["syntax"]),
 ];
 
 /// Where failing property tests leave their cases; git ignores it.
