@@ -8,6 +8,7 @@
 //!
 //! Absent: whether a call may run at all (approval is the agent's), and the record (the session's).
 
+mod after;
 mod answer;
 mod arguments;
 mod atomic;
@@ -16,9 +17,11 @@ mod edit;
 mod environment;
 mod glob;
 mod grep;
+mod heal;
 mod list;
 mod nearest;
 mod outcome;
+mod patch;
 mod path;
 mod pattern;
 mod plan;

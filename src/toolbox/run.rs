@@ -23,7 +23,9 @@ use crate::outcome::Outcome;
 use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
-use crate::{edit, glob, grep, list, plan, read, schema, shell, web_fetch, web_search, write};
+use crate::{
+    edit, glob, grep, list, patch, plan, read, schema, shell, web_fetch, web_search, write,
+};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,7 @@ pub(crate) enum Tool {
     Read,
     Write,
     Edit,
+    Patch,
     List,
     Glob,
     Grep,
@@ -111,11 +114,12 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Shell,
         Self::Read,
         Self::Write,
         Self::Edit,
+        Self::Patch,
         Self::List,
         Self::Glob,
         Self::Grep,
@@ -131,6 +135,7 @@ impl Tool {
             Self::Read => schema::spec::<read::Input>("read", ReadOnly),
             Self::Write => schema::spec::<write::Input>("write", Writes),
             Self::Edit => schema::spec::<edit::Input>("edit", Writes),
+            Self::Patch => patch::spec(),
             Self::List => schema::spec::<list::Input>("list", ReadOnly),
             Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
             Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
@@ -145,6 +150,7 @@ impl Tool {
     fn is_offered(self, setup: &Setup) -> bool {
         match self {
             Self::Write | Self::Edit => setup.set == ToolSet::Edit,
+            Self::Patch => setup.set == ToolSet::Patch,
             Self::WebFetch | Self::Sii(sii::Tool::WebFetch) => setup.web.fetch,
             Self::WebSearch | Self::Sii(sii::Tool::WebSearch) => setup.web.search.is_some(),
             _ => true,
@@ -237,6 +243,10 @@ impl Toolbox {
             Tool::Read => self.file(given, self.reading()).await,
             Tool::Write => self.file(given, write::run).await,
             Tool::Edit => self.file(given, edit::run).await,
+            Tool::Patch => {
+                let arguments = &patch::arguments(arguments);
+                self.file(Given { arguments, ..given }, patch::run).await
+            }
             Tool::List => self.file(given, list::run).await,
             Tool::Glob => self.file(given, glob::run).await,
             Tool::Grep => self.file(given, grep::run).await,
