@@ -21,6 +21,7 @@ mod outcome;
 mod path;
 mod protected;
 mod read;
+mod rules;
 mod run;
 mod schema;
 mod shell;
@@ -28,6 +29,7 @@ mod suggest;
 mod write;
 
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
+pub use rules::{Rules, Verdict};
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::outcome::Outcome;
+use crate::rules::{Rules, Verdict};
 use crate::{edit, list, read, schema, shell, write};
 
 /// Why there are no tools.
@@ -43,6 +44,8 @@ pub struct Setup {
     pub hidden: Vec<PathBuf>,
     /// The names and shapes of the tools.
     pub set: ToolSet,
+    /// What the user allows, wants to be asked about, or denies.
+    pub rules: Rules,
 }
 
 /// The names and shapes of the tools, as a family of models does best with them.
@@ -78,6 +81,7 @@ struct Parts {
     workspace: Workspace,
     sandbox: Sandbox,
     specs: Vec<ToolSpec>,
+    rules: Rules,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -119,7 +123,8 @@ impl Toolbox {
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
             .hiding(&setup.hidden);
         let specs = Tool::ALL.into_iter().map(Tool::spec).collect();
-        let parts = Parts { workspace, sandbox, specs, writing: Mutex::new(()) };
+        let rules = setup.rules.clone();
+        let parts = Parts { workspace, sandbox, specs, rules, writing: Mutex::new(()) };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -133,6 +138,14 @@ impl Toolbox {
     #[must_use]
     pub fn workspace(&self) -> &Path {
         self.parts.workspace.root()
+    }
+
+    /// What the user's rules say to a call; nothing when none of them fits, or the tool is not
+    /// there.
+    #[must_use]
+    pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
+        let spec = self.parts.specs.iter().find(|spec| spec.name == name)?;
+        self.parts.rules.judge(self.workspace(), spec, arguments)
     }
 
     /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
