@@ -27,6 +27,7 @@ mod pattern;
 mod plan;
 mod protected;
 mod read;
+mod rules;
 mod run;
 mod schema;
 mod shell;
@@ -39,6 +40,7 @@ mod web_search;
 mod write;
 
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
+pub use rules::Rules;
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 pub use web::{SearchEndpoint, Web};
 

@@ -14,12 +14,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
-use trajectory::{ToolEffect, ToolSpec};
+use trajectory::{ToolEffect, ToolSpec, Verdict};
 
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::outcome::Outcome;
+use crate::rules::Rules;
 use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub web: Web,
     /// Whether the model can see images.
     pub images: bool,
+    /// What the user allows, wants to be asked about, or denies.
+    pub rules: Rules,
 }
 
 /// The names and shapes of the tools, as a family of models does best with them.
@@ -91,6 +94,7 @@ struct Parts {
     engine: Option<Engine>,
     /// Whether the model can see images.
     sees: bool,
+    rules: Rules,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -191,6 +195,7 @@ impl Toolbox {
             browser: Browser::new(&setup.web.allow_private),
             engine: setup.web.search.as_ref().map(Engine::new),
             sees: setup.images,
+            rules: setup.rules.clone(),
             writing: Mutex::new(()),
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -206,6 +211,14 @@ impl Toolbox {
     #[must_use]
     pub fn workspace(&self) -> &Path {
         self.parts.workspace.root()
+    }
+
+    /// What the user's rules say to a call; nothing when none of them fits, or the tool is not
+    /// there.
+    #[must_use]
+    pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
+        let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
+        self.parts.rules.judge(self.workspace(), spec, arguments)
     }
 
     /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
