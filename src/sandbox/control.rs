@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -44,6 +44,8 @@ pub(crate) struct Control {
     size: Mutex<Option<TerminalSize>>,
     /// Reads what is printed; taken when the command has ended.
     reader: Mutex<Option<Reader>>,
+    /// Bytes that were printed.
+    printed: AtomicU64,
     /// When something was printed or typed the last time.
     stirred: Mutex<Instant>,
     status: watch::Sender<Status>,
@@ -66,6 +68,7 @@ impl Control {
             input: Mutex::new(VecDeque::new()),
             size: Mutex::new(None),
             reader: Mutex::new(Some(reader)),
+            printed: AtomicU64::new(0),
             stirred: Mutex::new(Instant::now()),
             status: watch::Sender::new(Status::default()),
             bell,
@@ -145,7 +148,12 @@ impl Control {
         if let Some(answers) = answers.filter(|answers| !answers.is_empty()) {
             self.answer(&answers);
         }
+        self.printed.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         self.stir();
+    }
+
+    pub(crate) fn printed(&self) -> u64 {
+        self.printed.load(Ordering::SeqCst)
     }
 
     /// What the reader says, unless the command has ended.

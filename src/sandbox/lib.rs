@@ -39,7 +39,7 @@ pub use control::{Left, Status};
 pub use error::SandboxError;
 pub use policy::{Policy, Refusal, Sandbox, Tier};
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
-pub use screen::{TerminalSize, Text};
+pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;
 
 #[cfg(test)]

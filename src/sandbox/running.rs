@@ -175,6 +175,12 @@ impl Remote {
         self.0.with_reader(|reader| reader.application_cursor()).unwrap_or(false)
     }
 
+    /// How many bytes it has printed.
+    #[must_use]
+    pub fn printed(&self) -> u64 {
+        self.0.printed()
+    }
+
     /// When something was printed or typed the last time.
     #[must_use]
     pub fn stirred(&self) -> Instant {

@@ -15,6 +15,7 @@ mod atomic;
 mod beneath;
 mod edit;
 mod environment;
+mod jobs;
 mod list;
 mod nearest;
 mod outcome;
@@ -25,8 +26,10 @@ mod run;
 mod schema;
 mod shell;
 mod suggest;
+mod terminal;
 mod write;
 
+pub use jobs::JobEvent;
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 

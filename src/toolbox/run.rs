@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Sandbox};
+use sandbox::{OutputChunk, Sandbox, SandboxError, TerminalSize};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,9 @@ use trajectory::{ToolEffect, ToolSpec};
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
+use crate::jobs::{JobEvent, Jobs};
 use crate::outcome::Outcome;
-use crate::{edit, list, read, schema, shell, write};
+use crate::{edit, list, read, schema, shell, terminal, write};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,7 @@ struct Parts {
     workspace: Workspace,
     sandbox: Sandbox,
     specs: Vec<ToolSpec>,
+    jobs: Jobs,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -89,11 +91,13 @@ enum Tool {
     Write,
     Edit,
     List,
+    Terminal,
 }
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 5] = [Self::Shell, Self::Read, Self::Write, Self::Edit, Self::List];
+    const ALL: [Self; 6] =
+        [Self::Shell, Self::Read, Self::Write, Self::Edit, Self::List, Self::Terminal];
 
     fn spec(self) -> ToolSpec {
         match self {
@@ -102,6 +106,7 @@ impl Tool {
             Self::Write => schema::spec::<write::Input>("write", ToolEffect::Writes),
             Self::Edit => schema::spec::<edit::Input>("edit", ToolEffect::Writes),
             Self::List => schema::spec::<list::Input>("list", ToolEffect::ReadOnly),
+            Self::Terminal => schema::spec::<terminal::Input>("terminal", ToolEffect::Executes),
         }
     }
 }
@@ -119,7 +124,8 @@ impl Toolbox {
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
             .hiding(&setup.hidden);
         let specs = Tool::ALL.into_iter().map(Tool::spec).collect();
-        let parts = Parts { workspace, sandbox, specs, writing: Mutex::new(()) };
+        let jobs = Jobs::new();
+        let parts = Parts { workspace, sandbox, specs, jobs, writing: Mutex::new(()) };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -135,7 +141,30 @@ impl Toolbox {
         self.parts.workspace.root()
     }
 
-    /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
+    /// What commands do that go on after their call was answered, for the one who asks first.
+    /// Whoever takes it has to receive from it: a job whose events wait, waits too. When nobody
+    /// has, jobs run all the same, and their output is only what the model is shown of it.
+    #[must_use]
+    pub fn jobs(&self) -> Option<mpsc::Receiver<JobEvent>> {
+        self.parts.jobs.take_events()
+    }
+
+    /// Ends all jobs and waits until their last events are sent; those have to be received
+    /// meanwhile. Without this they are killed when the last clone of the toolbox is dropped.
+    pub async fn stop_jobs(&self) {
+        self.parts.jobs.stop().await;
+    }
+
+    /// Changes the size of the terminal of a job.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when there is no such job any more.
+    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
+        self.parts.jobs.resize(exec, size)
+    }
+
+    /// Runs one call to its answer: the end of what it does, save for a command that goes on as a
+    /// job. What a command prints goes to `out` as it comes; when nobody
     /// takes it from there, the command waits. Cancelling kills a command, and stops a change of
     /// a file unless it is done already.
     pub async fn run(
@@ -160,7 +189,7 @@ impl Toolbox {
         out: mpsc::Sender<OutputChunk>,
         cancel: CancellationToken,
     ) -> Outcome {
-        let Call { name, arguments, .. } = call;
+        let Call { exec, name, arguments } = call;
         let tools = Tool::ALL.into_iter().zip(&self.parts.specs);
         let Some((tool, spec)) = tools.into_iter().find(|(_, spec)| spec.name == name) else {
             return self.unknown(name);
@@ -172,9 +201,14 @@ impl Toolbox {
             Tool::List => self.file(spec, arguments, cancel, list::run).await,
             Tool::Shell => match arguments::parse(spec, arguments) {
                 Ok(input) => {
-                    let Parts { workspace, sandbox, .. } = &*self.parts;
-                    shell::run(workspace, sandbox, &input, out, &cancel).await
+                    let Parts { workspace, sandbox, jobs, .. } = &*self.parts;
+                    let place = shell::Place { workspace, sandbox, jobs };
+                    shell::run(place, exec, &input, out, &cancel).await
                 }
+                Err(problem) => Outcome::told(CallStatus::Error, problem),
+            },
+            Tool::Terminal => match arguments::parse(spec, arguments) {
+                Ok(input) => terminal::run(&self.parts.jobs, &input, &cancel).await,
                 Err(problem) => Outcome::told(CallStatus::Error, problem),
             },
         }
