@@ -160,6 +160,16 @@ pub(crate) enum ToolsArg {
     Sii,
 }
 
+impl From<ToolsArg> for toolbox::ToolSet {
+    fn from(tools: ToolsArg) -> Self {
+        match tools {
+            ToolsArg::Edit => Self::Edit,
+            ToolsArg::Patch => Self::Patch,
+            ToolsArg::Sii => Self::Sii,
+        }
+    }
+}
+
 /// How a server marks reasoning that it leaves inside the text. Only in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -380,7 +390,9 @@ pub(crate) enum KeyCommand {
 
 /// Put a provider's key into the keyring. It is read from stdin, or typed without being shown.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn key set deepseek\n  pass show deepseek | limn key set deepseek")]
+#[command(
+    after_help = "Example:\n  limn key set deepseek\n  pass show deepseek | limn key set deepseek"
+)]
 pub(crate) struct KeySetArgs {
     /// The provider: a name of `limn models`.
     pub(crate) provider: String,

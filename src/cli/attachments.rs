@@ -147,7 +147,9 @@ fn too_large(path: &Path, bytes: u64) -> CliError {
 fn refused(file: &GivenFile) -> CliError {
     let shown = file.path.display();
     CliError::usage(if file.image {
-        format!("{shown} is no picture. Hand in a png, jpeg, gif or webp, or use --attach for text.")
+        format!(
+            "{shown} is no picture. Hand in a png, jpeg, gif or webp, or use --attach for text."
+        )
     } else {
         format!(
             "{shown} is neither a picture (png, jpeg, gif, webp) nor text. Put it into the \

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat::Tokenizer;
-use model::{CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel};
+use model::{
+    CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel,
+};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -75,7 +77,8 @@ pub(crate) fn options_with(
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();
-    let setup = Setup { hidden: vec![settings.home.clone()], ..Setup::default() };
+    let set = settings.tool_set().into();
+    let setup = Setup { hidden: vec![settings.home.clone()], set, ..Setup::default() };
     let toolbox = Toolbox::open(&settings.workspace, sandbox, &setup)
         .map_err(|error| CliError::usage(error.to_string()))?;
     Ok(Options {
@@ -199,7 +202,7 @@ fn record_of(settings: &Settings) -> Value {
         "max_steps": settings.limits.steps_max,
         "max_tokens": settings.limits.tokens_max,
         "timeout_s": settings.timeout.map(|timeout| timeout.as_secs()),
-        "tools": settings.tools,
+        "tools": settings.tool_set(),
         "context": settings.context,
         "rules": settings.rules,
         "web": {

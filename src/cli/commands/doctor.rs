@@ -156,14 +156,17 @@ fn price(settings: &Settings, endpoint: &Endpoint) -> Check {
                 ),
             )
         }
-        None => Check::fact("price", format!("none in the table of {date}: no costs are shown"), None),
+        None => {
+            Check::fact("price", format!("none in the table of {date}: no costs are shown"), None)
+        }
     }
 }
 
 /// Nothing, unless a search is configured.
 fn web_search(settings: &Settings) -> Option<Check> {
     let url = settings.web.search_url.as_ref()?;
-    let missing = settings.web.search_key_env.as_ref().filter(|_| settings.web.search_key().is_none());
+    let missing =
+        settings.web.search_key_env.as_ref().filter(|_| settings.web.search_key().is_none());
     Some(match missing {
         Some(name) => {
             let fix = format!("Export {name}.");

@@ -52,11 +52,7 @@ fn state(row: &CatalogueRow) -> &str {
     }
 }
 
-fn object(
-    row: &CatalogueRow,
-    outcome: Option<&str>,
-    cost: Option<f64>,
-) -> serde_json::Value {
+fn object(row: &CatalogueRow, outcome: Option<&str>, cost: Option<f64>) -> serde_json::Value {
     let status = &row.status;
     json!({
         "id": row.session,

@@ -71,14 +71,15 @@ fn entry(name: &str) -> Result<Entry, CliError> {
     // one only through a session keyring of its own.
     KeyRing::from_special_id(KeyRingIdentifier::Session, true)
         .map_err(|error| failed("open", &Error::NoStorageAccess(error.into())))?;
-    let store = linux_keyutils_keyring_store::Store::new().map_err(|error| failed("open", &error))?;
+    let store =
+        linux_keyutils_keyring_store::Store::new().map_err(|error| failed("open", &error))?;
     store.build(SERVICE, name, None).map_err(|error| failed("open", &error))
 }
 
 #[cfg(target_os = "macos")]
 fn entry(name: &str) -> Result<Entry, CliError> {
-    let store =
-        apple_native_keyring_store::keychain::Store::new().map_err(|error| failed("open", &error))?;
+    let store = apple_native_keyring_store::keychain::Store::new()
+        .map_err(|error| failed("open", &error))?;
     store.build(SERVICE, name, None).map_err(|error| failed("open", &error))
 }
 

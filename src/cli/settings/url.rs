@@ -20,8 +20,7 @@ pub(crate) fn origin(url: &str) -> Option<String> {
         _ => (authority, default_port),
     };
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    (digits && !host.is_empty())
-        .then(|| format!("{scheme}://{}:{port}", host.to_ascii_lowercase()))
+    (digits && !host.is_empty()).then(|| format!("{scheme}://{}:{port}", host.to_ascii_lowercase()))
 }
 
 /// Whether two addresses are the same server's.

@@ -6,7 +6,8 @@ use crate::tests::{ask, hello, prompt, serve, text, transcript};
 use crate::{Model, Part};
 
 fn recorder(url: &str, folder: &Path) -> Model {
-    let config = EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
     CassetteModel::record(EndpointModel::new(config).unwrap(), folder).unwrap().into()
 }
 
@@ -49,8 +50,9 @@ async fn failures_are_played_as_they_came() {
         Answer::raw_stream("plain words"),
     ]);
     let model = recorder(&server.url(), folder.path());
-    let requests: Vec<Request> =
-        (1..=5).map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None)).collect();
+    let requests: Vec<Request> = (1..=5)
+        .map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None))
+        .collect();
     let mut live = Vec::new();
     for request in &requests {
         live.push(ask(&model, request).await.0.unwrap_err());

@@ -49,7 +49,9 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn nothing_is_asked_twice() {
     let answers = || [Answer::status(500, &[], ""), Answer::reset(), Answer::text("no")];
-    for (skip, kind) in [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)] {
+    for (skip, kind) in
+        [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)]
+    {
         let server = serve(answers().into_iter().skip(skip));
         let model = chat(&server.url());
         let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
@@ -161,7 +163,8 @@ async fn a_key_that_is_echoed_stays_secret() {
     let key = "sk-very-secret";
     let told = format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#);
     let server = serve([Answer::status(401, &[], told)]);
-    let config = EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
     assert!(!format!("{config:?}").contains(key));
     let model = Model::from(EndpointModel::new(config).unwrap());
     let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
