@@ -54,7 +54,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("crossterm", &["tui"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
-    ("reqwest", &["model"]),
+    ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
     ("tch", &["train"]),
 ];

@@ -58,6 +58,7 @@ pub enum Command {
 }
 
 /// What a session tells its driver.
+#[allow(clippy::large_enum_variant, reason = "most notices are events, and few wait at a time")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// Something is on record.

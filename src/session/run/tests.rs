@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mock_server::{MockServer, Reply, Scenario};
-use model::{ChatConfig, ChatModel, Model, RetryPolicy};
+use model::{EndpointConfig, EndpointModel, Model, RetryPolicy};
 use proptest::prelude::*;
 use record::{Archive, Home};
 use sandbox::Sandbox;
@@ -96,7 +96,7 @@ async fn play(folder: &TempDir, script: Vec<(Says, Fault)>, interrupts: Vec<usiz
         None => Reply::text("The end."),
     }))
     .unwrap();
-    let model = ChatModel::new(ChatConfig::new(&server.url(), "m")).unwrap();
+    let model = EndpointModel::new(EndpointConfig::new(&server.url(), "m")).unwrap();
     let mut options = options_with(&home, &workspace, Model::from(model));
     let wait = Duration::from_micros(50);
     options.retry = RetryPolicy { attempts_max: 3, base: wait, cap: wait };
