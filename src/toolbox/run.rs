@@ -14,16 +14,19 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
-use trajectory::{ToolEffect, ToolSpec};
+use trajectory::{ToolEffect, ToolSpec, Verdict};
 
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::outcome::Outcome;
+use crate::rules::Rules;
 use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
-use crate::{edit, glob, grep, list, plan, read, schema, shell, web_fetch, web_search, write};
+use crate::{
+    edit, glob, grep, list, patch, plan, read, schema, shell, web_fetch, web_search, write,
+};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,8 @@ pub struct Setup {
     pub web: Web,
     /// Whether the model can see images.
     pub images: bool,
+    /// What the user allows, wants to be asked about, or denies.
+    pub rules: Rules,
 }
 
 /// The names and shapes of the tools, as a family of models does best with them.
@@ -89,6 +94,7 @@ struct Parts {
     engine: Option<Engine>,
     /// Whether the model can see images.
     sees: bool,
+    rules: Rules,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -99,6 +105,7 @@ pub(crate) enum Tool {
     Read,
     Write,
     Edit,
+    Patch,
     List,
     Glob,
     Grep,
@@ -111,11 +118,12 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Shell,
         Self::Read,
         Self::Write,
         Self::Edit,
+        Self::Patch,
         Self::List,
         Self::Glob,
         Self::Grep,
@@ -131,6 +139,7 @@ impl Tool {
             Self::Read => schema::spec::<read::Input>("read", ReadOnly),
             Self::Write => schema::spec::<write::Input>("write", Writes),
             Self::Edit => schema::spec::<edit::Input>("edit", Writes),
+            Self::Patch => patch::spec(),
             Self::List => schema::spec::<list::Input>("list", ReadOnly),
             Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
             Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
@@ -145,6 +154,7 @@ impl Tool {
     fn is_offered(self, setup: &Setup) -> bool {
         match self {
             Self::Write | Self::Edit => setup.set == ToolSet::Edit,
+            Self::Patch => setup.set == ToolSet::Patch,
             Self::WebFetch | Self::Sii(sii::Tool::WebFetch) => setup.web.fetch,
             Self::WebSearch | Self::Sii(sii::Tool::WebSearch) => setup.web.search.is_some(),
             _ => true,
@@ -185,6 +195,7 @@ impl Toolbox {
             browser: Browser::new(&setup.web.allow_private),
             engine: setup.web.search.as_ref().map(Engine::new),
             sees: setup.images,
+            rules: setup.rules.clone(),
             writing: Mutex::new(()),
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -200,6 +211,14 @@ impl Toolbox {
     #[must_use]
     pub fn workspace(&self) -> &Path {
         self.parts.workspace.root()
+    }
+
+    /// What the user's rules say to a call; nothing when none of them fits, or the tool is not
+    /// there.
+    #[must_use]
+    pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
+        let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
+        self.parts.rules.judge(self.workspace(), spec, arguments)
     }
 
     /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
@@ -237,6 +256,10 @@ impl Toolbox {
             Tool::Read => self.file(given, self.reading()).await,
             Tool::Write => self.file(given, write::run).await,
             Tool::Edit => self.file(given, edit::run).await,
+            Tool::Patch => {
+                let arguments = &patch::arguments(arguments);
+                self.file(Given { arguments, ..given }, patch::run).await
+            }
             Tool::List => self.file(given, list::run).await,
             Tool::Glob => self.file(given, glob::run).await,
             Tool::Grep => self.file(given, grep::run).await,

@@ -39,6 +39,14 @@ impl Bench {
         Self::open(Sandbox::off(), setup)
     }
 
+    /// With the tools of a set.
+    pub(crate) fn with_set(set: ToolSet) -> Self {
+        let mut bench = Self::new();
+        let setup = Setup { set, ..Setup::default() };
+        bench.toolbox = Toolbox::open(&bench.workspace(), Sandbox::off(), &setup).unwrap();
+        bench
+    }
+
     fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
