@@ -25,6 +25,8 @@ pub(crate) struct Printer {
     silent: bool,
     /// What the model said last: the answer, unless it goes on.
     said: Vec<String>,
+    /// What was said to be wrong last.
+    complaint: String,
 }
 
 impl Printer {
@@ -37,6 +39,7 @@ impl Printer {
             in_line: false,
             silent: false,
             said: Vec::new(),
+            complaint: String::new(),
         }
     }
 
@@ -101,7 +104,7 @@ impl Printer {
             }),
             Body::Error(error) => {
                 self.end_line();
-                note(&format!("     ! {}", safe(&error.message)));
+                self.complain(&error.message);
             }
             Body::RoundEnded(round) if round.ended == Ended::Completed => self.answer(),
             Body::RoundEnded(_) => self.set_aside(),
@@ -131,7 +134,15 @@ impl Printer {
         if void {
             note("     ! What stands above is void: the answer was cut off.");
         }
-        note(&format!("     ! {}", safe(reason)));
+        self.complain(reason);
+    }
+
+    /// What went wrong, once: what is asked again is both on record and on its way.
+    fn complain(&mut self, message: &str) {
+        if self.complaint != message {
+            note(&format!("     ! {}", safe(message)));
+            message.clone_into(&mut self.complaint);
+        }
     }
 
     fn end_line(&mut self) {
