@@ -12,6 +12,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod answers;
 mod attachments;
 mod bad_input;
 mod context;

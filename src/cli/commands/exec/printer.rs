@@ -25,8 +25,8 @@ pub(crate) struct Printer {
     silent: bool,
     /// What the model said last: the answer, unless it goes on.
     said: Vec<String>,
-    /// What was said to be wrong last.
-    complaint: String,
+    /// Why it is asked again, as long as the event that says so, too, is to come.
+    retried: Option<String>,
 }
 
 impl Printer {
@@ -39,7 +39,7 @@ impl Printer {
             in_line: false,
             silent: false,
             said: Vec::new(),
-            complaint: String::new(),
+            retried: None,
         }
     }
 
@@ -104,7 +104,9 @@ impl Printer {
             }),
             Body::Error(error) => {
                 self.end_line();
-                self.complain(&error.message);
+                if self.retried.as_ref() != Some(&error.message) {
+                    note(&format!("     ! {}", safe(&error.message)));
+                }
             }
             Body::RoundEnded(round) if round.ended == Ended::Completed => self.answer(),
             Body::RoundEnded(_) => self.set_aside(),
@@ -134,15 +136,8 @@ impl Printer {
         if void {
             note("     ! What stands above is void: the answer was cut off.");
         }
-        self.complain(reason);
-    }
-
-    /// What went wrong, once: what is asked again is both on record and on its way.
-    fn complain(&mut self, message: &str) {
-        if self.complaint != message {
-            note(&format!("     ! {}", safe(message)));
-            message.clone_into(&mut self.complaint);
-        }
+        note(&format!("     ! {}", safe(reason)));
+        self.retried = Some(reason.to_owned());
     }
 
     fn end_line(&mut self) {
