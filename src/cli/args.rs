@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Exec(ExecArgs),
+    Exec(Box<ExecArgs>),
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),
