@@ -107,6 +107,9 @@ fn known_providers_need_no_settings() {
         assert!(provider.is_local(), "{name}");
         assert_eq!(provider.key, KeySource::Custom { variable: None, required: false });
     }
+    for name in ["vllm", "sglang", "llamacpp", "ollama"] {
+        assert_eq!(provider("", name).profile.as_deref(), Some(name));
+    }
     let error = Provider::named("opanai", &UserFile::default()).unwrap_err();
     assert!(error.message.contains("openai") && error.message.contains("[providers.NAME]"));
 }
