@@ -160,9 +160,9 @@ fn utf16(head: &[u8]) -> Option<bool> {
 }
 
 fn decoded(content: &[u8], big_endian: bool) -> String {
-    let units = content.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| match pair {
-        &[first, second] if big_endian => u16::from_be_bytes([first, second]),
-        &[first, second] => u16::from_le_bytes([first, second]),
+    let units = content.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| match *pair {
+        [first, second] if big_endian => u16::from_be_bytes([first, second]),
+        [first, second] => u16::from_le_bytes([first, second]),
         _ => 0,
     });
     let letters = char::decode_utf16(units);
