@@ -130,12 +130,7 @@ impl Encoder {
     }
 
     /// The n-th request of the session (from 1), for the conversation as it stands.
-    pub(crate) fn encode(
-        &self,
-        number: u32,
-        transcript: &Transcript,
-        media: Media<'_>,
-    ) -> Request {
+    pub(crate) fn encode(&self, number: u32, transcript: &Transcript, media: Media<'_>) -> Request {
         let style = Style { profile: &self.profile, model: &self.model, media };
         let turns = transcript.turns();
         let messages = match self.api {

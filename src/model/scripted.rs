@@ -100,11 +100,7 @@ impl ScriptedModel {
     /// The event that says which model answers from here on.
     #[must_use]
     pub fn description(&self) -> ModelChanged {
-        ModelChanged {
-            provider: NAME.to_owned(),
-            profile: None,
-            ..self.encoder.description()
-        }
+        ModelChanged { provider: NAME.to_owned(), profile: None, ..self.encoder.description() }
     }
 
     /// What writes this model's requests.

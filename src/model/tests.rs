@@ -4,7 +4,9 @@
 use mock_server::{MockServer, Reply as Answer, Scenario};
 use serde_json::json;
 use tokio::sync::mpsc;
-use trajectory::event::{Body, ConfigChanged, Event, Prompt, ReasoningField, ReasoningForm, Source, ThinkTags};
+use trajectory::event::{
+    Body, ConfigChanged, Event, Prompt, ReasoningField, ReasoningForm, Source, ThinkTags,
+};
 use trajectory::{EventId, Progress, RequestPoint, RunId, ToolEffect, ToolSpec, Transcript, Usage};
 
 use super::*;

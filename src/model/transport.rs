@@ -97,7 +97,10 @@ impl Transport {
             headers.insert(AUTHORIZATION, value);
         }
         let query = url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-        let path = url.path().trim_end_matches('/').trim_end_matches("/chat/completions")
+        let path = url
+            .path()
+            .trim_end_matches('/')
+            .trim_end_matches("/chat/completions")
             .trim_end_matches("/responses");
         let mut bare = url.clone();
         bare.set_query(None);

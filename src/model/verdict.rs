@@ -120,9 +120,9 @@ pub(crate) fn kind(status: u16, retry_after: Option<Duration>) -> FailureKind {
 
 /// The status that an error without one would have had.
 pub(crate) fn status_of_words(words: &[String]) -> Option<u16> {
-    words.iter().find_map(|word| {
-        WORDS.iter().find(|(known, _)| known == word).map(|(_, status)| *status)
-    })
+    words
+        .iter()
+        .find_map(|word| WORDS.iter().find(|(known, _)| known == word).map(|(_, status)| *status))
 }
 
 /// The number behind this text; its thousands may be set apart.
@@ -133,7 +133,8 @@ fn number_after(text: &str, before: &str) -> Option<u64> {
     text.match_indices(before).find_map(|(at, _)| {
         let rest = text.get(at + before.len()..)?;
         let is_part = |c: &char| c.is_ascii_digit() || matches!(c, ',' | '_');
-        let digits: String = rest.chars().take_while(is_part).filter(char::is_ascii_digit).collect();
+        let digits: String =
+            rest.chars().take_while(is_part).filter(char::is_ascii_digit).collect();
         digits.parse().ok().filter(|tokens| *tokens > 0)
     })
 }

@@ -16,8 +16,8 @@ mod usage;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
 pub(crate) use self::piece::{Piece, end as end_piece};

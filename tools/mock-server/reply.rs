@@ -26,7 +26,12 @@ pub struct Call {
 pub(crate) enum Step {
     Delta(Value),
     /// A call whose input is no JSON: a custom tool of Responses, a function of one string else.
-    Freeform { id: String, name: String, input: String, pieces: usize },
+    Freeform {
+        id: String,
+        name: String,
+        input: String,
+        pieces: usize,
+    },
     Raw(Vec<u8>),
 }
 

@@ -22,9 +22,7 @@ impl Listed {
     fn rendered(&self, form: Form) -> &Rendered {
         match form {
             Form::Chat => &self.chat,
-            Form::Responses => {
-                self.responses.get_or_init(|| self.reply.render(form, &self.number))
-            }
+            Form::Responses => self.responses.get_or_init(|| self.reply.render(form, &self.number)),
         }
     }
 }
@@ -96,7 +94,7 @@ impl Scenario {
         match &self.source {
             Source::Generator(make) => {
                 write(&make(number, request).render(form, &number.to_string()))
-            },
+            }
             Source::List { replies, repeat_last } => {
                 let again = if *repeat_last { replies.last() } else { None };
                 match replies.get(number).or(again) {

@@ -183,7 +183,8 @@ fn serve(stream: TcpStream, shared: &Shared, connection: usize) -> io::Result<()
             Then::Cut | Then::Reset => return stream.shutdown(Shutdown::Both),
         }
     }
-    Ok(())
+    // The handle that a drop breaks it by would keep the connection open.
+    reader.get_ref().shutdown(Shutdown::Both)
 }
 
 /// Keeps the request: its number among all, and among those that ask for a completion, with the
@@ -262,11 +263,7 @@ fn wait_until_gone(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Says that it is still there, and nothing else, until the client leaves or a drop of the server.
-fn comment_until_gone(
-    shared: &Shared,
-    stream: &mut TcpStream,
-    every: Duration,
-) -> io::Result<()> {
+fn comment_until_gone(shared: &Shared, stream: &mut TcpStream, every: Duration) -> io::Result<()> {
     while shared.pause(every) {
         let mut out = Vec::new();
         push_chunk(&mut out, b": keepalive\n\n");

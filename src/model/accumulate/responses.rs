@@ -107,7 +107,8 @@ impl Accumulator {
         let mut taken = Taken::Whole;
         if self.items.is_empty() {
             for (index, item) in (0..).zip(response.output.iter().flatten()) {
-                let event = Event { output_index: Some(index), item: Some(item), ..Event::default() };
+                let event =
+                    Event { output_index: Some(index), item: Some(item), ..Event::default() };
                 for done in [false, true] {
                     if self.item(&event, done, out) != Taken::Whole {
                         taken = Taken::InPart;

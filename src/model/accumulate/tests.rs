@@ -341,9 +341,7 @@ fn content_of(parts: Vec<Part>) -> Option<String> {
             signature,
             interrupted: false,
         }),
-        Part::Text(text) => {
-            Body::Message(AssistantText { request: 1, text, interrupted: false })
-        }
+        Part::Text(text) => Body::Message(AssistantText { request: 1, text, interrupted: false }),
         Part::ToolCall { id, name, arguments, .. } => Body::ToolCall(ToolCall {
             request: 1,
             call: 1,
@@ -413,8 +411,7 @@ fn a_thought_stands_at_the_very_start_or_is_none() {
 fn a_thought_goes_on_behind_a_call() {
     let pieces = ["<think>a".to_owned(), "b</think>c".to_owned()];
     let parts = thinking(ThinkTags::Tagged, &pieces, Some(0)).parts;
-    let expected =
-        [Part::reasoning("ab", ReasoningField::Think), call("a", "f", ""), text("c")];
+    let expected = [Part::reasoning("ab", ReasoningField::Think), call("a", "f", ""), text("c")];
     assert_eq!(parts, expected);
 }
 

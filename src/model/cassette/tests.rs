@@ -6,7 +6,8 @@ use crate::tests::{ask, hello, prompt, serve, text, transcript};
 use crate::{Model, Part};
 
 fn recorder(url: &str, folder: &Path) -> Model {
-    let config = EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
     CassetteModel::record(EndpointModel::new(config).unwrap(), folder).unwrap().into()
 }
 
@@ -49,8 +50,9 @@ async fn failures_are_played_as_they_came() {
         Answer::raw_stream("plain words"),
     ]);
     let model = recorder(&server.url(), folder.path());
-    let requests: Vec<Request> =
-        (1..=5).map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None)).collect();
+    let requests: Vec<Request> = (1..=5)
+        .map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None))
+        .collect();
     let mut live = Vec::new();
     for request in &requests {
         live.push(ask(&model, request).await.0.unwrap_err());
@@ -91,7 +93,8 @@ async fn an_answer_that_is_missing_or_changed_is_named() {
 async fn the_form_and_the_parameters_are_those_of_the_recording() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve([Answer::new().reasoning("hm").call("f", "{}")]);
-    let mut config = EndpointConfig { api: Api::Responses, ..EndpointConfig::new(&server.url(), "m") };
+    let mut config =
+        EndpointConfig { api: Api::Responses, ..EndpointConfig::new(&server.url(), "m") };
     config.profile.think = trajectory::event::ThinkTags::Opened;
     config.params.insert("max_tokens".into(), 7.into());
     let inner = EndpointModel::new(config).unwrap();

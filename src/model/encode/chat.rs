@@ -34,12 +34,7 @@ pub(super) fn message(turn: &Turn, style: &Style<'_>) -> Option<String> {
     }
 }
 
-fn user(
-    message: &Message,
-    content: &str,
-    attachments: &[Attachment],
-    style: &Style<'_>,
-) -> String {
+fn user(message: &Message, content: &str, attachments: &[Attachment], style: &Style<'_>) -> String {
     let urls: Vec<Option<String>> =
         attachments.iter().map(|attachment| style.image(attachment)).collect();
     if urls.iter().all(Option::is_none) {
@@ -57,13 +52,8 @@ fn assistant(turn: &Turn, style: &Style<'_>) -> Option<String> {
     let profile = style.profile;
     let own = turn.model.as_deref() == Some(style.model);
     let mut message = turn.message.clone();
-    let Message::Assistant {
-        content,
-        reasoning_content,
-        reasoning,
-        reasoning_details,
-        tool_calls,
-    } = &mut message
+    let Message::Assistant { content, reasoning_content, reasoning, reasoning_details, tool_calls } =
+        &mut message
     else {
         return None;
     };

@@ -15,8 +15,16 @@ use super::{Style, with_placeholders};
 use crate::profile::{MalformedBack, Profile};
 
 /// What the encoder itself writes, and so nobody may set as a parameter.
-pub(super) const RESERVED: &[&str] =
-    &["model", "input", "instructions", "tools", "stream", "store", "include", "previous_response_id"];
+pub(super) const RESERVED: &[&str] = &[
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "stream",
+    "store",
+    "include",
+    "previous_response_id",
+];
 
 /// What stands between the tools and the parameters.
 pub(super) fn options(profile: &Profile) -> String {

@@ -1,11 +1,12 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use mock_server::Reply as Answer;
 use serde_json::json;
 use trajectory::Progress;
 
-use crate::tests::{ask, call, chat, hello, once, prompt, serve, text, transcript};
+use crate::tests::{ask, call, chat, hello, once, prompt, serve, speaking, text, transcript};
 use crate::*;
 
 #[tokio::test]
@@ -49,7 +50,9 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn nothing_is_asked_twice() {
     let answers = || [Answer::status(500, &[], ""), Answer::reset(), Answer::text("no")];
-    for (skip, kind) in [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)] {
+    for (skip, kind) in
+        [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)]
+    {
         let server = serve(answers().into_iter().skip(skip));
         let model = chat(&server.url());
         let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
@@ -59,7 +62,7 @@ async fn nothing_is_asked_twice() {
     }
     let limited = Answer::status(429, &[("retry-after", "3600")], r#"{"error":"slow down"}"#);
     let failure = once(limited).await.unwrap_err();
-    let retry_after = Some(std::time::Duration::from_secs(3600));
+    let retry_after = Some(Duration::from_secs(3600));
     assert_eq!(failure.kind, FailureKind::RateLimited { retry_after });
     assert_eq!(failure.partial.http_status, Some(429));
     assert!(failure.to_string().contains("slow down"), "{failure}");
@@ -161,7 +164,8 @@ async fn a_key_that_is_echoed_stays_secret() {
     let key = "sk-very-secret";
     let told = format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#);
     let server = serve([Answer::status(401, &[], told)]);
-    let config = EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
     assert!(!format!("{config:?}").contains(key));
     let model = Model::from(EndpointModel::new(config).unwrap());
     let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
@@ -231,4 +235,90 @@ async fn a_large_call_in_one_event_arrives_whole() {
         let reply = once(Answer::new().call_in("write", &arguments, pieces)).await.unwrap();
         assert_eq!(reply.parts, [call("call_0_0", "write", &arguments)]);
     }
+}
+
+/// A model that is waited for as long as a test may take.
+fn impatient(url: &str, silence: Duration) -> Model {
+    EndpointModel::new(EndpointConfig { silence, ..EndpointConfig::new(url, "m") }).unwrap().into()
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_noticed() {
+    let silent = || Answer::text("first ").then_text("second");
+    for (answer, expected) in [
+        (silent().hang_after(3), vec![text("first second")]),
+        (silent().hang_after(0), vec![]),
+        (silent().first_pause(Duration::from_secs(3600)), vec![]),
+    ] {
+        let server = serve([answer]);
+        let model = impatient(&server.url(), Duration::from_millis(50));
+        let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Silent, "{failure}");
+        assert_eq!(failure.partial.parts, expected);
+        let dialect = Dialect::of(&model.description());
+        let again = parse(1, dialect, &failure.partial.raw).unwrap_err();
+        assert_eq!(again.partial.parts, expected);
+    }
+}
+
+#[tokio::test]
+async fn signs_of_life_are_believed_for_a_while() {
+    let comments = Answer::text("first").only_comments_after(2, Duration::from_millis(10));
+    let server = serve([comments]);
+    let model = impatient(&server.url(), Duration::from_millis(200));
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Silent, "{failure}");
+    assert!(failure.message.contains("signs"), "{failure}");
+    assert_eq!(failure.partial.parts, [text("first")]);
+    // Some were believed: more of them came than fit into one silence of none.
+    assert!(failure.partial.raw.ends_with(b": keepalive\n\n"));
+}
+
+#[tokio::test]
+async fn a_slow_model_is_not_a_silent_one() {
+    let slow = Answer::new().text_deltas(["a", "b", "c", "d"]).pause(Duration::from_millis(60));
+    let server = serve([slow]);
+    // In all it takes longer than a silence may be; between two pieces it never does.
+    let model = impatient(&server.url(), Duration::from_secs(20));
+    let reply = ask(&model, &hello(&model)).await.0.unwrap();
+    assert_eq!(reply.parts, [text("abcd")]);
+}
+
+#[tokio::test]
+async fn the_wait_a_server_asks_for_is_told() {
+    let at = std::time::SystemTime::now() + Duration::from_secs(7200);
+    let date = mock_server::http_date(at);
+    let faults = [
+        mock_server::Fault::RetryAfter(503, "120".into()),
+        mock_server::Fault::RetryAfter(429, date),
+        mock_server::Fault::BadLine(1),
+    ];
+    let server = serve([Answer::text("at last").after(faults)]);
+    let model = chat(&server.url());
+    let request = hello(&model);
+    let busy = ask(&model, &request).await.0.unwrap_err();
+    let retry_after = Some(Duration::from_secs(120));
+    assert_eq!(busy.kind, FailureKind::Server { retry_after });
+    assert!(busy.hint.contains("2 min"), "{busy}");
+    let limited = ask(&model, &request).await.0.unwrap_err();
+    let FailureKind::RateLimited { retry_after: Some(wait) } = limited.kind else {
+        panic!("{limited:?}");
+    };
+    assert!(wait > Duration::from_secs(3600) && wait <= Duration::from_secs(7200));
+    assert_eq!(RetryPolicy::default().wait(1, limited.kind, 0.0), None);
+    assert!(limited.hint.contains(" h"), "{limited}");
+    let reply = ask(&model, &request).await.0.unwrap();
+    assert_eq!((reply.parts, reply.skipped_count), (vec![text("at last")], 1));
+}
+
+#[tokio::test]
+async fn the_responses_form_has_its_own_path() {
+    let server = serve([Answer::text("hi")]);
+    let model = speaking(Api::Responses, &format!("{}/responses", server.url()));
+    let request = hello(&model);
+    assert_eq!(ask(&model, &request).await.0.unwrap().parts, [text("hi")]);
+    let requests = server.requests();
+    assert_eq!(requests[0].path, "/v1/responses");
+    assert_eq!(requests[0].body, request.body().as_bytes());
+    assert_eq!(requests[0].input().len(), 1);
 }

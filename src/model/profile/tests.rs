@@ -252,11 +252,8 @@ fn conversation(model: &str) -> Transcript {
         tools: Some(vec![read, patch]),
         ..ConfigChanged::default()
     };
-    let image = Attachment {
-        name: "a.png".into(),
-        media_type: "image/png".into(),
-        blake3: "00".into(),
-    };
+    let image =
+        Attachment { name: "a.png".into(), media_type: "image/png".into(), blake3: "00".into() };
     transcript([
         Body::ConfigChanged(frame),
         change("another"),
@@ -363,9 +360,7 @@ fn every_host_has_a_profile_and_every_profile_its_name() {
 
 #[test]
 fn settings_replace_fields_of_a_profile() {
-    let changes = |value: Value| -> Map<String, Value> {
-        serde_json::from_value(value).unwrap()
-    };
+    let changes = |value: Value| -> Map<String, Value> { serde_json::from_value(value).unwrap() };
     let vllm = || Profile::named("vllm").unwrap();
     let opened = vllm().with(&changes(json!({"think": "opened", "images": false}))).unwrap();
     assert_eq!(opened.think, ThinkTags::Opened);

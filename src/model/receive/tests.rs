@@ -223,7 +223,8 @@ fn what_is_cancelled_reads_the_same_again() {
                 exchange.push(&body[..length], &mut Vec::new(), &peer).unwrap();
                 let partial = exchange.cancelled().partial;
                 assert_eq!(partial.raw, &body[..length]);
-                let again = parse(7, TAGGED, &partial.raw).unwrap_or_else(|failure| *failure.partial);
+                let again =
+                    parse(7, TAGGED, &partial.raw).unwrap_or_else(|failure| *failure.partial);
                 assert_eq!(again.parts, partial.parts, "{length} bytes");
             }
         }

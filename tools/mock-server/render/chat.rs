@@ -38,8 +38,8 @@ pub(super) fn events(reply: &Reply, number: &str) -> Vec<Vec<u8>> {
                 let first = json!({"index": index, "id": id, "type": "function",
                                    "function": {"name": name, "arguments": ""}});
                 let rest = split(&arguments, *pieces).into_iter();
-                let rest = rest
-                    .map(|piece| json!({"index": index, "function": {"arguments": piece}}));
+                let rest =
+                    rest.map(|piece| json!({"index": index, "function": {"arguments": piece}}));
                 for call in [first].into_iter().chain(rest) {
                     events.push(choice(&json!({"tool_calls": [call]}).to_string(), "null"));
                 }

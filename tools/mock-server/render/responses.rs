@@ -81,9 +81,10 @@ impl Writer<'_> {
             }
         }
         if let Some(text) = delta["content"].as_str() {
-            self.ensure("message", || {
-                json!({"type": "message", "role": "assistant", "content": []})
-            });
+            self.ensure(
+                "message",
+                || json!({"type": "message", "role": "assistant", "content": []}),
+            );
             self.grow("response.output_text.delta", text);
         }
         for call in delta["tool_calls"].as_array().into_iter().flatten() {

@@ -72,9 +72,7 @@ fn a_whole_response_is_a_reply() {
 
 #[test]
 fn items_that_are_only_told_when_they_are_done_are_taken() {
-    let done = |index: u32, item: Value| {
-        json!({"type": "response.output_item.done", "output_index": index, "item": item})
-    };
+    let done = |index: u32, item: Value| json!({"type": "response.output_item.done", "output_index": index, "item": item});
     let thought = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"},
                                                            {"type": "summary_text", "text": "b"}]});
     let reply = read(&[
@@ -82,7 +80,8 @@ fn items_that_are_only_told_when_they_are_done_are_taken() {
         done(1, json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"})),
         end("completed", json!({"usage": null})),
     ]);
-    let expected = [item_of("a\n\nb", ReasoningForm::Summary, Some(&thought)), call("c", "f", "{}")];
+    let expected =
+        [item_of("a\n\nb", ReasoningForm::Summary, Some(&thought)), call("c", "f", "{}")];
     assert_eq!(reply.unwrap().parts, expected);
 }
 
@@ -124,7 +123,10 @@ fn a_stream_that_stops_is_interrupted_wherever_it_stops() {
             Ok(_) => assert!(length > completed),
             Err(failure) => {
                 let kind = failure.kind;
-                assert!(matches!(kind, FailureKind::Interrupted | FailureKind::Protocol), "{length}");
+                assert!(
+                    matches!(kind, FailureKind::Interrupted | FailureKind::Protocol),
+                    "{length}"
+                );
             }
         }
     }
@@ -134,9 +136,7 @@ fn a_stream_that_stops_is_interrupted_wherever_it_stops() {
 
 #[test]
 fn events_in_any_odd_order_do_no_harm() {
-    let delta = |kind: &str, index: Value, piece: &str| {
-        json!({"type": format!("response.{kind}.delta"), "output_index": index, "delta": piece})
-    };
+    let delta = |kind: &str, index: Value, piece: &str| json!({"type": format!("response.{kind}.delta"), "output_index": index, "delta": piece});
     let reply = read(&[
         json!({"type": "keepalive", "sequence_number": 1}),
         delta("function_call_arguments", 9.into(), "nobody's"),
@@ -168,7 +168,11 @@ fn one_that_opens_items_without_end_is_stopped() {
 #[tokio::test]
 async fn a_reply_of_the_mock_server_is_the_same_in_both_forms() {
     let answer = || {
-        Answer::new().then_text("I ").then_text("look.").call_in("f", "{\"a\": \"é𝄞\"}", 4).call("g", "")
+        Answer::new()
+            .then_text("I ")
+            .then_text("look.")
+            .call_in("f", "{\"a\": \"é𝄞\"}", 4)
+            .call("g", "")
     };
     let chat = once_in(Api::Chat, answer()).await.unwrap();
     let responses = once_in(Api::Responses, answer()).await.unwrap();
