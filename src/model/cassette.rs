@@ -62,7 +62,7 @@ struct Label {
 #[derive(Debug)]
 enum Mode {
     Record(Box<EndpointModel>),
-    Play(Encoder),
+    Play(Box<Encoder>),
 }
 
 /// A model that records a server, or plays what was recorded.
@@ -98,7 +98,7 @@ impl CassetteModel {
                 // The parameters are as they were sent: written once more they stay what they are.
                 let Label { model, api, profile, params, .. } = label;
                 let encoder = Encoder::as_sent(&model, api, profile, params);
-                return Ok(Self { folder: folder.to_owned(), mode: Mode::Play(encoder) });
+                return Ok(Self { folder: folder.to_owned(), mode: Mode::Play(Box::new(encoder)) });
             }
         }
         Err(io(io::Error::new(io::ErrorKind::NotFound, "no recorded answer lies there")))
