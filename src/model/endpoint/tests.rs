@@ -242,46 +242,74 @@ fn impatient(url: &str, silence: Duration) -> Model {
     EndpointModel::new(EndpointConfig { silence, ..EndpointConfig::new(url, "m") }).unwrap().into()
 }
 
-#[tokio::test]
-async fn a_server_that_says_nothing_is_noticed() {
-    let silent = || Answer::text("first ").then_text("second");
-    for (answer, expected) in [
-        (silent().hang_after(3), vec![text("first second")]),
-        (silent().hang_after(0), vec![]),
-        (silent().first_pause(Duration::from_secs(3600)), vec![]),
-    ] {
-        let server = serve([answer]);
-        let model = impatient(&server.url(), Duration::from_millis(50));
-        let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Silent, "{failure}");
-        assert_eq!(failure.partial.parts, expected);
-        let dialect = Dialect::of(&model.description());
-        let again = parse(1, dialect, &failure.partial.raw).unwrap_err();
-        assert_eq!(again.partial.parts, expected);
-    }
-}
+/// Long enough for a busy machine to answer within it.
+const SILENCE: Duration = Duration::from_secs(1);
 
-#[tokio::test]
-async fn signs_of_life_are_believed_for_a_while() {
-    let comments = Answer::text("first").only_comments_after(2, Duration::from_millis(10));
-    let server = serve([comments]);
-    let model = impatient(&server.url(), Duration::from_millis(200));
+async fn is_noticed(answer: Answer, expected: Vec<Part>) -> Failure {
+    let server = serve([answer]);
+    let model = impatient(&server.url(), SILENCE);
     let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Silent, "{failure}");
-    assert!(failure.message.contains("signs"), "{failure}");
-    assert_eq!(failure.partial.parts, [text("first")]);
-    // Some were believed: more of them came than fit into one silence of none.
-    assert!(failure.partial.raw.ends_with(b": keepalive\n\n"));
+    assert!(failure.kind.is_worth_retrying());
+    assert_eq!(failure.partial.parts, expected);
+    let dialect = Dialect::of(&model.description());
+    let again = parse(1, dialect, &failure.partial.raw).unwrap_err();
+    assert_eq!(again.partial.parts, expected);
+    failure
 }
 
 #[tokio::test]
-async fn a_slow_model_is_not_a_silent_one() {
-    let slow = Answer::new().text_deltas(["a", "b", "c", "d"]).pause(Duration::from_millis(60));
-    let server = serve([slow]);
-    // In all it takes longer than a silence may be; between two pieces it never does.
-    let model = impatient(&server.url(), Duration::from_secs(20));
-    let reply = ask(&model, &hello(&model)).await.0.unwrap();
-    assert_eq!(reply.parts, [text("abcd")]);
+async fn a_server_that_says_nothing_is_noticed() {
+    let answer = || Answer::text("first ").then_text("second");
+    let comments = answer().only_comments_after(3, Duration::from_millis(10));
+    let (.., commented) = tokio::join!(
+        is_noticed(answer().hang_after(3), vec![text("first second")]),
+        is_noticed(answer().hang_after(0), vec![]),
+        is_noticed(answer().first_pause(Duration::from_secs(3600)), vec![]),
+        // Signs of life are believed for a while, and only for a while.
+        is_noticed(comments, vec![text("first second")]),
+    );
+    assert!(commented.message.contains("signs"), "{commented}");
+    assert!(commented.partial.raw.ends_with(b": keepalive\n\n"));
+}
+
+#[tokio::test]
+async fn faults_are_told_apart_in_both_forms() {
+    use mock_server::Fault;
+    let server =
+        |wait: Option<u64>| FailureKind::Server { retry_after: wait.map(Duration::from_secs) };
+    let limited = FailureKind::RateLimited { retry_after: Some(Duration::from_secs(3)) };
+    let too_long = r#"{"error":{"message":"maximum context length is 9 tokens","code":400}}"#;
+    let window = Some(9);
+    let matrix = [
+        (Fault::Status(500), server(None)),
+        (Fault::RetryAfter(503, "7".into()), server(Some(7))),
+        (Fault::RetryAfter(429, "3".into()), limited),
+        (Fault::Status(401), FailureKind::Unauthorized),
+        (Fault::Status(404), FailureKind::NotFound),
+        (Fault::Status(408), FailureKind::TimedOut),
+        (Fault::Body(400, too_long.into()), FailureKind::ContextOverflow { window }),
+        (Fault::Reset, FailureKind::Interrupted),
+        (Fault::ResetAfter(0), FailureKind::Interrupted),
+        (Fault::ResetAfter(300), FailureKind::Interrupted),
+        (Fault::Cut(2), FailureKind::Interrupted),
+        (Fault::Stop(3), FailureKind::Interrupted),
+    ];
+    for api in Api::ALL {
+        let faults = matrix.iter().map(|(fault, _)| fault.clone());
+        let reply = Answer::text("one ").then_text("two").call("f", "{}").after(faults);
+        let server = serve([reply]);
+        let model = speaking(api, &server.url());
+        let request = hello(&model);
+        for (fault, kind) in &matrix {
+            let failure = ask(&model, &request).await.0.unwrap_err();
+            assert_eq!(failure.kind, *kind, "{api:?} {fault:?}: {failure}");
+            assert!(!failure.hint.is_empty() && failure.message.contains("127.0.0.1:"));
+        }
+        let reply = ask(&model, &request).await.0.unwrap();
+        assert_eq!(reply.parts[0], text("one two"));
+        assert_eq!(server.requests().len(), matrix.len() + 1);
+    }
 }
 
 #[tokio::test]
