@@ -293,10 +293,6 @@ fn literal(node: Node<'_>, line: &str, value: &mut String, depth: usize) -> bool
 /// A brace or a bracket is itself when it `is_alone`; else what bash makes of it depends on files
 /// and on what stands around it.
 fn unquoted(text: &str, value: &mut String, is_alone: bool) -> bool {
-    if is_alone && text == "{}" {
-        value.push_str(text);
-        return true;
-    }
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
