@@ -25,13 +25,11 @@ pub(crate) use elision::{left_out, left_out_of_new};
 pub(crate) use merge::Change;
 pub(crate) use view::{Ignored, Place, View};
 
-/// The longest file in which more than an exact match is looked for, bytes. A view of it takes
-/// nine times that.
-pub(crate) const FILE_BYTES_MAX: usize = 4 << 20;
+/// The longest file in which more than an exact match is looked for, bytes. Its views together
+/// take sixty times that while they are needed.
+pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
 /// The longest piece, bytes.
 const PIECE_BYTES_MAX: usize = 256 << 10;
-/// The longest file of which all views are kept, bytes.
-const KEPT_BYTES_MAX: usize = 512 << 10;
 /// How many places are changed that were not found exactly.
 const CHANGES_MAX: usize = 500;
 
@@ -188,10 +186,6 @@ impl<'a> Views<'a> {
 
     /// The file through this view.
     pub(crate) fn through(&mut self, ignored: Ignored) -> &View {
-        // A view of a large file is large, and only one of them is kept.
-        if self.content.len() > KEPT_BYTES_MAX && !self.views.contains_key(&ignored) {
-            self.views.clear();
-        }
         self.views.entry(ignored).or_insert_with(|| View::of_file(self.content, ignored))
     }
 }

@@ -22,6 +22,7 @@ use crate::answer::{Answer, Failure, count};
 use crate::beneath::Workspace;
 use crate::heal;
 use crate::schema;
+use crate::write;
 
 use parse::Section;
 use stage::Stage;
@@ -108,7 +109,7 @@ fn carry_out(stage: &mut Stage<'_>, section: &Section) -> Result<String, Failure
         Section::Add { path, content } => {
             let (at, before) = stage.maybe(path)?;
             stage.set(at, content.clone().into_bytes())?;
-            let after = count(stage::lines(content.as_bytes()), "line");
+            let after = count(write::lines(content.as_bytes()), "line");
             let faults = faults(stage, at);
             Ok(match before {
                 Some(before) => {

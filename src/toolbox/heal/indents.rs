@@ -43,6 +43,9 @@ impl<'a> Indents<'a> {
 
     /// What a line gets that was written with `wanted` before it, near the pair with this number.
     pub(super) fn carry(&self, wanted: &str, near: usize) -> Option<String> {
+        if self.pairs.iter().all(|pair| pair.0 == pair.1) {
+            return Some(wanted.to_owned());
+        }
         let known = |at: &usize| self.pairs.get(*at).filter(|pair| pair.0 == wanted);
         let before = (0..=near.min(self.pairs.len())).rev().find_map(|at| known(&at));
         if let Some(pair) = before.or_else(|| (near..self.pairs.len()).find_map(|at| known(&at))) {

@@ -62,7 +62,9 @@ impl Change<'_> {
     /// What replaces the bytes; `None` when that does not follow from what is known.
     pub(crate) fn carried(&self) -> Option<String> {
         let file = Lines::of(std::str::from_utf8(self.file).ok()?);
-        let (old, new) = (Lines::of(self.old), Lines::of(self.new));
+        let old = Lines::of(self.old);
+        let new = Lines::of(self.new).without(&file, &old);
+        let old = Lines::of(self.old).without(&file, &old);
         if old.lines.is_empty() || file.lines.len() != old.lines.len() {
             return None;
         }
@@ -174,23 +176,37 @@ impl Change<'_> {
         indents.with_steps(written, step(&String::from_utf8_lossy(head)))
     }
 
-    /// What stands before a line: as the file has it, where the model did not change it.
+    /// What stands before a line: as the file has it, where the model did not change it. Between
+    /// two lines from which others were taken away, it is what their own line ends leave.
     fn gap(&self, three: &Three<'_>, at: usize, line: &Line<'_>) -> String {
         let previous = at.checked_sub(1).and_then(|at| three.origin(at).index());
-        let place = match (at, three.origin(at).index()) {
-            (0, _) => Some(0),
-            (_, Some(index)) => {
-                Some(index).filter(|index| *index > 0 && previous == index.checked_sub(1))
-            }
-            _ => None,
+        let between = match (at, three.origin(at).index(), previous) {
+            (0, ..) => 0..1,
+            (_, Some(index), Some(previous)) if previous < index => previous + 1..index + 1,
+            (_, Some(index), None) => index..index + 1,
+            _ => return self.with_line_ends(line.gap),
         };
-        match place.and_then(|index| three.pair(index)) {
-            Some((file, old)) if line_ends(old.gap) == line_ends(line.gap) => file.gap.to_owned(),
+        let joined = |lines: &[Line<'_>]| -> Option<String> {
+            let mut joined = String::new();
+            for (number, line) in lines.get(between.clone())?.iter().enumerate() {
+                let skipped =
+                    if number == 0 { Some(0) } else { line.gap.find('\n').map(|it| it + 1) };
+                joined.push_str(line.gap.get(skipped?..)?);
+            }
+            Some(joined)
+        };
+        match (joined(&three.file.lines), joined(&three.old.lines)) {
+            (Some(file), Some(old)) if line_ends(&old) == line_ends(line.gap) => file,
             _ => self.with_line_ends(line.gap),
         }
     }
 
+    /// What is between lines, with the line ends of the file. Blanks on blank lines are not kept
+    /// where they do not count.
     fn with_line_ends(&self, text: &str) -> String {
+        if self.ignored.trailing {
+            return self.line_end.repeat(line_ends(text));
+        }
         text.replace("\r\n", "\n").replace('\n', self.line_end)
     }
 }
@@ -230,6 +246,26 @@ impl<'a> Lines<'a> {
             at += line.len();
         }
         Self { lines, tail: text.get(from..).unwrap_or_default() }
+    }
+
+    /// The lines without the blank lines at both ends that `old` has and the file has not: they
+    /// were ignored, and lie outside of what is replaced.
+    fn without(self, file: &Self, old: &Self) -> Self {
+        let count = |lines: &Self| {
+            let first = lines.lines.first().map_or(0, |line| line_ends(line.gap));
+            (first, line_ends(lines.tail))
+        };
+        let (file, old) = (count(file), count(old));
+        let Self { mut lines, mut tail } = self;
+        for _ in file.0..old.0 {
+            let gap = lines.first_mut().map_or(&mut tail, |first| &mut first.gap);
+            *gap = gap.split_once('\n').map_or(*gap, |(_, rest)| rest);
+        }
+        for _ in file.1..old.1 {
+            tail = tail.rsplit_once('\n').map_or(tail, |(rest, _)| rest);
+            tail = tail.strip_suffix('\r').unwrap_or(tail);
+        }
+        Self { lines, tail }
     }
 
     fn texts(&self) -> Vec<&'a str> {

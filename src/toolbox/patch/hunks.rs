@@ -13,6 +13,9 @@ use crate::nearest;
 
 use super::parse::{Hunk, Line};
 
+/// How many places of one hunk are looked at.
+const PLACES_MAX: usize = 1_000;
+
 /// A file after its hunks.
 pub(super) struct Patched {
     pub(super) content: Vec<u8>,
@@ -56,13 +59,16 @@ fn put(content: &[u8], hunk: &Hunk, from: usize, strict: bool) -> Result<Put, St
     if old.is_empty() {
         return append(content, hunk, &new);
     }
-    if content.len() > heal::FILE_BYTES_MAX {
-        return Err("the file is too long for a patch; use edit or shell.".to_owned());
-    }
     let mut views = Views::of(content);
     for ignored in Ignored::STEPS {
-        let piece = View::of_piece(old.as_bytes(), ignored);
-        let mut places = views.through(ignored).places(content, &piece);
+        let mut places = match ignored {
+            Ignored::NOTHING => exactly(content, &old),
+            _ => Vec::new(),
+        };
+        if places.is_empty() && content.len() <= heal::FILE_BYTES_MAX {
+            let piece = View::of_piece(old.as_bytes(), ignored);
+            places = views.through(ignored).places(content, &piece);
+        }
         places.retain(|place| place.starts_line && (!hunk.at_end || is_end(content, place)));
         let Some(place) = choose(content, hunk, &places, from)? else {
             continue;
@@ -87,6 +93,16 @@ fn put(content: &[u8], hunk: &Hunk, from: usize, strict: bool) -> Result<Put, St
         }
     }
     Err(missing(content, &old, &new))
+}
+
+/// Where the lines are as they were sent: most hunks need no more.
+fn exactly(content: &[u8], old: &str) -> Vec<Place> {
+    let at = memchr::memmem::find_iter(content, old.as_bytes());
+    let place = |at: usize| Place {
+        range: at..at + old.len(),
+        starts_line: at == 0 || content.get(at - 1) == Some(&b'\n'),
+    };
+    at.map(place).filter(|place| place.starts_line).take(PLACES_MAX).collect()
 }
 
 /// Lines that are added with none around them go to the end of the file.

@@ -75,7 +75,7 @@ impl<'a> Stage<'a> {
     pub(super) fn maybe(&mut self, path: &str) -> Result<(usize, Option<usize>), Failure> {
         let at = self.look_at(path)?;
         let now = self.files.get(at).and_then(|file| file.now.as_ref());
-        Ok((at, now.map(|content| lines(content))))
+        Ok((at, now.map(|content| write::lines(content))))
     }
 
     /// Gives a file another content.
@@ -275,12 +275,6 @@ fn remove_folder(workspace: &Workspace, folder: &Path) {
         // It stays when somebody has put something into it.
         let _ = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
     }
-}
-
-/// How many lines a text has.
-pub(super) fn lines(content: &[u8]) -> usize {
-    let ends = memchr::memchr_iter(b'\n', content).count();
-    ends + usize::from(content.last().is_some_and(|last| *last != b'\n'))
 }
 
 #[cfg(test)]

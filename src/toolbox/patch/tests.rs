@@ -270,7 +270,7 @@ fn a_freeform_call_brings_the_patch_itself() {
         patch(sections).to_string(),
         format!("apply_patch <<'EOF'\n{whole}\nEOF\n"),
         format!("```\n{whole}\n```"),
-        format!("\n\n  *** Begin Patch\n  *** Add File: a\n  +\"x\"\n  *** End Patch\n"),
+        "\n\n  *** Begin Patch\n  *** Add File: a\n  +\"x\"\n  *** End Patch\n".to_owned(),
         format!("*** Begin Patch\n{sections}"),
         sections.to_owned(),
         whole.replace('\n', "\r\n"),

@@ -52,8 +52,3 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
         assert!(stage.maybe(path).is_err());
     }
 }
-
-#[test]
-fn lines_are_counted_with_and_without_a_last_end() {
-    assert_eq!([lines(b""), lines(b"a"), lines(b"a\n"), lines(b"a\n\nb")], [0, 1, 1, 3]);
-}
