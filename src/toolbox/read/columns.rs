@@ -118,5 +118,5 @@ fn clipped(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    short.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+    if short.chars().any(char::is_control) { short.escape_debug().to_string() } else { short }
 }
