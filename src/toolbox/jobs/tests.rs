@@ -22,12 +22,15 @@ pub(crate) struct Desk {
     record: Arc<Record>,
 }
 
+/// How a job ended, what it had printed, and what is told of it.
+type Ended = (Exit, Option<OutputRef>, String);
+
 /// What was recorded.
 #[derive(Default)]
 struct Record {
     printed: Mutex<BTreeMap<u32, Vec<u8>>>,
     typed: Mutex<BTreeMap<u32, Vec<u8>>>,
-    ends: Mutex<BTreeMap<u32, (Exit, Option<OutputRef>, String)>>,
+    ends: Mutex<BTreeMap<u32, Ended>>,
     changed: Notify,
 }
 
