@@ -17,11 +17,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("screen", &[]),
     ("blob", &[]),
     ("chat", &["trajectory"]),
+    ("syntax", &[]),
     ("agent", &["trajectory"]),
     ("model", &["trajectory"]),
     ("record", &["trajectory", "blob"]),
     ("sandbox", &["trajectory", "screen"]),
-    ("toolbox", &["trajectory", "sandbox", "workspace"]),
+    ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
     (
         "session",
@@ -57,6 +58,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
     ("tch", &["train"]),
+    ("tree-sitter", &["syntax"]),
+    ("tree-sitter-bash", &["syntax"]),
 ];
 
 /// Where failing property tests leave their cases; git ignores it.

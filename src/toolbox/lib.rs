@@ -8,6 +8,7 @@
 //!
 //! Absent: whether a call may run at all (approval is the agent's), and the record (the session's).
 
+mod after;
 mod answer;
 mod arguments;
 mod atomic;
@@ -16,26 +17,33 @@ mod edit;
 mod environment;
 mod glob;
 mod grep;
+mod heal;
+mod jobs;
 mod list;
 mod nearest;
 mod outcome;
+mod patch;
 mod path;
 mod pattern;
 mod plan;
 mod protected;
 mod read;
+mod rules;
 mod run;
 mod schema;
 mod shell;
 mod sii;
 mod suggest;
+mod terminal;
 mod walk;
 mod web;
 mod web_fetch;
 mod web_search;
 mod write;
 
+pub use jobs::JobEvent;
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
+pub use rules::Rules;
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 pub use web::{SearchEndpoint, Web};
 

@@ -39,6 +39,14 @@ impl Bench {
         Self::open(Sandbox::off(), setup)
     }
 
+    /// With the tools of a set.
+    pub(crate) fn with_set(set: ToolSet) -> Self {
+        let mut bench = Self::new();
+        let setup = Setup { set, ..Setup::default() };
+        bench.toolbox = Toolbox::open(&bench.workspace(), Sandbox::off(), &setup).unwrap();
+        bench
+    }
+
     fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
@@ -144,7 +152,7 @@ fn all_of(set: ToolSet) -> Toolbox {
     let search =
         SearchEndpoint { url: "https://x.test/{query}".into(), key_header: None, key: None };
     let web = Web { fetch: true, search: Some(search), allow_private: Vec::new() };
-    Bench::with(Setup { set, web, images: true, hidden: Vec::new() }).toolbox
+    Bench::with(Setup { set, web, images: true, ..Setup::default() }).toolbox
 }
 
 fn as_read(set: ToolSet) -> String {
@@ -181,6 +189,7 @@ fn effects_are_those_that_approval_goes_by() {
         ("glob", ReadOnly),
         ("grep", ReadOnly),
         ("plan", ReadOnly),
+        ("terminal", Executes),
         ("web_fetch", Network),
         ("web_search", Network),
     ];
@@ -198,6 +207,7 @@ fn effects_are_those_that_approval_goes_by() {
         ("todo_write", ReadOnly),
         ("web_fetch", Network),
         ("web_search", Network),
+        ("terminal", Executes),
     ];
     assert_eq!(effects(ToolSet::Sii), named(&sii));
 }
@@ -317,7 +327,7 @@ fn an_unknown_tool_is_told_the_names() {
     assert_eq!(outcome.status, CallStatus::Error);
     assert_eq!(
         outcome.shown,
-        "There is no tool \"bash\". The tools are shell, read, write, edit, list, glob, grep, plan."
+        "There is no tool \"bash\". The tools are shell, read, write, edit, list, glob, grep, plan, terminal."
     );
 }
 
