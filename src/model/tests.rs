@@ -4,10 +4,13 @@
 use mock_server::{MockServer, Reply as Answer, Scenario};
 use serde_json::json;
 use tokio::sync::mpsc;
-use trajectory::event::{Body, ConfigChanged, Event, Prompt, ReasoningField, Source};
+use trajectory::event::{Body, ConfigChanged, Event, Prompt, ReasoningField, Source, ThinkTags};
 use trajectory::{EventId, Progress, RequestPoint, RunId, ToolEffect, ToolSpec, Transcript, Usage};
 
 use super::*;
+
+/// How the servers of the tests are read: Chat Completions with inline thoughts.
+pub(crate) const TAGGED: Dialect = Dialect { api: Api::Chat, think: ThinkTags::Tagged };
 
 /// A conversation of these events.
 pub(crate) fn transcript(bodies: impl IntoIterator<Item = Body>) -> Transcript {
@@ -47,7 +50,7 @@ pub(crate) fn prompt(text: &str) -> Body {
 
 /// A request that says hello.
 pub(crate) fn hello(model: &Model) -> Request {
-    model.encode(1, &transcript([prompt("hello")]))
+    model.encode(1, &transcript([prompt("hello")]), &|_| None)
 }
 
 /// Asks, and gathers the pieces.
@@ -74,7 +77,7 @@ pub(crate) fn serve(replies: impl IntoIterator<Item = Answer>) -> MockServer {
 }
 
 pub(crate) fn chat(url: &str) -> Model {
-    ChatModel::new(ChatConfig::new(url, "m")).unwrap().into()
+    EndpointModel::new(EndpointConfig::new(url, "m")).unwrap().into()
 }
 
 /// Asks hello once; the reply or the failure.
@@ -153,7 +156,7 @@ async fn check(stream: &str, expected: Expected) {
         assert_eq!((reply.http_status, reply.skipped_count), (Some(200), 0));
         assert!(reply.first_at.is_some());
         // What is stored gives the same parts again.
-        let again = parse(1, &reply.raw).unwrap();
+        let again = parse(1, TAGGED, &reply.raw).unwrap();
         assert_eq!((again.parts, again.usage), (reply.parts, reply.usage));
     }
 }
@@ -260,16 +263,16 @@ fn a_tool() -> ToolSpec {
 
 #[test]
 fn a_request_is_head_messages_and_tail() {
-    let mut config = ChatConfig::new("http://127.0.0.1:1/v1", "a \"model\"");
+    let mut config = EndpointConfig::new("http://127.0.0.1:1/v1", "a \"model\"");
     config.params.insert("temperature".into(), json!(0.7));
     config.params.insert("stop".into(), json!(["\n"]));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let frame = Body::ConfigChanged(ConfigChanged {
         system_prompt: Some("Be calm.".into()),
         tools: Some(vec![a_tool()]),
         ..ConfigChanged::default()
     });
-    let request = model.encode(3, &transcript([frame, prompt("hello")]));
+    let request = model.encode(3, &transcript([frame, prompt("hello")]), &|_| None);
     assert_eq!(request.request, 3);
     assert_eq!(
         request.body(),
@@ -296,19 +299,19 @@ fn without_tools_there_is_no_tools_key() {
 #[test]
 fn a_parameter_may_not_take_the_place_of_what_limn_writes() {
     for name in ["model", "messages", "tools", "stream", "stream_options"] {
-        let mut config = ChatConfig::new("http://127.0.0.1:1/v1", "m");
+        let mut config = EndpointConfig::new("http://127.0.0.1:1/v1", "m");
         config.params.insert(name.into(), json!(1));
-        let error = ChatModel::new(config).unwrap_err().to_string();
+        let error = EndpointModel::new(config).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
     }
 }
 
 #[test]
 fn a_description_names_endpoint_and_parameters() {
-    let mut config = ChatConfig::new("http://localhost:8080/v1/?token=secret", "m");
+    let mut config = EndpointConfig::new("http://localhost:8080/v1/?token=secret", "m");
     config.key = Some(ApiKey::new("sk-secret"));
     config.params.insert("top_p".into(), json!(0.9));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let description = model.description();
     assert_eq!(description.endpoint.as_deref(), Some("http://localhost:8080/v1"));
     assert_eq!(description.params, json!({"top_p": 0.9}));

@@ -3,17 +3,18 @@
 use std::future::pending;
 use std::time::Duration;
 
-use agent::{Effect, Input};
-use record::{NewEvent, Row, Write};
+use agent::{Effect, Input, Remedy};
+use record::{Blob, NewEvent, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use trajectory::event::{Ended, ErrorEvent, ErrorStage, InterruptionCause};
+use trajectory::event::{Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt};
 use trajectory::{Body, Progress, Usage};
 
+use crate::context::Fit;
 use crate::error::SessionError;
-use crate::request::Asking;
+use crate::request::{Asking, Purpose, Sent};
 use crate::tool::Execution;
-use crate::{Command, Notice, Session, Summary};
+use crate::{Attached, Command, Notice, Session, Summary};
 
 /// What can happen.
 enum Happening {
@@ -22,7 +23,16 @@ enum Happening {
     Replied,
     Output(sandbox::OutputChunk),
     Finished,
+    /// It is time to ask again.
+    Due,
     TimeUp,
+}
+
+/// A request that waits to be sent again.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    until: Instant,
+    attempt: u32,
 }
 
 /// A session while it runs.
@@ -30,11 +40,13 @@ pub(crate) struct Loop {
     pub(crate) session: Session,
     notices: mpsc::Sender<Notice>,
     asking: Option<Asking>,
+    pause: Option<Pause>,
     running: Option<Execution>,
-    /// Rows that belong to the next events, in the same transaction.
+    /// Rows and bytes that belong to the next events, in the same transaction.
     rows: Vec<Row>,
-    /// The messages of the last request, as they were sent.
-    pub(crate) last_sent: Vec<String>,
+    blobs: Vec<Blob>,
+    /// The last request, as it was sent.
+    sent: Option<Sent>,
     usage: Usage,
     unreachable: bool,
     ended: Ended,
@@ -61,9 +73,11 @@ pub(crate) async fn run(
         session,
         notices,
         asking: None,
+        pause: None,
         running: None,
         rows: Vec::new(),
-        last_sent: Vec::new(),
+        blobs: Vec::new(),
+        sent: None,
         usage: Usage::default(),
         unreachable: false,
         ended: Ended::Completed,
@@ -127,6 +141,13 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let due = self.pause.map(|pause| pause.until);
+        let due = async {
+            match due {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
         let running = &mut self.running;
         let tool = async {
             match running {
@@ -139,6 +160,7 @@ impl Loop {
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
+            () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
     }
@@ -147,7 +169,8 @@ impl Loop {
         match happening {
             Happening::Command(command) => {
                 self.driven = command.is_some();
-                self.decide(command.map_or(Input::Close, input)).await
+                let input = command.map_or(Input::Close, |command| self.input(command));
+                self.decide(input).await
             }
             Happening::Progress(pieces) => {
                 for piece in pieces {
@@ -159,6 +182,12 @@ impl Loop {
             Happening::Output(chunk) => self.output(chunk).await,
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
+            Happening::Due => {
+                if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
+                    self.asking = Some(Asking::again(&self.session, sent, pause.attempt));
+                }
+                Ok(())
+            }
             Happening::TimeUp => {
                 self.decide(Input::Interrupt(InterruptionCause::Limit)).await?;
                 self.decide(Input::Close).await
@@ -177,10 +206,22 @@ impl Loop {
     async fn replied(&mut self) -> Result<(), SessionError> {
         let Some(asking) = self.asking.take() else { return Ok(()) };
         let request = asking.request();
-        let concluded = asking.conclude().await?;
+        let concluded = asking.conclude(&self.session.options.retry).await?;
         self.unreachable = concluded.unreachable;
         if let Input::Reply { usage, .. } = &concluded.input {
             self.usage += *usage;
+            self.session.context.counted(*usage);
+        }
+        if let Some(told) = concluded.overflow {
+            self.session.context.overflowed(&self.session.transcript, told);
+        }
+        if let Input::ReplyFailed { remedy: Remedy::AskAgain { .. }, message, .. } =
+            &concluded.input
+        {
+            // What had come is void from here on: it is about to come again.
+            let retry = Progress::Retry { request, reason: message.clone() };
+            self.session.recorder.draft(&retry).await?;
+            self.show(Notice::Progress(retry)).await;
         }
         if let Some(message) = concluded.skipped {
             let request = Some(request);
@@ -194,15 +235,26 @@ impl Loop {
 
     async fn finished(&mut self) -> Result<(), SessionError> {
         let Some(execution) = self.running.take() else { return Ok(()) };
-        let (call, outcome, row) = execution.conclude().await;
+        let (call, mut outcome, row, attached) = execution.conclude().await;
         self.rows.push(Row::from(row));
+        outcome.attachments = self.attach(attached);
         self.decide(Input::Finished { call, outcome }).await
     }
 
     /// Lets the agent decide, and does what it says: events first, and what depends on them after
     /// they are on record.
     async fn decide(&mut self, input: Input) -> Result<(), SessionError> {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            next = self.follow(input).await?;
+        }
+        Ok(())
+    }
+
+    /// What it takes in comes to the agent at once, when doing what the agent said brings it.
+    async fn follow(&mut self, input: Input) -> Result<Option<Input>, SessionError> {
         let effects = self.session.agent.handle(input);
+        let mut next = None;
         let mut bodies = Vec::new();
         for effect in effects {
             let effect = match effect {
@@ -221,14 +273,18 @@ impl Loop {
                 _ => false,
             };
             self.record(std::mem::take(&mut bodies), durable).await?;
-            self.perform(effect).await?;
+            if let Some(input) = self.perform(effect).await? {
+                next = Some(input);
+            }
         }
-        self.record(bodies, false).await
+        self.record(bodies, false).await?;
+        Ok(next)
     }
 
     async fn record(&mut self, bodies: Vec<Body>, durable: bool) -> Result<(), SessionError> {
         let mut write = events_write(self.session.agent.round(), bodies);
         write.rows = std::mem::take(&mut self.rows);
+        write.blobs = std::mem::take(&mut self.blobs);
         if write.events.is_empty() && write.rows.is_empty() {
             return Ok(());
         }
@@ -236,18 +292,34 @@ impl Loop {
         let recorded = self.session.recorder.commit(write, durability).await?;
         for event in recorded {
             self.session.transcript.apply(&event);
+            self.session.context.apply(&event, &self.session.transcript);
             self.show(Notice::Event(event)).await;
         }
         Ok(())
     }
 
-    async fn perform(&mut self, effect: Effect) -> Result<(), SessionError> {
+    /// Does what the agent said; what that brings about at once, the agent hears next.
+    async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, SessionError> {
         match effect {
             Effect::Emit(_) => {}
-            Effect::Ask { request } => self.asking = Some(Asking::begin(self, request)),
+            Effect::Ask { request } => return self.ask(request).await,
+            Effect::AskSummary { request } => self.send(request, Purpose::Summary),
+            Effect::AskAgain { attempt, wait, .. } => {
+                self.pause = Some(Pause { until: Instant::now() + wait, attempt });
+            }
+            Effect::Compact { request, summary } => {
+                let Session { context, transcript, .. } = &mut self.session;
+                let compaction = context.compaction(transcript, request, summary.as_deref());
+                self.record(vec![compaction.into()], false).await?;
+            }
             Effect::StopAsking => {
                 if let Some(asking) = &self.asking {
                     asking.stop();
+                }
+                if self.pause.take().is_some() {
+                    // Nothing is under way that could answer.
+                    let (partial, message) = (Vec::new(), String::new());
+                    return Ok(Some(Input::ReplyFailed { partial, message, remedy: Remedy::None }));
                 }
             }
             Effect::Run(invocation) => {
@@ -266,7 +338,53 @@ impl Loop {
             }
             Effect::Closed => self.closed = true,
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Sends the next request, once the context fits.
+    async fn ask(&mut self, request: u32) -> Result<Option<Input>, SessionError> {
+        loop {
+            match self.session.context.fit(&self.session.transcript) {
+                Fit::Fits => break,
+                Fit::Shorten(edit) => self.record(vec![edit.into()], false).await?,
+                Fit::Overfull { can_be_asked } => {
+                    return Ok(Some(Input::Overfull { can_be_asked }));
+                }
+            }
+        }
+        self.send(request, Purpose::Step);
+        Ok(None)
+    }
+
+    fn send(&mut self, request: u32, purpose: Purpose) {
+        let asking = Asking::begin(&mut self.session, &mut self.sent, request, purpose);
+        self.asking = Some(asking);
+    }
+
+    /// What the agent hears of a command.
+    fn input(&mut self, command: Command) -> Input {
+        match command {
+            Command::Submit { text, attached } => {
+                let attachments = self.attach(attached);
+                Input::Submit(Prompt { text, attachments })
+            }
+            Command::Decide { call, decision, reason, arguments } => {
+                Input::Decided { call, decision, reason, arguments }
+            }
+            Command::Interrupt => Input::Interrupt(InterruptionCause::User),
+            Command::Close => Input::Close,
+        }
+    }
+
+    /// Takes in what is handed to the model whole; its bytes go on record with the next events.
+    fn attach(&mut self, attached: Vec<Attached>) -> Vec<Attachment> {
+        let mut attachments = Vec::new();
+        for attached in attached {
+            let (attachment, blob) = self.session.media.take(attached);
+            attachments.push(attachment);
+            self.blobs.push(blob);
+        }
+        attachments
     }
 
     /// Tells the driver. One that went away is not told; the recording goes on.
@@ -275,18 +393,10 @@ impl Loop {
     }
 }
 
-fn input(command: Command) -> Input {
-    match command {
-        Command::Submit(prompt) => Input::Submit(prompt),
-        Command::Decide { call, decision, reason, arguments } => {
-            Input::Decided { call, decision, reason, arguments }
-        }
-        Command::Interrupt => Input::Interrupt(InterruptionCause::User),
-        Command::Close => Input::Close,
-    }
-}
-
 /// Microseconds, as they are recorded.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

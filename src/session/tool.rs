@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use toolbox::{Call, Toolbox};
 use trajectory::event::CallStatus;
 
+use crate::Attached;
 use crate::run::micros;
 
 /// Chunks of output that may wait to be recorded; a command that is faster waits.
@@ -58,7 +59,7 @@ impl Execution {
     }
 
     /// What came of it, once there is no more output.
-    pub(crate) async fn conclude(self) -> (u32, Outcome, ExecFinished) {
+    pub(crate) async fn conclude(self) -> (u32, Outcome, ExecFinished, Vec<Attached>) {
         let ran = self.task.await.unwrap_or_else(|_| died(self.began.elapsed()));
         let row = ExecFinished {
             exec: self.exec,
@@ -77,7 +78,8 @@ impl Execution {
             plan: ran.plan,
             duration_us: micros(ran.duration),
         };
-        (self.call, outcome, row)
+        let attached = ran.attachments.into_iter().map(attached).collect();
+        (self.call, outcome, row, attached)
     }
 }
 
@@ -95,6 +97,11 @@ fn died(duration: Duration) -> toolbox::Outcome {
         duration,
         execution: None,
     }
+}
+
+fn attached(attached: toolbox::Attached) -> Attached {
+    let toolbox::Attached { name, media_type, bytes } = attached;
+    Attached { name, media_type, bytes }
 }
 
 fn facts(execution: toolbox::ExecutionFacts) -> ExecFacts {

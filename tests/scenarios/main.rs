@@ -13,6 +13,7 @@
 )]
 
 mod bad_input;
+mod context;
 mod demo;
 mod export;
 mod faults;

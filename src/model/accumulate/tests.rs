@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tests::{call, reasoning, text};
+use crate::tests::{TAGGED, call, reasoning, text};
 
 fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
     let mut out = Vec::new();
@@ -11,7 +11,7 @@ fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
 }
 
 fn parts(deltas: &[Value]) -> Vec<Part> {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     for delta in deltas {
         take(&mut accumulator, &json!({"choices": [{"index": 0, "delta": delta}]}));
     }
@@ -107,7 +107,7 @@ fn reasoning_under_both_keys_is_taken_once() {
 
 #[test]
 fn progress_is_joined_within_a_piece_of_network() {
-    let mut accumulator = Accumulator::new(9);
+    let mut accumulator = Accumulator::new(9, TAGGED);
     let mut out = Vec::new();
     for word in ["a ", "b ", "c"] {
         let chunk = json!({"choices": [{"delta": {"content": word}}]}).to_string();
@@ -118,7 +118,7 @@ fn progress_is_joined_within_a_piece_of_network() {
 
 #[test]
 fn what_is_odd_is_an_error_or_nothing() {
-    let mut accumulator = Accumulator::new(1);
+    let mut accumulator = Accumulator::new(1, TAGGED);
     let mut out = Vec::new();
     for bad in ["", "{", "[]", "7", "\"x\"", "{\"a\": tru}", "{} {}"] {
         assert_eq!(accumulator.take(bad.as_bytes(), &mut out), Taken::Nothing, "{bad}");
@@ -149,7 +149,7 @@ fn errors_are_found_in_every_shape() {
         (json!({"object": "error", "message": "no", "code": 400}), "no", Some(400)),
         (json!({"error": {"code": 7}}), r#"{"code":7}"#, None),
     ] {
-        let mut accumulator = Accumulator::new(1);
+        let mut accumulator = Accumulator::new(1, TAGGED);
         take(&mut accumulator, &error);
         let told = accumulator.told.unwrap();
         assert_eq!((told.message.as_str(), told.status), (message, status));
@@ -158,7 +158,7 @@ fn errors_are_found_in_every_shape() {
 
 #[test]
 fn pieces_of_reasoning_keep_their_key() {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     let delta = |key: &str, text: &str| json!({"choices": [{"delta": {key: text}}]});
     let mut out = Vec::new();
     for (key, text) in [
@@ -180,14 +180,14 @@ fn one_that_opens_calls_without_end_is_stopped() {
     let many: Vec<Value> =
         (0..5000).map(|n| json!({"index": n, "function": {"name": "f"}})).collect();
     // Cut off within a chunk or between two, it is the same.
-    let mut one = Accumulator::new(4);
+    let mut one = Accumulator::new(4, TAGGED);
     let whole =
         json!({"choices": [{"delta": calls(many.clone().into()), "finish_reason": "stop"}]});
     take(&mut one, &whole);
     assert!(one.too_many_calls && one.finish_reason.is_none());
     assert_eq!((one.parts.len(), one.calls.len()), (CALLS_MAX, CALLS_MAX));
     let few = json!({"choices": [{"delta": calls(many[..CALLS_MAX].into())}]});
-    let mut other = Accumulator::new(4);
+    let mut other = Accumulator::new(4, TAGGED);
     take(&mut other, &few);
     assert!(!other.too_many_calls);
     take(&mut other, &whole);
@@ -197,7 +197,7 @@ fn one_that_opens_calls_without_end_is_stopped() {
 
 /// Lines as they stand on the wire, all of them understood.
 fn parts_of_lines<T: AsRef<[u8]>>(lines: &[T]) -> Vec<Part> {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     for line in lines {
         let line = line.as_ref();
         let taken = accumulator.take(line, &mut Vec::new());
@@ -293,7 +293,7 @@ fn content_in_parts_is_read() {
     ];
     assert_eq!(parts_of_lines(&lines), [text("one 😀! two1.50")]);
     // What is no text is missed, the rest is not.
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     let mixed = content(r#"[{"type":"image_url","image_url":{}},{"type":"text","text":"seen"}]"#);
     assert_eq!(accumulator.take(mixed.as_bytes(), &mut Vec::new()), Taken::InPart);
     assert_eq!(accumulator.parts, [text("seen")]);
@@ -305,7 +305,7 @@ fn errors_with_broken_text_are_errors() {
         (&b"{\"error\":{\"message\":\"no\xff\",\"code\":502}}"[..], "no\u{fffd}"),
         (br#"{"error":{"message":"no\ud800"}}"#, r#"{"message":"no\ud800"}"#),
     ] {
-        let mut accumulator = Accumulator::new(1);
+        let mut accumulator = Accumulator::new(1, TAGGED);
         assert_eq!(accumulator.take(line, &mut Vec::new()), Taken::Whole);
         assert_eq!(accumulator.told.unwrap().message, message);
     }

@@ -1,17 +1,18 @@
 use mock_server::Reply as Answer;
 
 use super::*;
-use crate::chat::{ApiKey, ChatConfig};
+use crate::endpoint::{ApiKey, EndpointConfig};
 use crate::tests::{ask, hello, prompt, serve, text, transcript};
 use crate::{Model, Part};
 
 fn recorder(url: &str, folder: &Path) -> Model {
-    let config = ChatConfig { key: Some(ApiKey::new("sk-secret")), ..ChatConfig::new(url, "m") };
-    CassetteModel::record(ChatModel::new(config).unwrap(), folder).unwrap().into()
+    let config =
+        EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
+    CassetteModel::record(EndpointModel::new(config).unwrap(), folder).unwrap().into()
 }
 
 fn player(folder: &Path) -> Model {
-    CassetteModel::play(folder, "m", Map::new()).unwrap().into()
+    CassetteModel::open(folder).unwrap().into()
 }
 
 #[tokio::test]
@@ -49,8 +50,9 @@ async fn failures_are_played_as_they_came() {
         Answer::raw_stream("plain words"),
     ]);
     let model = recorder(&server.url(), folder.path());
-    let requests: Vec<Request> =
-        (1..=5).map(|n| model.encode(n, &transcript([prompt(&n.to_string())]))).collect();
+    let requests: Vec<Request> = (1..=5)
+        .map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None))
+        .collect();
     let mut live = Vec::new();
     for request in &requests {
         live.push(ask(&model, request).await.0.unwrap_err());
@@ -112,6 +114,6 @@ async fn an_answer_that_cannot_be_kept_is_a_failure_that_holds_it() {
 fn a_folder_must_be_there_to_be_played() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
-    let error = CassetteModel::play(&missing, "m", Map::new()).unwrap_err().to_string();
+    let error = CassetteModel::open(&missing).unwrap_err().to_string();
     assert!(error.contains("none"), "{error}");
 }

@@ -13,7 +13,7 @@ async fn the_body_is_sent_byte_for_byte() {
     let server = serve([Answer::text("hi")]);
     let model = chat(&server.url());
     let odd = "quote \" backslash \\ line\nend \u{2028} nul \0 é 𝄞 </script>";
-    let request = model.encode(1, &transcript([prompt(odd)]));
+    let request = model.encode(1, &transcript([prompt(odd)]), &|_| None);
     ask(&model, &request).await.0.unwrap();
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
@@ -26,8 +26,8 @@ async fn the_body_is_sent_byte_for_byte() {
 async fn a_key_is_sent_only_when_there_is_one() {
     let server = serve([Answer::text("hi"), Answer::text("hi"), Answer::text("hi")]);
     for key in [None, Some(ApiKey::new(" ")), Some(ApiKey::new("sk-test\n"))] {
-        let config = ChatConfig { key, ..ChatConfig::new(&server.url(), "m") };
-        let model = ChatModel::new(config).unwrap().into();
+        let config = EndpointConfig { key, ..EndpointConfig::new(&server.url(), "m") };
+        let model = EndpointModel::new(config).unwrap().into();
         ask(&model, &hello(&model)).await.0.unwrap();
     }
     let requests = server.requests();
@@ -49,7 +49,9 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn nothing_is_asked_twice() {
     let answers = || [Answer::status(500, &[], ""), Answer::reset(), Answer::text("no")];
-    for (skip, kind) in [(0, FailureKind::Server), (1, FailureKind::Interrupted)] {
+    for (skip, kind) in
+        [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)]
+    {
         let server = serve(answers().into_iter().skip(skip));
         let model = chat(&server.url());
         let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
@@ -161,9 +163,10 @@ async fn a_key_that_is_echoed_stays_secret() {
     let key = "sk-very-secret";
     let told = format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#);
     let server = serve([Answer::status(401, &[], told)]);
-    let config = ChatConfig { key: Some(ApiKey::new(key)), ..ChatConfig::new(&server.url(), "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
     assert!(!format!("{config:?}").contains(key));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unauthorized);
     let raw = String::from_utf8_lossy(&failure.partial.raw).into_owned();
