@@ -17,6 +17,7 @@ mod environment;
 mod glob;
 mod grep;
 mod list;
+mod map;
 mod nearest;
 mod outcome;
 mod path;

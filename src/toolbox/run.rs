@@ -24,7 +24,7 @@ use crate::rules::{Rules, Verdict};
 use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
-use crate::{edit, glob, grep, list, plan, read, schema, shell, web_fetch, web_search, write};
+use crate::{edit, glob, grep, list, map, plan, read, schema, shell, web_fetch, web_search, write};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,8 @@ struct Parts {
     /// Whether the model can see images.
     sees: bool,
     rules: Rules,
+    /// What the map tool knows of the code.
+    atlas: map::Atlas,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -106,6 +108,7 @@ pub(crate) enum Tool {
     List,
     Glob,
     Grep,
+    Map,
     Plan,
     WebFetch,
     WebSearch,
@@ -115,7 +118,7 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Shell,
         Self::Read,
         Self::Write,
@@ -123,6 +126,7 @@ impl Tool {
         Self::List,
         Self::Glob,
         Self::Grep,
+        Self::Map,
         Self::Plan,
         Self::WebFetch,
         Self::WebSearch,
@@ -138,6 +142,7 @@ impl Tool {
             Self::List => schema::spec::<list::Input>("list", ReadOnly),
             Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
             Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
+            Self::Map => schema::spec::<map::Input>("map", ReadOnly),
             Self::Plan => schema::spec::<plan::Input>("plan", ReadOnly),
             Self::WebFetch => schema::spec::<web_fetch::Input>("web_fetch", Network),
             Self::WebSearch => schema::spec::<web_search::Input>("web_search", Network),
@@ -190,6 +195,7 @@ impl Toolbox {
             engine: setup.web.search.as_ref().map(Engine::new),
             sees: setup.images,
             rules: setup.rules.clone(),
+            atlas: map::Atlas::default(),
             writing: Mutex::new(()),
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -253,6 +259,7 @@ impl Toolbox {
             Tool::List => self.file(given, list::run).await,
             Tool::Glob => self.file(given, glob::run).await,
             Tool::Grep => self.file(given, grep::run).await,
+            Tool::Map => self.file(given, self.mapping()).await,
             Tool::Plan => self.file(given, plan::run).await,
             Tool::WebFetch => self.web_fetch(given).await,
             Tool::WebSearch => self.web_search(given).await,
@@ -280,6 +287,14 @@ impl Toolbox {
     {
         let sees = self.parts.sees;
         move |workspace, input, cancel| read::run(workspace, input, sees, cancel)
+    }
+
+    fn mapping(
+        &self,
+    ) -> impl FnOnce(&Workspace, &map::Input, &CancellationToken) -> Result<Answer, Failure> + use<>
+    {
+        let parts = Arc::clone(&self.parts);
+        move |workspace, input, cancel| map::run(workspace, &parts.atlas, input, cancel)
     }
 
     /// Runs a command; its arguments come as an `A`.

@@ -144,7 +144,7 @@ fn all_of(set: ToolSet) -> Toolbox {
     let search =
         SearchEndpoint { url: "https://x.test/{query}".into(), key_header: None, key: None };
     let web = Web { fetch: true, search: Some(search), allow_private: Vec::new() };
-    Bench::with(Setup { set, web, images: true, hidden: Vec::new() }).toolbox
+    Bench::with(Setup { set, web, images: true, ..Setup::default() }).toolbox
 }
 
 fn as_read(set: ToolSet) -> String {
