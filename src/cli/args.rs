@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Exec(ExecArgs),
+    Exec(Box<ExecArgs>),
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),
@@ -158,6 +158,16 @@ pub(crate) enum ToolsArg {
     Patch,
     /// The names and shapes of SII CLI.
     Sii,
+}
+
+impl From<ToolsArg> for toolbox::ToolSet {
+    fn from(tools: ToolsArg) -> Self {
+        match tools {
+            ToolsArg::Edit => Self::Edit,
+            ToolsArg::Patch => Self::Patch,
+            ToolsArg::Sii => Self::Sii,
+        }
+    }
 }
 
 /// How a server marks reasoning that it leaves inside the text. Only in the settings.

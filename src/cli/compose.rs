@@ -17,7 +17,7 @@ use trajectory::{Body, SessionId};
 
 use crate::args::SandboxArg;
 use crate::error::{CliError, Exit};
-use crate::settings::{self, Endpoint, ModelChoice, Settings};
+use crate::settings::{self, Endpoint, ModelChoice, Provider, Settings};
 
 /// Runs a session on one thread, since waiting is all it does there. What hangs in a file system
 /// does not keep the program from ending.
@@ -77,7 +77,8 @@ pub(crate) fn options_with(
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();
-    let setup = Setup { hidden: vec![settings.home.clone()], ..Setup::default() };
+    let set = settings.tool_set().into();
+    let setup = Setup { hidden: vec![settings.home.clone()], set, ..Setup::default() };
     let toolbox = Toolbox::open(&settings.workspace, sandbox, &setup)
         .map_err(|error| CliError::usage(error.to_string()))?;
     Ok(Options {
@@ -156,28 +157,9 @@ fn model(settings: &Settings, cassette: Option<&Path>) -> Result<Model, CliError
 fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointConfig, CliError> {
     let provider = &endpoint.provider;
     let mut config = EndpointConfig::new(&provider.base_url, &endpoint.model);
-    if let Some(name) = &provider.profile {
-        config.profile = Profile::named(name).ok_or_else(|| {
-            let names: Vec<&str> = Profile::names().collect();
-            CliError::usage(format!(
-                "The provider {} has the profile {name:?}, which there is not. It can be one of: \
-                 {}.",
-                provider.name,
-                names.join(", ")
-            ))
-        })?;
-    }
-    config.profile = config.profile.with(&provider.quirks).map_err(|what| {
-        CliError::usage(format!(
-            "The quirks of the provider {} are not right: {what}. docs/settings.md names them.",
-            provider.name
-        ))
-    })?;
+    config.profile = profile(provider)?;
     if let Some(facts) = settings.catalogue.facts(&endpoint.model) {
         config = config.with_facts(facts);
-    }
-    if let Some(think) = provider.think {
-        config.profile.think = think.into();
     }
     config.provider.clone_from(&provider.name);
     config.key = provider.find_key()?;
@@ -185,6 +167,38 @@ fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointC
     config.params.clone_from(&provider.params);
     config.silence = provider.silence.unwrap_or(config.silence);
     Ok(config)
+}
+
+/// How a provider is spoken to: as its profile says, but for its quirks.
+fn profile(provider: &Provider) -> Result<Profile, CliError> {
+    let name = &provider.name;
+    let profile = match &provider.profile {
+        None => Profile::detect(&provider.base_url),
+        Some(wanted) => Profile::named(wanted).ok_or_else(|| {
+            let names: Vec<&str> = Profile::names().collect();
+            CliError::usage(format!(
+                "The provider {name} has the profile {wanted:?}, which there is not. It can be one \
+                 of: {}.",
+                names.join(", ")
+            ))
+        })?,
+    };
+    let mut profile = profile.with(&provider.quirks).map_err(|what| {
+        CliError::usage(format!(
+            "The quirks of the provider {name} are not right: {what}. docs/settings.md names them."
+        ))
+    })?;
+    if let Some(think) = provider.think {
+        profile.think = think.into();
+    }
+    Ok(profile)
+}
+
+/// Whether the model can be shown pictures, as far as anybody knows.
+pub(crate) fn shows_pictures(settings: &Settings) -> bool {
+    let Some(endpoint) = settings.endpoint() else { return true };
+    let facts = settings.catalogue.facts(&endpoint.model).and_then(|facts| facts.images);
+    facts != Some(false) && profile(&endpoint.provider).is_ok_and(|profile| profile.images)
 }
 
 fn no_cassette() -> CliError {
@@ -201,7 +215,7 @@ fn record_of(settings: &Settings) -> Value {
         "max_steps": settings.limits.steps_max,
         "max_tokens": settings.limits.tokens_max,
         "timeout_s": settings.timeout.map(|timeout| timeout.as_secs()),
-        "tools": settings.tools,
+        "tools": settings.tool_set(),
         "context": settings.context,
         "rules": settings.rules,
         "web": {

@@ -212,7 +212,9 @@ impl Unseen {
                 self.body.insert(body.unwrap_or_default())
             }
         };
+        // As it stands inside a JSON text, alone or with others.
         let line = Value::from(attachment.placeholder()).to_string();
+        let line = line.trim_matches('"');
         Ok(memchr::memmem::find(body, line.as_bytes()).is_some())
     }
 }

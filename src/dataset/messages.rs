@@ -122,6 +122,10 @@ fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
 #[serde(untagged)]
 enum Chat<'a> {
     Plain(&'a Message),
+    Text {
+        role: &'static str,
+        content: String,
+    },
     Parts {
         role: &'static str,
         content: Vec<Value>,
@@ -159,22 +163,39 @@ fn chat<'a>(
     match message {
         Message::Assistant { .. } => Ok(assistant(message, thoughts, ledger)),
         Message::User { content, attachments } if !attachments.is_empty() => {
-            let note = "Messages whose content is a list of parts, for their images; that of all \
-                        others is a text.";
-            ledger.lose("content_of_one_type", 1, note);
-            let mut parts = vec![json!({ "type": "text", "text": content })];
-            for attachment in attachments {
-                parts.push(match place(attachment, ledger)? {
-                    Placed::At(path) => json!({ "type": "image", "image": path }),
-                    Placed::Missing | Placed::NotShown => {
-                        json!({ "type": "text", "text": attachment.placeholder() })
-                    }
-                });
-            }
-            Ok(Chat::Parts { role: "user", content: parts })
+            let placed = attachments.iter().map(|attachment| place(attachment, ledger));
+            let placed: Vec<Placed> = placed.collect::<Result<_, _>>()?;
+            Ok(user(content, attachments, &placed, ledger))
         }
         _ => Ok(Chat::Plain(message)),
     }
+}
+
+/// A message with attachments: a list of parts, or the text that was sent where none was shown.
+fn user<'a>(
+    content: &str,
+    attachments: &[Attachment],
+    placed: &[Placed],
+    ledger: &mut Ledger,
+) -> Chat<'a> {
+    let role = "user";
+    if !placed.iter().any(|placed| matches!(placed, Placed::At(_))) {
+        let mut lines: Vec<String> =
+            (!content.is_empty()).then(|| content.to_owned()).into_iter().collect();
+        lines.extend(attachments.iter().map(Attachment::placeholder));
+        return Chat::Text { role, content: lines.join("\n") };
+    }
+    let note = "Messages whose content is a list of parts, for their images; that of all others is \
+                a text.";
+    ledger.lose("content_of_one_type", 1, note);
+    let parts = attachments.iter().zip(placed).map(|(attachment, placed)| match placed {
+        Placed::At(path) => json!({ "type": "image", "image": path }),
+        Placed::Missing | Placed::NotShown => {
+            json!({ "type": "text", "text": attachment.placeholder() })
+        }
+    });
+    let text = json!({ "type": "text", "text": content });
+    Chat::Parts { role, content: std::iter::once(text).chain(parts).collect() }
 }
 
 fn assistant<'a>(

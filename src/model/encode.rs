@@ -187,7 +187,11 @@ impl Encoder {
         if !tools.is_empty() {
             let json = |tool: &ToolSpec| match self.api {
                 Api::Chat => tool.to_chat().to_string(),
-                Api::Responses => tool.to_responses().to_string(),
+                Api::Responses if self.profile.custom_tools => tool.to_responses().to_string(),
+                // As a function it takes one string.
+                Api::Responses => {
+                    ToolSpec { grammar: None, ..tool.clone() }.to_responses().to_string()
+                }
             };
             let tools: Vec<String> = tools.iter().map(json).collect();
             tail.push_str(r#","tools":["#);

@@ -56,8 +56,12 @@ impl ApiKey {
         Self(key.trim().to_owned().into())
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
+    }
+
+    pub(crate) const fn secret(&self) -> &SecretString {
+        &self.0
     }
 }
 
@@ -288,7 +292,7 @@ async fn read_tail(response: &mut Response, exchange: &Exchange) {
     }
 }
 
-fn head(response: &Response) -> Head {
+pub(crate) fn head(response: &Response) -> Head {
     let header = |name: HeaderName| {
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into())
     };

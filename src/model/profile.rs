@@ -101,6 +101,8 @@ pub struct Profile {
     pub empty_content: EmptyContent,
     /// What malformed arguments become.
     pub malformed_back: MalformedBack,
+    /// Tools with a grammar instead of a schema are known (Responses).
+    pub custom_tools: bool,
 }
 
 impl Default for Profile {

@@ -47,12 +47,17 @@ impl RetryPolicy {
                 return None;
             }
             // Not a moment earlier, and not all at the same moment.
-            return Some(asked.saturating_add(self.base.mul_f64(jitter)).min(self.cap));
+            return Some(asked.saturating_add(part(self.base, jitter)).min(self.cap));
         }
         let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
         let bound = self.base.saturating_mul(doubled).min(self.cap);
-        Some(bound.mul_f64(jitter))
+        Some(part(bound, jitter))
     }
+}
+
+/// A part of a duration, never more than it: numbers with a point are rounded.
+fn part(whole: Duration, share: f64) -> Duration {
+    Duration::try_from_secs_f64(whole.as_secs_f64() * share).map_or(whole, |part| part.min(whole))
 }
 
 #[cfg(test)]

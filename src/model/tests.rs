@@ -4,7 +4,9 @@
 use mock_server::{MockServer, Reply as Answer, Scenario};
 use serde_json::json;
 use tokio::sync::mpsc;
-use trajectory::event::{Body, ConfigChanged, Event, Prompt, ReasoningField, Source, ThinkTags};
+use trajectory::event::{
+    Body, ConfigChanged, Event, Prompt, ReasoningField, ReasoningForm, Source, ThinkTags,
+};
 use trajectory::{EventId, Progress, RequestPoint, RunId, ToolEffect, ToolSpec, Transcript, Usage};
 
 use super::*;
@@ -80,10 +82,21 @@ pub(crate) fn chat(url: &str) -> Model {
     EndpointModel::new(EndpointConfig::new(url, "m")).unwrap().into()
 }
 
+/// A model that is asked in this form.
+pub(crate) fn speaking(api: Api, url: &str) -> Model {
+    let config = EndpointConfig { api, ..EndpointConfig::new(url, "m") };
+    EndpointModel::new(config).unwrap().into()
+}
+
 /// Asks hello once; the reply or the failure.
 pub(crate) async fn once(answer: Answer) -> Result<Reply, Failure> {
+    once_in(Api::Chat, answer).await
+}
+
+/// The same in this form.
+pub(crate) async fn once_in(api: Api, answer: Answer) -> Result<Reply, Failure> {
     let server = serve([answer]);
-    let model = chat(&server.url());
+    let model = speaking(api, &server.url());
     ask(&model, &hello(&model)).await.0
 }
 
@@ -130,20 +143,25 @@ fn pieces_add_up(pieces: &[Progress], parts: &[Part]) {
     assert_eq!((spoken, calls), (expected, expected_calls));
 }
 
-struct Expected {
-    parts: Vec<Part>,
-    usage: Usage,
-    finish: &'static str,
-    id: &'static str,
-    served: &'static str,
+pub(crate) struct Expected {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) usage: Usage,
+    pub(crate) finish: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) served: &'static str,
 }
 
 /// The stream over real HTTP, cut in several ways; always the same reply.
 async fn check(stream: &str, expected: Expected) {
+    check_form(Api::Chat, stream, expected).await;
+}
+
+/// The same in either API form.
+pub(crate) async fn check_form(api: Api, stream: &str, expected: Expected) {
     let crlf = stream.replace('\n', "\r\n");
     for (body, bytes) in [(stream, 7), (stream, 61), (&crlf, 13), (stream, 100_000)] {
         let server = serve([Answer::raw_stream(body).bytes_per_write(bytes)]);
-        let model = chat(&server.url());
+        let model = speaking(api, &server.url());
         let (reply, pieces) = ask(&model, &hello(&model)).await;
         let reply = reply.unwrap();
         assert_eq!(reply.parts, expected.parts);
@@ -156,7 +174,8 @@ async fn check(stream: &str, expected: Expected) {
         assert_eq!((reply.http_status, reply.skipped_count), (Some(200), 0));
         assert!(reply.first_at.is_some());
         // What is stored gives the same parts again.
-        let again = parse(1, TAGGED, &reply.raw).unwrap();
+        let dialect = Dialect::of(&model.description());
+        let again = parse(1, dialect, &reply.raw).unwrap();
         assert_eq!((again.parts, again.usage), (reply.parts, reply.usage));
     }
 }
@@ -234,7 +253,18 @@ async fn deepseek() {
 async fn openrouter() {
     let expected = Expected {
         parts: vec![
-            Part::reasoning("Let me check.", ReasoningField::Reasoning),
+            Part::Reasoning {
+                text: "Let me check.".into(),
+                field: ReasoningField::Reasoning,
+                form: ReasoningForm::Full,
+                signature: Some(
+                    concat!(
+                        r#"[{"type":"reasoning.text","text":"Let me check.","#,
+                        r#""format":"unknown","index":0}]"#
+                    )
+                    .into(),
+                ),
+            },
             call("call_-80", "list", r#"{"path":"."}"#),
             call("call_-81", "list", r#"{"path":"src"}"#),
         ],

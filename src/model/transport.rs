@@ -159,6 +159,20 @@ impl Transport {
         }
     }
 
+    /// Asks for what lies under a path of the base URL.
+    pub(crate) async fn get(&self, path: &str) -> Result<Response, Fault> {
+        let client = self.client().map_err(|error| self.peer.unreachable(&error))?;
+        let mut url = Url::parse(&self.endpoint.url(path)).map_err(|error| {
+            let message = format!("The address of {} is none ({error}).", self.peer.name());
+            Fault::new(FailureKind::BadRequest, message, "Check the base URL (--base-url).")
+        })?;
+        if !self.endpoint.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.endpoint.query);
+        }
+        let sent = client.get(url).headers(self.endpoint.headers.clone()).send().await;
+        sent.map_err(|error| self.peer.unreachable(&error))
+    }
+
     fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
         let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*slot {

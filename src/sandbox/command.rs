@@ -25,6 +25,9 @@ pub struct CommandSpec {
     pub size: TerminalSize,
     /// How long it may run; then its whole tree is ended.
     pub timeout: Option<Duration>,
+    /// What it leaves in the background goes on after its end, until that ends too or is killed.
+    /// Otherwise it is killed with the command, as everywhere but on Linux.
+    pub lingers: bool,
 }
 
 impl CommandSpec {

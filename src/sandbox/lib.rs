@@ -4,7 +4,12 @@
 //! returns a [`Running`]. One thread per execution reads the terminal, keeps time and watches the
 //! command; what is printed arrives through [`Output`], bounded, so that a slow reader slows the
 //! command down. When the command ends, is stopped, or its time is up, everything it started is
-//! killed, whatever it did to get away, and [`Running::wait`] returns how it [`Finished`].
+//! killed, whatever it did to get away, and [`Running::wait`] returns how it [`Finished`]. What a
+//! command leaves in the background may go on ([`CommandSpec::lingers`]); then it is this that has
+//! to end.
+//!
+//! [`Remote`] is a second hand on a running command: it types, stops, takes what is new as text,
+//! and watches its [`Status`], whether it waits for input among it.
 //!
 //! [`kill_all`] ends every command at once, for a program that is about to end in haste.
 //!
@@ -15,19 +20,26 @@
 //! the tree. Other parts of the program must not start children in sessions of their own
 //! (`setsid`) meanwhile: they could not be told apart from such daemons.
 
+mod chunks;
 mod command;
+mod control;
 mod error;
+#[cfg(target_os = "linux")]
+mod keeper;
+mod look;
 mod policy;
 mod pump;
 mod running;
 mod terminal;
 mod tree;
+mod waiting;
 
 pub use command::CommandSpec;
+pub use control::{Left, Status};
 pub use error::SandboxError;
 pub use policy::{Policy, Refusal, Sandbox, Tier};
-pub use running::{Finished, Output, OutputChunk, Running};
-pub use screen::{TerminalSize, Text};
+pub use running::{Finished, Output, OutputChunk, Remote, Running};
+pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;
 
 #[cfg(test)]

@@ -3,41 +3,42 @@
 //!
 //! After the command has exited, what it printed is still in the terminal; a read that does not
 //! block gives all of it before it says that there is no more, so the end is exact: the terminal
-//! is read until it is closed on the other side or, where a background process holds it open, for
-//! a short grace. Then the tree is killed, which closes it, and the rest is read.
+//! is read until it is closed on the other side. Where a background process holds it open, that
+//! has a short grace to end by itself. Then it stays, if the command may linger, and is followed
+//! until nothing of the tree is left; otherwise the tree is killed, which closes the terminal, and
+//! the rest is read.
 
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
-use screen::Reader;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 use trajectory::event::Exit;
 
+use crate::chunks::Chunks;
 use crate::command::CommandSpec;
-use crate::policy::Policy;
-use crate::running::{Control, Finished, OutputChunk};
-use crate::terminal;
-use crate::tree::Tree;
+use crate::control::{Control, Left};
+use crate::look::Look;
+use crate::running::{Finished, OutputChunk};
+use crate::terminal::{self, Terminal};
+use crate::tree::{Remains, Tree};
+use crate::waiting;
 
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
-const CHUNK_MARKS_MAX: usize = 512;
-/// How long a chunk may wait for more.
-const CHUNK_DELAY: Duration = Duration::from_millis(2);
 /// From SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_millis(200);
-/// How long background processes may go on after the command itself, where they are not hung up.
-const EXIT_GRACE: Duration = Duration::from_millis(50);
+/// How long background processes may take to end after the command itself.
+const EXIT_GRACE: Duration = Duration::from_millis(100);
 /// How long the terminal is read after everything was killed.
 const DEAD_GRACE: Duration = Duration::from_millis(100);
 /// How often a terminal is looked at that nobody holds open while the command runs.
 const CLOSED_PAUSE: Duration = Duration::from_millis(20);
-/// How often the command is looked at where its exit wakes nobody.
+/// How often processes are looked at whose exit wakes nobody.
 const WATCH_PAUSE: Duration = Duration::from_millis(5);
+const REMAINS_PAUSE: Duration = Duration::from_millis(100);
 
 /// How far the execution is.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,11 @@ enum Phase {
     Running(Option<Instant>),
     /// It was asked to end and is killed at this time.
     Ending(Instant),
-    /// The command has exited; what is left of its tree is killed at this time.
+    /// The command has exited; what is left of its tree is dealt with at this time.
     Left(Instant),
+    /// The command has exited, and what is left of its tree goes on, as long as it likes or until
+    /// this time.
+    Staying(Option<Instant>),
     /// Everything was killed; what was printed is read until this time at most.
     Dead(Instant),
 }
@@ -55,33 +59,32 @@ enum Phase {
 impl Phase {
     fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Running(deadline) => deadline,
+            Self::Running(deadline) | Self::Staying(deadline) => deadline,
             Self::Ending(at) | Self::Left(at) | Self::Dead(at) => Some(at),
         }
     }
 }
 
 pub(crate) struct Pump {
-    master: OwnedFd,
+    terminal: Terminal,
     wake: UnixStream,
     control: Arc<Control>,
     tree: Tree,
     phase: Phase,
     exit: Option<Exit>,
+    /// What is left of the tree, once the command has exited.
+    remains: Remains,
+    lingers: bool,
+    limit: Option<Instant>,
     timed_out: bool,
     is_killed: bool,
     started: Instant,
-    last_read: Instant,
     /// Not to be read before this time: nobody holds the other side open.
     closed_until: Option<Instant>,
-    buffer: Vec<u8>,
-    marks: Vec<(u32, u32)>,
-    /// When the first bytes of the chunk were read.
-    chunk_since: Instant,
-    /// A chunk for which the channel had no room.
-    stalled: Option<OutputChunk>,
-    chunks: mpsc::Sender<OutputChunk>,
-    reader: Reader,
+    /// Nobody holds the other side open, and nobody will.
+    is_closed: bool,
+    look: Look,
+    chunks: Chunks,
     hasher: blake3::Hasher,
     bytes: u64,
 }
@@ -90,37 +93,38 @@ pub(crate) struct Pump {
 struct Ready {
     terminal: bool,
     room_for_input: bool,
+    /// One of the processes that are left has exited, or may have.
+    remains: bool,
 }
 
 impl Pump {
     pub(crate) fn new(
-        master: OwnedFd,
+        terminal: Terminal,
         wake: UnixStream,
         control: Arc<Control>,
         tree: Tree,
         chunks: mpsc::Sender<OutputChunk>,
         spec: &CommandSpec,
-        policy: &Policy,
     ) -> Self {
         let started = Instant::now();
+        let limit = spec.timeout.and_then(|timeout| started.checked_add(timeout));
         Self {
-            master,
+            terminal,
             wake,
             control,
             tree,
-            phase: Phase::Running(spec.timeout.and_then(|timeout| started.checked_add(timeout))),
+            phase: Phase::Running(limit),
             exit: None,
+            remains: Remains::default(),
+            lingers: spec.lingers,
+            limit,
             timed_out: false,
             is_killed: false,
             started,
-            last_read: started,
             closed_until: None,
-            buffer: Vec::new(),
-            marks: Vec::new(),
-            chunk_since: started,
-            stalled: None,
-            chunks,
-            reader: Reader::new(spec.size, policy.text_chars_max),
+            is_closed: false,
+            look: Look::new(started),
+            chunks: Chunks::new(chunks, started),
             hasher: blake3::Hasher::new(),
             bytes: 0,
         }
@@ -131,43 +135,62 @@ impl Pump {
         loop {
             self.serve();
             self.keep_time();
-            if matches!(self.phase, Phase::Dead(until) if until <= Instant::now() && self.stalled.is_none())
+            if matches!(self.phase, Phase::Dead(until) if until <= Instant::now() && !self.chunks.is_stalled())
             {
                 break;
             }
             let ready = self.poll();
-            self.watch();
+            self.watch(&ready);
             if ready.room_for_input {
                 self.type_input();
             }
-            let is_closed = ready.terminal && self.read();
-            if is_closed && self.exit.is_some() {
+            if ready.terminal && self.read() && self.exit.is_some() {
+                self.is_closed = true;
+            }
+            if self.is_closed && self.nothing_is_left() {
                 break;
             }
-            self.send(false);
+            self.look();
+            self.send();
         }
         self.control.end();
         let exit = self.tree.uproot().or(self.exit).unwrap_or_default();
-        self.send(true);
-        while self.stalled.is_some() {
+        self.chunks.send(true, &self.control);
+        while self.chunks.is_stalled() {
             self.poll();
-            self.send(true);
+            self.chunks.send(true, &self.control);
         }
         Finished {
             exit: Exit { timed_out: self.timed_out, ..exit },
-            text: self.reader.finish(),
+            text: self.control.last_text(),
             bytes: self.bytes,
             blake3: self.hasher.finalize().to_hex().to_string(),
             duration: self.started.elapsed(),
         }
     }
 
+    /// Whether the closing of the terminal is the end.
+    fn nothing_is_left(&self) -> bool {
+        matches!(self.phase, Phase::Dead(_)) || !self.something_stays()
+    }
+
+    /// Whether the command leaves something that may go on.
+    fn something_stays(&self) -> bool {
+        self.lingers && !self.is_killed && !self.timed_out && self.remains.count > 0
+    }
+
     /// Does what the other side asked for.
     fn serve(&mut self) {
         if let Some(size) = self.control.take_size()
-            && terminal::resize(&self.master, size).is_ok()
+            && terminal::resize(&self.terminal.master, size).is_ok()
         {
-            self.reader.resize(size);
+            self.control.with_reader(|reader| reader.resize(size));
+        }
+        if self.control.is_lifted() {
+            self.limit = None;
+            if let Phase::Running(limit) | Phase::Staying(limit) = &mut self.phase {
+                *limit = None;
+            }
         }
         if self.control.is_killed() && !self.is_killed {
             self.is_killed = true;
@@ -182,9 +205,14 @@ impl Pump {
             return;
         }
         match self.phase {
-            Phase::Running(_) => {
+            Phase::Running(_) | Phase::Staying(_) => {
                 self.timed_out = true;
                 self.end();
+            }
+            Phase::Left(_) if self.something_stays() => {
+                let names = std::mem::take(&mut self.remains.names);
+                self.control.tell_left(Left { exit: self.exit.unwrap_or_default(), names });
+                self.phase = Phase::Staying(self.limit);
             }
             Phase::Ending(_) | Phase::Left(_) => {
                 self.tree.kill();
@@ -196,15 +224,19 @@ impl Pump {
 
     /// Asks everything to end.
     fn end(&mut self) {
-        if let Phase::Running(_) = self.phase {
+        if let Phase::Running(_) | Phase::Staying(_) = self.phase {
             self.tree.terminate();
             self.phase = Phase::Ending(Instant::now() + TERM_GRACE);
         }
     }
 
-    /// Looks whether the command has exited.
-    fn watch(&mut self) {
+    /// Looks whether the command has exited, and what is left of it afterwards.
+    fn watch(&mut self, ready: &Ready) {
         if self.exit.is_some() {
+            if ready.remains {
+                self.remains = self.tree.remains();
+                self.is_over();
+            }
             return;
         }
         self.exit = self.tree.exit();
@@ -217,45 +249,68 @@ impl Pump {
             };
             // Whatever it was, it can be read to its end now.
             self.closed_until = None;
+            if self.lingers {
+                self.remains = self.tree.remains();
+            }
         }
+    }
+
+    /// Once nothing stays any more, there is nothing to wait for but what it printed.
+    fn is_over(&mut self) {
+        if self.remains.count == 0 && matches!(self.phase, Phase::Staying(_) | Phase::Ending(_)) {
+            self.phase = Phase::Dead(Instant::now() + DEAD_GRACE);
+        }
+    }
+
+    /// Looks whether the command waits for input, when it is time to.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if self.look_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let prompts = self.control.with_reader(|reader| reader.is_prompting()).unwrap_or(false);
+        let waits = waiting::waits(&self.terminal, &mut self.tree, prompts);
+        if self.look.saw(waits, now) {
+            self.control.tell_waiting();
+        }
+    }
+
+    /// When that is, if anybody wants to know.
+    fn look_due(&mut self) -> Option<Instant> {
+        let may_wait = matches!(self.phase, Phase::Running(_)) && !self.chunks.is_stalled();
+        (may_wait && self.control.is_wondered() && self.control.input().is_empty())
+            .then(|| self.look.due(self.control.stirred()))
     }
 
     /// Waits until something happens.
     fn poll(&mut self) -> Ready {
         let now = Instant::now();
         self.closed_until = self.closed_until.filter(|until| *until > now);
-        let is_open = self.closed_until.is_none();
-        let reads = self.stalled.is_none() && is_open;
+        let is_open = self.closed_until.is_none() && !self.is_closed;
+        let reads = !self.chunks.is_stalled() && is_open;
         let types = is_open && !self.control.input().is_empty();
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, reads);
         flags.set(PollFlags::OUT, types);
-        let watch = if self.exit.is_none() { self.tree.watch() } else { None };
-        let blind = self.exit.is_none() && watch.is_none();
-
-        let dues = [
-            self.phase
-                .deadline()
-                .filter(|_| !(matches!(self.phase, Phase::Dead(_)) && self.stalled.is_some())),
-            (!self.marks.is_empty() && self.stalled.is_none())
-                .then(|| self.chunk_since + CHUNK_DELAY),
-            self.closed_until,
-            blind.then(|| now + WATCH_PAUSE),
-        ];
-        let due = dues.into_iter().flatten().min();
+        let due = self.due(now);
         let wait = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
 
-        let wake = self.wake.as_fd();
-        let mut polled = vec![PollFd::from_borrowed_fd(wake, PollFlags::IN)];
+        let mut polled = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         // A terminal that is polled for nothing would still report that it is closed, for ever.
         let terminal = (reads || types).then_some(polled.len());
-        polled.extend(terminal.map(|_| PollFd::from_borrowed_fd(self.master.as_fd(), flags)));
+        let master = self.terminal.master();
+        polled.extend(terminal.map(|_| PollFd::from_borrowed_fd(master, flags)));
+        let watch = if self.exit.is_none() { self.tree.watch() } else { None };
         polled.extend(
             watch.map(|watch: BorrowedFd<'_>| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
+        let remains = polled.len();
+        polled.extend(self.remains.watches.iter().map(|it| PollFd::new(it, PollFlags::IN)));
         // An error here is an interruption: everything is looked at again.
         let _ = poll(&mut polled, wait.as_ref());
-        let woken = polled.first().is_some_and(|fd| !fd.revents().is_empty());
+        let found = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let woken = polled.first().is_some_and(found);
+        let ended = polled.get(remains..).is_some_and(|watches| watches.iter().any(found));
         let events = terminal
             .and_then(|index| polled.get(index))
             .map_or(PollFlags::empty(), PollFd::revents);
@@ -267,16 +322,37 @@ impl Pump {
         Ready {
             terminal: reads && events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR),
             room_for_input: types && events.contains(PollFlags::OUT),
+            remains: ended || self.is_blind(),
         }
+    }
+
+    /// Whether there are processes left of which none is watched.
+    fn is_blind(&self) -> bool {
+        self.remains.count > 0 && self.remains.watches.is_empty()
+    }
+
+    /// When something is to be done even if nothing happens.
+    fn due(&mut self, now: Instant) -> Option<Instant> {
+        let blind = self.exit.is_none() && self.tree.watch().is_none();
+        let waits_for_taker = matches!(self.phase, Phase::Dead(_)) && self.chunks.is_stalled();
+        let dues = [
+            self.phase.deadline().filter(|_| !waits_for_taker),
+            self.chunks.due(),
+            self.closed_until,
+            self.look_due(),
+            blind.then(|| now + WATCH_PAUSE),
+            self.is_blind().then(|| now + REMAINS_PAUSE),
+        ];
+        dues.into_iter().flatten().min()
     }
 
     /// Reads what there is, a chunk at most; whether the other side is closed.
     fn read(&mut self) -> bool {
         let mut block = [0; 16 * 1024];
-        while self.buffer.len() < CHUNK_BYTES_MAX && self.marks.len() < CHUNK_MARKS_MAX {
-            let room = (CHUNK_BYTES_MAX - self.buffer.len()).min(block.len());
+        while self.chunks.room() > 0 {
+            let room = self.chunks.room().min(block.len());
             let Some(space) = block.get_mut(..room) else { return false };
-            match read(&self.master, &mut *space) {
+            match read(&self.terminal.master, &mut *space) {
                 Ok(0) | Err(Errno::IO) => {
                     if self.exit.is_none() {
                         self.closed_until = Some(Instant::now() + CLOSED_PAUSE);
@@ -285,7 +361,11 @@ impl Pump {
                 }
                 Ok(count) => {
                     self.closed_until = None;
-                    self.take(block.get(..count).unwrap_or_default());
+                    let bytes = block.get(..count).unwrap_or_default();
+                    self.bytes += bytes.len() as u64;
+                    self.hasher.update(bytes);
+                    self.chunks.push(bytes);
+                    self.control.feed(bytes);
                 }
                 Err(Errno::INTR) => {}
                 Err(_) => return false,
@@ -294,62 +374,22 @@ impl Pump {
         false
     }
 
-    /// Takes the bytes of one read.
-    fn take(&mut self, bytes: &[u8]) {
-        let now = Instant::now();
-        if self.marks.is_empty() {
-            self.chunk_since = now;
-        }
-        let since = now.duration_since(self.last_read).as_micros();
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.marks.push((u32::try_from(since).unwrap_or(u32::MAX), length));
-        self.last_read = now;
-        self.bytes += bytes.len() as u64;
-        self.hasher.update(bytes);
-        self.reader.feed(bytes);
-        self.buffer.extend_from_slice(bytes);
-        let answers = self.reader.take_replies();
-        if !answers.is_empty() {
-            self.control.answer(&answers);
-        }
-    }
-
     /// Types what waits, as far as there is room.
     fn type_input(&mut self) {
         let mut input = self.control.input();
         let (bytes, _) = input.as_slices();
-        if let Ok(count) = write(&self.master, bytes) {
+        if let Ok(count) = write(&self.terminal.master, bytes) {
             input.drain(..count);
         }
+        self.control.stir();
     }
 
-    /// Sends the chunk on if it is full, old, or the last.
-    fn send(&mut self, is_last: bool) {
-        if let Some(chunk) = self.stalled.take() {
-            self.offer(chunk);
-            if let Phase::Dead(until) = &mut self.phase
-                && self.stalled.is_none()
-            {
-                *until = Instant::now() + DEAD_GRACE;
-            }
-        }
-        let is_full = self.buffer.len() >= CHUNK_BYTES_MAX || self.marks.len() >= CHUNK_MARKS_MAX;
-        let is_due = is_full || is_last || self.chunk_since.elapsed() >= CHUNK_DELAY;
-        if self.stalled.is_none() && is_due && !self.buffer.is_empty() {
-            let bytes = Arc::from(self.buffer.as_slice());
-            self.buffer.clear();
-            let marks = std::mem::take(&mut self.marks);
-            self.offer(OutputChunk { bytes, marks });
-        }
-    }
-
-    /// Sends a chunk, or keeps it until there is room. When nobody listens it is dropped.
-    fn offer(&mut self, chunk: OutputChunk) {
-        let Err(TrySendError::Full(chunk)) = self.chunks.try_send(chunk) else { return };
-        // The other side looks at this after it has made room: said first, then tried again.
-        self.control.stall();
-        if let Err(TrySendError::Full(chunk)) = self.chunks.try_send(chunk) {
-            self.stalled = Some(chunk);
+    /// Sends on what was read.
+    fn send(&mut self) {
+        if self.chunks.send(false, &self.control)
+            && let Phase::Dead(until) = &mut self.phase
+        {
+            *until = Instant::now() + DEAD_GRACE;
         }
     }
 }

@@ -1,25 +1,20 @@
 //! A command while it runs, as its starter sees it.
 
-use std::collections::VecDeque;
-use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use screen::{TerminalSize, Text};
-use tokio::sync::{mpsc, oneshot};
+use screen::{Reader, TerminalSize, Text};
+use tokio::sync::{mpsc, oneshot, watch};
 use trajectory::event::Exit;
 
+use crate::chunks::CHUNKS_WAITING_MAX;
 use crate::command::CommandSpec;
+use crate::control::{Control, Status};
 use crate::error::SandboxError;
 use crate::policy::Policy;
 use crate::pump::Pump;
 use crate::terminal;
-
-/// Chunks that may wait for the reader of [`Output`]; when as many do, the terminal is not read
-/// and the command blocks.
-const CHUNKS_WAITING_MAX: usize = 16;
 
 /// A piece of what a command printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +31,7 @@ pub struct OutputChunk {
 pub struct Finished {
     /// How its process ended.
     pub exit: Exit,
-    /// What a model is shown of its output.
+    /// What a model is shown of its output: all, or what is new since [`Remote::take_text`].
     pub text: Text,
     /// How many bytes it printed.
     pub bytes: u64,
@@ -65,7 +60,7 @@ impl Output {
     /// Whether the command waits for somebody to take a chunk.
     #[cfg(test)]
     pub(crate) fn is_stalled(&self) -> bool {
-        self.control.stalled.load(Ordering::SeqCst)
+        self.control.stalled.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// The next chunk if it is there.
@@ -100,6 +95,12 @@ impl Running {
         self.control.0.kill();
     }
 
+    /// A hand on the command for others.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(Arc::clone(&self.control.0))
+    }
+
     /// Gives bytes to the command as if they were typed.
     ///
     /// # Errors
@@ -130,108 +131,76 @@ impl Running {
     }
 }
 
+/// A hand on a running command, beside the [`Running`] that owns it. Clones are the same hand;
+/// dropping them does nothing.
+#[derive(Clone, Debug)]
+pub struct Remote(Arc<Control>);
+
+impl Remote {
+    /// As [`Running::kill`].
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// As [`Running::write`].
+    ///
+    /// # Errors
+    /// [`SandboxError::InputFull`], [`SandboxError::Ended`].
+    pub fn write(&self, bytes: &[u8]) -> Result<(), SandboxError> {
+        self.0.write(bytes)
+    }
+
+    /// As [`Running::resize`].
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`].
+    pub fn resize(&self, size: TerminalSize) -> Result<(), SandboxError> {
+        self.0.resize(size)
+    }
+
+    /// The command may run for as long as it likes.
+    pub fn lift_limit(&self) {
+        self.0.lift_limit();
+    }
+
+    /// What is new on its terminal since the last call; nothing once it has ended.
+    #[must_use]
+    pub fn take_text(&self) -> Text {
+        self.0.with_reader(Reader::take).unwrap_or_default()
+    }
+
+    /// Whether its programs asked for the cursor keys' other sequences.
+    #[must_use]
+    pub fn application_cursor(&self) -> bool {
+        self.0.with_reader(|reader| reader.application_cursor()).unwrap_or(false)
+    }
+
+    /// How many bytes it has printed.
+    #[must_use]
+    pub fn printed(&self) -> u64 {
+        self.0.printed()
+    }
+
+    /// When something was printed or typed the last time.
+    #[must_use]
+    pub fn stirred(&self) -> Instant {
+        self.0.stirred()
+    }
+
+    /// What it is doing, from now on. Whether it waits for input is looked at while somebody holds
+    /// one of these.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.0.watch()
+    }
+}
+
 #[derive(Debug)]
 struct KillOnDrop(Arc<Control>);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.0.kill();
-    }
-}
-
-/// What the two sides tell each other.
-#[derive(Debug)]
-pub(crate) struct Control {
-    kill: AtomicBool,
-    ended: AtomicBool,
-    /// The reader of the terminal waits for room in the channel.
-    stalled: AtomicBool,
-    input: Mutex<VecDeque<u8>>,
-    size: Mutex<Option<TerminalSize>>,
-    bell: UnixStream,
-}
-
-impl Control {
-    const INPUT_BYTES_MAX: usize = 64 * 1024;
-
-    fn new(bell: UnixStream) -> Self {
-        Self {
-            kill: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
-            input: Mutex::new(VecDeque::new()),
-            size: Mutex::new(None),
-            bell,
-        }
-    }
-
-    /// Wakes the thread; a full pipe means that it is about to wake anyway.
-    fn ring(&self) {
-        let _ = (&self.bell).write(&[1]);
-    }
-
-    fn kill(&self) {
-        if !self.kill.swap(true, Ordering::SeqCst) {
-            self.ring();
-        }
-    }
-
-    fn resume(&self) {
-        if self.stalled.swap(false, Ordering::SeqCst) {
-            self.ring();
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> Result<(), SandboxError> {
-        self.check_running()?;
-        let mut input = self.input();
-        if input.len() + bytes.len() > Self::INPUT_BYTES_MAX {
-            return Err(SandboxError::InputFull(input.len()));
-        }
-        input.extend(bytes);
-        drop(input);
-        self.ring();
-        Ok(())
-    }
-
-    fn resize(&self, size: TerminalSize) -> Result<(), SandboxError> {
-        self.check_running()?;
-        *self.size.lock().unwrap_or_else(PoisonError::into_inner) = Some(size);
-        self.ring();
-        Ok(())
-    }
-
-    fn check_running(&self) -> Result<(), SandboxError> {
-        if self.ended.load(Ordering::SeqCst) { Err(SandboxError::Ended) } else { Ok(()) }
-    }
-
-    /// Bytes that wait to be typed.
-    pub(crate) fn input(&self) -> MutexGuard<'_, VecDeque<u8>> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Types an answer of the terminal's own, if there is room.
-    pub(crate) fn answer(&self, bytes: &[u8]) {
-        let mut input = self.input();
-        if input.len() + bytes.len() <= Self::INPUT_BYTES_MAX {
-            input.extend(bytes);
-        }
-    }
-
-    pub(crate) fn is_killed(&self) -> bool {
-        self.kill.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn take_size(&self) -> Option<TerminalSize> {
-        self.size.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn stall(&self) {
-        self.stalled.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
     }
 }
 
@@ -243,11 +212,11 @@ pub(crate) fn start(spec: &CommandSpec, policy: &Policy) -> Result<Running, Sand
     for end in [&bell, &wake] {
         end.set_nonblocking(true).map_err(failed("open a socket pair"))?;
     }
-    let control = Arc::new(Control::new(bell));
+    let control = Arc::new(Control::new(bell, Reader::new(spec.size, policy.text_chars_max)));
     let (chunks, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let (finish, finished) = oneshot::channel();
-    let (master, tree) = terminal::open(spec)?;
-    let pump = Pump::new(master, wake, Arc::clone(&control), tree, chunks, spec, policy);
+    let (terminal, tree) = terminal::open(spec)?;
+    let pump = Pump::new(terminal, wake, Arc::clone(&control), tree, chunks, spec);
     std::thread::Builder::new()
         .name("limn-terminal".to_owned())
         .spawn(move || {

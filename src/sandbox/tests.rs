@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::{
-    CommandSpec, Finished, OutputChunk, Policy, Running, Sandbox, SandboxError, TerminalSize, Tier,
+    CommandSpec, Finished, Left, OutputChunk, Policy, Running, Sandbox, SandboxError, TerminalSize,
+    Tier,
 };
 
 /// Longer than any test takes on the slowest machine.
@@ -20,6 +21,7 @@ fn spec(script: &str) -> CommandSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         size: TerminalSize::default(),
         timeout: None,
+        lingers: false,
     }
 }
 
@@ -273,6 +275,111 @@ async fn background_processes_do_not_hold_it_up() {
     let (bytes, finished) = run(&format!("sleep {FOR_EVER} & echo started")).await;
     assert_eq!(bytes, b"started\r\n");
     assert!(finished.exit.success());
+}
+
+fn bash(script: &str) -> Running {
+    let argv = ["bash", "-c", script].map(OsString::from).to_vec();
+    Sandbox::off().spawn(CommandSpec { argv, ..spec("") }).expect("it starts")
+}
+
+fn spawn_lingering(script: &str) -> Running {
+    let spec = CommandSpec { lingers: true, ..spec(script) };
+    Sandbox::off().spawn(spec).expect("it starts")
+}
+
+/// Waits until the command itself has ended and something of it goes on.
+async fn left(running: &Running) -> Left {
+    let mut watcher = running.remote().watch();
+    let status = watcher.wait_for(|status| status.left.is_some()).await.expect("it goes on");
+    status.left.clone().expect("it was waited for")
+}
+
+#[tokio::test]
+async fn what_stays_in_the_background_goes_on_until_it_is_killed() {
+    let mut running = spawn_lingering(&format!("sleep {FOR_EVER} & echo $!; exit 3"));
+    let left = left(&running).await;
+    assert_eq!(left.exit.code, Some(3));
+    assert_eq!(left.names, [format!("sleep {FOR_EVER}")]);
+    let pid = read_until(&mut running, "\n").await;
+    assert!(is_alive(pid.trim()));
+    running.kill();
+    let finished = running.wait().await.expect("the end");
+    assert_eq!((finished.exit.code, finished.exit.timed_out), (Some(3), false));
+    assert!(!is_alive(pid.trim()));
+}
+
+#[tokio::test]
+async fn what_stays_may_end_by_itself_and_is_heard_until_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = fifo(folder.path(), "gate");
+    for redirect in ["", ">/dev/null 2>&1 </dev/null"] {
+        let mut running = spawn_lingering(&format!(
+            "(sh -c 'read line < {}; echo late') {redirect} & echo first",
+            gate.display()
+        ));
+        left(&running).await;
+        read_until(&mut running, "first").await;
+        fs::write(&gate, "go\n").expect("written");
+        let mut rest = Vec::new();
+        while let Some(chunk) = running.output.recv().await {
+            rest.extend_from_slice(&chunk.bytes);
+        }
+        assert_eq!(String::from_utf8_lossy(&rest).contains("late"), redirect.is_empty());
+        assert!(running.wait().await.expect("the end").exit.success());
+    }
+}
+
+#[tokio::test]
+async fn what_stays_has_its_time_too() {
+    let timeout = Some(Duration::from_millis(500));
+    let script = format!("setsid sleep {FOR_EVER} & echo $!");
+    let spec = CommandSpec { lingers: true, timeout, ..spec(&script) };
+    let running = Sandbox::off().spawn(spec).expect("it starts");
+    assert!(running.wait().await.expect("the end").exit.timed_out);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lifted_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = fifo(folder.path(), "gate");
+    let script = format!("echo on; read line < {}; exit 4", gate.display());
+    let timeout = Some(Duration::from_secs(3_000));
+    let mut running =
+        Sandbox::off().spawn(CommandSpec { timeout, ..spec(&script) }).expect("it starts");
+    running.remote().lift_limit();
+    read_until(&mut running, "on").await;
+    fs::write(&gate, "go\n").expect("written");
+    assert_eq!(running.wait().await.expect("the end").exit.code, Some(4));
+}
+
+#[tokio::test]
+async fn who_waits_for_input_is_noticed_and_what_is_new_is_taken() {
+    let mut running = bash("read -p 'name? ' name; echo hello $name; read -p 'age? ' age; exit 5");
+    running.output.recv().await.expect("output");
+    let remote = running.remote();
+    let mut watcher = remote.watch();
+    watcher.wait_for(|status| status.waits).await.expect("it goes on");
+    assert_eq!(remote.take_text().text, "name?");
+    remote.write(b"Ann\r").expect("room");
+    assert!(!watcher.borrow().waits, "what was typed is on its way");
+    watcher.wait_for(|status| status.waits).await.expect("it goes on");
+    assert_eq!(remote.take_text().text, "Ann\nhello Ann\nage?");
+    assert_eq!(remote.take_text().text, "");
+    remote.write(b"7\r").expect("room");
+    let finished = running.wait().await.expect("the end");
+    assert_eq!((finished.exit.code, finished.text.text.as_str()), (Some(5), "7"));
+    assert!(matches!(remote.write(b"late"), Err(SandboxError::Ended)));
+}
+
+#[tokio::test]
+async fn control_z_does_not_put_it_to_sleep() {
+    let mut running = spawn("echo ready; read line; echo got $line");
+    read_until(&mut running, "ready").await;
+    running.write(b"\x1a").expect("room");
+    read_until(&mut running, "^Z").await;
+    running.write(b"on\r").expect("room");
+    read_until(&mut running, "got on").await;
+    assert!(running.wait().await.expect("the end").exit.success());
 }
 
 /// Starts what is hard to kill: each writes its process number into a file of the folder.

@@ -1,5 +1,6 @@
 //! A command and everything it started, and how all of it is found and ended.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -76,6 +77,24 @@ fn marker_prefix() -> String {
     format!("{}-", std::process::id())
 }
 
+/// What is left of a tree whose leader has exited.
+#[derive(Debug, Default)]
+pub(crate) struct Remains {
+    /// How many processes there are.
+    pub(crate) count: usize,
+    /// Each becomes readable when one of them exits. Not all are watched.
+    pub(crate) watches: Vec<OwnedFd>,
+    /// The command lines of the first of them.
+    pub(crate) names: Vec<String>,
+}
+
+impl Remains {
+    /// Processes that are watched at a time: when one of them ends, others take its place.
+    pub(crate) const WATCHES_MAX: usize = 8;
+    pub(crate) const NAMES_MAX: usize = 3;
+    pub(crate) const NAME_CHARS_MAX: u64 = 80;
+}
+
 /// One execution's processes. Dropping it kills them.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -138,6 +157,16 @@ impl Tree {
             };
         }
         self.exit
+    }
+
+    /// What is left besides the leader, as far as it can be found.
+    pub(crate) fn remains(&mut self) -> Remains {
+        self.members.remains()
+    }
+
+    /// The processes of a group, as far as they can be found.
+    pub(crate) fn in_group(&mut self, group: Pid) -> Vec<i32> {
+        self.members.in_group(group)
     }
 
     /// Asks everything to end (SIGTERM).

@@ -5,6 +5,8 @@
 //! ones. Memory is bounded by the budget, whatever comes. Spaces at the end of a line and empty
 //! lines at the end of the text are not part of it.
 
+use std::collections::VecDeque;
+
 use crate::text::{Text, Truncation, chars_marker, lines_marker};
 
 /// Takes pieces of lines and line ends.
@@ -19,6 +21,16 @@ pub(crate) struct Collector {
     empty_lines: u64,
     has_lines: bool,
     kept: Kept,
+    seen: Option<Seen>,
+}
+
+/// Lines that were shown before and come once more: they are left out as long as they are what
+/// they were.
+#[derive(Debug)]
+struct Seen {
+    lines: VecDeque<String>,
+    /// How much of the first one has come again, bytes.
+    matched: usize,
 }
 
 impl Collector {
@@ -37,11 +49,50 @@ impl Collector {
             empty_lines: 0,
             has_lines: false,
             kept: Kept::new(head_chars_max, chars_max - head_chars_max),
+            seen: None,
         }
+    }
+
+    /// An empty collector that will be given these lines first, and shows only what is new.
+    pub(crate) fn after(chars_max: usize, lines: Vec<String>) -> Self {
+        let seen = Seen { lines: lines.into(), matched: 0 };
+        let seen = Some(seen).filter(|seen| !seen.lines.is_empty());
+        Self { seen, ..Self::new(chars_max) }
     }
 
     /// The next piece of the current line; it holds no line feed.
     pub(crate) fn append(&mut self, piece: &str) {
+        let Some(seen) = &mut self.seen else { return self.append_new(piece) };
+        let line = seen.lines.front().map_or("", String::as_str);
+        let rest = line.get(seen.matched..).unwrap_or_default();
+        if rest.starts_with(piece) {
+            seen.matched += piece.len();
+            return;
+        }
+        match piece.strip_prefix(rest).filter(|_| seen.lines.len() == 1) {
+            // The line that was last goes on.
+            Some(more) => {
+                let more = more.trim_start().to_owned();
+                self.seen = None;
+                self.append_new(&more);
+            }
+            None => {
+                self.show_again();
+                self.append_new(piece);
+            }
+        }
+    }
+
+    /// The line is another than the one that was shown: what has come of it counts after all.
+    fn show_again(&mut self) {
+        if let Some(mut seen) = self.seen.take() {
+            let mut line = seen.lines.pop_front().unwrap_or_default();
+            line.truncate(seen.matched);
+            self.append_new(&line);
+        }
+    }
+
+    fn append_new(&mut self, piece: &str) {
         let text = piece.trim_end_matches([' ', '\t']);
         if !text.is_empty() {
             self.start_text();
@@ -58,6 +109,15 @@ impl Collector {
 
     /// The current line is complete.
     pub(crate) fn end_line(&mut self) {
+        if let Some(seen) = &mut self.seen {
+            if seen.lines.front().is_none_or(|line| line.len() == seen.matched) {
+                seen.lines.pop_front();
+                seen.matched = 0;
+                self.seen.take_if(|seen| seen.lines.is_empty());
+                return;
+            }
+            self.show_again();
+        }
         if self.line.is_empty() {
             self.empty_lines = self.empty_lines.saturating_add(1);
         } else {
@@ -73,7 +133,10 @@ impl Collector {
 
     /// Whether complete lines may be given by [`Collector::push_simple_lines`].
     pub(crate) fn is_flooded(&self) -> bool {
-        self.whole.is_none() && !self.kept.head_is_open && !self.line.has_anything()
+        self.whole.is_none()
+            && !self.kept.head_is_open
+            && !self.line.has_anything()
+            && self.seen.is_none()
     }
 
     /// The longest line that is never cut, characters.

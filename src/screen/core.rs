@@ -67,6 +67,8 @@ pub(crate) struct Core {
     /// A character whose bytes have not all come: the parser depends on how they are split.
     partial: Vec<u8>,
     replies: Replies,
+    /// The screen of a full-screen program as it was last taken.
+    shown_screen: Vec<String>,
 }
 
 impl Core {
@@ -83,6 +85,7 @@ impl Core {
             filter: Filter::default(),
             partial: Vec::new(),
             replies,
+            shown_screen: Vec::new(),
         }
     }
 
@@ -184,13 +187,68 @@ impl Core {
         }
         self.append_lines(collector);
         collector.drop_empty_lines();
-        for line in snapshot.iter().flat_map(|rows| {
-            std::iter::once("[a full-screen program is running; its screen:]")
-                .chain(rows.iter().map(String::as_str))
-        }) {
-            collector.append(line);
-            collector.end_line();
+        if let Some(rows) = snapshot.filter(|rows| *rows != self.shown_screen) {
+            append_screen(&rows, collector);
         }
+    }
+
+    /// Gives all that is left to the collector, as [`Core::finish`] does, and goes on; the lines
+    /// that stay on the screen and may be given again.
+    pub(crate) fn take(&mut self, collector: &mut Collector) -> Vec<String> {
+        // Looking at the screen below clears the one above it.
+        let above = self.alternate_screen().then(|| (self.screen(), self.term.grid().clone()));
+        if above.is_some() {
+            self.term.swap_alt();
+        }
+        self.append_lines(collector);
+        collector.drop_empty_lines();
+        self.term.grid_mut().clear_history();
+        let lines = self.screen_lines();
+        match above {
+            None => self.shown_screen.clear(),
+            Some((rows, grid)) => {
+                self.term.swap_alt();
+                *self.term.grid_mut() = grid;
+                if rows != self.shown_screen {
+                    append_screen(&rows, collector);
+                    self.shown_screen = rows;
+                }
+            }
+        }
+        lines
+    }
+
+    /// The rows on the screen as lines, those that the terminal wrapped joined, without empty ones
+    /// at the end.
+    fn screen_lines(&self) -> Vec<String> {
+        let mut lines = vec![String::new()];
+        for row in 0..=self.term.bottommost_line().0 {
+            let Some(line) = lines.last_mut() else { break };
+            if !append_row(&self.term.grid()[Line(row)][..], line) {
+                lines.push(String::new());
+            }
+        }
+        while lines.last().is_some_and(|line| line.trim().is_empty()) {
+            lines.pop();
+        }
+        lines
+    }
+
+    /// Whether something stands before the cursor in its row.
+    pub(crate) fn is_prompting(&self) -> bool {
+        let grid = self.term.grid();
+        let point = grid.cursor.point;
+        let mut before = String::new();
+        append_row(&grid[point.line][..point.column], &mut before);
+        grid.cursor.input_needs_wrap || !before.trim().is_empty()
+    }
+}
+
+fn append_screen(rows: &[String], collector: &mut Collector) {
+    let title = "[a full-screen program is running; its screen:]";
+    for line in std::iter::once(title).chain(rows.iter().map(String::as_str)) {
+        collector.append(line);
+        collector.end_line();
     }
 }
 

@@ -5,8 +5,13 @@
 //! With the first byte that could reach further, the emulator takes over for good, starting with
 //! the lines held back; at least as many are held back as the screen has rows, so that it finds
 //! exactly the screen that it would have built from the beginning.
+//!
+//! A command that goes on for long is read in parts: [`Reader::take`] gives what is new since it
+//! was called before. From then on the emulator runs, since what was given may change.
 
 use std::fmt;
+
+use alacritty_terminal::term::TermMode;
 
 use crate::collector::Collector;
 use crate::core::{Core, HISTORY_ROWS_MAX};
@@ -17,7 +22,9 @@ use crate::text::Text;
 /// Reads the output of one command as it comes.
 pub struct Reader {
     size: TerminalSize,
+    chars_max: usize,
     collector: Collector,
+    was_taken: bool,
     mode: Mode,
     /// How much is held back before older lines are read, bytes.
     held_bytes_max: usize,
@@ -42,7 +49,9 @@ impl Reader {
         let size = size.clamped();
         Self {
             size,
+            chars_max,
             collector: Collector::new(chars_max),
+            was_taken: false,
             mode: Mode::Plain { lines: LineReader::new(size), held: Vec::new() },
             held_bytes_max,
         }
@@ -83,7 +92,47 @@ impl Reader {
         }
     }
 
-    /// The text of all that was fed.
+    /// What is new since the last call: text that was printed or changed, from the first line on
+    /// that is not as it was; of a full-screen program the screen, if it is another.
+    pub fn take(&mut self) -> Text {
+        self.emulate();
+        let mut taken = std::mem::replace(&mut self.collector, Collector::new(self.chars_max));
+        if let Mode::Emulated(core) = &mut self.mode {
+            let lines = core.take(&mut taken);
+            self.collector = Collector::after(self.chars_max, lines);
+        }
+        let was_taken = std::mem::replace(&mut self.was_taken, true);
+        without_gap(taken.finish(), was_taken)
+    }
+
+    /// Whether a full-screen program has the terminal.
+    #[must_use]
+    pub fn alternate_screen(&self) -> bool {
+        matches!(&self.mode, Mode::Emulated(core) if core.alternate_screen())
+    }
+
+    /// Whether a program asked for the cursor keys' other sequences.
+    #[must_use]
+    pub fn application_cursor(&self) -> bool {
+        match &self.mode {
+            Mode::Plain { .. } => false,
+            Mode::Emulated(core) => core.term().mode().contains(TermMode::APP_CURSOR),
+        }
+    }
+
+    /// Whether text stands before the cursor in its row, as a prompt does.
+    #[must_use]
+    pub fn is_prompting(&self) -> bool {
+        match &self.mode {
+            Mode::Plain { held, .. } => {
+                let line = memchr::memrchr2(b'\n', b'\r', held).map_or(0, |last| last + 1);
+                held.get(line..).is_some_and(|line| !line.trim_ascii().is_empty())
+            }
+            Mode::Emulated(core) => core.is_prompting(),
+        }
+    }
+
+    /// The text of all that was fed, or of what is new since [`Reader::take`].
     #[must_use]
     pub fn finish(mut self) -> Text {
         match &mut self.mode {
@@ -95,7 +144,7 @@ impl Reader {
             }
             Mode::Emulated(core) => core.finish(&mut self.collector),
         }
-        self.collector.finish()
+        without_gap(self.collector.finish(), self.was_taken)
     }
 
     /// Holds plain bytes back, and reads older lines when there is too much.
@@ -130,6 +179,14 @@ impl Reader {
         core.feed(screen, Some(&mut self.collector));
         self.mode = Mode::Emulated(core);
     }
+}
+
+/// The text without the empty lines that part it from what was taken before.
+fn without_gap(mut text: Text, was_taken: bool) -> Text {
+    if was_taken {
+        text.text.drain(..text.text.len() - text.text.trim_start_matches('\n').len());
+    }
+    text
 }
 
 /// The end of the lines that are above the screen, whatever the screen's rows hold.

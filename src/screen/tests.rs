@@ -22,6 +22,88 @@ fn check(bytes: impl AsRef<[u8]>, expect: &str) {
     assert_eq!(read(bytes.as_ref()), Text { text: expect.to_owned(), truncation: None });
 }
 
+/// What each of these pieces of output adds to what was taken before.
+fn check_taken(pieces: &[(&str, &str)]) {
+    let mut reader = Reader::new(size(40, 6), TEXT_CHARS_MAX);
+    for (bytes, expect) in pieces {
+        reader.feed(bytes.as_bytes());
+        assert_eq!(reader.take().text, *expect, "after {bytes:?}");
+    }
+    assert_eq!(reader.take(), Text::default());
+}
+
+#[test]
+fn only_what_is_new_is_taken() {
+    check_taken(&[("one\r\ntwo\r\n", "one\ntwo"), ("", ""), ("three\r\n", "three")]);
+    check_taken(&[(">>> ", ">>>"), ("1+1\r\n2\r\n>>> ", "1+1\n2\n>>>"), ("x\r\n>>> ", "x\n>>>")]);
+    check_taken(&[("a\r\n\r\n", "a"), ("b\r\n", "b"), ("\r\n\r\nc", "c")]);
+    check_taken(&[("same\r\n", "same"), ("same\r\n", "same"), ("same\r\n", "same")]);
+    let many: String = (1..=50).map(|n| format!("line {n}\r\n")).collect();
+    let plain = many.trim_end().replace('\r', "");
+    check_taken(&[("start\r\n", "start"), (&many, &plain), ("end\r\n", "end")]);
+    let long = "x".repeat(100);
+    check_taken(&[(&long, &long), ("more", "more"), ("\r\nnext", "next")]);
+}
+
+#[test]
+fn what_is_drawn_anew_is_taken_anew() {
+    check_taken(&[("10%", "10%"), ("\r20%", "20%"), ("\r100%\r\ndone\r\n", "100%\ndone")]);
+    check_taken(&[("a\r\nb\r\nc\r\n", "a\nb\nc"), ("\x1b[2A\rB\x1b[2B\r", "B\nc")]);
+    check_taken(&[("old\r\n", "old"), ("\x1b[2J\x1b[Hnew\r\n", "new")]);
+    check_taken(&[("old line\r\n", "old line"), ("\x1b[H\x1b[Jold\r\n", "old")]);
+}
+
+#[test]
+fn a_full_screen_program_is_taken_as_its_screen_while_it_changes() {
+    let title = "[a full-screen program is running; its screen:]";
+    let enter = "$ vim\r\n\x1b[?1049h\x1b[H\x1b[2Jtop";
+    check_taken(&[
+        (enter, &format!("$ vim\n{title}\ntop")),
+        ("", ""),
+        ("\x1b[3;4Hmiddle", &format!("{title}\ntop\n\n   middle")),
+        ("\x1b[?1049lback\r\n", "back"),
+        ("\x1b[?1049h\x1b[Htop", &format!("{title}\ntop")),
+    ]);
+    let mut reader = Reader::new(size(40, 6), TEXT_CHARS_MAX);
+    reader.feed(enter.as_bytes());
+    assert!(reader.alternate_screen() && !reader.application_cursor());
+    reader.take();
+    reader.feed(b"\x1b[?1h");
+    assert!(reader.application_cursor());
+    reader.feed(b"\x1b[?1049l");
+    assert_eq!(reader.finish().text, "");
+}
+
+#[test]
+fn what_is_new_is_bounded_and_a_new_size_loses_nothing() {
+    let mut reader = Reader::new(size(40, 6), 400);
+    reader.feed(b"before\r\n");
+    reader.take();
+    reader.feed("0123456789\r\n".repeat(1_000).as_bytes());
+    reader.resize(size(20, 3));
+    reader.feed(b"last\r\n");
+    let text = reader.take();
+    assert!(text.truncation.is_some_and(|truncation| truncation.lines_omitted > 900));
+    assert!(text.text.starts_with("0123456789\n") && text.text.ends_with("\nlast"));
+    reader.resize(size(60, 20));
+    reader.feed(b"after\r\n");
+    assert_eq!(reader.finish().text, "after");
+}
+
+#[test]
+fn a_prompt_stands_before_the_cursor() {
+    for bytes in ["name? ", "a\r\n> ", "\x1b[1mname\x1b[0m: ", "a\r\x1b[Kb"] {
+        let mut reader = Reader::new(size(40, 6), TEXT_CHARS_MAX);
+        assert!(!reader.is_prompting());
+        reader.feed(bytes.as_bytes());
+        assert!(reader.is_prompting(), "{bytes:?}");
+        reader.take();
+        assert!(reader.is_prompting(), "{bytes:?}");
+        reader.feed(b"\r\n");
+        assert!(!reader.is_prompting(), "{bytes:?}");
+    }
+}
+
 /// The terminal runs over all of it and forgets nothing.
 fn emulated(bytes: &[u8], size: TerminalSize, chars_max: usize) -> Text {
     let mut core = Core::new(size, 1_000_000);
@@ -367,6 +449,30 @@ proptest! {
     }
 
     #[test]
+    fn lines_are_taken_once(
+        lines in prop::collection::vec("[ a-c]{0,30}", 0..60),
+        takes in prop::collection::vec(0_usize..4, 60),
+        columns in 2_u16..40,
+        rows in 2_u16..12,
+    ) {
+        let mut reader = Reader::new(size(columns, rows), TEXT_CHARS_MAX);
+        let mut taken = Vec::new();
+        for (line, take) in lines.iter().zip(takes) {
+            reader.feed(format!("{line}\r\n").as_bytes());
+            if take == 0 {
+                taken.push(reader.take().text);
+            }
+        }
+        taken.push(reader.finish().text);
+        let given = lines.join("\n");
+        let told = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(|line| line.trim_end().to_owned());
+            lines.filter(|line| !line.is_empty()).collect()
+        };
+        prop_assert_eq!(told(&taken.join("\n")), told(&given));
+    }
+
+    #[test]
     fn random_bytes_do_no_harm(
         bytes in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => Just(0x1b), 1 => Just(b'[')], 0..2_000).prop_map(Output),
         cuts in prop::collection::vec(0_usize..100, 0..20),
@@ -377,6 +483,12 @@ proptest! {
         let whole = fed_in_pieces(&bytes.0, &[], size, 500);
         prop_assert_eq!(&fed_in_pieces(&bytes.0, &cuts, size, 500), &whole);
         prop_assert!(whole.text.chars().count() <= 500 + 200);
+        let mut reader = Reader::new(size, 500);
+        for piece in bytes.0.chunks(97) {
+            reader.feed(piece);
+            prop_assert!(reader.take().text.chars().count() <= 500 + 200 + 2_000);
+            let _ = reader.is_prompting();
+        }
         let mut emulator = Emulator::new(size, 50);
         emulator.feed(&bytes.0);
         emulator.resize(TerminalSize { columns: rows, rows: columns });

@@ -11,6 +11,7 @@ mod context;
 mod environment;
 mod error;
 mod instructions;
+mod jobs;
 mod options;
 mod prompt;
 mod request;

@@ -1,19 +1,24 @@
 //! The loop: wait for something to happen, let the agent decide, record, show.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Effect, Input, Remedy};
-use record::{Blob, NewEvent, Row, Write};
+use record::{Blob, Direction, NewEvent, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use trajectory::event::{Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt};
-use trajectory::{Body, Progress, Usage};
+use toolbox::{JobEvent, Toolbox};
+use trajectory::event::{
+    Attachment, BackgroundExit, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt,
+};
+use trajectory::{Body, Part, Progress, Usage, Verdict};
 
 use crate::context::Fit;
 use crate::error::SessionError;
+use crate::jobs::{self, Jobs};
 use crate::request::{Asking, Purpose, Sent};
-use crate::tool::Execution;
+use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
 
 /// What can happen.
@@ -23,6 +28,7 @@ enum Happening {
     Replied,
     Output(sandbox::OutputChunk),
     Finished,
+    Job(JobEvent),
     /// It is time to ask again.
     Due,
     TimeUp,
@@ -42,6 +48,7 @@ pub(crate) struct Loop {
     asking: Option<Asking>,
     pause: Option<Pause>,
     running: Option<Execution>,
+    jobs: Jobs,
     /// Rows and bytes that belong to the next events, in the same transaction.
     rows: Vec<Row>,
     blobs: Vec<Blob>,
@@ -69,12 +76,14 @@ pub(crate) async fn run(
     // A limit beyond what a clock can hold is none.
     let deadline = session.options.timeout.and_then(|it| Instant::now().checked_add(it));
     let shown_late = std::mem::take(&mut session.shown_late);
+    let jobs = Jobs::of(&session.options.toolbox);
     let mut this = Loop {
         session,
         notices,
         asking: None,
         pause: None,
         running: None,
+        jobs,
         rows: Vec::new(),
         blobs: Vec::new(),
         sent: None,
@@ -121,6 +130,8 @@ impl Loop {
             while execution.next().await.is_some() {}
             execution.conclude().await;
         }
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        self.jobs.stop(&toolbox, &mut |_| {}).await;
     }
 
     async fn wait(
@@ -155,11 +166,13 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let job = self.jobs.next();
         tokio::select! {
             biased;
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
+            event = job => Happening::Job(event),
             () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
@@ -182,6 +195,7 @@ impl Loop {
             Happening::Output(chunk) => self.output(chunk).await,
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
+            Happening::Job(event) => self.job(event).await,
             Happening::Due => {
                 if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
                     self.asking = Some(Asking::again(&self.session, sent, pause.attempt));
@@ -198,7 +212,10 @@ impl Loop {
     async fn output(&mut self, chunk: sandbox::OutputChunk) -> Result<(), SessionError> {
         let Some(exec) = self.running.as_ref().map(Execution::exec) else { return Ok(()) };
         let bytes = chunk.bytes.clone();
-        self.session.recorder.output(exec, crate::tool::recorded_chunk(chunk)).await?;
+        self.session
+            .recorder
+            .output(exec, crate::tool::recorded_chunk(chunk, Direction::Out))
+            .await?;
         self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
         Ok(())
     }
@@ -206,11 +223,12 @@ impl Loop {
     async fn replied(&mut self) -> Result<(), SessionError> {
         let Some(asking) = self.asking.take() else { return Ok(()) };
         let request = asking.request();
-        let concluded = asking.conclude(&self.session.options.retry).await?;
+        let mut concluded = asking.conclude(&self.session.options.retry).await?;
         self.unreachable = concluded.unreachable;
-        if let Input::Reply { usage, .. } = &concluded.input {
+        if let Input::Reply { usage, parts, verdicts, .. } = &mut concluded.input {
             self.usage += *usage;
             self.session.context.counted(*usage);
+            *verdicts = judge(&self.session.options.toolbox, parts);
         }
         if let Some(told) = concluded.overflow {
             self.session.context.overflowed(&self.session.transcript, told);
@@ -235,10 +253,58 @@ impl Loop {
 
     async fn finished(&mut self) -> Result<(), SessionError> {
         let Some(execution) = self.running.take() else { return Ok(()) };
-        let (call, mut outcome, row, attached) = execution.conclude().await;
-        self.rows.push(Row::from(row));
+        let concluded = execution.conclude().await;
+        let Concluded { call, mut outcome, row, attached, is_running } = concluded;
+        if is_running {
+            self.jobs.goes_on(row);
+        } else {
+            self.rows.push(Row::from(row));
+        }
         outcome.attachments = self.attach(attached);
-        self.decide(Input::Finished { call, outcome }).await
+        self.decide(Input::Finished { call, outcome }).await?;
+        // What a job did while its call was being answered comes after the answer.
+        for event in self.jobs.take_early() {
+            self.job(event).await?;
+        }
+        Ok(())
+    }
+
+    /// What a job does goes on record, and to whoever looks on.
+    async fn job(&mut self, event: JobEvent) -> Result<(), SessionError> {
+        if self.running.as_ref().is_some_and(|running| running.exec() == jobs::exec(&event)) {
+            self.jobs.came_early(event);
+            return Ok(());
+        }
+        match event {
+            JobEvent::Output { exec, chunk } => {
+                let bytes = chunk.bytes.clone();
+                let chunk = crate::tool::recorded_chunk(chunk, Direction::Out);
+                self.session.recorder.output(exec, chunk).await?;
+                self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
+                Ok(())
+            }
+            JobEvent::Input { exec, chunk } => {
+                let chunk = crate::tool::recorded_chunk(chunk, Direction::In);
+                Ok(self.session.recorder.output(exec, chunk).await?)
+            }
+            JobEvent::Ended { exec, exit, output, shown, .. } => {
+                let row = self.jobs.ended(exec, exit, output.clone());
+                self.rows.extend(row.map(Row::from));
+                let ended = BackgroundExit { exec, exit, output, shown };
+                self.record(vec![ended.into()], false).await
+            }
+        }
+    }
+
+    /// Ends the jobs: they do not outlive their session.
+    async fn stop_jobs(&mut self) -> Result<(), SessionError> {
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        let mut events = Vec::new();
+        self.jobs.stop(&toolbox, &mut |event| events.push(event)).await;
+        for event in events {
+            self.job(event).await?;
+        }
+        Ok(())
     }
 
     /// Lets the agent decide, and does what it says: events first, and what depends on them after
@@ -272,6 +338,9 @@ impl Loop {
                 Effect::RoundOver(_) | Effect::Closed => true,
                 _ => false,
             };
+            if effect == Effect::Closed {
+                self.stop_jobs().await?;
+            }
             self.record(std::mem::take(&mut bodies), durable).await?;
             if let Some(input) = self.perform(effect).await? {
                 next = Some(input);
@@ -391,6 +460,15 @@ impl Loop {
     async fn show(&self, notice: Notice) {
         let _ = self.notices.send(notice).await;
     }
+}
+
+/// What the user's rules say to the calls of a reply.
+fn judge(toolbox: &Toolbox, parts: &[Part]) -> Vec<Option<Verdict>> {
+    let calls = parts.iter().filter_map(|part| match part {
+        Part::ToolCall { name, arguments, .. } => Some((name, arguments)),
+        Part::Reasoning { .. } | Part::Text(_) => None,
+    });
+    calls.map(|(name, arguments)| toolbox.judge(name, arguments)).collect()
 }
 
 /// Microseconds, as they are recorded.

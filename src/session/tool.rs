@@ -29,6 +29,16 @@ pub(crate) struct Execution {
     began: Instant,
 }
 
+/// What came of a call.
+pub(crate) struct Concluded {
+    pub(crate) call: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) row: ExecFinished,
+    pub(crate) attached: Vec<Attached>,
+    /// The execution goes on as a job: the row is not for now.
+    pub(crate) is_running: bool,
+}
+
 impl Execution {
     pub(crate) fn begin(toolbox: &Arc<Toolbox>, invocation: Invocation) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
@@ -59,7 +69,7 @@ impl Execution {
     }
 
     /// What came of it, once there is no more output.
-    pub(crate) async fn conclude(self) -> (u32, Outcome, ExecFinished, Vec<Attached>) {
+    pub(crate) async fn conclude(self) -> Concluded {
         let ran = self.task.await.unwrap_or_else(|_| died(self.began.elapsed()));
         let row = ExecFinished {
             exec: self.exec,
@@ -78,8 +88,13 @@ impl Execution {
             plan: ran.plan,
             duration_us: micros(ran.duration),
         };
-        let attached = ran.attachments.into_iter().map(attached).collect();
-        (self.call, outcome, row, attached)
+        Concluded {
+            call: self.call,
+            outcome,
+            row,
+            attached: ran.attachments.into_iter().map(attached).collect(),
+            is_running: ran.is_running,
+        }
     }
 }
 
@@ -123,12 +138,12 @@ pub(crate) fn started_row(invocation: &Invocation) -> ExecStarted {
     }
 }
 
-/// A chunk of output, as it is recorded.
-pub(crate) fn recorded_chunk(chunk: OutputChunk) -> record::OutputChunk {
+/// A chunk of what a terminal gave or was given, as it is recorded.
+pub(crate) fn recorded_chunk(chunk: OutputChunk, direction: Direction) -> record::OutputChunk {
     let mark = |(dt_us, len)| Mark { dt_us, len };
     record::OutputChunk {
         bytes: chunk.bytes,
         marks: chunk.marks.into_iter().map(mark).collect(),
-        direction: Direction::Out,
+        direction,
     }
 }

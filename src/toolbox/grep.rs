@@ -7,6 +7,7 @@
 
 mod hits;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
@@ -60,14 +61,18 @@ pub(crate) fn run(
     let (matcher, note) = matcher(&input.pattern)?;
     let context = input.context.unwrap_or(0).min(CONTEXT_LINES_MAX);
     let hits = Mutex::new(Hits::default());
+    let files = AtomicUsize::new(0);
     let search = |searcher: &mut Searcher, found: Found<'_>| {
         let wanted = include.as_ref().is_none_or(|it| it.is_match(&found.path, start.as_path()));
         if found.is_link || !wanted {
             return;
         }
         if let Ok(file) = open_file(found.directory, found.name) {
-            let file_hits = FileHits::search(searcher, &matcher, &file, cancel);
-            hits.lock().unwrap_or_else(PoisonError::into_inner).add(found.path, file_hits);
+            let kept_max = hits::kept_max(files.load(Ordering::Relaxed));
+            let file_hits = FileHits::search(searcher, &matcher, &file, kept_max, cancel);
+            if hits.lock().unwrap_or_else(PoisonError::into_inner).add(found.path, file_hits) {
+                files.fetch_add(1, Ordering::Relaxed);
+            }
         }
     };
     let walked = walk(workspace, start.as_path(), cancel, || searcher(context), search);
@@ -75,7 +80,9 @@ pub(crate) fn run(
         Err(Refusal::System(Errno::NOTDIR)) => {
             let (_, file) = read::open(workspace, &start, Access::Read)?;
             let (file, _) = read::regular(&start, file)?;
-            let file_hits = FileHits::search(&mut searcher(context), &matcher, &file, cancel);
+            let mut searcher = searcher(context);
+            let kept_max = hits::kept_max(0);
+            let file_hits = FileHits::search(&mut searcher, &matcher, &file, kept_max, cancel);
             if cancel.is_cancelled() {
                 return Err(Failure::Cancelled("Cancelled while searching.".to_owned()));
             }

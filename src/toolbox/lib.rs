@@ -8,6 +8,7 @@
 //!
 //! Absent: whether a call may run at all (approval is the agent's), and the record (the session's).
 
+mod after;
 mod answer;
 mod arguments;
 mod atomic;
@@ -16,10 +17,13 @@ mod edit;
 mod environment;
 mod glob;
 mod grep;
+mod heal;
+mod jobs;
 mod list;
 mod map;
 mod nearest;
 mod outcome;
+mod patch;
 mod path;
 mod pattern;
 mod plan;
@@ -31,14 +35,16 @@ mod schema;
 mod shell;
 mod sii;
 mod suggest;
+mod terminal;
 mod walk;
 mod web;
 mod web_fetch;
 mod web_search;
 mod write;
 
+pub use jobs::JobEvent;
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
-pub use rules::{Rules, Verdict};
+pub use rules::Rules;
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 pub use web::{SearchEndpoint, Web};
 

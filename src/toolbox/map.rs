@@ -30,15 +30,13 @@ const TOKENS_MAX: u64 = 16_000;
 /// About how many bytes of code are a token.
 const TOKEN_BYTES: u64 = 4;
 
-/// Maps the code: the definitions most referred to, by file and line.
+/// Maps the code: its most used definitions, by file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
-    /// Directory to map, the workspace if absent.
     pub(crate) path: Option<String>,
-    /// Names or files that matter now.
+    /// Words of names or paths that matter now.
     pub(crate) focus: Option<String>,
-    /// Size of the answer; 1500 if absent.
     pub(crate) budget_tokens: Option<u64>,
 }
 

@@ -31,6 +31,8 @@ use crate::suggest;
 use page::{LINES_MAX, Page};
 
 pub(crate) use image::kind as image_kind;
+#[cfg(test)]
+pub(crate) use pdf::tests::document as pdf_document;
 pub(crate) use pdf::{Problem as PdfProblem, text as pdf_text};
 
 /// How much of a file decides whether it is text.
@@ -161,8 +163,8 @@ fn utf16(head: &[u8]) -> Option<bool> {
 
 fn decoded(content: &[u8], big_endian: bool) -> String {
     let units = content.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| match pair {
-        &[first, second] if big_endian => u16::from_be_bytes([first, second]),
-        &[first, second] => u16::from_le_bytes([first, second]),
+        [first, second] if big_endian => u16::from_be_bytes([*first, *second]),
+        [first, second] => u16::from_le_bytes([*first, *second]),
         _ => 0,
     });
     let letters = char::decode_utf16(units);

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use syntax::bash::{self, Line, SimpleCommand};
-use trajectory::{Approval, ToolSpec};
+use trajectory::{Approval, ToolSpec, Verdict};
 
 use crate::path::lexically;
 
@@ -31,15 +31,6 @@ pub struct Rules {
     pub ask: Vec<String>,
     /// What never runs.
     pub deny: Vec<String>,
-}
-
-/// What the rules say to a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The answer.
-    pub decision: Approval,
-    /// The rule that gave it, or several, separated by commas.
-    pub rule: String,
 }
 
 /// Of how many files one call may change and still be allowed.

@@ -9,22 +9,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Sandbox};
+use sandbox::{OutputChunk, Sandbox, SandboxError, TerminalSize};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
-use trajectory::{ToolEffect, ToolSpec};
+use trajectory::{ToolEffect, ToolSpec, Verdict};
 
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
+use crate::jobs::{JobEvent, Jobs};
 use crate::outcome::Outcome;
-use crate::rules::{Rules, Verdict};
+use crate::rules::Rules;
 use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
-use crate::{edit, glob, grep, list, map, plan, read, schema, shell, web_fetch, web_search, write};
+use crate::{
+    edit, glob, grep, list, map, patch, plan, read, schema, shell, terminal, web_fetch, web_search,
+    write,
+};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +99,7 @@ struct Parts {
     rules: Rules,
     /// What the map tool knows of the code.
     atlas: map::Atlas,
+    jobs: Jobs,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -105,7 +110,9 @@ pub(crate) enum Tool {
     Read,
     Write,
     Edit,
+    Patch,
     List,
+    Terminal,
     Glob,
     Grep,
     Map,
@@ -118,16 +125,18 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Shell,
         Self::Read,
         Self::Write,
         Self::Edit,
+        Self::Patch,
         Self::List,
         Self::Glob,
         Self::Grep,
         Self::Map,
         Self::Plan,
+        Self::Terminal,
         Self::WebFetch,
         Self::WebSearch,
     ];
@@ -139,11 +148,13 @@ impl Tool {
             Self::Read => schema::spec::<read::Input>("read", ReadOnly),
             Self::Write => schema::spec::<write::Input>("write", Writes),
             Self::Edit => schema::spec::<edit::Input>("edit", Writes),
+            Self::Patch => patch::spec(),
             Self::List => schema::spec::<list::Input>("list", ReadOnly),
             Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
             Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
             Self::Map => schema::spec::<map::Input>("map", ReadOnly),
             Self::Plan => schema::spec::<plan::Input>("plan", ReadOnly),
+            Self::Terminal => schema::spec::<terminal::Input>("terminal", Executes),
             Self::WebFetch => schema::spec::<web_fetch::Input>("web_fetch", Network),
             Self::WebSearch => schema::spec::<web_search::Input>("web_search", Network),
             Self::Sii(tool) => tool.spec(),
@@ -154,6 +165,7 @@ impl Tool {
     fn is_offered(self, setup: &Setup) -> bool {
         match self {
             Self::Write | Self::Edit => setup.set == ToolSet::Edit,
+            Self::Patch => setup.set == ToolSet::Patch,
             Self::WebFetch | Self::Sii(sii::Tool::WebFetch) => setup.web.fetch,
             Self::WebSearch | Self::Sii(sii::Tool::WebSearch) => setup.web.search.is_some(),
             _ => true,
@@ -164,7 +176,10 @@ impl Tool {
     fn offered(setup: &Setup) -> Vec<(Self, ToolSpec)> {
         let tools: Vec<Self> = match setup.set {
             ToolSet::Edit | ToolSet::Patch => Self::ALL.to_vec(),
-            ToolSet::Sii => sii::Tool::ALL.map(Self::Sii).to_vec(),
+            // SII CLI has nothing to answer a command with; ours may ask something all the same.
+            ToolSet::Sii => {
+                sii::Tool::ALL.map(Self::Sii).into_iter().chain([Self::Terminal]).collect()
+            }
         };
         let offered = tools.into_iter().filter(|tool| tool.is_offered(setup));
         offered.map(|tool| (tool, tool.spec())).collect()
@@ -173,6 +188,8 @@ impl Tool {
 
 /// What a call brings: what its tool is told, and what it can be stopped by.
 pub(crate) struct Given<'a> {
+    /// The number of the execution.
+    pub(crate) exec: u32,
     pub(crate) spec: &'a ToolSpec,
     pub(crate) arguments: &'a str,
     pub(crate) cancel: CancellationToken,
@@ -196,6 +213,7 @@ impl Toolbox {
             sees: setup.images,
             rules: setup.rules.clone(),
             atlas: map::Atlas::default(),
+            jobs: Jobs::new(),
             writing: Mutex::new(()),
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -221,7 +239,30 @@ impl Toolbox {
         self.parts.rules.judge(self.workspace(), spec, arguments)
     }
 
-    /// Runs one call to its end. What a command prints goes to `out` as it comes; when nobody
+    /// What commands do that go on after their call was answered, for the one who asks first.
+    /// Whoever takes it has to receive from it: a job whose events wait, waits too. When nobody
+    /// has, jobs run all the same, and their output is only what the model is shown of it.
+    #[must_use]
+    pub fn jobs(&self) -> Option<mpsc::Receiver<JobEvent>> {
+        self.parts.jobs.take_events()
+    }
+
+    /// Ends all jobs and waits until their last events are sent; those have to be received
+    /// meanwhile. Without this they are killed when the last clone of the toolbox is dropped.
+    pub async fn stop_jobs(&self) {
+        self.parts.jobs.stop().await;
+    }
+
+    /// Changes the size of the terminal of a job.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when there is no such job any more.
+    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
+        self.parts.jobs.resize(exec, size)
+    }
+
+    /// Runs one call to its answer: the end of what it does, save for a command that goes on as a
+    /// job. What a command prints goes to `out` as it comes; when nobody
     /// takes it from there, the command waits. Cancelling kills a command, and stops a change of
     /// a file unless it is done already.
     pub async fn run(
@@ -246,21 +287,26 @@ impl Toolbox {
         out: mpsc::Sender<OutputChunk>,
         cancel: CancellationToken,
     ) -> Outcome {
-        let Call { name, arguments, .. } = call;
+        let Call { exec, name, arguments } = call;
         let Some((tool, spec)) = self.parts.tools.iter().find(|(_, spec)| spec.name == name) else {
             return self.unknown(name);
         };
-        let given = Given { spec, arguments, cancel };
+        let given = Given { exec, spec, arguments, cancel };
         match *tool {
             Tool::Shell => self.shell::<shell::Input>(given, out).await,
             Tool::Read => self.file(given, self.reading()).await,
             Tool::Write => self.file(given, write::run).await,
             Tool::Edit => self.file(given, edit::run).await,
+            Tool::Patch => {
+                let arguments = &patch::arguments(arguments);
+                self.file(Given { arguments, ..given }, patch::run).await
+            }
             Tool::List => self.file(given, list::run).await,
             Tool::Glob => self.file(given, glob::run).await,
             Tool::Grep => self.file(given, grep::run).await,
             Tool::Map => self.file(given, self.mapping()).await,
             Tool::Plan => self.file(given, plan::run).await,
+            Tool::Terminal => self.terminal(given).await,
             Tool::WebFetch => self.web_fetch(given).await,
             Tool::WebSearch => self.web_search(given).await,
             Tool::Sii(tool) => self.sii(tool, given, out).await,
@@ -305,9 +351,17 @@ impl Toolbox {
     ) -> Outcome {
         match arguments::parse::<A>(given.spec, given.arguments) {
             Ok(input) => {
-                let Parts { workspace, sandbox, .. } = &*self.parts;
-                shell::run(workspace, sandbox, &input.into(), out, &given.cancel).await
+                let Parts { workspace, sandbox, jobs, .. } = &*self.parts;
+                let place = shell::Place { workspace, sandbox, jobs };
+                shell::run(place, given.exec, &input.into(), out, &given.cancel).await
             }
+            Err(problem) => Outcome::told(CallStatus::Error, problem),
+        }
+    }
+
+    async fn terminal(&self, given: Given<'_>) -> Outcome {
+        match arguments::parse(given.spec, given.arguments) {
+            Ok(input) => terminal::run(&self.parts.jobs, &input, &given.cancel).await,
             Err(problem) => Outcome::told(CallStatus::Error, problem),
         }
     }
@@ -348,7 +402,7 @@ impl Toolbox {
         T: Send + 'static,
         W: FnOnce(&Workspace, &T, &CancellationToken) -> Result<Answer, Failure> + Send + 'static,
     {
-        let Given { spec, arguments, cancel } = given;
+        let Given { spec, arguments, cancel, .. } = given;
         let input: T = match arguments::parse::<A>(spec, arguments) {
             Ok(input) => input.into(),
             Err(problem) => return Outcome::told(CallStatus::Error, problem),

@@ -1,32 +1,45 @@
 //! Run a command in the workspace, in the sandbox, in a terminal of its own.
 //!
 //! What is shown is what the terminal shows, then a line that says how the command ended unless
-//! it ended well. Absent: background commands and answers to what they ask; they have their own
-//! issue.
+//! it ended well. A command that is to go on in the background, that waits for input, or that ends
+//! and leaves something running is answered at once and goes on as a job; the line names it. With
+//! that its limit of time is lifted, unless it was given for the background.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sandbox::{CommandSpec, Finished, OutputChunk, Running, Sandbox, SandboxError, TerminalSize};
+use sandbox::{
+    CommandSpec, Finished, Left, OutputChunk, Remote, Running, Sandbox, SandboxError, Status,
+    TerminalSize,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use trajectory::event::{CallStatus, Exit, OutputRef, Truncation};
+use trajectory::event::{CallStatus, Exit, Truncation};
 
 use crate::beneath::Workspace;
 use crate::environment::environment;
+use crate::jobs::{JOBS_MAX, Jobs, output, title};
 use crate::outcome::{ExecutionFacts, Outcome};
 use crate::path::Relative;
 use crate::suggest;
 
 const TIMEOUT_MS: u64 = 120_000;
 const TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// How long a command is listened to that is to go on in the background: until it has been quiet
+/// after its first output, and no longer than this in any case.
+const FIRST_QUIET: Duration = Duration::from_millis(100);
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// Chunks that are handed on as output of the call when it is answered; the rest is the job's.
+const LAST_CHUNKS_MAX: usize = 32;
 
 /// Runs a bash command in a terminal and returns what it prints, with its exit code if not 0.
-/// Nobody answers questions.
+/// One that asks for input, or leaves something running, goes on as a job.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
@@ -36,37 +49,55 @@ pub(crate) struct Input {
     pub(crate) workdir: Option<String>,
     /// Time allowed; 120000 if absent, 3600000 at most.
     pub(crate) timeout_ms: Option<u64>,
+    /// Let it go on as a job.
+    pub(crate) background: Option<bool>,
 }
 
 /// The longest single argument that Linux hands to a program, less its end.
 const COMMAND_BYTES_MAX: usize = 128 * 1024 - 1;
 
+/// What the tool works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) jobs: &'a Jobs,
+}
+
 /// Runs the tool.
 pub(crate) async fn run(
-    workspace: &Workspace,
-    sandbox: &Sandbox,
+    place: Place<'_>,
+    exec: u32,
     input: &Input,
     out: mpsc::Sender<OutputChunk>,
     cancel: &CancellationToken,
 ) -> Outcome {
-    let timeout_ms = input.timeout_ms.unwrap_or(TIMEOUT_MS).clamp(1, TIMEOUT_MS_MAX);
-    let timeout = Duration::from_millis(timeout_ms);
-    let spec = match command(workspace, input, timeout) {
+    let is_background = input.background == Some(true);
+    if let Some(problem) = place.jobs.refusal().filter(|_| is_background) {
+        return Outcome::told(CallStatus::Error, problem);
+    }
+    let timeout_ms = input.timeout_ms.or((!is_background).then_some(TIMEOUT_MS));
+    let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.clamp(1, TIMEOUT_MS_MAX)));
+    let spec = match command(place.workspace, input, timeout) {
         Ok(spec) => spec,
         Err(problem) => return Outcome::told(CallStatus::Error, problem),
     };
-    let execution = Some(facts(&spec, sandbox));
-    let outcome = match sandbox.spawn(spec) {
-        Ok(running) => match follow(running, out, cancel).await {
-            (Ok(finished), cancelled) => conclude(finished, cancelled, timeout),
-            (Err(error), _) => failed(&error),
-        },
+    let execution = Some(facts(&spec, place.sandbox));
+    let outcome = match place.sandbox.spawn(spec) {
+        Ok(running) => {
+            let jobs = place.jobs;
+            Call { jobs, exec, input, timeout, out, cancel }.follow(running).await
+        }
         Err(error) => failed(&error),
     };
     Outcome { execution, ..outcome }
 }
 
-fn command(workspace: &Workspace, input: &Input, timeout: Duration) -> Result<CommandSpec, String> {
+fn command(
+    workspace: &Workspace,
+    input: &Input,
+    timeout: Option<Duration>,
+) -> Result<CommandSpec, String> {
     if input.command.trim().is_empty() {
         return Err("The command is empty.".to_owned());
     }
@@ -83,7 +114,7 @@ fn command(workspace: &Workspace, input: &Input, timeout: Duration) -> Result<Co
     let env = environment(std::env::vars_os());
     let argv = vec![shell(&env), "-c".into(), input.command.as_str().into()];
     let cwd = directory(workspace, input.workdir.as_deref())?;
-    Ok(CommandSpec { argv, cwd, env, size: TerminalSize::default(), timeout: Some(timeout) })
+    Ok(CommandSpec { argv, cwd, env, size: TerminalSize::default(), timeout, lingers: true })
 }
 
 /// bash where there is one on the command's own path, else sh.
@@ -137,69 +168,220 @@ fn failed(error: &SandboxError) -> Outcome {
     }
 }
 
-/// Hands on what the command prints until it ends; kills it when it is cancelled. Answers
-/// whether that happened.
-async fn follow(
-    mut running: Running,
+/// Why an answer is due.
+#[derive(Debug)]
+enum Due {
+    /// Nothing of the command is left.
+    Ended,
+    /// It waits for input.
+    Waits,
+    /// The command itself has ended; what it left goes on.
+    Left(Left),
+    /// It was to go on in the background, and has been listened to for long enough.
+    Settled,
+}
+
+/// A call while its command runs.
+struct Call<'a> {
+    jobs: &'a Jobs,
+    exec: u32,
+    input: &'a Input,
+    timeout: Option<Duration>,
     out: mpsc::Sender<OutputChunk>,
-    cancel: &CancellationToken,
-) -> (Result<Finished, SandboxError>, bool) {
-    let mut cancelled = false;
-    loop {
-        let chunk = tokio::select! {
-            chunk = running.output.recv() => chunk,
-            () = cancel.cancelled(), if !cancelled => {
-                cancelled = true;
-                running.kill();
-                continue;
+    cancel: &'a CancellationToken,
+}
+
+impl Call<'_> {
+    fn is_background(&self) -> bool {
+        self.input.background == Some(true)
+    }
+
+    /// Follows the command until there is an answer.
+    async fn follow(self, mut running: Running) -> Outcome {
+        let mut note = None;
+        let mut cancelled = false;
+        let mut may_go_on = true;
+        loop {
+            let due = self.listen(&mut running, may_go_on, &mut cancelled).await;
+            if let Due::Ended = due {
+                return match running.wait().await {
+                    Ok(finished) => conclude(finished, self.timeout, cancelled, note),
+                    Err(error) => failed(&error),
+                };
             }
-        };
-        let Some(chunk) = chunk else { break };
-        tokio::select! {
-            // A taker that is gone misses the rest; the command goes on.
-            _ = out.send(chunk) => {}
-            () = cancel.cancelled(), if !cancelled => {
-                cancelled = true;
+            match self.go_on(running, &due).await {
+                Ok(outcome) => return outcome,
+                Err(back) => running = back,
+            }
+            // There is no room for another job: what waits runs out of its time, the rest ends.
+            may_go_on = false;
+            if !matches!(due, Due::Waits) {
+                note = Some(format!("[what went on was killed: {JOBS_MAX} jobs run already]"));
                 running.kill();
             }
         }
     }
-    (running.wait().await, cancelled)
+
+    /// Hands on what the command prints until an answer is due; kills it when it is cancelled.
+    async fn listen(&self, running: &mut Running, may_go_on: bool, cancelled: &mut bool) -> Due {
+        let remote = running.remote();
+        let mut watcher = remote.watch();
+        let mut settled = pin!(settled(&remote, self.is_background()));
+        loop {
+            let goes_on = may_go_on && !*cancelled;
+            let chunk = tokio::select! {
+                biased;
+                () = self.cancel.cancelled(), if !*cancelled => {
+                    *cancelled = true;
+                    running.kill();
+                    continue;
+                }
+                chunk = running.output.recv() => chunk,
+                due = noteworthy(&mut watcher), if goes_on => return due,
+                () = &mut settled, if goes_on => return Due::Settled,
+            };
+            let Some(chunk) = chunk else { return Due::Ended };
+            tokio::select! {
+                // A taker that is gone misses the rest; the command goes on.
+                _ = self.out.send(chunk) => {}
+                () = self.cancel.cancelled(), if !*cancelled => {
+                    *cancelled = true;
+                    running.kill();
+                }
+            }
+        }
+    }
+
+    /// Lets the command go on as a job and answers; gives it back when there are too many.
+    async fn go_on(&self, mut running: Running, due: &Due) -> Result<Outcome, Running> {
+        tokio::select! {
+            () = hand_over(&mut running, &self.out) => {}
+            () = self.cancel.cancelled() => {}
+        }
+        let (title, is_remnant) = match due {
+            Due::Left(left) => (title(&left.names.join(", ")), true),
+            _ => (title(&self.input.command), false),
+        };
+        let job = self.jobs.adopt(self.exec, title, is_remnant, running)?;
+        if !self.is_background() {
+            job.remote.lift_limit();
+        }
+        let (text, end) = job.take();
+        let exec = self.exec;
+        let line = match (end, due) {
+            (Some(how), _) => {
+                self.jobs.forget(exec);
+                format!("[job {exec} {how}]")
+            }
+            (None, Due::Waits) => {
+                format!("[waits for input: job {exec}; answer with terminal]")
+            }
+            (None, Due::Left(left)) => {
+                let exit = ending(left.exit, None).map_or_else(String::new, |line| line + "\n");
+                let names = left.names.join(", ");
+                format!("{exit}[still running in the background as job {exec}: {names}]")
+            }
+            (None, _) => format!("[running in the background: job {exec}]"),
+        };
+        Ok(Outcome {
+            truncated: truncation(text.truncation),
+            is_running: true,
+            ..Outcome::told(CallStatus::Ok, with_line(text.text, &line))
+        })
+    }
 }
 
-fn conclude(finished: Finished, cancelled: bool, timeout: Duration) -> Outcome {
-    let truncated = finished.text.truncation.map(|truncation| Truncation {
+/// Hands on what the command has printed so far, and waits until all of it was taken: what it
+/// prints as a job must not overtake it.
+async fn hand_over(running: &mut Running, out: &mpsc::Sender<OutputChunk>) {
+    for _ in 0..LAST_CHUNKS_MAX {
+        let Some(chunk) = running.output.try_recv() else { break };
+        if out.send(chunk).await.is_err() {
+            return;
+        }
+    }
+    let _ = out.reserve_many(out.max_capacity()).await;
+}
+
+/// Until the command waits for input, or has left something behind.
+async fn noteworthy(watcher: &mut watch::Receiver<Status>) -> Due {
+    let status = watcher.wait_for(|status| status.waits || status.left.is_some()).await;
+    match status.map(|status| status.left.clone()) {
+        Ok(Some(left)) => Due::Left(left),
+        Ok(None) => Due::Waits,
+        // Nobody will tell any more; its end is told otherwise.
+        Err(_) => pending().await,
+    }
+}
+
+/// Until a command in the background has been listened to for long enough.
+async fn settled(remote: &Remote, is_background: bool) {
+    if !is_background {
+        return pending().await;
+    }
+    let limit = Instant::now() + FIRST_WAIT;
+    loop {
+        let due = match remote.printed() {
+            0 => limit,
+            _ => limit.min(remote.stirred() + FIRST_QUIET),
+        };
+        if due <= Instant::now() {
+            return;
+        }
+        let pause = due.min(Instant::now() + FIRST_QUIET);
+        tokio::time::sleep_until(pause.into()).await;
+    }
+}
+
+/// What was left out, in the record's words.
+pub(crate) fn truncation(truncation: Option<sandbox::Truncation>) -> Option<Truncation> {
+    truncation.map(|truncation| Truncation {
         lines_omitted: truncation.lines_omitted,
         chars_omitted: truncation.chars_omitted,
-    });
-    let mut shown = finished.text.text;
-    let note = if cancelled {
-        Some("[cancelled; killed]".to_owned())
-    } else {
-        ending(finished.exit, timeout)
+    })
+}
+
+/// A text and a line below it.
+pub(crate) fn with_line(mut text: String, line: &str) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(line);
+    text
+}
+
+fn conclude(
+    finished: Finished,
+    timeout: Option<Duration>,
+    cancelled: bool,
+    note: Option<String>,
+) -> Outcome {
+    let truncated = truncation(finished.text.truncation);
+    let ending = match cancelled {
+        true => Some("[cancelled; killed]".to_owned()),
+        false => ending(finished.exit, timeout),
     };
-    if let Some(note) = note {
-        if !shown.is_empty() && !shown.ends_with('\n') {
-            shown.push('\n');
-        }
-        shown.push_str(&note);
+    let lines: Vec<String> = ending.into_iter().chain(note).collect();
+    let mut shown = finished.text.text;
+    if !lines.is_empty() {
+        shown = with_line(shown, &lines.join("\n"));
     } else if shown.is_empty() {
         shown.push_str("(no output)");
     }
     let status = if cancelled { CallStatus::Cancelled } else { CallStatus::Ok };
     Outcome {
         exit: Some(finished.exit),
-        output: (finished.bytes > 0)
-            .then_some(OutputRef { blake3: finished.blake3, bytes: finished.bytes }),
+        output: output(finished.bytes, finished.blake3),
         truncated,
         ..Outcome::told(status, shown)
     }
 }
 
 /// How a command ended, unless it ended well.
-fn ending(exit: Exit, timeout: Duration) -> Option<String> {
+fn ending(exit: Exit, timeout: Option<Duration>) -> Option<String> {
     if exit.timed_out {
-        return Some(format!("[timed out after {} s; killed]", timeout.as_secs_f64()));
+        let seconds = timeout.unwrap_or_default().as_secs_f64();
+        return Some(format!("[timed out after {seconds} s; killed]"));
     }
     match (exit.code, exit.signal) {
         (Some(0), _) => None,

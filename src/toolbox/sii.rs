@@ -130,7 +130,12 @@ impl From<WriteFile> for write::Input {
 
 impl From<RunShellCommand> for shell::Input {
     fn from(input: RunShellCommand) -> Self {
-        Self { command: input.command, workdir: input.directory, timeout_ms: None }
+        Self {
+            command: input.command,
+            workdir: input.directory,
+            timeout_ms: None,
+            background: None,
+        }
     }
 }
 

@@ -39,6 +39,14 @@ impl Bench {
         Self::open(Sandbox::off(), setup)
     }
 
+    /// With the tools of a set.
+    pub(crate) fn with_set(set: ToolSet) -> Self {
+        let mut bench = Self::new();
+        let setup = Setup { set, ..Setup::default() };
+        bench.toolbox = Toolbox::open(&bench.workspace(), Sandbox::off(), &setup).unwrap();
+        bench
+    }
+
     fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
@@ -151,7 +159,7 @@ fn as_read(set: ToolSet) -> String {
     let tools: Vec<Value> = all_of(set).specs().iter().map(trajectory::ToolSpec::to_chat).collect();
     // Every training sample carries this text: about four characters are a token.
     let tokens = serde_json::to_string(&tools).unwrap().len() / 4;
-    assert!(tokens < 1_250, "{set:?}: about {tokens} tokens");
+    assert!(tokens < 1_380, "{set:?}: about {tokens} tokens");
     serde_json::to_string_pretty(&tools).unwrap()
 }
 
@@ -180,7 +188,9 @@ fn effects_are_those_that_approval_goes_by() {
         ("list", ReadOnly),
         ("glob", ReadOnly),
         ("grep", ReadOnly),
+        ("map", ReadOnly),
         ("plan", ReadOnly),
+        ("terminal", Executes),
         ("web_fetch", Network),
         ("web_search", Network),
     ];
@@ -198,6 +208,7 @@ fn effects_are_those_that_approval_goes_by() {
         ("todo_write", ReadOnly),
         ("web_fetch", Network),
         ("web_search", Network),
+        ("terminal", Executes),
     ];
     assert_eq!(effects(ToolSet::Sii), named(&sii));
 }
@@ -317,7 +328,7 @@ fn an_unknown_tool_is_told_the_names() {
     assert_eq!(outcome.status, CallStatus::Error);
     assert_eq!(
         outcome.shown,
-        "There is no tool \"bash\". The tools are shell, read, write, edit, list, glob, grep, plan."
+        "There is no tool \"bash\". The tools are shell, read, write, edit, list, glob, grep, map, plan, terminal."
     );
 }
 

@@ -8,9 +8,9 @@ use crate::tool::ToolEffect;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalMode {
-    /// Refuses whatever writes or executes.
+    /// Refuses whatever writes, executes or talks to a server.
     ReadOnly,
-    /// Asks before whatever writes or executes; headless, it denies and says so.
+    /// Asks before whatever does one of these; headless, it denies and says so.
     Ask,
     /// Allows what stays inside the workspace policy.
     #[default]

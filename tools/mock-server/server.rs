@@ -183,7 +183,8 @@ fn serve(stream: TcpStream, shared: &Shared, connection: usize) -> io::Result<()
             Then::Cut | Then::Reset => return stream.shutdown(Shutdown::Both),
         }
     }
-    Ok(())
+    // The handle that a drop breaks it by would keep the connection open.
+    reader.get_ref().shutdown(Shutdown::Both)
 }
 
 /// Keeps the request: its number among all, and among those that ask for a completion, with the

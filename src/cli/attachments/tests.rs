@@ -56,6 +56,6 @@ fn what_is_no_file_is_refused() {
     fs::write(folder.path().join("empty"), "").unwrap();
     assert!(read(&folder.path().join("empty")).unwrap_err().message.contains("empty"));
     let large = fs::File::create(folder.path().join("large")).unwrap();
-    large.set_len(ATTACHMENT_BYTES_MAX + 1).unwrap();
+    large.set_len(FILE_BYTES_MAX + 1).unwrap();
     assert!(read(&folder.path().join("large")).unwrap_err().message.contains("20 MiB"));
 }

@@ -15,6 +15,7 @@ use crate::attachments::Ready;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
+use crate::print::note;
 use crate::settings::Settings;
 
 pub(crate) use printer::{Printer, verdict};
@@ -30,6 +31,11 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
     let settings = Settings::resolve(&run)?;
     let options = compose::options(&settings, args.private, args.cassette.as_deref())?;
     let prompts = asked.open()?;
+    if prompts.have_pictures() && !compose::shows_pictures(&settings) {
+        note(
+            "     ! Pictures cannot be shown to this model: a line of text stands in their place.",
+        );
+    }
     let printer = Printer::new(args.json, Bill::of(&settings));
     compose::run(async {
         let session = match resumed {

@@ -1,6 +1,6 @@
 //! `limn models`: the providers, and whether they can be used.
 
-use model::{EndpointConfig, Profile};
+use model::Profile;
 use serde_json::{Value, json};
 
 use crate::args::{ModelsArgs, RunArgs};
@@ -82,10 +82,8 @@ fn remote(args: &ModelsArgs, file: &UserFile) -> CliResult {
         Some(name) => settings::provider(name, file)?,
         None => settings::chosen_provider(&RunArgs::default(), file)?,
     };
-    // No model is asked: the list belongs to the server.
-    let mut config = EndpointConfig::new(&provider.base_url, "");
-    config.key = provider.find_key()?;
-    let names = compose::run(model::list(&config))?;
+    let key = provider.find_key()?;
+    let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;
     let names =
         names.map_err(|failure| CliError::new(Exit::ModelUnreachable, failure.to_string()))?;
     let catalogue = Catalogue::of(file, None);

@@ -74,7 +74,7 @@ impl Catalogue {
 
     /// What its tokens cost.
     pub(crate) fn price(&self, model: &str) -> Option<Price> {
-        self.facts(model)?.price.clone()
+        self.facts(model)?.price
     }
 
     /// How many tokens it can hold.

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Profile;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -195,7 +196,8 @@ impl Provider {
             name: name.to_owned(),
             base_url,
             api: table.api,
-            profile: table.profile,
+            // A server with a name of its own is spoken to in its own way, wherever it runs.
+            profile: table.profile.or_else(|| Some(Profile::named(known?.name)?.name)),
             quirks: table.quirks,
             params: table.params,
             think: table.think,

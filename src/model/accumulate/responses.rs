@@ -335,3 +335,6 @@ fn reasoning_of(item: &OutputItem<'_>) -> (ReasoningForm, String) {
         (ReasoningForm::Encrypted, String::new())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use trajectory::Message;
+use trajectory::event::{AssistantText, Body, Reasoning, ThinkTags, ToolCall};
 
 use super::*;
-use crate::tests::{TAGGED, call, reasoning, text};
+use crate::tests::{TAGGED, call, reasoning, text, transcript};
 
 fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
     let mut out = Vec::new();
@@ -325,5 +327,124 @@ proptest! {
         let rest = pieces.iter().map(|p| calls(json!([{"index": 0, "function": {"arguments": p}}])));
         let called: Vec<Value> = std::iter::once(first).chain(rest).collect();
         prop_assert_eq!(parts(&called), vec![call("a", "f", &whole)]);
+    }
+}
+
+/// What the model thought and said, as events, and the content of the message they become.
+fn content_of(parts: Vec<Part>) -> Option<String> {
+    let bodies = parts.into_iter().map(|part| match part {
+        Part::Reasoning { text, field, form, signature } => Body::Reasoning(Reasoning {
+            request: 1,
+            text,
+            form,
+            field,
+            signature,
+            interrupted: false,
+        }),
+        Part::Text(text) => Body::Message(AssistantText { request: 1, text, interrupted: false }),
+        Part::ToolCall { id, name, arguments, .. } => Body::ToolCall(ToolCall {
+            request: 1,
+            call: 1,
+            id,
+            name,
+            arguments,
+            freeform: false,
+            signature: None,
+            malformed: None,
+        }),
+    });
+    let transcript = transcript(bodies);
+    match &transcript.turns().first()?.message {
+        Message::Assistant { content, .. } => content.clone(),
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+fn thinking(think: ThinkTags, pieces: &[String], call_after: Option<usize>) -> Accumulator {
+    let mut accumulator = Accumulator::new(1, Dialect { api: Api::Chat, think });
+    for (number, piece) in pieces.iter().enumerate() {
+        take(&mut accumulator, &json!({"choices": [{"delta": {"content": piece}}]}));
+        if call_after == Some(number) {
+            let call = calls(json!([{"index": 0, "id": "a", "function": {"name": "f"}}]));
+            take(&mut accumulator, &json!({"choices": [{"delta": call}]}));
+        }
+    }
+    accumulator.close(&mut Vec::new());
+    accumulator
+}
+
+fn thought(think: ThinkTags, content: &str) -> Vec<Part> {
+    thinking(think, &[content.to_owned()], None).parts
+}
+
+#[test]
+fn a_thought_stands_at_the_very_start_or_is_none() {
+    use ReasoningField::{Think, ThinkOpened};
+    let inside = |text: &str| Part::reasoning(text, Think);
+    for (content, expected) in [
+        ("<think>a</think>b", vec![inside("a"), text("b")]),
+        ("<think>\na\n</think>\n\nb", vec![inside("\na\n"), text("\n\nb")]),
+        ("<think></think>", vec![inside("")]),
+        ("<think>a</thin", vec![inside("a</thin")]),
+        ("<think>a</think><think>b</think>", vec![inside("a"), text("<think>b</think>")]),
+        (" <think>a</think>b", vec![text(" <think>a</think>b")]),
+        ("<thin", vec![text("<thin")]),
+        ("<thinking>a", vec![text("<thinking>a")]),
+        ("a</think>b", vec![text("a</think>b")]),
+    ] {
+        assert_eq!(thought(ThinkTags::Tagged, content), expected, "{content}");
+        assert_eq!(thought(ThinkTags::Plain, content), [text(content)]);
+    }
+    let opened = |text: &str| Part::reasoning(text, ThinkOpened);
+    for (content, expected) in [
+        ("a</think>b", vec![opened("a"), text("b")]),
+        ("</think>b", vec![opened(""), text("b")]),
+        ("<think>a</think>b", vec![opened("<think>a"), text("b")]),
+        ("a", vec![opened("a")]),
+    ] {
+        assert_eq!(thought(ThinkTags::Opened, content), expected, "{content}");
+    }
+    assert!(thought(ThinkTags::Opened, "").is_empty());
+}
+
+#[test]
+fn a_thought_goes_on_behind_a_call() {
+    let pieces = ["<think>a".to_owned(), "b</think>c".to_owned()];
+    let parts = thinking(ThinkTags::Tagged, &pieces, Some(0)).parts;
+    let expected = [Part::reasoning("ab", ReasoningField::Think), call("a", "f", ""), text("c")];
+    assert_eq!(parts, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Content → parts → the content of the message that goes back: the same, to the byte, however
+    /// it was cut, and a call in the middle of it changes nothing. A reply that ends inside its
+    /// thought gets the closing tag that it lacks.
+    #[test]
+    fn inline_thoughts_go_back_as_they_came(
+        pieces in proptest::collection::vec(
+            prop_oneof![Just("<think>"), Just("</think>"), Just("<"), Just("</th"), Just("ink>"),
+                        Just("<thi"), Just("nk>"), Just("a\n"), Just("é𝄞"), Just("")]
+                .prop_map(str::to_owned),
+            0..10,
+        ),
+        think in prop_oneof![Just(ThinkTags::Plain), Just(ThinkTags::Tagged), Just(ThinkTags::Opened)],
+        call_after in proptest::option::of(0_usize..10),
+    ) {
+        let content = pieces.concat();
+        let parts = thinking(think, &pieces, call_after).parts;
+        let one = thinking(think, std::slice::from_ref(&content), None).parts;
+        let begins = match think {
+            ThinkTags::Plain => false,
+            ThinkTags::Tagged => content.starts_with("<think>"),
+            ThinkTags::Opened => !content.is_empty(),
+        };
+        let is_closed = content.contains("</think>");
+        let expected =
+            if begins && !is_closed { format!("{content}</think>") } else { content.clone() };
+        let expected = (!content.is_empty()).then_some(expected);
+        prop_assert_eq!(content_of(parts), expected.clone());
+        prop_assert_eq!(content_of(one), expected);
     }
 }

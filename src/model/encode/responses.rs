@@ -52,7 +52,7 @@ pub(super) fn items(turns: &[Turn], style: &Style<'_>) -> Vec<String> {
             Message::Assistant { .. } => {
                 for part in &turn.parts {
                     if let Part::ToolCall { id, freeform: is, .. } = part {
-                        freeform.insert(id, *is);
+                        freeform.insert(id, *is && style.profile.custom_tools);
                     }
                 }
                 reply(turn, style, &mut items);
@@ -88,12 +88,20 @@ fn user(content: &str, attachments: &[Attachment], style: &Style<'_>) -> Value {
 /// The output items of a reply, in the order in which they came.
 fn reply(turn: &Turn, style: &Style<'_>, items: &mut Vec<String>) {
     let own = turn.model.as_deref() == Some(style.model);
+    // What is said in one item: a text, with a thought in tags before it or without.
     let mut spoken = String::new();
+    let mut is_said = false;
     // Reasoning is refused without the item that followed it, so it waits for that one.
     let mut thought: Vec<String> = Vec::new();
     for part in &turn.parts {
         match part {
-            Part::Text(text) => spoken.push_str(text),
+            Part::Text(text) => {
+                if is_said {
+                    speak(&mut spoken, &mut thought, items);
+                }
+                spoken.push_str(text);
+                is_said = true;
+            }
             Part::Reasoning { text, field, .. } if is_inline(*field) => {
                 let tag = if *field == ReasoningField::Think { "<think>" } else { "" };
                 spoken.push_str(&format!("{tag}{text}</think>"));
@@ -101,29 +109,32 @@ fn reply(turn: &Turn, style: &Style<'_>, items: &mut Vec<String>) {
             // What another model has thought cannot be read here, least of all encrypted.
             Part::Reasoning { signature, field: ReasoningField::Item, .. } if own => {
                 speak(&mut spoken, &mut thought, items);
+                is_said = false;
                 thought.extend(signature.as_deref().and_then(item));
             }
             Part::Reasoning { .. } => {}
             Part::ToolCall { id, name, arguments, freeform, .. } => {
                 speak(&mut spoken, &mut thought, items);
+                is_said = false;
                 items.append(&mut thought);
-                let call = if *freeform {
-                    json!({ "type": "custom_tool_call", "call_id": id, "name": name,
-                            "input": arguments })
-                } else {
-                    let wrapped = match style.profile.malformed_back {
-                        MalformedBack::Wrapped => super::wrapped(arguments),
-                        MalformedBack::AsSent => None,
-                    };
-                    let arguments = wrapped.as_deref().unwrap_or(arguments);
-                    json!({ "type": "function_call", "call_id": id, "name": name,
-                            "arguments": arguments })
-                };
-                items.push(call.to_string());
+                items.push(call(id, name, arguments, *freeform, style.profile).to_string());
             }
         }
     }
     speak(&mut spoken, &mut thought, items);
+}
+
+fn call(id: &str, name: &str, arguments: &str, freeform: bool, profile: &Profile) -> Value {
+    if freeform && profile.custom_tools {
+        return json!({ "type": "custom_tool_call", "call_id": id, "name": name, "input": arguments });
+    }
+    let changed = match profile.malformed_back {
+        _ if freeform => Some(json!({ "input": arguments }).to_string()),
+        MalformedBack::Wrapped => super::wrapped(arguments),
+        MalformedBack::AsSent => None,
+    };
+    let arguments = changed.as_deref().unwrap_or(arguments);
+    json!({ "type": "function_call", "call_id": id, "name": name, "arguments": arguments })
 }
 
 const fn is_inline(field: ReasoningField) -> bool {

@@ -17,6 +17,7 @@ pub(super) struct Row {
     images: bool,
     empty_content: EmptyContent,
     malformed_back: MalformedBack,
+    custom_tools: bool,
 }
 
 impl Row {
@@ -34,6 +35,7 @@ impl Row {
             images: self.images,
             empty_content: self.empty_content,
             malformed_back: self.malformed_back,
+            custom_tools: self.custom_tools,
         }
     }
 }
@@ -50,6 +52,7 @@ pub(super) const BASE: Row = Row {
     images: true,
     empty_content: EmptyContent::Null,
     malformed_back: MalformedBack::AsSent,
+    custom_tools: false,
 };
 
 /// Members that are not in the API are refused, and `<think>` is a word like another.
@@ -69,7 +72,12 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
     (
         "openai",
         // Reasoning models refuse `max_tokens`, and call the system prompt the developer's.
-        Row { output_max_key: "max_completion_tokens", system_role: "developer", ..HOSTED },
+        Row {
+            output_max_key: "max_completion_tokens",
+            system_role: "developer",
+            custom_tools: true,
+            ..HOSTED
+        },
     ),
     ("vllm", Row { effort: EffortForm::Template, ..LOCAL }),
     ("sglang", Row { effort: EffortForm::Template, ..LOCAL }),
@@ -94,6 +102,7 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
             call_signatures: false,
             effort: EffortForm::Switch,
             images: false,
+            malformed_back: MalformedBack::Wrapped,
             ..BASE
         },
     ),

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use rustix::process::{
     pidfd_send_signal, set_child_subreaper, waitpid,
 };
 
-use super::{Leaders, MARKER, leaders, marker_prefix};
+use super::{Leaders, MARKER, Remains, leaders, marker_prefix};
 
 /// Becomes readable when a process exits.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ struct Stat {
     pid: i32,
     is_dead: bool,
     parent: i32,
+    group: i32,
     session: i32,
     /// When it started, clock ticks since boot: with the number, it names a process for good.
     started: u64,
@@ -67,9 +69,10 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let is_dead = matches!(fields.next()?, "Z" | "X" | "x");
         let parent = fields.next()?.parse().ok()?;
-        let session = fields.nth(1)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
         let started = fields.nth(15)?.parse().ok()?;
-        Some(Self { pid, is_dead, parent, session, started })
+        Some(Self { pid, is_dead, parent, group, session, started })
     }
 }
 
@@ -113,7 +116,7 @@ impl Members {
             let alive = members.iter().filter(|member| !member.is_dead).count();
             if round == 0 && alive > 0 {
                 // All at once, before any of them sees another die.
-                let _ = kill_process_group(self.leader, Signal::KILL);
+                self.kill_groups(&members);
             }
             let killed: Vec<OwnedFd> = members
                 .iter()
@@ -125,6 +128,40 @@ impl Members {
                 return;
             }
             wait_for_all(&killed, Instant::now() + Self::ROUND_WAIT);
+        }
+    }
+
+    /// Kills the process groups of the session. None of them has members outside of it.
+    fn kill_groups(&self, members: &[Stat]) {
+        let leader = self.leader.as_raw_pid();
+        let groups: HashSet<i32> = members
+            .iter()
+            .filter(|member| member.session == leader && !member.is_dead)
+            .map(|member| member.group)
+            .collect();
+        for group in groups.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// The processes that are in this group now.
+    pub(super) fn in_group(&mut self, group: Pid) -> Vec<i32> {
+        let members = self.find().into_iter();
+        let in_group = |member: &Stat| member.group == group.as_raw_pid() && !member.is_dead;
+        members.filter(in_group).map(|member| member.pid).collect()
+    }
+
+    /// What is left of the tree besides its leader.
+    pub(super) fn remains(&mut self) -> Remains {
+        let leader = self.leader.as_raw_pid();
+        let own = getpid().as_raw_pid();
+        let mut left: Vec<Stat> =
+            self.find().into_iter().filter(|it| it.pid != leader && !it.is_dead).collect();
+        left.sort_by_key(|it| (it.parent != own, it.started, it.pid));
+        Remains {
+            count: left.len(),
+            watches: left.iter().take(Remains::WATCHES_MAX).filter_map(|it| watch(*it)).collect(),
+            names: left.iter().take(Remains::NAMES_MAX).map(|it| name(it.pid)).collect(),
         }
     }
 
@@ -283,6 +320,31 @@ fn children_by_scan(parent: i32) -> Vec<Stat> {
         .filter_map(Stat::read)
         .filter(|stat| stat.parent == parent)
         .collect()
+}
+
+/// Becomes readable when exactly this process exits.
+fn watch(member: Stat) -> Option<OwnedFd> {
+    let descriptor = pidfd_open(Pid::from_raw(member.pid)?, PidfdFlags::empty()).ok()?;
+    let same = Stat::read(member.pid).is_some_and(|now| now.started == member.started);
+    same.then_some(descriptor)
+}
+
+/// A process's command line, as far as it is short and printable.
+fn name(pid: i32) -> String {
+    let read = |file: &str| {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(format!("/proc/{pid}/{file}"));
+        let _ =
+            file.and_then(|file| file.take(Remains::NAME_CHARS_MAX * 8).read_to_end(&mut bytes));
+        bytes
+    };
+    let mut line = read("cmdline");
+    if line.is_empty() {
+        line = read("comm");
+    }
+    let text = String::from_utf8_lossy(&line).replace(|c: char| c.is_control(), " ");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(Remains::NAME_CHARS_MAX as usize).collect()
 }
 
 /// Signals exactly this process, not one that has got its number since. The descriptor tells when

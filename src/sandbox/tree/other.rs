@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::Leaders;
+use super::{Leaders, Remains};
 
 #[derive(Debug)]
 pub(super) struct Watch;
@@ -29,6 +29,15 @@ pub(super) struct Members {
 impl Members {
     pub(super) fn new(leader: Pid, _: String) -> Self {
         Self { leader }
+    }
+
+    pub(super) fn in_group(&mut self, _: Pid) -> Vec<i32> {
+        Vec::new()
+    }
+
+    /// Nobody knows: what is left of the group is ended with the command.
+    pub(super) fn remains(&mut self) -> Remains {
+        Remains::default()
     }
 
     pub(super) fn terminate(&mut self) {

@@ -29,6 +29,12 @@ const FILES_NAMED_MAX: usize = 10;
 /// How many matches each file may show, when not all have room.
 const QUOTAS: [usize; 9] = [100, 50, 30, 20, 10, 5, 3, 2, 1];
 
+/// How many matches of a file can be shown at most, when so many files have some already. Where
+/// there are more files than room each shows one, so it is of no use to keep more.
+pub(crate) fn kept_max(files: usize) -> u64 {
+    if files > MATCHES_MAX { 1 } else { MATCHES_MAX as u64 }
+}
+
 struct Line {
     number: u64,
     text: String,
@@ -52,9 +58,10 @@ impl FileHits {
         searcher: &mut Searcher,
         matcher: &RegexMatcher,
         file: &File,
+        kept_max: u64,
         cancel: &CancellationToken,
     ) -> Self {
-        let mut collect = Collect { matcher, cancel, hits: Self::default() };
+        let mut collect = Collect { matcher, kept_max, cancel, hits: Self::default() };
         // A file that cannot be read to its end shows what was found before.
         let _ = searcher.search_file(matcher, file, &mut collect);
         collect.hits
@@ -63,6 +70,7 @@ impl FileHits {
 
 struct Collect<'a> {
     matcher: &'a RegexMatcher,
+    kept_max: u64,
     cancel: &'a CancellationToken,
     hits: FileHits,
 }
@@ -83,14 +91,14 @@ impl Sink for Collect<'_> {
 
     fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> Result<bool, Self::Error> {
         self.hits.matches += 1;
-        if self.hits.matches <= MATCHES_MAX as u64 {
+        if self.hits.matches <= self.kept_max {
             self.keep(found.line_number(), found.bytes(), true);
         }
         Ok(self.hits.matches < COUNTED_MAX && !self.cancel.is_cancelled())
     }
 
     fn context(&mut self, _: &Searcher, found: &SinkContext<'_>) -> Result<bool, Self::Error> {
-        if self.hits.matches <= MATCHES_MAX as u64 {
+        if self.hits.matches <= self.kept_max {
             self.keep(found.line_number(), found.bytes(), false);
         }
         Ok(true)
@@ -150,13 +158,15 @@ pub(crate) struct Hits {
 impl Hits {
     /// Adds a file. When the text of all becomes too much, that of the last is dropped, so what is
     /// kept does not depend on the order in which files come.
-    pub(crate) fn add(&mut self, path: PathBuf, hits: FileHits) {
+    ///
+    /// Answers whether the file has a match.
+    pub(crate) fn add(&mut self, path: PathBuf, hits: FileHits) -> bool {
         if hits.is_binary {
             self.binary += 1;
-            return;
+            return false;
         }
         if hits.matches == 0 {
-            return;
+            return false;
         }
         self.bytes += size(&hits.lines);
         self.counts.insert(path.clone(), hits.matches);
@@ -166,6 +176,7 @@ impl Hits {
                 self.bytes -= size(&last);
             }
         }
+        true
     }
 
     pub(crate) fn is_empty(&self) -> bool {

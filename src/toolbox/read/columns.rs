@@ -1,6 +1,7 @@
 //! Parquet files: their columns, how many rows they have, and some of the rows.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::basic::ConvertedType;
@@ -20,6 +21,8 @@ const VALUE_CHARS_MAX: usize = 200;
 const SHOWN_BYTES_MAX: usize = 32 << 10;
 /// How far into the rows an offset may point: those before it are read and dropped.
 const OFFSET_MAX: u64 = 100_000;
+/// The longest description at the end of a file, bytes: it is read whole.
+const FOOTER_BYTES_MAX: u32 = 16 << 20;
 /// What a group of rows may unpack to, bytes, before its rows are read.
 const GROUP_BYTES_MAX: i64 = 256 << 20;
 
@@ -37,6 +40,9 @@ pub(super) fn answer(
     let first = offset.unwrap_or(1).clamp(1, OFFSET_MAX);
     let limit = limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
     // The reader trusts what the file says of itself in places.
+    if footer_bytes(&file).is_none_or(|bytes| bytes > FOOTER_BYTES_MAX) {
+        return Err(damaged("its description is missing or too long"));
+    }
     let told = catch_unwind(AssertUnwindSafe(|| describe(file, first, limit, cancel)));
     match told {
         Ok(Ok(_)) if cancel.is_cancelled() => {
@@ -46,6 +52,14 @@ pub(super) fn answer(
         Ok(Err(error)) => Err(damaged(&error.to_string().chars().take(200).collect::<String>())),
         Err(_) => Err(damaged("it is damaged")),
     }
+}
+
+/// How long the file says that its description is.
+fn footer_bytes(file: &File) -> Option<u32> {
+    let end = file.metadata().ok()?.len();
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, end.checked_sub(8)?).ok()?;
+    Some(u32::from_le_bytes(length))
 }
 
 fn describe(
@@ -118,5 +132,5 @@ fn clipped(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    short.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+    if short.chars().any(char::is_control) { short.escape_debug().to_string() } else { short }
 }

@@ -20,6 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const STACK_BYTES: usize = 16 << 20;
 /// What one stream of a document may grow to when it is unpacked, bytes.
 const STREAM_BYTES_MAX: usize = 16 << 20;
+const LINE_CHARS_MAX: usize = 200;
 const PAGES_MAX: usize = 2_000;
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
@@ -67,7 +68,8 @@ pub(crate) fn text(content: Vec<u8>, cancel: &CancellationToken) -> Result<Strin
             Ok(Said::Page(number, page)) => {
                 has_text |= !page.trim().is_empty();
                 read = number;
-                text.push_str(&format!("--- page {number} of {pages} ---\n{}\n", page.trim_end()));
+                text.push_str(&format!("--- page {number} of {pages} ---\n"));
+                push_wrapped(&mut text, page.trim_end());
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
@@ -90,6 +92,24 @@ pub(crate) fn text(content: Vec<u8>, cancel: &CancellationToken) -> Result<Strin
         Ok(Ok(())) => Err(Problem::NoText),
         Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::Damaged),
+    }
+}
+
+/// Adds a page. Some documents have each page on one line; such a line is broken between words.
+fn push_wrapped(text: &mut String, page: &str) {
+    for line in page.lines() {
+        let mut width = 0;
+        for word in line.split_inclusive(' ') {
+            let letters = word.chars().count();
+            if width > 0 && width + letters > LINE_CHARS_MAX {
+                text.truncate(text.trim_end_matches(' ').len());
+                text.push('\n');
+                width = 0;
+            }
+            text.push_str(word);
+            width += letters;
+        }
+        text.push('\n');
     }
 }
 
@@ -117,3 +137,6 @@ fn read(content: &[u8], say: &Sender<Said>) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

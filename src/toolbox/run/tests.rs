@@ -22,7 +22,7 @@ fn a_panic_in_a_file_tool_is_an_error_and_the_next_call_works() {
     let arguments = r#"{"file_path": "a", "content": "b"}"#;
     runtime.block_on(async {
         let spec = &toolbox.specs()[2];
-        let given = || Given { spec, arguments, cancel: CancellationToken::new() };
+        let given = || Given { exec: 1, spec, arguments, cancel: CancellationToken::new() };
         let breaks = |_: &Workspace, _: &write::Input, _: &CancellationToken| panic!("on purpose");
         let outcome = toolbox.file(given(), breaks).await;
         assert_eq!(outcome.status, CallStatus::Error);
@@ -48,7 +48,8 @@ fn a_read_that_hangs_does_not_keep_an_interrupt_waiting() {
         Ok(Answer::from("too late".to_owned()))
     };
     let specs = toolbox.specs();
-    let given = Given { spec: &specs[4], arguments: "{}", cancel: CancellationToken::new() };
+    let given =
+        Given { exec: 1, spec: &specs[4], arguments: "{}", cancel: CancellationToken::new() };
     let work = toolbox.file(given, hangs);
     let outcome = runtime.block_on(work);
     *RELEASED.0.lock().unwrap() = true;

@@ -85,7 +85,7 @@ fn added(content: &str, line: &str) -> String {
         lines.iter().take(section_end).rposition(|line| !line.trim().is_empty()).unwrap_or(heading);
     if last == heading {
         lines.splice(heading + 1..section_end, ["", line]);
-        if section_end < lines.len() {
+        if next.is_some() {
             lines.insert(heading + 3, "");
         }
     } else {

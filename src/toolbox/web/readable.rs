@@ -127,13 +127,15 @@ impl Writer<'_> {
             *depth += usize::from(skipped == name && !tag.self_closing);
             return;
         }
-        let is_unseen = UNSEEN.contains(&name) || (self.leaves_around && AROUND.contains(&name));
+        let is_repeated = name == b"title" && !self.title.is_empty();
+        let is_unseen =
+            is_repeated || UNSEEN.contains(&name) || (self.leaves_around && AROUND.contains(&name));
         if is_unseen && !tag.self_closing {
             self.skipped = Some((name.to_vec(), 1));
             return;
         }
         match name {
-            b"title" => self.is_title = self.title.is_empty(),
+            b"title" => self.is_title = true,
             b"br" => self.line(),
             b"hr" => {
                 self.block();

@@ -25,6 +25,8 @@ pub(crate) struct Printer {
     silent: bool,
     /// What the model said last: the answer, unless it goes on.
     said: Vec<String>,
+    /// Why it is asked again, as long as the event that says so, too, is to come.
+    retried: Option<String>,
 }
 
 impl Printer {
@@ -37,6 +39,7 @@ impl Printer {
             in_line: false,
             silent: false,
             said: Vec::new(),
+            retried: None,
         }
     }
 
@@ -101,7 +104,9 @@ impl Printer {
             }),
             Body::Error(error) => {
                 self.end_line();
-                note(&format!("     ! {}", safe(&error.message)));
+                if self.retried.as_ref() != Some(&error.message) {
+                    note(&format!("     ! {}", safe(&error.message)));
+                }
             }
             Body::RoundEnded(round) if round.ended == Ended::Completed => self.answer(),
             Body::RoundEnded(_) => self.set_aside(),
@@ -132,6 +137,7 @@ impl Printer {
             note("     ! What stands above is void: the answer was cut off.");
         }
         note(&format!("     ! {}", safe(reason)));
+        self.retried = Some(reason.to_owned());
     }
 
     fn end_line(&mut self) {

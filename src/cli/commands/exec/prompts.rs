@@ -99,6 +99,16 @@ impl Prompts {
         Self::Given(texts.into_iter().map(ready).collect::<Vec<_>>().into_iter())
     }
 
+    /// Whether pictures come with them, as far as is known beforehand.
+    pub(super) fn have_pictures(&self) -> bool {
+        match self {
+            Self::Given(prompts) => {
+                prompts.as_slice().iter().any(|prompt| !prompt.attached.is_empty())
+            }
+            Self::Lines(_) => false,
+        }
+    }
+
     fn from_stdin() -> Self {
         let (sender, receiver) = mpsc::channel(1);
         // A thread, because a blocked read of stdin cannot be cancelled: it dies with the process.
