@@ -16,11 +16,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trajectory", &[]),
     ("screen", &[]),
     ("blob", &[]),
+    ("chat", &["trajectory"]),
+    ("syntax", &[]),
     ("agent", &["trajectory"]),
     ("model", &["trajectory"]),
     ("record", &["trajectory", "blob"]),
     ("sandbox", &["trajectory", "screen"]),
-    ("toolbox", &["trajectory", "sandbox", "workspace"]),
+    ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
     (
         "session",
@@ -35,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sandbox",
             "toolbox",
             "agent",
+            "chat",
             "dataset",
             "session",
             "blob",
@@ -52,9 +55,11 @@ const OWNED: &[(&str, &[&str])] = &[
     ("crossterm", &["tui"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
-    ("reqwest", &["model"]),
+    ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
     ("tch", &["train"]),
+    ("tree-sitter", &["syntax"]),
+    ("tree-sitter-bash", &["syntax"]),
 ];
 
 /// Where failing property tests leave their cases; git ignores it.

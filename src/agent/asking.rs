@@ -4,13 +4,22 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 use trajectory::event::{AssistantText, Ended, ErrorEvent, ErrorStage, Reasoning, ToolCall};
-use trajectory::{Body, Part};
+use trajectory::{Body, Part, Verdict};
 
 use crate::state::{Asking, PendingCall, State, Stopping, Unrest};
-use crate::{Agent, Effect, Input, running};
+use crate::{Agent, Effect, Input, Remedy, compacting, running};
 
 /// Asks the model for the next step, unless a limit is reached.
 pub(crate) fn ask(agent: &mut Agent, effects: &mut Vec<Effect>) -> State {
+    ask_with(agent, false, effects)
+}
+
+/// The same with a context that was made smaller just now.
+pub(crate) fn ask_compacted(agent: &mut Agent, effects: &mut Vec<Effect>) -> State {
+    ask_with(agent, true, effects)
+}
+
+fn ask_with(agent: &mut Agent, is_compacted: bool, effects: &mut Vec<Effect>) -> State {
     if let Some(message) = limit_reached(agent) {
         let error = ErrorEvent { stage: ErrorStage::Limit, message, request: None };
         effects.push(Effect::Emit(error.into()));
@@ -20,7 +29,7 @@ pub(crate) fn ask(agent: &mut Agent, effects: &mut Vec<Effect>) -> State {
     agent.counters.request += 1;
     let request = agent.counters.request;
     effects.push(Effect::Ask { request });
-    State::Asking(Asking { request })
+    State::Asking(Asking { request, attempt: 1, is_compacted })
 }
 
 fn limit_reached(agent: &Agent) -> Option<String> {
@@ -46,17 +55,28 @@ pub(crate) fn handle(
     effects: &mut Vec<Effect>,
 ) -> State {
     match input {
-        Input::Reply { parts, usage, cut_off } => {
-            agent.spent += usage;
-            agent.round_usage += usage;
-            reply(agent, &asking, parts, cut_off, effects)
+        Input::Reply { parts, usage, cut_off, verdicts } => {
+            agent.spend(usage);
+            reply(agent, &asking, parts, cut_off, verdicts, effects)
         }
-        Input::ReplyFailed { partial, message } => {
-            emit_partial(asking.request, partial, effects);
-            let request = Some(asking.request);
-            let error = ErrorEvent { stage: ErrorStage::Model, message, request };
-            effects.push(Effect::Emit(error.into()));
-            agent.end_round(Ended::Failed, effects)
+        Input::ReplyFailed { partial, message, remedy } => {
+            failed(agent, asking, partial, message, remedy, effects)
+        }
+        Input::Overfull { .. } if asking.is_compacted => {
+            let message = "The conversation does not fit into the model's context window, and it \
+                           cannot be made smaller. Use a model with a larger window \
+                           (--context-window tells limn its size), or begin a new session.";
+            effects.push(error(ErrorStage::Limit, message.to_owned(), asking.request));
+            agent.end_round(Ended::Limit, effects)
+        }
+        Input::Overfull { can_be_asked } => {
+            agent.steps = agent.steps.saturating_sub(1);
+            if can_be_asked {
+                return compacting::ask_summary(asking.request, effects);
+            }
+            // Its number was given out and not used.
+            agent.counters.request = agent.counters.request.saturating_sub(1);
+            compacting::compact_unasked(agent, effects)
         }
         Input::Interrupt(cause) => {
             effects.push(Effect::StopAsking);
@@ -70,13 +90,52 @@ pub(crate) fn handle(
     }
 }
 
+fn failed(
+    agent: &mut Agent,
+    asking: Asking,
+    partial: Vec<Part>,
+    message: String,
+    remedy: Remedy,
+    effects: &mut Vec<Effect>,
+) -> State {
+    let request = asking.request;
+    match remedy {
+        // What had come is in the raw response of the attempt. It is not said: the model is about
+        // to say it again.
+        Remedy::AskAgain { wait } => {
+            effects.push(error(ErrorStage::Model, message, request));
+            let attempt = asking.attempt + 1;
+            effects.push(Effect::AskAgain { request, attempt, wait });
+            State::Asking(Asking { attempt, ..asking })
+        }
+        Remedy::Compact if !asking.is_compacted => {
+            effects.push(error(ErrorStage::Model, message, request));
+            agent.steps = agent.steps.saturating_sub(1);
+            agent.counters.request += 1;
+            compacting::ask_summary(agent.counters.request, effects)
+        }
+        Remedy::None | Remedy::Compact => {
+            emit_partial(request, partial, effects);
+            effects.push(error(ErrorStage::Model, message, request));
+            agent.end_round(Ended::Failed, effects)
+        }
+    }
+}
+
+/// An error, told of a request.
+pub(crate) fn error(stage: ErrorStage, message: String, request: u32) -> Effect {
+    Effect::Emit(ErrorEvent { stage, message, request: Some(request) }.into())
+}
+
 fn reply(
     agent: &mut Agent,
     asking: &Asking,
     parts: Vec<Part>,
     cut_off: Option<String>,
+    verdicts: Vec<Option<Verdict>>,
     effects: &mut Vec<Effect>,
 ) -> State {
+    let mut verdicts = verdicts.into_iter();
     let mut calls = VecDeque::new();
     for part in parts {
         match part {
@@ -88,6 +147,7 @@ fn reply(
                     name: name.clone(),
                     arguments: arguments.clone(),
                     malformed: malformed.clone(),
+                    verdict: verdicts.next().flatten(),
                 };
                 effects.push(Effect::Emit(Body::ToolCall(ToolCall {
                     request: asking.request,
@@ -114,9 +174,7 @@ fn reply(
                 "The server cut the reply off ({why}). Ask the model to go on, or raise the \
                  endpoint's limit on output tokens."
             );
-            let request = Some(asking.request);
-            let error = ErrorEvent { stage: ErrorStage::Limit, message, request };
-            effects.push(Effect::Emit(error.into()));
+            effects.push(error(ErrorStage::Limit, message, asking.request));
             agent.end_round(Ended::Limit, effects)
         }
         None => agent.end_round(Ended::Completed, effects),

@@ -9,6 +9,7 @@ pub(crate) fn handle(agent: &mut Agent, input: Input, effects: &mut Vec<Effect>)
     match input {
         Input::Submit(prompt) => {
             agent.counters.round += 1;
+            agent.habit.forget();
             effects.push(Effect::Emit(prompt.into()));
             asking::ask(agent, effects)
         }

@@ -8,28 +8,35 @@
 //! ```text
 //!          Submit            Reply with calls          Decide
 //! idle ────────────► asking ────────────────► running ◄──────► deciding
-//!   ▲                 │  ▲                      │ │                │
-//!   │  Reply, no call │  └── all calls answered ┘ │ Interrupt      │ Interrupt
-//!   ├─────────────────┘                           ▼                ▼
-//!   └────────────────────────────────────────  stopping (what is running comes to rest)
+//!   ▲                 │  ▲  ▲                   │ │                │
+//!   │  Reply, no call │  │  └ all calls answered┘ │ Interrupt      │ Interrupt
+//!   ├─────────────────┤  │                        ▼                ▼
+//!   └─────────────────│──│───────────────────  stopping (what is running comes to rest)
+//!            Overfull ▼  │ Reply
+//!                  compacting
 //! ```
 //!
 //! Whatever the order of inputs, the log it emits is consistent: a call is answered exactly once,
 //! a round that began ends.
 
 mod asking;
+mod compacting;
 mod deciding;
+mod habit;
 mod idle;
 mod running;
 mod state;
 mod stopping;
 
+use std::time::Duration;
+
 use trajectory::event::{
     ApprovalDecision, Attachment, CallStatus, Ended, Exit, InterruptionCause, Observation,
     OutputRef, Plan, Prompt, RoundEnded, Truncation,
 };
-use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage};
+use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage, Verdict};
 
+use habit::Habit;
 use state::State;
 pub use state::StateName;
 
@@ -83,6 +90,8 @@ pub enum Input {
         usage: Usage,
         /// Why the server ended it before the model did (`length`, `content_filter`), if it did.
         cut_off: Option<String>,
+        /// What the user's rules say to its calls, in their order; missing ones say nothing.
+        verdicts: Vec<Option<Verdict>>,
     },
     /// The model has not answered, or not to the end.
     ReplyFailed {
@@ -90,6 +99,13 @@ pub enum Input {
         partial: Vec<Part>,
         /// What went wrong and what to do, in two sentences; none when it was told to stop.
         message: String,
+        /// What can be done about it without anybody's help.
+        remedy: Remedy,
+    },
+    /// The context that was to be sent is too large for the model: nothing was sent.
+    Overfull {
+        /// Whether the model can at least be asked for a summary of it.
+        can_be_asked: bool,
     },
     /// The user has decided about a call.
     Decided {
@@ -113,6 +129,21 @@ pub enum Input {
     Interrupt(InterruptionCause),
     /// No more prompts will come.
     Close,
+}
+
+/// What can be done about a request that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing.
+    #[default]
+    None,
+    /// Ask again after a while.
+    AskAgain {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The server said that the context is too large: make it smaller.
+    Compact,
 }
 
 /// What came of running a call.
@@ -145,6 +176,27 @@ pub enum Effect {
     Ask {
         /// The number of the request.
         request: u32,
+    },
+    /// Send a request once more, as it was, after a while.
+    AskAgain {
+        /// The number of the request.
+        request: u32,
+        /// Which attempt this is, from 2.
+        attempt: u32,
+        /// How long to wait first.
+        wait: Duration,
+    },
+    /// Ask the model for a summary of the conversation; answer as to [`Effect::Ask`].
+    AskSummary {
+        /// The number of the request.
+        request: u32,
+    },
+    /// Replace the conversation by a summary, and record that it was.
+    Compact {
+        /// The request that asked for it, if the model was asked.
+        request: Option<u32>,
+        /// The model's words; none when it gave no answer.
+        summary: Option<String>,
     },
     /// Drop the request; answer with `ReplyFailed`.
     StopAsking,
@@ -194,6 +246,7 @@ pub struct Agent {
     round_usage: Usage,
     last_ended: Ended,
     closing: bool,
+    habit: Habit,
 }
 
 impl Agent {
@@ -209,6 +262,7 @@ impl Agent {
             round_usage: Usage::default(),
             last_ended: Ended::Completed,
             closing: false,
+            habit: Habit::default(),
         }
     }
 
@@ -221,6 +275,9 @@ impl Agent {
             (State::Closed, _) => State::Closed,
             (State::Idle, input) => idle::handle(self, input, &mut effects),
             (State::Asking(asking), input) => asking::handle(self, asking, input, &mut effects),
+            (State::Compacting(asking), input) => {
+                compacting::handle(self, asking, input, &mut effects)
+            }
             (State::Deciding(step), input) => deciding::handle(self, step, input, &mut effects),
             (State::Running(step), input) => running::handle(self, step, input, &mut effects),
             (State::Stopping(stop), input) => stopping::handle(self, stop, input, &mut effects),
@@ -244,6 +301,11 @@ impl Agent {
     #[must_use]
     pub const fn state(&self) -> StateName {
         self.state.name()
+    }
+
+    fn spend(&mut self, usage: Usage) {
+        self.spent += usage;
+        self.round_usage += usage;
     }
 
     /// Ends the round.

@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 
 use trajectory::event::{
-    ApprovalDecision, ApprovalEvent, CallStatus, DecidedBy, Observation, ToolStarted,
+    ApprovalDecision, ApprovalEvent, CallStatus, DecidedBy, Ended, ErrorEvent, ErrorStage,
+    Observation, ToolStarted,
 };
-use trajectory::{Approval, Body};
+use trajectory::{Approval, Body, Verdict};
 
+use crate::habit::{Noticed, TIMES_MAX};
 use crate::state::{PendingCall, State, Step, Stopping, Unrest};
 use crate::{Agent, Effect, Input, Invocation, Outcome, asking, unrun};
 
@@ -23,12 +25,15 @@ pub(crate) fn next(
             continue;
         }
         match approval(agent, &current) {
-            Approval::Allowed => return start(agent, current, waiting, effects),
+            Approval::Allowed => {
+                effects.extend(allowed_by_rule(&current));
+                return start(agent, current, waiting, effects);
+            }
             Approval::Ask if agent.setup.interactive => {
                 effects.push(Effect::Decide { call: current.call });
                 return State::Deciding(Step { current, exec: 0, waiting });
             }
-            Approval::Ask | Approval::Denied => deny_by_mode(agent, &current, effects),
+            decision => deny(agent, &current, decision, effects),
         }
     }
     asking::ask(agent, effects)
@@ -63,8 +68,16 @@ pub(crate) fn handle(
     effects: &mut Vec<Effect>,
 ) -> State {
     match input {
-        Input::Finished { call, outcome } if call == step.current.call => {
+        Input::Finished { call, mut outcome } if call == step.current.call => {
+            let Step { current, .. } = &step;
+            let noticed = agent.habit.step(&current.name, &current.arguments, &outcome.shown);
+            if let Noticed::Told(note) = &noticed {
+                outcome.shown.push_str(&format!("\n{note}"));
+            }
             observe(&step, outcome, effects);
+            if noticed == Noticed::Stuck {
+                return stuck(agent, step.waiting, effects);
+            }
             next(agent, step.waiting, effects)
         }
         Input::Interrupt(cause) => {
@@ -95,6 +108,21 @@ pub(crate) fn observe(step: &Step, outcome: Outcome, effects: &mut Vec<Effect>) 
     effects.extend(outcome.plan.map(|plan| Effect::Emit(plan.into())));
 }
 
+/// The model goes round in a circle, and was told: the user has to say what now.
+fn stuck(agent: &mut Agent, waiting: VecDeque<PendingCall>, effects: &mut Vec<Effect>) -> State {
+    for call in waiting {
+        let shown = "Not run: the round was ended because it repeats itself.".to_owned();
+        effects.push(Effect::Emit(unrun(call.call, CallStatus::Cancelled, shown)));
+    }
+    let message = format!(
+        "The model has repeated the same calls with the same results {TIMES_MAX} times. Tell it \
+         what to do instead."
+    );
+    let error = ErrorEvent { stage: ErrorStage::Limit, message, request: None };
+    effects.push(Effect::Emit(error.into()));
+    agent.end_round(Ended::Limit, effects)
+}
+
 fn spec_effect(agent: &Agent, call: &PendingCall) -> trajectory::ToolEffect {
     agent
         .setup
@@ -105,7 +133,7 @@ fn spec_effect(agent: &Agent, call: &PendingCall) -> trajectory::ToolEffect {
 }
 
 fn approval(agent: &Agent, call: &PendingCall) -> Approval {
-    agent.setup.approval.decide(spec_effect(agent, call))
+    agent.setup.approval.decide_with(spec_effect(agent, call), call.verdict.as_ref())
 }
 
 /// What the model is told of a call that cannot run.
@@ -126,20 +154,49 @@ fn why_impossible(agent: &Agent, call: &PendingCall) -> Option<String> {
     ))
 }
 
-fn deny_by_mode(agent: &Agent, call: &PendingCall, effects: &mut Vec<Effect>) {
-    let mode = agent.setup.approval.as_str();
-    let reason = match agent.setup.approval.decide(spec_effect(agent, call)) {
-        Approval::Ask => format!(
-            "Approval mode `{mode}` asks before `{}` runs, and nobody is there to ask.",
-            call.name
+/// That a rule spared the user the question.
+fn allowed_by_rule(call: &PendingCall) -> Option<Effect> {
+    let verdict = call.verdict.as_ref().filter(|it| it.decision == Approval::Allowed)?;
+    Some(Effect::Emit(Body::Approval(ApprovalEvent {
+        call: call.call,
+        decision: ApprovalDecision::Allowed,
+        by: DecidedBy::Rule,
+        reason: Some(format!("The rule `{}` allows it.", verdict.rule)),
+        arguments: None,
+    })))
+}
+
+fn deny(agent: &Agent, call: &PendingCall, decision: Approval, effects: &mut Vec<Effect>) {
+    let mode = agent.setup.approval;
+    let by_rule = call.verdict.as_ref().filter(|verdict| {
+        verdict.decision == decision && mode.decide(spec_effect(agent, call)) != decision
+    });
+    let (by, reason) = match (by_rule, decision) {
+        (Some(Verdict { rule, .. }), Approval::Ask) => (
+            DecidedBy::Rule,
+            format!("The rule `{rule}` asks before this runs, and nobody is there to ask."),
         ),
-        _ => format!("Approval mode `{mode}` does not allow `{}`.", call.name),
+        (Some(Verdict { rule, .. }), _) => {
+            (DecidedBy::Rule, format!("The rule `{rule}` does not allow it."))
+        }
+        (None, Approval::Ask) => (
+            DecidedBy::Mode,
+            format!(
+                "Approval mode `{}` asks before `{}` runs, and nobody is there to ask.",
+                mode.as_str(),
+                call.name
+            ),
+        ),
+        (None, _) => (
+            DecidedBy::Mode,
+            format!("Approval mode `{}` does not allow `{}`.", mode.as_str(), call.name),
+        ),
     };
     let shown = format!("Denied: {reason} Go on without it, or say what you would have done.");
     effects.push(Effect::Emit(Body::Approval(ApprovalEvent {
         call: call.call,
         decision: ApprovalDecision::Denied,
-        by: DecidedBy::Mode,
+        by,
         reason: Some(reason),
         arguments: None,
     })));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use trajectory::Verdict;
 use trajectory::event::InterruptionCause;
 
 /// A call that waits for its turn.
@@ -11,12 +12,18 @@ pub(crate) struct PendingCall {
     pub(crate) name: String,
     pub(crate) arguments: String,
     pub(crate) malformed: Option<String>,
+    /// What the user's rules say to it.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// The model is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asking {
     pub(crate) request: u32,
+    /// Which attempt is under way, from 1.
+    pub(crate) attempt: u32,
+    /// The context was made smaller just now: if it is too large still, it stays so.
+    pub(crate) is_compacted: bool,
 }
 
 /// One call of a reply has the floor, the rest wait.
@@ -38,6 +45,8 @@ pub(crate) struct Stopping {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unrest {
     Request(u32),
+    /// A request for a summary: nobody wants to read what came of it.
+    Summary,
     Call(Step),
 }
 
@@ -45,6 +54,7 @@ pub(crate) enum Unrest {
 pub(crate) enum State {
     Idle,
     Asking(Asking),
+    Compacting(Asking),
     Deciding(Step),
     Running(Step),
     Stopping(Stopping),
@@ -58,6 +68,8 @@ pub enum StateName {
     Idle,
     /// Waits for the model.
     Asking,
+    /// Waits for the model's summary.
+    Compacting,
     /// Waits for the user's decision.
     Deciding,
     /// Waits for a tool.
@@ -73,6 +85,7 @@ impl State {
         match self {
             Self::Idle => StateName::Idle,
             Self::Asking(_) => StateName::Asking,
+            Self::Compacting(_) => StateName::Compacting,
             Self::Deciding(_) => StateName::Deciding,
             Self::Running(_) => StateName::Running,
             Self::Stopping(_) => StateName::Stopping,

@@ -20,11 +20,15 @@ pub(crate) fn handle(
         }
         // The reply was whole just as it was stopped: its words count, its calls were never made.
         (Unrest::Request(request), Input::Reply { parts, usage, .. }) => {
-            agent.spent += usage;
-            agent.round_usage += usage;
+            agent.spend(usage);
             asking::emit_partial(request, parts, effects);
             cancel_rest(agent, cause, [], effects)
         }
+        (Unrest::Summary, Input::Reply { usage, .. }) => {
+            agent.spend(usage);
+            cancel_rest(agent, cause, [], effects)
+        }
+        (Unrest::Summary, Input::ReplyFailed { .. }) => cancel_rest(agent, cause, [], effects),
         (Unrest::Call(step), Input::Finished { call, outcome }) if call == step.current.call => {
             running::observe(&step, outcome, effects);
             cancel_rest(agent, cause, step.waiting, effects)

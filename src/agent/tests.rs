@@ -2,8 +2,10 @@
 //! the order of inputs, the log is consistent.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use trajectory::Approval;
 use trajectory::event::{ErrorStage, ReasoningField};
 
 use crate::*;
@@ -41,7 +43,23 @@ fn says(text: &str) -> Input {
 
 fn reply(parts: Vec<Part>) -> Input {
     let usage = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
-    Input::Reply { parts, usage, cut_off: None }
+    Input::Reply { parts, usage, cut_off: None, verdicts: Vec::new() }
+}
+
+fn failed(remedy: Remedy) -> Input {
+    Input::ReplyFailed { partial: vec![Part::Text("half".into())], message: "m".into(), remedy }
+}
+
+fn overfull() -> Input {
+    Input::Overfull { can_be_asked: true }
+}
+
+fn again() -> Input {
+    failed(Remedy::AskAgain { wait: Duration::from_secs(2) })
+}
+
+fn ruled(decision: Approval) -> Option<Verdict> {
+    Some(Verdict { decision, rule: "a rule".into() })
 }
 
 fn calls(names: &[&str]) -> Input {
@@ -94,6 +112,11 @@ fn line(effect: &Effect) -> String {
             other => other.kind().to_owned(),
         },
         Effect::Ask { request } => format!("> ask {request}"),
+        Effect::AskAgain { request, attempt, wait } => {
+            format!("> ask {request}.{attempt} in {wait:?}")
+        }
+        Effect::AskSummary { request } => format!("> ask for a summary {request}"),
+        Effect::Compact { request, summary } => format!("> compact {request:?} {summary:?}"),
         Effect::StopAsking => "> stop asking".into(),
         Effect::Run(run) => format!("> run {} {} {}", run.call, run.name, run.arguments),
         Effect::StopRunning { call } => format!("> stop {call}"),
@@ -229,7 +252,7 @@ fn interrupted_while_asking() {
             (Input::Interrupt(InterruptionCause::User), &["> stop asking"]),
             (Input::Interrupt(InterruptionCause::User), &[]),
             (
-                Input::ReplyFailed { partial, message: String::new() },
+                Input::ReplyFailed { partial, message: String::new(), remedy: Remedy::None },
                 &[
                     "reasoning",
                     "message interrupted",
@@ -272,6 +295,164 @@ fn interrupted_while_running() {
 }
 
 #[test]
+fn a_request_that_failed_is_asked_again_and_what_had_come_is_not_said_twice() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (again(), &["error Model", "> ask 1.2 in 2s"]),
+            (again(), &["error Model", "> ask 1.3 in 2s"]),
+            (says("done"), &["message", "round_ended Completed 15", "> round over"]),
+            (submit(), &["prompt", "> ask 2"]),
+            (again(), &["error Model", "> ask 2.2 in 2s"]),
+            (Input::Interrupt(InterruptionCause::User), &["> stop asking"]),
+            (
+                failed(Remedy::None),
+                &[
+                    "message interrupted",
+                    "interruption",
+                    "round_ended Interrupted 0",
+                    "> round over",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_context_that_does_not_fit_is_compacted_before_it_is_sent() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (overfull(), &["> ask for a summary 1"]),
+            (again(), &["error Model", "> ask 1.2 in 2s"]),
+            (
+                reply(vec![call("read", "{}"), Part::Text(" In short. ".into())]),
+                &["> compact Some(1) Some(\"In short.\")", "> ask 2"],
+            ),
+            (says("done"), &["message", "round_ended Completed 30", "> round over"]),
+        ],
+    );
+}
+
+#[test]
+fn a_context_that_cannot_even_be_summarised_is_compacted_without_asking() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (Input::Overfull { can_be_asked: false }, &["> compact None None", "> ask 1"]),
+            (says("done"), &["message", "round_ended Completed 15", "> round over"]),
+        ],
+    );
+}
+
+#[test]
+fn a_server_that_finds_the_context_too_large_gets_a_smaller_one() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (failed(Remedy::Compact), &["error Model", "> ask for a summary 2"]),
+            // The summary fails, too: what is known without the model has to do.
+            (failed(Remedy::None), &["error Model", "> compact Some(2) None", "> ask 3"]),
+            (
+                failed(Remedy::Compact),
+                &["message interrupted", "error Model", "round_ended Failed 0", "> round over"],
+            ),
+            (submit(), &["prompt", "> ask 4"]),
+            (overfull(), &["> ask for a summary 4"]),
+            (says("short"), &["> compact Some(4) Some(\"short\")", "> ask 5"]),
+            (overfull(), &["error Limit", "round_ended Limit 15", "> round over"]),
+        ],
+    );
+}
+
+#[test]
+fn a_summary_that_is_interrupted_leaves_nothing_behind() {
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (overfull(), &["> ask for a summary 1"]),
+            (Input::Interrupt(InterruptionCause::User), &["> stop asking"]),
+            (failed(Remedy::None), &["interruption", "round_ended Interrupted 0", "> round over"]),
+        ],
+    );
+}
+
+#[test]
+fn rules_are_stricter_than_the_mode_or_spare_a_question() {
+    let ruled = |decision| Input::Reply {
+        parts: vec![call("shell", "{}")],
+        usage: Usage::default(),
+        cut_off: None,
+        verdicts: vec![ruled(decision)],
+    };
+    let by_rule: &[&str] =
+        &["tool_call 1 shell", "approval 1 Denied Rule", "observation 1 Denied", "> ask 2"];
+    let by_mode: &[&str] =
+        &["tool_call 1 shell", "approval 1 Denied Mode", "observation 1 Denied", "> ask 2"];
+    let runs: &[&str] = &["tool_call 1 shell", "tool_started 1 1", "> run 1 shell {}"];
+    let allowed: &[&str] =
+        &["tool_call 1 shell", "approval 1 Allowed Rule", "tool_started 1 1", "> run 1 shell {}"];
+    for (mode, decision, expected) in [
+        (AUTO, Approval::Denied, by_rule),
+        (AUTO, Approval::Ask, by_rule),
+        (AUTO, Approval::Allowed, allowed),
+        (ApprovalMode::All, Approval::Ask, runs),
+        (ApprovalMode::All, Approval::Denied, by_rule),
+        (ApprovalMode::Ask, Approval::Allowed, allowed),
+        (ApprovalMode::ReadOnly, Approval::Allowed, by_mode),
+    ] {
+        check(
+            setup(mode, false),
+            vec![(submit(), &["prompt", "> ask 1"]), (ruled(decision), expected)],
+        );
+    }
+}
+
+#[test]
+fn a_model_that_goes_round_in_a_circle_is_told_and_in_the_end_stopped() {
+    let mut agent = Agent::new(setup(AUTO, false));
+    agent.handle(submit());
+    let mut told = Vec::new();
+    for number in 1.. {
+        // Two calls in turn.
+        let name = if number % 2 == 0 { "read" } else { "write" };
+        agent.handle(calls(&[name]));
+        let effects = agent.handle(finished(number));
+        let Some(Effect::Emit(Body::Observation(seen))) = effects.first() else {
+            panic!("{effects:?}")
+        };
+        if seen.shown.contains("times in a row") {
+            told.push(number);
+        }
+        if agent.state() == StateName::Idle {
+            assert!(effects.iter().any(|effect| line(effect) == "round_ended Limit 1440"));
+            break;
+        }
+    }
+    assert_eq!(told, [6, 7, 12, 13, 24, 25, 48, 49]);
+}
+
+#[test]
+fn waiting_for_something_to_change_is_no_circle() {
+    let mut agent = Agent::new(setup(AUTO, false));
+    agent.handle(submit());
+    for number in 1..200 {
+        agent.handle(calls(&["shell"]));
+        let changed = Outcome { shown: format!("{number} %"), ..outcome(CallStatus::Ok) };
+        let effects = agent.handle(Input::Finished { call: number, outcome: changed });
+        let Some(Effect::Emit(Body::Observation(seen))) = effects.first() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(seen.shown, format!("{number} %"));
+    }
+}
+
+#[test]
 fn limits_end_the_round() {
     let mut steps = setup(AUTO, false);
     steps.limits.steps_max = Some(1);
@@ -294,8 +475,12 @@ fn limits_end_the_round() {
 
 #[test]
 fn a_reply_that_the_server_cut_off_is_not_a_completed_one() {
-    let cut =
-        |parts| Input::Reply { parts, usage: Usage::default(), cut_off: Some("length".into()) };
+    let cut = |parts| Input::Reply {
+        parts,
+        usage: Usage::default(),
+        cut_off: Some("length".into()),
+        verdicts: Vec::new(),
+    };
     check(
         setup(AUTO, false),
         vec![
@@ -322,8 +507,11 @@ fn a_reply_that_the_server_cut_off_is_not_a_completed_one() {
 fn a_model_that_cannot_be_reached_fails_the_round() {
     let mut agent = Agent::new(setup(AUTO, false));
     agent.handle(submit());
-    let effects =
-        agent.handle(Input::ReplyFailed { partial: Vec::new(), message: "No route.".into() });
+    let effects = agent.handle(Input::ReplyFailed {
+        partial: Vec::new(),
+        message: "No route.".into(),
+        remedy: Remedy::None,
+    });
     let Some(Effect::Emit(Body::Error(error))) = effects.first() else { panic!("{effects:?}") };
     assert_eq!(error.stage, ErrorStage::Model);
     assert_eq!(error.message, "No route.");
@@ -360,7 +548,10 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         3 => Just(submit()),
         5 => prop::collection::vec(part, 0..4).prop_map(reply),
-        1 => Just(Input::ReplyFailed { partial: vec![Part::Text("h".into())], message: "m".into() }),
+        1 => Just(failed(Remedy::None)),
+        2 => Just(again()),
+        1 => Just(failed(Remedy::Compact)),
+        1 => any::<bool>().prop_map(|can_be_asked| Input::Overfull { can_be_asked }),
         3 => (1..6u32, decision).prop_map(|(call, decision)| decided(call, decision)),
         5 => (1..6u32).prop_map(finished),
         1 => cause.prop_map(Input::Interrupt),
@@ -397,7 +588,7 @@ proptest! {
                     Effect::Emit(Body::Observation(seen)) => {
                         *answers.get_mut(&seen.call).unwrap() += 1;
                     }
-                    Effect::Ask { .. } => {
+                    Effect::Ask { .. } | Effect::AskSummary { .. } => {
                         prop_assert!(round_open && answers.values().all(|count| *count == 1));
                     }
                     Effect::Emit(Body::RoundEnded(_)) => {

@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Exec(ExecArgs),
+    Exec(Box<ExecArgs>),
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),
@@ -28,6 +28,9 @@ pub(crate) enum Command {
     Export(ExportArgs),
     #[command(subcommand)]
     Import(ImportCommand),
+    Models(ModelsArgs),
+    #[command(subcommand)]
+    Key(KeyCommand),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -47,7 +50,15 @@ pub(crate) struct ExecArgs {
     /// Go on with a recorded session: an id, a unique prefix of one, or `last`.
     #[arg(long, value_name = "ID")]
     pub(crate) resume: Option<String>,
-    /// How stdin is read: one prompt as text, or `{"type":"prompt","text":…}` a line, a round each.
+    /// A picture to show with the prompt: png, jpeg, gif or webp. May be repeated.
+    #[arg(long = "image", value_name = "FILE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// A file to hand in with the prompt: a picture, or text, which is put into the prompt. May be
+    /// repeated.
+    #[arg(long = "attach", value_name = "FILE")]
+    pub(crate) attachments: Vec<PathBuf>,
+    /// How stdin is read: one prompt as text, or `{"prompt":…,"attachments":[…]}` a line, a round
+    /// each.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) input_format: InputFormat,
     #[command(flatten)]
@@ -63,9 +74,12 @@ pub(crate) struct ExecArgs {
 /// How a session runs: each flag wins over its setting.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunArgs {
-    /// The model: a name the endpoint knows, `scripted:FILE`, or `cassette:DIR`.
+    /// The model: a name the endpoint knows, `PROVIDER/MODEL`, `scripted:FILE`, or `cassette:DIR`.
     #[arg(long)]
     pub(crate) model: Option<String>,
+    /// The provider, by its name: `limn models` lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: Option<String>,
     /// The endpoint, such as http://127.0.0.1:8080/v1.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
@@ -75,6 +89,18 @@ pub(crate) struct RunArgs {
     /// The API form.
     #[arg(long, value_enum)]
     pub(crate) api: Option<Api>,
+    /// The names and shapes of the tools; otherwise as the model does best with them.
+    #[arg(long, value_enum)]
+    pub(crate) tools: Option<ToolsArg>,
+    /// The model's context window in tokens, where the table of models is wrong or has none.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1024..))]
+    pub(crate) context_window: Option<u64>,
+    /// How often a request that failed in passing is asked again.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) retries: Option<u32>,
+    /// Seconds that a model may be silent before it is asked again.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) silence: Option<u64>,
     /// The folder to work in: the current one, or with --resume the one it was.
     #[arg(long, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
@@ -110,8 +136,60 @@ pub(crate) enum InputFormat {
 pub(crate) enum Api {
     /// Chat Completions.
     Chat,
-    /// Responses: not there yet.
+    /// Responses.
     Responses,
+}
+
+impl From<Api> for model::Api {
+    fn from(api: Api) -> Self {
+        match api {
+            Api::Chat => Self::Chat,
+            Api::Responses => Self::Responses,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ToolsArg {
+    /// `edit` and `write`.
+    Edit,
+    /// `apply_patch`, as GPT models know it.
+    Patch,
+    /// The names and shapes of SII CLI.
+    Sii,
+}
+
+impl From<ToolsArg> for toolbox::ToolSet {
+    fn from(tools: ToolsArg) -> Self {
+        match tools {
+            ToolsArg::Edit => Self::Edit,
+            ToolsArg::Patch => Self::Patch,
+            ToolsArg::Sii => Self::Sii,
+        }
+    }
+}
+
+/// How a server marks reasoning that it leaves inside the text. Only in the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ThinkArg {
+    /// It does not: tags are text.
+    Plain,
+    /// Between `<think>` and `</think>`, both written by the model.
+    Tagged,
+    /// Up to `</think>`: the template had opened the tag.
+    Opened,
+}
+
+impl From<ThinkArg> for trajectory::event::ThinkTags {
+    fn from(think: ThinkArg) -> Self {
+        match think {
+            ThinkArg::Plain => Self::Plain,
+            ThinkArg::Tagged => Self::Tagged,
+            ThinkArg::Opened => Self::Opened,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -284,6 +362,55 @@ pub(crate) struct ImportBundleArgs {
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// One JSON object for each bundle.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the providers: their address, their API, and whether their key is there.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn models --remote ollama")]
+pub(crate) struct ModelsArgs {
+    /// Only this provider.
+    pub(crate) provider: Option<String>,
+    /// Ask the provider which models it has: the one named, or the one that is chosen.
+    #[arg(long)]
+    pub(crate) remote: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Keep keys in the system's keyring.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    Set(KeySetArgs),
+    Rm(KeyRmArgs),
+    List(KeyListArgs),
+}
+
+/// Put a provider's key into the keyring. It is read from stdin, or typed without being shown.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  limn key set deepseek\n  pass show deepseek | limn key set deepseek"
+)]
+pub(crate) struct KeySetArgs {
+    /// The provider: a name of `limn models`.
+    pub(crate) provider: String,
+}
+
+/// Take a provider's key out of the keyring.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn key rm deepseek")]
+pub(crate) struct KeyRmArgs {
+    /// The provider: a name of `limn models`.
+    pub(crate) provider: String,
+}
+
+/// List the providers whose keys are in the keyring. The keys themselves are never printed.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn key list")]
+pub(crate) struct KeyListArgs {
+    /// One JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -7,6 +7,8 @@ pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod key;
+pub(crate) mod models;
 pub(crate) mod rm;
 pub(crate) mod sessions;
 pub(crate) mod show;

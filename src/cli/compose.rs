@@ -3,18 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{ApiKey, CassetteModel, ChatConfig, ChatModel, Model, ScriptedModel};
+use chat::Tokenizer;
+use model::{
+    CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel,
+};
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
-use session::Options;
+use session::{Instructions, Options, Window};
 use toolbox::{Setup, Toolbox};
 use trajectory::event::ConfigChanged;
 use trajectory::{Body, SessionId};
 
 use crate::args::SandboxArg;
 use crate::error::{CliError, Exit};
-use crate::settings::{self, ModelChoice, Settings};
+use crate::settings::{self, Endpoint, ModelChoice, Provider, Settings};
 
 /// Runs a session on one thread, since waiting is all it does there. What hangs in a file system
 /// does not keep the program from ending.
@@ -60,7 +63,7 @@ pub(crate) fn options(
     private: bool,
     cassette: Option<&Path>,
 ) -> Result<Options, CliError> {
-    options_with(settings, model(&settings.model, cassette)?, private)
+    options_with(settings, model(settings, cassette)?, private)
 }
 
 /// The same with a model that is there already.
@@ -74,13 +77,17 @@ pub(crate) fn options_with(
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();
-    let setup = Setup { hidden: vec![settings.home.clone()], ..Setup::default() };
+    let set = settings.tool_set().into();
+    let setup = Setup { hidden: vec![settings.home.clone()], set, ..Setup::default() };
     let toolbox = Toolbox::open(&settings.workspace, sandbox, &setup)
         .map_err(|error| CliError::usage(error.to_string()))?;
     Ok(Options {
         home: home_to_record(&settings.home)?,
         workspace: settings.workspace.clone(),
         model: Arc::new(model),
+        retry: retry(settings),
+        window: window(settings)?,
+        instructions: instructions(settings),
         toolbox: Arc::new(toolbox),
         sandbox: tier,
         approval: settings.approval,
@@ -94,23 +101,104 @@ pub(crate) fn options_with(
     })
 }
 
-fn model(choice: &ModelChoice, cassette: Option<&Path>) -> Result<Model, CliError> {
-    let model = match (choice, cassette) {
-        (ModelChoice::Endpoint { model, base_url, key }, cassette) => {
-            let mut config = ChatConfig::new(base_url, model);
-            config.key = key.as_deref().map(ApiKey::new);
-            ChatModel::new(config).and_then(|chat| match cassette {
-                Some(dir) => CassetteModel::record(chat, dir).map(Model::from),
-                None => Ok(Model::from(chat)),
+fn retry(settings: &Settings) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    match settings.endpoint().and_then(|endpoint| endpoint.provider.retries) {
+        Some(retries) => RetryPolicy { attempts_max: retries.saturating_add(1), ..default },
+        None => default,
+    }
+}
+
+fn window(settings: &Settings) -> Result<Window, CliError> {
+    let default = Window::default();
+    let (shorten_at, compact_at) = (settings.context.shorten_at, settings.context.compact_at);
+    let Some(endpoint) = settings.endpoint() else {
+        return Ok(Window { shorten_at, compact_at, ..default });
+    };
+    let facts = settings.catalogue.facts(&endpoint.model);
+    let tokenizer = endpoint.provider.tokenizer.as_deref().map(Tokenizer::open).transpose();
+    let tokenizer = tokenizer.map_err(|error| CliError::usage(error.to_string()))?;
+    // A reply that may be longer than that is not what the room is kept free for.
+    let output_max = facts.and_then(|facts| facts.output_max).unwrap_or(u64::MAX);
+    Ok(Window {
+        tokens: settings.catalogue.context_window(&endpoint.model),
+        reply_tokens: default.reply_tokens.min(output_max),
+        shorten_at,
+        compact_at,
+        tokenizer: tokenizer.map(Arc::new),
+    })
+}
+
+fn instructions(settings: &Settings) -> Instructions {
+    if !settings.agents_md {
+        return Instructions::Ignored;
+    }
+    let own = settings::user_file_path().ok().map(|path| path.with_file_name("AGENTS.md"));
+    Instructions::Read { own }
+}
+
+fn model(settings: &Settings, cassette: Option<&Path>) -> Result<Model, CliError> {
+    let model = match (&settings.model, cassette) {
+        (ModelChoice::Endpoint(endpoint), cassette) => {
+            let config = endpoint_config(endpoint, settings)?;
+            EndpointModel::new(config).and_then(|model| match cassette {
+                Some(dir) => CassetteModel::record(model, dir).map(Model::from),
+                None => Ok(Model::from(model)),
             })
         }
         (_, Some(_)) => return Err(no_cassette()),
         (ModelChoice::Scripted(path), None) => ScriptedModel::open(path).map(Model::from),
-        (ModelChoice::Cassette(dir), None) => CassetteModel::recorded_model(dir)
-            .and_then(|model| CassetteModel::play(dir, &model, serde_json::Map::new()))
-            .map(Model::from),
+        (ModelChoice::Cassette(dir), None) => CassetteModel::open(dir).map(Model::from),
     };
     model.map_err(|error| CliError::usage(error.to_string()))
+}
+
+/// What is needed to ask a provider: its key is fetched here, and kept nowhere else.
+fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointConfig, CliError> {
+    let provider = &endpoint.provider;
+    let mut config = EndpointConfig::new(&provider.base_url, &endpoint.model);
+    config.profile = profile(provider)?;
+    if let Some(facts) = settings.catalogue.facts(&endpoint.model) {
+        config = config.with_facts(facts);
+    }
+    config.provider.clone_from(&provider.name);
+    config.key = provider.find_key()?;
+    config.api = provider.api().into();
+    config.params.clone_from(&provider.params);
+    config.silence = provider.silence.unwrap_or(config.silence);
+    Ok(config)
+}
+
+/// How a provider is spoken to: as its profile says, but for its quirks.
+fn profile(provider: &Provider) -> Result<Profile, CliError> {
+    let name = &provider.name;
+    let profile = match &provider.profile {
+        None => Profile::detect(&provider.base_url),
+        Some(wanted) => Profile::named(wanted).ok_or_else(|| {
+            let names: Vec<&str> = Profile::names().collect();
+            CliError::usage(format!(
+                "The provider {name} has the profile {wanted:?}, which there is not. It can be one \
+                 of: {}.",
+                names.join(", ")
+            ))
+        })?,
+    };
+    let mut profile = profile.with(&provider.quirks).map_err(|what| {
+        CliError::usage(format!(
+            "The quirks of the provider {name} are not right: {what}. docs/settings.md names them."
+        ))
+    })?;
+    if let Some(think) = provider.think {
+        profile.think = think.into();
+    }
+    Ok(profile)
+}
+
+/// Whether the model can be shown pictures, as far as anybody knows.
+pub(crate) fn shows_pictures(settings: &Settings) -> bool {
+    let Some(endpoint) = settings.endpoint() else { return true };
+    let facts = settings.catalogue.facts(&endpoint.model).and_then(|facts| facts.images);
+    facts != Some(false) && profile(&endpoint.provider).is_ok_and(|profile| profile.images)
 }
 
 fn no_cassette() -> CliError {
@@ -127,6 +215,15 @@ fn record_of(settings: &Settings) -> Value {
         "max_steps": settings.limits.steps_max,
         "max_tokens": settings.limits.tokens_max,
         "timeout_s": settings.timeout.map(|timeout| timeout.as_secs()),
+        "tools": settings.tool_set(),
+        "context": settings.context,
+        "rules": settings.rules,
+        "web": {
+            "fetch": settings.web.fetch,
+            "search": settings.web.search_url.is_some(),
+            "allow_private": settings.web.allow_private,
+        },
+        "agents_md": settings.agents_md,
         "fsync": settings.fsync,
     })
 }

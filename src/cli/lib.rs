@@ -4,6 +4,8 @@
 //! an exit code ([`mod@error`]); they decide nothing about agents, recordings or formats.
 
 mod args;
+mod attachments;
+mod bill;
 mod commands;
 mod compose;
 mod error;
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportCommand};
+use args::{Cli, Command, ImportCommand, KeyCommand};
 use error::Exit;
 
 /// Parses the command line and does what it says.
@@ -47,6 +49,10 @@ pub fn run() -> ExitCode {
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
+        Command::Models(args) => commands::models::run(args),
+        Command::Key(KeyCommand::Set(args)) => commands::key::set(args),
+        Command::Key(KeyCommand::Rm(args)) => commands::key::rm(args),
+        Command::Key(KeyCommand::List(args)) => commands::key::list(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),

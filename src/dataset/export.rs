@@ -1,5 +1,6 @@
 //! Exports: folders of files that are there whole or not at all.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,9 +9,11 @@ use std::time::Duration;
 use record::{Archive, Home, Library};
 use serde::Serialize;
 use serde_json::{Value, json};
-use trajectory::{Event, MessageDigest, Recorded, SessionId, Transcript, samples};
+use trajectory::event::Attachment;
+use trajectory::{Event, MessageDigest, Recorded, Sample, SessionId, Transcript, samples};
 
 use crate::error::DatasetError;
+use crate::images::{Images, Placed};
 use crate::ledger::Ledger;
 use crate::{bundle, messages};
 
@@ -154,6 +157,7 @@ fn write_messages(
     let mut file = create(&path)?;
     let mut ledger = Ledger::default();
     let mut written = Vec::new();
+    let mut images = Images::new(folder);
     for id in sessions {
         let archive = Archive::open(home, *id)?;
         let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
@@ -162,15 +166,57 @@ fn write_messages(
         let name = id.to_string();
         let samples = samples(&events, &archive.request_points()?);
         messages::count_left_out(&events, &samples, &mut ledger);
+        let thoughts = messages::thoughts(&events);
         for (number, sample) in samples.iter().enumerate() {
-            let Some(line) = messages::row(&name, number, sample, &mut ledger) else { continue };
+            let mut unseen = Unseen::default();
+            let mut place = |attachment: &Attachment, ledger: &mut Ledger| {
+                if unseen.holds(attachment, sample, &archive)? {
+                    let note = "Images that the model was not shown: it was sent a line of text.";
+                    ledger.lose("images_not_shown", 1, note);
+                    return Ok(Placed::NotShown);
+                }
+                images.place(&archive, attachment, ledger)
+            };
+            let key = (name.as_str(), number);
+            let line = messages::row(key, sample, &thoughts, &mut place, &mut ledger)?;
+            let Some(line) = line else { continue };
             writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
             written.push((name.clone(), blake3::hash(line.as_bytes())));
         }
     }
     finish(file, &path)?;
+    images.finish()?;
     read_back(&path, &written)?;
     Ok((written.len(), ledger))
+}
+
+/// The request that a sample ends with: what of its images was text there.
+#[derive(Default)]
+struct Unseen {
+    body: Option<Vec<u8>>,
+}
+
+impl Unseen {
+    /// Whether a line of text was sent in the place of this attachment.
+    fn holds(
+        &mut self,
+        attachment: &Attachment,
+        sample: &Sample,
+        archive: &Archive,
+    ) -> Result<bool, DatasetError> {
+        let body = match &self.body {
+            Some(body) => body,
+            None => {
+                let last = sample.messages.iter().rev().find_map(|message| message.request);
+                let body = last.map(|request| archive.request_body(request, 1)).transpose()?;
+                self.body.insert(body.unwrap_or_default())
+            }
+        };
+        // As it stands inside a JSON text, alone or with others.
+        let line = Value::from(attachment.placeholder()).to_string();
+        let line = line.trim_matches('"');
+        Ok(memchr::memmem::find(body, line.as_bytes()).is_some())
+    }
 }
 
 /// The file holds the rows that were written: each is read, parsed and compared.
@@ -214,12 +260,14 @@ fn check_contexts(id: SessionId, archive: &Archive, events: &[Event]) -> Result<
         if transcript.revision() != revision {
             (digest, hashed, revision) = (MessageDigest::default(), 0, transcript.revision());
         }
+        // What was sent may have the form of a provider; older recordings know none but this one.
+        let recorded = request.context_digest.as_ref().unwrap_or(&request.messages_digest);
         let turns = transcript.turns();
         for turn in turns.iter().skip(hashed).filter(|turn| turn.message.is_sendable()) {
             digest.push(&turn.message.to_json());
         }
         hashed = turns.len();
-        if digest.finish() != request.messages_digest {
+        if digest.finish() != *recorded {
             let session = id.to_string();
             return Err(DatasetError::ContextMismatch { session, request: request.request });
         }
@@ -240,11 +288,30 @@ fn write_bundles(
         finish(file, &path)?;
         bundle::check(&path)?;
         ledger.keep("sessions");
+        count_images(&archive, &mut ledger)?;
         let said = Library::open(home).and_then(|library| library.annotations(*id));
         let note = "Outcomes and reviews: they are kept beside recordings, not in them.";
         ledger.lose("annotations", said.map_or(0, |said| said.len() as u64), note);
     }
     Ok((0, ledger))
+}
+
+/// A bundle has the images that its recording has.
+fn count_images(archive: &Archive, ledger: &mut Ledger) -> Result<(), DatasetError> {
+    let events = archive.events()?;
+    let named: BTreeSet<&str> = events
+        .iter()
+        .flat_map(|event| event.body.attachments())
+        .map(|attachment| attachment.blake3.as_str())
+        .collect();
+    for blake3 in named {
+        if archive.attachment(blake3)?.is_some() {
+            ledger.keep("images");
+        } else {
+            ledger.lose("images_missing", 1, "Images whose bytes are gone from the recording.");
+        }
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
@@ -265,20 +332,33 @@ fn write_json(path: &Path, value: &Value) -> Result<(), DatasetError> {
     finish(file, path)
 }
 
+/// The files of an export, those of its folders by their path within it.
 fn reports(folder: &Path) -> Result<Vec<FileReport>, DatasetError> {
-    let failed = |error| DatasetError::io("read", folder, error);
     let mut files = Vec::new();
+    report_into(folder, "", &mut files)?;
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
+}
+
+fn report_into(
+    folder: &Path,
+    prefix: &str,
+    files: &mut Vec<FileReport>,
+) -> Result<(), DatasetError> {
+    let failed = |error| DatasetError::io("read", folder, error);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let about = entry.metadata().map_err(failed)?;
+        if about.is_dir() {
+            report_into(&entry.path(), &format!("{name}/"), files)?;
+            continue;
+        }
         let mut hasher = blake3::Hasher::new();
         let file = File::open(entry.path()).map_err(failed)?;
         hasher.update_reader(file).map_err(failed)?;
-        files.push(FileReport {
-            name: entry.file_name().to_string_lossy().into_owned(),
-            bytes: entry.metadata().map_err(failed)?.len(),
-            blake3: hasher.finalize().to_hex().to_string(),
-        });
+        let blake3 = hasher.finalize().to_hex().to_string();
+        files.push(FileReport { name, bytes: about.len(), blake3 });
     }
-    files.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(files)
+    Ok(())
 }

@@ -11,6 +11,7 @@
 mod bundle;
 mod error;
 mod export;
+mod images;
 mod ledger;
 mod messages;
 

@@ -4,15 +4,21 @@
 //! A row's `train` says for each message whether it gets loss. A message is trained only when
 //! every part of it may be, since this format knows nothing smaller than a message; what that
 //! costs is in the ledger.
+//!
+//! Reasoning that a model wrote between `<think>` and `</think>` stands in its text, where it was
+//! sent back; here it is `reasoning_content` too, byte for byte. A message with images has a list
+//! of parts as its content; the images are files beside this one.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use trajectory::event::ReasoningForm;
+use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
 use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage};
 
+use crate::error::DatasetError;
+use crate::images::Placed;
 use crate::ledger::Ledger;
 
 /// The key under which malformed arguments are kept: an object, because a column whose values
@@ -30,13 +36,34 @@ struct Row<'a> {
     sampled_from: Option<&'a str>,
 }
 
+/// The reasoning of each reply, by its request.
+pub(crate) type Thoughts<'a> = HashMap<u32, Vec<&'a Reasoning>>;
+
+/// Says where an image of the sample lies.
+pub(crate) type Place<'a> =
+    dyn FnMut(&Attachment, &mut Ledger) -> Result<Placed, DatasetError> + 'a;
+
+/// The reasoning that can be read, reply by reply.
+pub(crate) fn thoughts(events: &[Event]) -> Thoughts<'_> {
+    let mut thoughts = Thoughts::new();
+    for event in events {
+        if let Body::Reasoning(part) = &event.body
+            && part.form != ReasoningForm::Encrypted
+        {
+            thoughts.entry(part.request).or_default().push(part);
+        }
+    }
+    thoughts
+}
+
 /// A sample as a row, on one line; `None` when no message of it would be trained.
 pub(crate) fn row(
-    session: &str,
-    number: usize,
+    (session, number): (&str, usize),
     sample: &Sample,
+    thoughts: &Thoughts<'_>,
+    place: &mut Place<'_>,
     ledger: &mut Ledger,
-) -> Option<String> {
+) -> Result<Option<String>, DatasetError> {
     let mut counted = Ledger::default();
     let train: Vec<bool> =
         sample.messages.iter().map(|message| is_trained(message, &mut counted)).collect();
@@ -44,18 +71,26 @@ pub(crate) fn row(
     if !train.contains(&true) {
         let note = "Samples no message of which may be trained whole.";
         ledger.lose("samples_without_a_trained_message", 1, note);
-        return None;
+        return Ok(None);
     }
+    let chats: Result<Vec<Chat<'_>>, DatasetError> = sample
+        .messages
+        .iter()
+        .map(|message| {
+            let own = message.request.and_then(|request| thoughts.get(&request));
+            chat(&message.message, own.map_or(&[], Vec::as_slice), place, ledger)
+        })
+        .collect();
     let row = Row {
         train,
-        messages: sample.messages.iter().map(|message| chat(&message.message, ledger)).collect(),
+        messages: chats?,
         tools: sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect(),
         session,
         sample: number,
         sampled_from: sample.model.as_deref(),
     };
     ledger.keep("samples");
-    serde_json::to_string(&row).ok()
+    Ok(serde_json::to_string(&row).ok())
 }
 
 fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
@@ -87,6 +122,14 @@ fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
 #[serde(untagged)]
 enum Chat<'a> {
     Plain(&'a Message),
+    Text {
+        role: &'static str,
+        content: String,
+    },
+    Parts {
+        role: &'static str,
+        content: Vec<Value>,
+    },
     Assistant {
         role: &'static str,
         content: Option<&'a str>,
@@ -110,12 +153,75 @@ struct Function<'a> {
     arguments: Box<RawValue>,
 }
 
-fn chat<'a>(message: &'a Message, ledger: &mut Ledger) -> Chat<'a> {
+fn chat<'a>(
+    message: &'a Message,
+    thoughts: &[&'a Reasoning],
+    place: &mut Place<'_>,
+    ledger: &mut Ledger,
+) -> Result<Chat<'a>, DatasetError> {
     ledger.keep("messages");
+    match message {
+        Message::Assistant { .. } => Ok(assistant(message, thoughts, ledger)),
+        Message::User { content, attachments } if !attachments.is_empty() => {
+            let placed = attachments.iter().map(|attachment| place(attachment, ledger));
+            let placed: Vec<Placed> = placed.collect::<Result<_, _>>()?;
+            Ok(user(content, attachments, &placed, ledger))
+        }
+        _ => Ok(Chat::Plain(message)),
+    }
+}
+
+/// A message with attachments: a list of parts, or the text that was sent where none was shown.
+fn user<'a>(
+    content: &str,
+    attachments: &[Attachment],
+    placed: &[Placed],
+    ledger: &mut Ledger,
+) -> Chat<'a> {
+    let role = "user";
+    if !placed.iter().any(|placed| matches!(placed, Placed::At(_))) {
+        let mut lines: Vec<String> =
+            (!content.is_empty()).then(|| content.to_owned()).into_iter().collect();
+        lines.extend(attachments.iter().map(Attachment::placeholder));
+        return Chat::Text { role, content: lines.join("\n") };
+    }
+    let note = "Messages whose content is a list of parts, for their images; that of all others is \
+                a text.";
+    ledger.lose("content_of_one_type", 1, note);
+    let parts = attachments.iter().zip(placed).map(|(attachment, placed)| match placed {
+        Placed::At(path) => json!({ "type": "image", "image": path }),
+        Placed::Missing | Placed::NotShown => {
+            json!({ "type": "text", "text": attachment.placeholder() })
+        }
+    });
+    let text = json!({ "type": "text", "text": content });
+    Chat::Parts { role, content: std::iter::once(text).chain(parts).collect() }
+}
+
+fn assistant<'a>(
+    message: &'a Message,
+    thoughts: &[&'a Reasoning],
+    ledger: &mut Ledger,
+) -> Chat<'a> {
     let Message::Assistant { content, reasoning_content, reasoning, tool_calls, .. } = message
     else {
         return Chat::Plain(message);
     };
+    let mut content = content.as_deref();
+    let mut inline = None;
+    match content.map(|content| take_out(content, thoughts)) {
+        Some(Inline::Apart { thought, rest }) => {
+            let note = "Reasoning that stood inside the text: here it is `reasoning_content`, and \
+                        the tags around it are the template's to write.";
+            ledger.lose("inline_reasoning", 1, note);
+            (inline, content) = (Some(thought), Some(rest));
+        }
+        Some(Inline::Within) => {
+            let note = "Replies whose reasoning stands in the middle of the text, and stays there.";
+            ledger.lose("inline_reasoning_in_the_middle", 1, note);
+        }
+        Some(Inline::None) | None => {}
+    }
     if reasoning.is_some() {
         let note = "Reasoning that came under the key `reasoning`: here it is `reasoning_content`.";
         ledger.lose("reasoning_key", 1, note);
@@ -124,9 +230,41 @@ fn chat<'a>(message: &'a Message, ledger: &mut Ledger) -> Chat<'a> {
     }
     Chat::Assistant {
         role: "assistant",
-        content: content.as_deref(),
-        reasoning_content: reasoning_content.as_deref().or(reasoning.as_deref()),
+        content,
+        reasoning_content: reasoning_content.as_deref().or(reasoning.as_deref()).or(inline),
         tool_calls: tool_calls.iter().map(|call| self::call(call, ledger)).collect(),
+    }
+}
+
+/// Reasoning within the text of a reply.
+#[derive(Debug, PartialEq, Eq)]
+enum Inline<'a> {
+    /// There is none.
+    None,
+    /// It stands before the text; what it and the rest are, byte for byte.
+    Apart { thought: &'a str, rest: &'a str },
+    /// It cannot be told apart without changing what was written.
+    Within,
+}
+
+fn take_out<'a>(content: &'a str, thoughts: &[&'a Reasoning]) -> Inline<'a> {
+    let is_inline = |thought: &&&Reasoning| {
+        matches!(thought.field, ReasoningField::Think | ReasoningField::ThinkOpened)
+    };
+    let inline: Vec<&&Reasoning> = thoughts.iter().filter(is_inline).collect();
+    let thought = match inline.as_slice() {
+        [] => return Inline::None,
+        [thought] => *thought,
+        _ => return Inline::Within,
+    };
+    let opening = if thought.field == ReasoningField::Think { "<think>" } else { "" };
+    let rest = content
+        .strip_prefix(opening)
+        .and_then(|content| content.strip_prefix(thought.text.as_str()))
+        .and_then(|content| content.strip_prefix("</think>"));
+    match rest {
+        Some(rest) if thoughts.len() == 1 => Inline::Apart { thought: &thought.text, rest },
+        _ => Inline::Within,
     }
 }
 
@@ -199,20 +337,29 @@ pub(crate) fn count_losses(events: &[Event], ledger: &mut Ledger) {
                 parts.entry(part.request).or_default().push("reasoning");
                 let signatures = u64::from(part.signature.is_some());
                 ledger.lose("reasoning_signatures", signatures, "Providers' signatures.");
-                let hidden = u64::from(part.form == ReasoningForm::Encrypted);
+                let of = |form| u64::from(part.form == form);
+                let hidden = of(ReasoningForm::Encrypted);
                 ledger.lose("encrypted_reasoning", hidden, "Reasoning that nobody can read.");
+                let note = "Reasoning that was handed out as a summary: what was sampled is not \
+                            known, and the message gets no loss.";
+                ledger.lose("summarised_reasoning", of(ReasoningForm::Summary), note);
+                let items = u64::from(part.field == ReasoningField::Item);
+                let note = "Reasoning items of the Responses API: here their text alone.";
+                ledger.lose("reasoning_items", items, note);
             }
             Body::Message(part) => parts.entry(part.request).or_default().push("content"),
-            Body::ToolCall(call) => parts.entry(call.request).or_default().push("tool_calls"),
+            Body::ToolCall(call) => {
+                parts.entry(call.request).or_default().push("tool_calls");
+                let note = "Freeform calls: here their input is the one argument of a function.";
+                ledger.lose("freeform_calls", u64::from(call.freeform), note);
+                let signatures = u64::from(call.signature.is_some());
+                ledger.lose("call_signatures", signatures, "Providers' signatures of calls.");
+            }
             Body::Observation(_) => {
                 let note = "Exit codes, durations and complete outputs of observations.";
                 ledger.lose("observation_details", 1, note);
             }
-            Body::Prompt(prompt) => {
-                let note = "Files that came with prompts.";
-                ledger.lose("attachments", prompt.attachments.len() as u64, note);
-            }
-            Body::Steering(_) | Body::UserCommand(_) | Body::UserEdit(_) => {}
+            Body::Prompt(_) | Body::Steering(_) | Body::UserCommand(_) | Body::UserEdit(_) => {}
             Body::Compaction(_) | Body::ContextEdit(_) | Body::Rewind(_) => {
                 let note = "Changes of the context: the samples are cut there.";
                 ledger.lose("context_changes", 1, note);

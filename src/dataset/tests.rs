@@ -3,10 +3,12 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
 use trajectory::{LossReason, Message, Sample, SampleMessage, Span, SpanPart, ToolCallMessage};
 
+use crate::images::Placed;
 use crate::ledger::Ledger;
-use crate::messages;
+use crate::messages::{self, Thoughts};
 
 fn reply(content: Option<&str>, arguments: &[&str], untrained: &[Option<LossReason>]) -> Sample {
     let tool_calls = arguments
@@ -29,9 +31,19 @@ fn reply(content: Option<&str>, arguments: &[&str], untrained: &[Option<LossReas
     Sample { model: None, tools: Vec::new(), messages }
 }
 
+/// The row of a sample without images.
+fn line(sample: &Sample, thoughts: &[Reasoning], ledger: &mut Ledger) -> Option<String> {
+    let mut by_request = Thoughts::new();
+    for thought in thoughts {
+        by_request.entry(thought.request).or_default().push(thought);
+    }
+    let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::Missing);
+    messages::row(("s", 0), sample, &by_request, &mut place, ledger).unwrap()
+}
+
 fn row(sample: &Sample) -> (Value, Ledger) {
     let mut ledger = Ledger::default();
-    let line = messages::row("s", 0, sample, &mut ledger).unwrap();
+    let line = line(sample, &[], &mut ledger).unwrap();
     assert!(!line.contains('\n'));
     (serde_json::from_str(&line).unwrap(), ledger)
 }
@@ -52,7 +64,7 @@ fn a_message_is_trained_whole_or_not_at_all_and_the_ledger_says_what_that_costs(
     assert!(!ledger.lost.contains_key("trainable_parts_beside_untrained_ones"), "{ledger:?}");
     let mut ledger = Ledger::default();
     let partly = reply(None, &["{}", "{}"], &[None, Some(LossReason::Denied)]);
-    assert_eq!(messages::row("s", 0, &partly, &mut ledger), None);
+    assert_eq!(line(&partly, &[], &mut ledger), None);
     assert_eq!(ledger.lost["trainable_parts_beside_untrained_ones"].count, 1);
     assert_eq!(ledger.lost["samples_without_a_trained_message"].count, 1);
     assert_eq!(ledger.untrained["denied"], 1);
@@ -73,14 +85,83 @@ fn malformed_arguments_stay_an_object() {
 fn arguments_keep_the_spelling_of_the_model() {
     let raw = r#"{ "n": 10000000000000000000000001,  "s": "\u0068i" }"#;
     let mut ledger = Ledger::default();
-    let line = messages::row("s", 0, &reply(None, &[raw], &[None]), &mut ledger).unwrap();
+    let line = line(&reply(None, &[raw], &[None]), &[], &mut ledger).unwrap();
     assert!(line.contains(raw), "{line}");
     assert!(!ledger.lost.contains_key("argument_spelling"));
     let (_, ledger) = row(&reply(None, &["{\n}"], &[None]));
     assert_eq!(ledger.lost["argument_spelling"].count, 1);
 }
 
+fn thought(text: &str, field: ReasoningField) -> Reasoning {
+    Reasoning {
+        request: 1,
+        text: text.to_owned(),
+        form: ReasoningForm::Full,
+        field,
+        signature: None,
+        interrupted: false,
+    }
+}
+
+/// A reply that is only text.
+fn saying(content: &str) -> Sample {
+    let mut sample = reply(Some(content), &[], &[None]);
+    if let Message::Assistant { reasoning, .. } = &mut sample.messages[0].message {
+        *reasoning = None;
+    }
+    sample
+}
+
+#[test]
+fn reasoning_inside_the_text_is_told_apart_to_the_byte() {
+    let cases = [
+        ("<think>\n a </th\n</think>\n\nb", ReasoningField::Think, "\n a </th\n"),
+        ("a</think>b </think>", ReasoningField::ThinkOpened, "a"),
+        ("<think></think>", ReasoningField::Think, ""),
+    ];
+    for (content, field, text) in cases {
+        let mut ledger = Ledger::default();
+        let line = line(&saying(content), &[thought(text, field)], &mut ledger).unwrap();
+        let row: Value = serde_json::from_str(&line).unwrap();
+        let message = &row["messages"][0];
+        assert_eq!(message["reasoning_content"], text);
+        let opening = if field == ReasoningField::Think { "<think>" } else { "" };
+        let rest = message["content"].as_str().unwrap();
+        assert_eq!(format!("{opening}{text}</think>{rest}"), content);
+        assert_eq!(ledger.lost["inline_reasoning"].count, 1);
+    }
+}
+
+#[test]
+fn tags_that_are_text_stay_text() {
+    let content = "<think>is a tag</think> in HTML";
+    let (row, ledger) = row(&saying(content));
+    assert_eq!(row["messages"][0]["content"], content);
+    assert!(row["messages"][0].get("reasoning_content").is_none(), "{row}");
+    assert!(!ledger.lost.contains_key("inline_reasoning"));
+    // So does reasoning in the middle: to take it out would change what was written.
+    let mut ledger = Ledger::default();
+    let content = "Well. <think>so</think> Yes.";
+    let thoughts = [thought("so", ReasoningField::Think)];
+    let line = line(&saying(content), &thoughts, &mut ledger).unwrap();
+    assert!(line.contains(content), "{line}");
+    assert_eq!(ledger.lost["inline_reasoning_in_the_middle"].count, 1);
+}
+
 proptest! {
+    /// Whatever a model thinks and says, taking the two apart loses no byte of either.
+    #[test]
+    fn taking_reasoning_out_loses_nothing(text in ".*", rest in ".*", opened in any::<bool>()) {
+        let field = if opened { ReasoningField::ThinkOpened } else { ReasoningField::Think };
+        let opening = if opened { "" } else { "<think>" };
+        let content = format!("{opening}{text}</think>{rest}");
+        let mut ledger = Ledger::default();
+        let line = line(&saying(&content), &[thought(&text, field)], &mut ledger).unwrap();
+        let row: Value = serde_json::from_str(&line).unwrap();
+        prop_assert_eq!(row["messages"][0]["reasoning_content"].as_str(), Some(text.as_str()));
+        prop_assert_eq!(row["messages"][0]["content"].as_str(), Some(rest.as_str()));
+    }
+
     /// Whatever a model sends as arguments, the row is valid JSON whose arguments are an object,
     /// and an object comes through with the same values.
     #[test]

@@ -1,16 +1,23 @@
 //! Deltas → parts.
 //!
-//! Parts keep the order in which they began: text after a call is a new part. Calls are told apart
-//! by their index; where a server sends none, or the same one for all, by id and name.
+//! Parts keep the order in which they began: text after a call is a new part. What each API form
+//! sends is read in a file of its own (`chat`, `responses`); here the parts grow.
 //!
 //! A part that stands at half a character waits for the other half: nothing is shown of it, and
 //! when it never comes, a replacement stands in its place.
 
+mod chat;
+mod responses;
+mod think;
+
 use trajectory::event::ReasoningField;
 use trajectory::{Progress, Usage};
 
+use self::responses::Item;
+use self::think::{Inline, Segment};
+use crate::api::{Api, Dialect};
 use crate::reply::Part;
-use crate::wire::{self, CallDelta, Chunk, Delta, Loose, Piece, Told};
+use crate::wire::{self, Loose, Piece, Told};
 
 /// The most calls of one reply.
 pub(crate) const CALLS_MAX: usize = 1024;
@@ -36,10 +43,18 @@ struct Call {
 #[derive(Debug, Default)]
 pub(crate) struct Accumulator {
     request: u32,
+    api: Api,
     pub(crate) parts: Vec<Part>,
     calls: Vec<Call>,
+    /// The output items of Responses.
+    items: Vec<Item>,
     /// High surrogates at which parts stand, with the places of the parts.
     halves: Vec<(usize, u16)>,
+    inline: Inline,
+    /// The place of the reasoning that stands inside the text.
+    thought: Option<usize>,
+    /// `reasoning_details`, piece by piece.
+    details: Vec<serde_json::Value>,
     pub(crate) usage: Option<Usage>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) response_id: Option<String>,
@@ -50,11 +65,14 @@ pub(crate) struct Accumulator {
     pub(crate) too_many_calls: bool,
     /// Whether anything has come that looks like a completion.
     pub(crate) begun: bool,
+    /// How often something came that was more than a sign that somebody is there.
+    pub(crate) signs: u64,
 }
 
 impl Accumulator {
-    pub(crate) fn new(request: u32) -> Self {
-        Self { request, ..Self::default() }
+    pub(crate) fn new(request: u32, dialect: Dialect) -> Self {
+        let inline = Inline::new(dialect.think);
+        Self { request, api: dialect.api, inline, ..Self::default() }
     }
 
     /// Takes the data of one event, or a whole completion. Progress that continues the last one
@@ -64,24 +82,27 @@ impl Accumulator {
         if data.trim_ascii_start().first() != Some(&b'{') {
             return Taken::Nothing;
         }
-        if let Ok(chunk) = serde_json::from_slice(data) {
-            self.chunk(&chunk, data, out);
-            return Taken::Whole;
-        }
-        match wire::read_tolerantly(&String::from_utf8_lossy(data)) {
-            None => Taken::Nothing,
-            Some((chunk, is_whole)) => {
-                self.chunk(&chunk, data, out);
-                if is_whole { Taken::Whole } else { Taken::InPart }
-            }
+        match self.api {
+            Api::Chat => self.take_chunk(data, out),
+            Api::Responses => self.take_event(data, out),
         }
     }
 
-    /// No more comes: halves of characters that still wait are replaced.
+    /// Whether the end has come that nothing follows. Chat Completions say it in a line of their
+    /// own.
+    pub(crate) fn is_over(&self) -> bool {
+        self.api == Api::Responses && self.finish_reason.is_some()
+    }
+
+    /// No more comes: what still waits (halves of characters, the beginning of a tag) is no more
+    /// than it seems to be.
     pub(crate) fn close(&mut self, out: &mut Vec<Progress>) {
+        let segments = self.inline.end();
+        self.say(segments, out);
         while let Some((part, _)) = self.halves.first().copied() {
             self.close_part(part, out);
         }
+        self.sign();
     }
 
     /// Gives calls without an id one that is theirs alone in the session.
@@ -95,55 +116,37 @@ impl Accumulator {
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, data: &[u8], out: &mut Vec<Progress>) {
-        if chunk.error.is_some() || chunk.object.text() == Some("error") {
-            let raw = || Told {
-                message: chunk.error.map(|error| error.get().to_owned()).unwrap_or_default(),
-                status: None,
-            };
-            self.told = Some(wire::told(data).unwrap_or_else(raw));
-            return;
-        }
-        keep_first(&mut self.response_id, &chunk.id);
-        keep_first(&mut self.model_served, &chunk.model);
-        if let Some(usage) = chunk.usage.and_then(wire::usage) {
-            self.usage = Some(usage);
-            self.begun = true;
-        }
-        for choice in chunk.choices.iter().flatten() {
-            // Nobody asks for more than one; what comes unasked is in the raw bytes.
-            if choice.index.is_some_and(|index| index > 0) {
-                continue;
-            }
-            self.begun = true;
-            if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
-                self.delta(delta, out);
-            }
-            if self.too_many_calls {
-                return;
-            }
-            if let Some(reason) = choice.finish_reason.text() {
-                self.finish_reason = Some(reason.to_owned());
-            }
+    /// An error ends the reply.
+    pub(crate) fn fail(&mut self, told: Option<Told>, raw: Option<&str>) {
+        let message = || raw.unwrap_or_default().to_owned();
+        self.told = Some(told.unwrap_or_else(|| Told { message: message(), ..Told::default() }));
+        self.signs += 1;
+    }
+
+    /// Text of the model, in which reasoning may stand between tags.
+    fn content(&mut self, piece: &Piece<'_>, out: &mut Vec<Progress>) {
+        if self.inline.is_over() {
+            self.text(piece, out);
+        } else {
+            let segments = self.inline.push(piece.as_wtf8());
+            self.say(segments, out);
         }
     }
 
-    fn delta(&mut self, delta: &Delta<'_>, out: &mut Vec<Progress>) {
-        // Some servers send the same piece under both keys: one of them is enough.
-        if !delta.reasoning_content.is_empty() {
-            self.reasoning(&delta.reasoning_content, ReasoningField::ReasoningContent, out);
-        } else if !delta.reasoning.is_empty() {
-            self.reasoning(&delta.reasoning, ReasoningField::Reasoning, out);
-        }
-        for piece in [&delta.content, &delta.refusal] {
-            if !piece.is_empty() {
-                self.text(piece, out);
-            }
-        }
-        for call in delta.tool_calls.iter().flatten() {
-            self.call(call, out);
-            if self.too_many_calls {
-                return;
+    fn say(&mut self, segments: Vec<Segment>, out: &mut Vec<Progress>) {
+        for segment in segments {
+            match segment {
+                Segment::Open(field) => {
+                    let place = self.begin_part(Part::reasoning("", field), out);
+                    self.thought = Some(place);
+                }
+                // Whatever came in between, the thought goes on until its tag is closed.
+                Segment::Thought(bytes) => {
+                    if let Some(place) = self.thought {
+                        self.grow(place, &Piece::of_wtf8(bytes.into()), out);
+                    }
+                }
+                Segment::Text(bytes) => self.text(&Piece::of_wtf8(bytes.into()), out),
             }
         }
     }
@@ -160,40 +163,6 @@ impl Accumulator {
             self.begin_part(Part::Text(String::new()), out);
         }
         self.grow(self.parts.len().saturating_sub(1), piece, out);
-    }
-
-    fn call(&mut self, delta: &CallDelta<'_>, out: &mut Vec<Progress>) {
-        let function = delta.function.as_ref();
-        let new_id = delta.id.text();
-        let new_name = function.and_then(|function| function.name.text());
-        let found = self.find_call(delta.index, new_id, new_name);
-        if found.is_none() && self.calls.len() >= CALLS_MAX {
-            self.too_many_calls = true;
-            return;
-        }
-        let number = found.unwrap_or_else(|| {
-            let part = self.begin_part(Part::tool_call("", "", ""), out);
-            self.calls.push(Call { part, index: delta.index });
-            self.calls.len() - 1
-        });
-        let Some(place) = self.calls.get(number).map(|call| call.part) else { return };
-        let Some(Part::ToolCall { id, name, .. }) = self.parts.get_mut(place) else { return };
-        if id.is_empty() {
-            id.push_str(new_id.unwrap_or_default());
-        }
-        let named = name.is_empty().then_some(new_name).flatten();
-        name.push_str(named.unwrap_or_default());
-        if found.is_none() || named.is_some() {
-            out.push(Progress::ToolCall {
-                request: self.request,
-                index: u32::try_from(number).unwrap_or(u32::MAX),
-                name: named.map(ToOwned::to_owned),
-                arguments: String::new(),
-            });
-        }
-        if let Some(function) = function {
-            self.grow(place, &function.arguments.0, out);
-        }
     }
 
     /// Begins a part; its place. Only calls are continued once another part has begun.
@@ -277,22 +246,10 @@ impl Accumulator {
         }
     }
 
-    /// The call that a delta continues; `None` when it begins one.
-    fn find_call(&self, index: Option<u32>, id: Option<&str>, name: Option<&str>) -> Option<usize> {
-        let number = match index {
-            Some(_) => self.calls.iter().rposition(|call| call.index == index)?,
-            None => self.calls.len().checked_sub(1)?,
-        };
-        let part = self.calls.get(number).and_then(|call| self.parts.get(call.part));
-        let Some(Part::ToolCall { id: known_id, name: known_name, .. }) = part else { return None };
-        let other_id = id.is_some_and(|id| !known_id.is_empty() && id != known_id);
-        let begins = match index {
-            // The same index for another call: only an id and a name together prove it.
-            Some(_) => other_id && name.is_some() && !known_name.is_empty(),
-            // No index: another id, or a name with no id to say that it is the same call.
-            None => other_id || (id.is_none() && name.is_some() && !known_name.is_empty()),
-        };
-        (!begins).then_some(number)
+    /// Whether one more call may begin.
+    fn may_call(&mut self) -> bool {
+        self.too_many_calls |= self.calls.len() >= CALLS_MAX;
+        !self.too_many_calls
     }
 }
 

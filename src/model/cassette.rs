@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,12 +18,14 @@ use tokio::sync::mpsc;
 use trajectory::Progress;
 use trajectory::event::ModelChanged;
 
-use crate::chat::{ChatModel, send};
+use crate::api::Api;
 use crate::encode::{Encoder, Request};
+use crate::endpoint::{EndpointModel, send};
 use crate::error::ModelError;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind, Fault};
 use crate::peer::Peer;
+use crate::profile::Profile;
 use crate::receive::{Ending, Head};
 use crate::reply::Reply;
 
@@ -38,6 +41,12 @@ struct Label {
     format: String,
     version: u32,
     model: String,
+    #[serde(default)]
+    api: Api,
+    #[serde(default)]
+    profile: Profile,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    params: Map<String, Value>,
     http_status: u16,
     /// The connection broke before the body had ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -45,15 +54,15 @@ struct Label {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    retry_after: Option<String>,
+    retry_after_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     location: Option<String>,
 }
 
 #[derive(Debug)]
 enum Mode {
-    Record(Box<ChatModel>),
-    Play(Encoder),
+    Record(Box<EndpointModel>),
+    Play(Box<Encoder>),
 }
 
 /// A model that records a server, or plays what was recorded.
@@ -68,42 +77,31 @@ impl CassetteModel {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn record(inner: ChatModel, folder: &Path) -> Result<Self, ModelError> {
+    pub fn record(inner: EndpointModel, folder: &Path) -> Result<Self, ModelError> {
         fs::create_dir_all(folder)
             .map_err(|source| ModelError::Io { path: folder.to_owned(), source })?;
         Ok(Self { folder: folder.to_owned(), mode: Mode::Record(Box::new(inner)) })
     }
 
-    /// The model whose answers lie in `folder`.
+    /// Answers from `folder` alone. Model, API form, profile and parameters are those of the
+    /// recording: they are part of the bodies that answers are found by.
     ///
     /// # Errors
-    /// When nothing was recorded there.
-    pub fn recorded_model(folder: &Path) -> Result<String, ModelError> {
+    /// When the folder is not there, or nothing was recorded in it.
+    pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let io = |source| ModelError::Io { path: folder.to_owned(), source };
         for entry in fs::read_dir(folder).map_err(io)? {
             let path = entry.map_err(io)?.path();
             if path.extension().is_some_and(|end| end == "json")
                 && let Ok(label) = serde_json::from_slice::<Label>(&fs::read(&path).map_err(io)?)
             {
-                return Ok(label.model);
+                // The parameters are as they were sent: written once more they stay what they are.
+                let Label { model, api, profile, params, .. } = label;
+                let encoder = Encoder::as_sent(&model, api, profile, params);
+                return Ok(Self { folder: folder.to_owned(), mode: Mode::Play(Box::new(encoder)) });
             }
         }
         Err(io(io::Error::new(io::ErrorKind::NotFound, "no recorded answer lies there")))
-    }
-
-    /// Answers from `folder` alone. Model and parameters are those of the recording: they are part
-    /// of the bodies that answers are found by.
-    ///
-    /// # Errors
-    /// When the folder is not there, or a parameter's name is taken.
-    pub fn play(
-        folder: &Path,
-        model: &str,
-        params: Map<String, Value>,
-    ) -> Result<Self, ModelError> {
-        let io = |source| ModelError::Io { path: folder.to_owned(), source };
-        fs::read_dir(folder).map_err(io)?;
-        Ok(Self { folder: folder.to_owned(), mode: Mode::Play(Encoder::new(model, params)?) })
     }
 
     /// The event that says which model answers from here on.
@@ -111,13 +109,9 @@ impl CassetteModel {
     pub fn description(&self) -> ModelChanged {
         match &self.mode {
             Mode::Record(inner) => inner.description(),
-            Mode::Play(encoder) => ModelChanged {
-                model: encoder.model().to_owned(),
-                provider: "cassette".to_owned(),
-                endpoint: None,
-                api: "chat".to_owned(),
-                params: encoder.params(),
-            },
+            Mode::Play(encoder) => {
+                ModelChanged { provider: "cassette".to_owned(), ..encoder.description() }
+            }
         }
     }
 
@@ -145,8 +139,8 @@ impl CassetteModel {
                 let answer = inner.ask(request, sink, exchange).await;
                 self.keep(request, exchange, answer)
             }
-            Mode::Play(_) => {
-                exchange.start(request.request, None);
+            Mode::Play(encoder) => {
+                exchange.start(request.request, encoder.dialect(), None);
                 let result = self.give(request, sink, exchange).await;
                 exchange.finish(result)
             }
@@ -176,14 +170,18 @@ impl CassetteModel {
     }
 
     fn write(&self, hash: &str, head: Head, ending: Ending, raw: &[u8]) -> io::Result<()> {
+        let encoder = self.encoder();
         let label = Label {
             format: FORMAT.to_owned(),
             version: VERSION,
-            model: self.encoder().model().to_owned(),
+            model: encoder.model().to_owned(),
+            api: encoder.api(),
+            profile: encoder.profile().clone(),
+            params: encoder.params().clone(),
             http_status: head.status,
             broken: ending == Ending::Broken,
             content_type: head.content_type,
-            retry_after: head.retry_after,
+            retry_after_ms: head.retry_after.map(milliseconds),
             location: head.location,
         };
         let mut label = serde_json::to_vec_pretty(&label)?;
@@ -237,7 +235,8 @@ impl CassetteModel {
             let reason = format!("{hash}.json is {} {}", label.format, label.version);
             return Err(self.fault(hash, &reason));
         }
-        let Label { http_status: status, broken, content_type, retry_after, location, .. } = label;
+        let Label { http_status: status, broken, content_type, location, .. } = label;
+        let retry_after = label.retry_after_ms.map(Duration::from_millis);
         let ending = if broken { Ending::Broken } else { Ending::Clean };
         let head = Head { status, content_type, retry_after, location };
         Ok((head, ending, read(format!("{hash}.body"))?))
@@ -252,6 +251,10 @@ impl CassetteModel {
              files were changed.",
         )
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The name of the answer to a request.

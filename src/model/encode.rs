@@ -2,15 +2,24 @@
 //!
 //! A body is `head`, the messages joined by commas, and `tail`. It is kept in these pieces because
 //! the record stores it so: a message that is in twenty requests is stored once, and the pieces
-//! put together are the sent bytes. Nothing here is ever parsed and written again.
+//! put together are the sent bytes. Nothing here is ever parsed and written again. One file for
+//! each API form says what a message is; how servers of one form differ is in their profile.
 
-use serde_json::{Map, Value};
-use trajectory::{Message, ToolSpec, Transcript};
+mod chat;
+mod params;
+mod responses;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+use trajectory::event::{Attachment, ModelChanged};
+use trajectory::{ToolSpec, Transcript};
+
+use crate::api::{Api, Dialect};
 use crate::error::ModelError;
-
-/// What the encoder itself writes, and so nobody may set as a parameter.
-const RESERVED: [&str; 5] = ["model", "messages", "tools", "stream", "stream_options"];
+use crate::profile::Profile;
 
 /// A request, exactly as it is sent and stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +28,7 @@ pub struct Request {
     pub request: u32,
     /// The body up to the first message.
     pub head: String,
-    /// Each message's exact JSON.
+    /// Each message's exact JSON: a message of Chat Completions, an input item of Responses.
     pub messages: Vec<String>,
     /// The body from behind the last message: tools, stream options, sampling parameters.
     pub tail: String,
@@ -43,40 +52,95 @@ impl Request {
     }
 }
 
+/// Gives the URL of an attachment's bytes.
+pub(crate) type Media<'a> = &'a dyn Fn(&Attachment) -> Option<String>;
+
+/// What a message is written with.
+struct Style<'a> {
+    profile: &'a Profile,
+    model: &'a str,
+    media: Media<'a>,
+}
+
+impl Style<'_> {
+    /// The URL of an image, where it is one and the server takes images.
+    fn image(&self, attachment: &Attachment) -> Option<String> {
+        let shown = self.profile.images && attachment.media_type.starts_with("image/");
+        shown.then(|| (self.media)(attachment)).flatten()
+    }
+}
+
 /// Writes requests for one model with one set of sampling parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     model: String,
+    api: Api,
+    profile: Profile,
+    /// As they are sent.
     params: Map<String, Value>,
     head: String,
-    /// The parameters as members, each with a comma before it.
-    params_json: String,
+    /// What stands behind the tools.
+    tail: String,
 }
 
 impl Encoder {
     /// An encoder for the model with this name; `params` (such as `temperature`) become members
-    /// of every body, in their order.
+    /// of every body, in their order, under the names that the profile's servers know.
     ///
     /// # Errors
     /// When a parameter would overwrite what the encoder writes itself.
-    pub(crate) fn new(model: &str, params: Map<String, Value>) -> Result<Self, ModelError> {
-        let mut params_json = String::new();
-        for (key, value) in &params {
-            if RESERVED.contains(&key.as_str()) {
-                return Err(ModelError::Parameter { name: key.clone() });
-            }
-            params_json.push_str(&format!(",{}:{value}", Value::from(key.as_str())));
+    pub(crate) fn new(
+        model: &str,
+        api: Api,
+        profile: Profile,
+        params: &Map<String, Value>,
+    ) -> Result<Self, ModelError> {
+        let reserved = match api {
+            Api::Chat => chat::RESERVED,
+            Api::Responses => responses::RESERVED,
+        };
+        if let Some(name) = params.keys().find(|key| reserved.contains(&key.as_str())) {
+            return Err(ModelError::Parameter { name: name.clone() });
         }
-        let head = format!(r#"{{"model":{},"messages":["#, Value::from(model));
-        Ok(Self { model: model.to_owned(), params, head, params_json })
+        let params = params::as_sent(api, &profile, params);
+        Ok(Self::as_sent(model, api, profile, params))
+    }
+
+    /// The same with parameters that are under the server's own names.
+    pub(crate) fn as_sent(
+        model: &str,
+        api: Api,
+        profile: Profile,
+        params: Map<String, Value>,
+    ) -> Self {
+        let list = match api {
+            Api::Chat => "messages",
+            Api::Responses => "input",
+        };
+        let head = format!(r#"{{"model":{},"{list}":["#, Value::from(model));
+        let mut tail = match api {
+            Api::Chat => chat::options(&profile),
+            Api::Responses => responses::options(&profile),
+        };
+        for (key, value) in &params {
+            tail.push_str(&format!(",{}:{value}", Value::from(key.as_str())));
+        }
+        tail.push('}');
+        Self { model: model.to_owned(), api, profile, params, head, tail }
     }
 
     /// The n-th request of the session (from 1), for the conversation as it stands.
-    pub(crate) fn encode(&self, number: u32, transcript: &Transcript) -> Request {
+    pub(crate) fn encode(&self, number: u32, transcript: &Transcript, media: Media<'_>) -> Request {
+        let style = Style { profile: &self.profile, model: &self.model, media };
+        let turns = transcript.turns();
+        let messages = match self.api {
+            Api::Chat => turns.iter().filter_map(|turn| chat::message(turn, &style)).collect(),
+            Api::Responses => responses::items(turns, &style),
+        };
         Request {
             request: number,
             head: self.head.clone(),
-            messages: transcript.messages().map(Message::to_json).collect(),
+            messages,
             tail: self.tail(transcript.tools()),
         }
     }
@@ -86,23 +150,79 @@ impl Encoder {
         &self.model
     }
 
-    /// The sampling parameters, an object.
-    pub(crate) fn params(&self) -> Value {
-        Value::Object(self.params.clone())
+    pub(crate) const fn api(&self) -> Api {
+        self.api
+    }
+
+    pub(crate) const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// How the replies are read.
+    pub(crate) const fn dialect(&self) -> Dialect {
+        Dialect { api: self.api, think: self.profile.think }
+    }
+
+    /// Which model is asked, in which form; who answers is for others to say.
+    pub(crate) fn description(&self) -> ModelChanged {
+        ModelChanged {
+            model: self.model.clone(),
+            provider: String::new(),
+            endpoint: None,
+            api: self.api.as_str().to_owned(),
+            params: Value::Object(self.params.clone()),
+            profile: Some(self.profile.name.clone()),
+            think: self.profile.think,
+        }
+    }
+
+    /// The parameters as they are sent.
+    pub(crate) const fn params(&self) -> &Map<String, Value> {
+        &self.params
     }
 
     fn tail(&self, tools: &[ToolSpec]) -> String {
         let mut tail = String::from("]");
         // Servers refuse an empty list.
         if !tools.is_empty() {
-            let tools: Vec<String> = tools.iter().map(|tool| tool.to_chat().to_string()).collect();
+            let json = |tool: &ToolSpec| match self.api {
+                Api::Chat => tool.to_chat().to_string(),
+                Api::Responses if self.profile.custom_tools => tool.to_responses().to_string(),
+                // As a function it takes one string.
+                Api::Responses => {
+                    ToolSpec { grammar: None, ..tool.clone() }.to_responses().to_string()
+                }
+            };
+            let tools: Vec<String> = tools.iter().map(json).collect();
             tail.push_str(r#","tools":["#);
             tail.push_str(&tools.join(","));
             tail.push(']');
         }
-        tail.push_str(r#","stream":true,"stream_options":{"include_usage":true}"#);
-        tail.push_str(&self.params_json);
-        tail.push('}');
+        tail.push_str(&self.tail);
         tail
     }
 }
+
+/// The text of a user's turn with a line for each attachment that is not shown.
+fn with_placeholders<'a>(content: &str, hidden: impl Iterator<Item = &'a Attachment>) -> String {
+    let mut text = content.to_owned();
+    for attachment in hidden {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&attachment.placeholder());
+    }
+    text
+}
+
+/// An object that holds these arguments, where they are none themselves.
+fn wrapped(arguments: &str) -> Option<String> {
+    if arguments.trim().is_empty() {
+        return Some("{}".to_owned());
+    }
+    let is_object = serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(arguments).is_ok();
+    (!is_object).then(|| json!({ "malformed": arguments }).to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use secrecy::SecretString;
 use trajectory::Progress;
 
+use crate::api::Dialect;
 use crate::failure::{Failure, Fault};
 use crate::peer::Peer;
 use crate::receive::{Appetite, Ending, Head, Reception};
@@ -28,7 +29,7 @@ impl Exchange {
     /// An exchange in which nothing has come.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Reception::new(0))))
+        Self(Arc::new(Mutex::new(Reception::new(0, Dialect::default()))))
     }
 
     /// After the future of an asking was dropped: what had come, as a failure of the kind
@@ -42,8 +43,8 @@ impl Exchange {
     }
 
     /// An asking begins. The secret, if there is one, is blotted out of what comes.
-    pub(crate) fn start(&self, request: u32, secret: Option<SecretString>) {
-        *self.lock() = Reception::new(request).without(secret);
+    pub(crate) fn start(&self, request: u32, dialect: Dialect, secret: Option<SecretString>) {
+        *self.lock() = Reception::new(request, dialect).without(secret);
     }
 
     pub(crate) fn begin(&self, head: Head, of_server: bool) {
@@ -72,6 +73,16 @@ impl Exchange {
         peer: &Peer,
     ) -> Result<(), Fault> {
         self.lock().end(ending, out, peer)
+    }
+
+    /// How often something came that was more than a sign of life.
+    pub(crate) fn signs(&self) -> u64 {
+        self.lock().signs()
+    }
+
+    /// No more is waited for.
+    pub(crate) fn stop(&self) {
+        self.lock().stop();
     }
 
     /// The asking is over: everything leaves with its result, and the secret with nothing.

@@ -8,10 +8,17 @@ use crate::reply::Reply;
 /// What sort of failure it is: what a program decides by. People read the sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// No connection: refused, no such name, no TLS, no answer in time.
+    /// No connection: refused, no such name, no TLS.
     Unreachable,
-    /// 401, 402, 403: the key, or what it may do.
+    /// Somebody on the way gave up waiting: the connection was not taken in time, 408, 504, 524.
+    TimedOut,
+    /// The server is there and says nothing: no byte for as long as is waited, or nothing but
+    /// signs that it is still there.
+    Silent,
+    /// 401, 403: the key, or what it may do.
     Unauthorized,
+    /// 402, and a 429 that no waiting mends: the balance, the quota.
+    QuotaExhausted,
     /// 404: the model or the path.
     NotFound,
     /// 429: too much, too fast.
@@ -19,10 +26,18 @@ pub enum FailureKind {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
+    /// The conversation is longer than the model's context: shorten it, and ask again.
+    ContextOverflow {
+        /// The size of the context in tokens, where the server says it.
+        window: Option<u64>,
+    },
     /// 400 and the other 4xx: the request itself.
     BadRequest,
     /// 5xx, or an error told within the stream.
-    Server,
+    Server {
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
     /// The answer stopped before its end.
     Interrupted,
     /// The answer is no answer: a web page, a redirect, no stream, too large.
@@ -40,8 +55,22 @@ impl FailureKind {
     pub const fn is_worth_retrying(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::RateLimited { .. } | Self::Server | Self::Interrupted
+            Self::Unreachable
+                | Self::TimedOut
+                | Self::Silent
+                | Self::RateLimited { .. }
+                | Self::Server { .. }
+                | Self::Interrupted
         )
+    }
+
+    /// How long the server asks to wait before it is asked again.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Server { retry_after } => retry_after,
+            _ => None,
+        }
     }
 
     /// The word for it, for records and scripts.
@@ -49,11 +78,15 @@ impl FailureKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Silent => "silent",
             Self::Unauthorized => "unauthorized",
+            Self::QuotaExhausted => "quota_exhausted",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
+            Self::ContextOverflow { .. } => "context_overflow",
             Self::BadRequest => "bad_request",
-            Self::Server => "server",
+            Self::Server { .. } => "server",
             Self::Interrupted => "interrupted",
             Self::Protocol => "protocol",
             Self::Unscripted => "unscripted",

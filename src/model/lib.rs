@@ -14,49 +14,65 @@
 //! connection to a stream that stops early, is a [`Failure`] that says what happened, what to do,
 //! and carries what had arrived.
 //!
-//! Absent here: retries. [`FailureKind::is_worth_retrying`] says what a retry could mend, and
-//! nothing below asks twice by itself. Absent too: the clock of the session, the recorder, and
+//! In what servers differ is data: a [`Profile`] for what one kind of server accepts, the
+//! [`Catalogue`] for what is known of a model.
+//!
+//! Absent here: retries. [`RetryPolicy`] computes when another attempt is due, and nothing below
+//! asks twice by itself. Absent too: the clock of the session, the recorder, and
 //! any reading of settings or environment variables (only proxies are taken from there, and never
 //! for loopback).
 
 mod accumulate;
+mod api;
 mod cassette;
-mod chat;
+mod catalogue;
 mod encode;
+mod endpoint;
 mod error;
 mod exchange;
 mod failure;
+mod finish;
+mod list;
 mod peer;
+mod profile;
 mod receive;
 mod reply;
+mod retry;
 mod script;
 mod scripted;
 mod sse;
 mod transport;
+mod verdict;
+mod wait;
 mod wire;
 
 use std::iter;
 
 use tokio::sync::mpsc;
-use trajectory::event::ModelChanged;
+use trajectory::event::{Attachment, ModelChanged};
 use trajectory::{Progress, Transcript};
 
+pub use api::{Api, Dialect};
 pub use cassette::CassetteModel;
-pub use chat::{ApiKey, ChatConfig, ChatModel};
+pub use catalogue::{Catalogue, ModelFacts, Price, ToolSet};
 use encode::Encoder;
 pub use encode::Request;
+pub use endpoint::{ApiKey, EndpointConfig, EndpointModel};
 pub use error::ModelError;
 pub use exchange::Exchange;
 pub use failure::{Failure, FailureKind};
+pub use list::list;
+pub use profile::{EffortForm, EmptyContent, MalformedBack, Profile, ReasoningBack};
 pub use receive::parse;
 pub use reply::{Part, Reply};
+pub use retry::RetryPolicy;
 pub use scripted::ScriptedModel;
 
 /// Whatever answers.
 #[derive(Debug)]
 pub enum Model {
-    /// A server that speaks Chat Completions.
-    Chat(ChatModel),
+    /// A server.
+    Endpoint(EndpointModel),
     /// A script: nobody thinks, the same words every time.
     Scripted(ScriptedModel),
     /// Recorded answers of a server, or the recording of them.
@@ -68,16 +84,23 @@ impl Model {
     #[must_use]
     pub fn description(&self) -> ModelChanged {
         match self {
-            Self::Chat(model) => model.description(),
+            Self::Endpoint(model) => model.description(),
             Self::Scripted(model) => model.description(),
             Self::Cassette(model) => model.description(),
         }
     }
 
-    /// The n-th request of the session (from 1), for the conversation as it stands.
+    /// The n-th request of the session (from 1), for the conversation as it stands. `media` gives
+    /// an attachment's bytes as a `data:` URL; a line of text stands for what it does not give,
+    /// and for every image where the model sees none.
     #[must_use]
-    pub fn encode(&self, number: u32, transcript: &Transcript) -> Request {
-        self.encoder().encode(number, transcript)
+    pub fn encode(
+        &self,
+        number: u32,
+        transcript: &Transcript,
+        media: &dyn Fn(&Attachment) -> Option<String>,
+    ) -> Request {
+        self.encoder().encode(number, transcript, media)
     }
 
     /// Asks, once. Pieces go to `sink` as they arrive, and no faster than it takes them; a sink
@@ -93,7 +116,7 @@ impl Model {
         exchange: &Exchange,
     ) -> Result<Reply, Failure> {
         match self {
-            Self::Chat(model) => model.ask(request, sink, exchange).await,
+            Self::Endpoint(model) => model.ask(request, sink, exchange).await,
             Self::Scripted(model) => model.ask(request, sink, exchange).await,
             Self::Cassette(model) => model.ask(request, sink, exchange).await,
         }
@@ -103,23 +126,23 @@ impl Model {
     pub fn prompts(&self) -> impl Iterator<Item = &str> {
         let script = match self {
             Self::Scripted(model) => Some(model.prompts()),
-            Self::Chat(_) | Self::Cassette(_) => None,
+            Self::Endpoint(_) | Self::Cassette(_) => None,
         };
         iter::empty().chain(script.into_iter().flatten())
     }
 
     fn encoder(&self) -> &Encoder {
         match self {
-            Self::Chat(model) => model.encoder(),
+            Self::Endpoint(model) => model.encoder(),
             Self::Scripted(model) => model.encoder(),
             Self::Cassette(model) => model.encoder(),
         }
     }
 }
 
-impl From<ChatModel> for Model {
-    fn from(model: ChatModel) -> Self {
-        Self::Chat(model)
+impl From<EndpointModel> for Model {
+    fn from(model: EndpointModel) -> Self {
+        Self::Endpoint(model)
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::failure::{FailureKind, Fault, tame};
 use crate::receive::{Ending, Head};
+use crate::verdict;
+use crate::wait;
 use crate::wire::{self, Told};
 
 /// The longest a server is quoted.
 const QUOTE_CHARACTERS_MAX: usize = 400;
-/// The longest wait that is believed: a day.
-const RETRY_AFTER_S_MAX: f64 = 86_400.0;
 
 /// The other side, as it is named in messages.
 #[derive(Clone, Debug)]
@@ -43,7 +43,8 @@ impl Peer {
     /// The answer to a web page, an odd 404: usually the base URL is to blame.
     fn check_base_url(&self) -> String {
         if self.versioned {
-            "Check the base URL (--base-url): this path of the server is not a Chat Completions API."
+            "Check the base URL (--base-url) and the API form (--api): this path of the server is not \
+             such an API."
                 .to_owned()
         } else {
             "The base URL probably lacks /v1: try it with /v1 at its end (--base-url).".to_owned()
@@ -90,20 +91,24 @@ impl Peer {
         )
     }
 
+    /// Nothing came for so long; `heard` is whether there were signs of life.
+    pub(crate) fn silent(&self, waited: Duration, heard: bool) -> Fault {
+        let what = if heard { "nothing but signs that it is there" } else { "nothing" };
+        Fault::new(
+            FailureKind::Silent,
+            format!("{} has sent {what} for {}.", self.name, wait::words(waited)),
+            "Ask again; if the model needs that long before it speaks, wait longer for it \
+             (`silence` in the settings).",
+        )
+    }
+
     pub(crate) fn told_in_stream(&self, told: &Told) -> Fault {
         let said = tame(&told.message, QUOTE_CHARACTERS_MAX);
         let message = format!("{} broke off with an error: {said}", self.name);
-        match told.status {
-            Some(status) => {
-                let head = Head { status, ..Head::default() };
-                Fault { message, ..self.status(&head, &[]) }
-            }
-            None => Fault::new(
-                FailureKind::Server,
-                message,
-                "What had arrived is kept; ask again, and look at the server's log if it stays so.",
-            ),
-        }
+        let status = told.status.or_else(|| verdict::status_of_words(&told.words));
+        let head = Head { status: status.unwrap_or(500), ..Head::default() };
+        let (kind, hint) = self.kind_of_status(&head, Some(told));
+        Fault::new(kind, message, hint)
     }
 
     /// An answer whose status is no success.
@@ -112,8 +117,9 @@ impl Peer {
         if (300..400).contains(&status) {
             return self.redirect(head);
         }
-        let (kind, hint) = self.kind_of_status(head, body);
-        let said = wire::told(body).map(|told| tame(&told.message, QUOTE_CHARACTERS_MAX));
+        let told = wire::told(body);
+        let (kind, hint) = self.kind_of_status(head, told.as_ref());
+        let said = told.map(|told| tame(&told.message, QUOTE_CHARACTERS_MAX));
         let message = match said {
             Some(said) if !said.is_empty() => {
                 format!("{} refused the request with status {status}: {said}", self.name)
@@ -123,54 +129,64 @@ impl Peer {
         Fault::new(kind, message, hint)
     }
 
-    fn kind_of_status(&self, head: &Head, body: &[u8]) -> (FailureKind, String) {
-        match head.status {
-            401 => (
-                FailureKind::Unauthorized,
+    fn kind_of_status(&self, head: &Head, told: Option<&Told>) -> (FailureKind, String) {
+        let retry_after = head.retry_after.or_else(|| told.and_then(|told| told.retry_after));
+        let verdict = told.and_then(|told| verdict::of(head.status, told));
+        let kind = match verdict {
+            Some(kind) => kind,
+            None => verdict::kind(head.status, retry_after),
+        };
+        let hint = match kind {
+            FailureKind::Unauthorized if head.status == 401 => {
                 "Set the right API key (OPENAI_API_KEY, or the key of this provider in the \
                  settings)."
-                    .to_owned(),
-            ),
-            402 | 403 => (
-                FailureKind::Unauthorized,
-                "Check what this API key may use: the model, the region, the balance.".to_owned(),
-            ),
-            404 => {
+                    .to_owned()
+            }
+            FailureKind::Unauthorized => {
+                "Check what this API key may use: the model, the region.".to_owned()
+            }
+            FailureKind::QuotaExhausted => {
+                "Waiting does not help: check the balance and the quota of this API key with the \
+                 provider, or use another key."
+                    .to_owned()
+            }
+            FailureKind::NotFound => match told {
                 // A server that knows the path says in JSON which model it lacks.
-                let hint = match wire::told(body) {
-                    Some(_) if self.versioned => {
-                        "Check the model's name (--model) and the base URL (--base-url).".to_owned()
-                    }
-                    _ => self.check_base_url(),
-                };
-                (FailureKind::NotFound, hint)
+                Some(_) if self.versioned => {
+                    "Check the model's name (--model) and the base URL (--base-url).".to_owned()
+                }
+                _ => self.check_base_url(),
+            },
+            FailureKind::TimedOut => {
+                "The server, or a gateway before it, gave up waiting; ask again.".to_owned()
             }
-            408 | 409 | 425 => {
-                (FailureKind::Server, "The server was not ready; ask again.".to_owned())
+            FailureKind::RateLimited { retry_after } => match retry_after {
+                Some(wait) => {
+                    let wait = wait::words(wait);
+                    format!("Ask again in {wait}, or use a key with a higher limit.")
+                }
+                None => "Ask again later, or use a key with a higher limit.".to_owned(),
+            },
+            FailureKind::ContextOverflow { window } => {
+                let size = window.map(|tokens| format!(" (it holds {tokens} tokens)"));
+                format!(
+                    "The conversation is too long for this model{}: shorten it, or use a model \
+                     with a longer context.",
+                    size.unwrap_or_default()
+                )
             }
-            429 => {
-                let retry_after = head.retry_after.as_deref().and_then(parse_retry_after);
-                let hint = match retry_after {
-                    Some(wait) => format!(
-                        "Ask again in {} s, or use a key with a higher limit.",
-                        wait.as_secs_f64().ceil()
-                    ),
-                    None => "Ask again later, or use a key with a higher limit.".to_owned(),
-                };
-                (FailureKind::RateLimited { retry_after }, hint)
-            }
-            500..=599 => (
-                FailureKind::Server,
-                "Ask again; if it stays so, look at the server's log or its status page."
-                    .to_owned(),
+            FailureKind::Server { retry_after: Some(wait) } => format!(
+                "Ask again in {}; if it stays so, look at the server's log or its status page.",
+                wait::words(wait)
             ),
-            _ => (
-                FailureKind::BadRequest,
-                "Change what the server objects to: the model, its parameters, or the length of \
-                 the conversation."
-                    .to_owned(),
-            ),
-        }
+            FailureKind::Server { .. } => {
+                "Ask again; if it stays so, look at the server's log or its status page.".to_owned()
+            }
+            _ => "Change what the server objects to: the model, its parameters, or the \
+                  conversation."
+                .to_owned(),
+        };
+        (kind, hint)
     }
 
     fn redirect(&self, head: &Head) -> Fault {
@@ -199,15 +215,17 @@ impl Peer {
                 ..self.cut(Ending::Broken, false)
             };
         }
+        if error.is_timeout() || io_kind == Some(io::ErrorKind::TimedOut) {
+            return Fault::new(
+                FailureKind::TimedOut,
+                format!("{name} did not take the connection in time."),
+                "Check that the server runs and that the network lets you reach it.",
+            );
+        }
         let (message, hint) = if chain.contains("dns error") {
             (
                 format!("The name in {name} cannot be resolved ({said})."),
                 "Check the base URL (--base-url) and the network.",
-            )
-        } else if error.is_timeout() || io_kind == Some(io::ErrorKind::TimedOut) {
-            (
-                format!("{name} did not take the connection in time."),
-                "Check that the server runs and that the network lets you reach it.",
             )
         } else if io_kind == Some(io::ErrorKind::ConnectionRefused) {
             (
@@ -230,12 +248,6 @@ impl Peer {
         };
         Fault::new(FailureKind::Unreachable, message, hint)
     }
-}
-
-/// Seconds, as a number; dates (rare) are not read.
-fn parse_retry_after(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.trim().parse().ok()?;
-    (0.0..=RETRY_AFTER_S_MAX).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn sources<'a>(

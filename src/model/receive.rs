@@ -5,12 +5,13 @@
 //! is complete when a finish reason has come; whatever follows it (usage, `[DONE]`) is taken along.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use trajectory::Progress;
 
 use crate::accumulate::{Accumulator, CALLS_MAX, Taken};
+use crate::api::Dialect;
 use crate::failure::{Failure, FailureKind, Fault};
 use crate::peer::Peer;
 use crate::reply::Reply;
@@ -30,7 +31,8 @@ const SKIPPED_LINE_BYTES_MAX: usize = 1000;
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
-    pub(crate) retry_after: Option<String>,
+    /// How long the server asks to wait.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) location: Option<String>,
 }
 
@@ -94,13 +96,13 @@ pub(crate) struct Reception {
 }
 
 impl Reception {
-    pub(crate) fn new(request: u32) -> Self {
+    pub(crate) fn new(request: u32, dialect: Dialect) -> Self {
         Self {
             head: None,
             form: Form::Unknown,
             raw: Vec::new(),
             decoder: SseDecoder::default(),
-            accumulator: Accumulator::new(request),
+            accumulator: Accumulator::new(request, dialect),
             asked_at: Instant::now(),
             done: false,
             ending: None,
@@ -127,6 +129,15 @@ impl Reception {
     /// How the body ended, once it has.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+
+    /// How often something came that was more than a sign of life.
+    pub(crate) fn signs(&self) -> u64 {
+        let whole = match self.form {
+            Form::Object | Form::Page => self.raw.len() as u64,
+            Form::Unknown | Form::Events => 0,
+        };
+        self.accumulator.signs + self.reply.skipped_count + whole
     }
 
     /// Takes the next bytes; what they show goes to `out`.
@@ -321,7 +332,11 @@ fn take(
         return;
     }
     let data = match item {
-        SseItem::Stray(line) => return skip(reply, line),
+        // llama.cpp tells of errors in a field of their own.
+        SseItem::Stray(line) => match line.strip_prefix(b"error:").map(told_in_field) {
+            Some(Some(told)) => return accumulator.fail(Some(told), None),
+            _ => return skip(reply, line),
+        },
         SseItem::Data(data) => data,
     };
     if data.trim_ascii() == b"[DONE]" {
@@ -340,6 +355,11 @@ fn take(
         }
         Taken::Nothing => skip(reply, &data),
     }
+    *done |= accumulator.is_over();
+}
+
+fn told_in_field(json: &[u8]) -> Option<wire::Told> {
+    json.trim_ascii_start().starts_with(b"{").then(|| wire::told(json)).flatten()
 }
 
 fn skip(reply: &mut Reply, line: &[u8]) {
@@ -351,14 +371,15 @@ fn skip(reply: &mut Reply, line: &[u8]) {
 }
 
 /// Reads stored bytes again: the reply they are, complete or not. `request` is the number of the
-/// request they answer.
+/// request they answer, `dialect` how they were read when they came ([`Dialect::of`] the last
+/// change of the model before them).
 ///
 /// # Errors
 /// The failure that these bytes are, with the parts they hold, when they are no complete reply
 /// (the status is taken to be 200).
-pub fn parse(request: u32, raw: &[u8]) -> Result<Reply, Failure> {
+pub fn parse(request: u32, dialect: Dialect, raw: &[u8]) -> Result<Reply, Failure> {
     let peer = Peer::named("the recording");
-    let mut reception = Reception::new(request);
+    let mut reception = Reception::new(request, dialect);
     let mut out = Vec::new();
     reception.begin(Head::of_stream(), false);
     let result = reception

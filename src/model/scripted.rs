@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use trajectory::event::ModelChanged;
+use trajectory::event::{ModelChanged, ThinkTags};
 use trajectory::{Message, Progress};
 
-use crate::chat::send;
+use crate::api::{Api, Dialect};
 use crate::encode::{Encoder, Request};
+use crate::endpoint::send;
 use crate::error::ModelError;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind, Fault, tame};
 use crate::peer::Peer;
+use crate::profile::Profile;
 use crate::receive::{Ending, Head};
 use crate::reply::Reply;
 use crate::script::{Script, Turn};
@@ -54,7 +56,15 @@ impl ScriptedModel {
     /// When it is no script: the line is named.
     pub fn parse(file: &str, text: &str) -> Result<Self, ModelError> {
         let script = Script::parse(file, text)?;
-        Ok(Self { file: file.to_owned(), script, encoder: Encoder::new(NAME, Map::new())? })
+        // It sees no images, and what a script says in angle brackets is text.
+        let profile = Profile {
+            name: NAME.to_owned(),
+            images: false,
+            think: ThinkTags::Plain,
+            ..Profile::default()
+        };
+        let encoder = Encoder::new(NAME, Api::Chat, profile, &Map::new())?;
+        Ok(Self { file: file.to_owned(), script, encoder })
     }
 
     /// The same script at another pace: a pause before each piece of a reply.
@@ -90,13 +100,7 @@ impl ScriptedModel {
     /// The event that says which model answers from here on.
     #[must_use]
     pub fn description(&self) -> ModelChanged {
-        ModelChanged {
-            model: NAME.to_owned(),
-            provider: NAME.to_owned(),
-            endpoint: None,
-            api: "chat".to_owned(),
-            params: self.encoder.params(),
-        }
+        ModelChanged { provider: NAME.to_owned(), profile: None, ..self.encoder.description() }
     }
 
     /// What writes this model's requests.
@@ -115,7 +119,7 @@ impl ScriptedModel {
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
     ) -> Result<Reply, Failure> {
-        exchange.start(request.request, None);
+        exchange.start(request.request, Dialect::default(), None);
         let result = self.play(request, sink, exchange).await;
         exchange.finish(result)
     }

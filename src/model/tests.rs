@@ -4,10 +4,15 @@
 use mock_server::{MockServer, Reply as Answer, Scenario};
 use serde_json::json;
 use tokio::sync::mpsc;
-use trajectory::event::{Body, ConfigChanged, Event, Prompt, ReasoningField, Source};
+use trajectory::event::{
+    Body, ConfigChanged, Event, Prompt, ReasoningField, ReasoningForm, Source, ThinkTags,
+};
 use trajectory::{EventId, Progress, RequestPoint, RunId, ToolEffect, ToolSpec, Transcript, Usage};
 
 use super::*;
+
+/// How the servers of the tests are read: Chat Completions with inline thoughts.
+pub(crate) const TAGGED: Dialect = Dialect { api: Api::Chat, think: ThinkTags::Tagged };
 
 /// A conversation of these events.
 pub(crate) fn transcript(bodies: impl IntoIterator<Item = Body>) -> Transcript {
@@ -47,7 +52,7 @@ pub(crate) fn prompt(text: &str) -> Body {
 
 /// A request that says hello.
 pub(crate) fn hello(model: &Model) -> Request {
-    model.encode(1, &transcript([prompt("hello")]))
+    model.encode(1, &transcript([prompt("hello")]), &|_| None)
 }
 
 /// Asks, and gathers the pieces.
@@ -74,13 +79,24 @@ pub(crate) fn serve(replies: impl IntoIterator<Item = Answer>) -> MockServer {
 }
 
 pub(crate) fn chat(url: &str) -> Model {
-    ChatModel::new(ChatConfig::new(url, "m")).unwrap().into()
+    EndpointModel::new(EndpointConfig::new(url, "m")).unwrap().into()
+}
+
+/// A model that is asked in this form.
+pub(crate) fn speaking(api: Api, url: &str) -> Model {
+    let config = EndpointConfig { api, ..EndpointConfig::new(url, "m") };
+    EndpointModel::new(config).unwrap().into()
 }
 
 /// Asks hello once; the reply or the failure.
 pub(crate) async fn once(answer: Answer) -> Result<Reply, Failure> {
+    once_in(Api::Chat, answer).await
+}
+
+/// The same in this form.
+pub(crate) async fn once_in(api: Api, answer: Answer) -> Result<Reply, Failure> {
     let server = serve([answer]);
-    let model = chat(&server.url());
+    let model = speaking(api, &server.url());
     ask(&model, &hello(&model)).await.0
 }
 
@@ -127,20 +143,25 @@ fn pieces_add_up(pieces: &[Progress], parts: &[Part]) {
     assert_eq!((spoken, calls), (expected, expected_calls));
 }
 
-struct Expected {
-    parts: Vec<Part>,
-    usage: Usage,
-    finish: &'static str,
-    id: &'static str,
-    served: &'static str,
+pub(crate) struct Expected {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) usage: Usage,
+    pub(crate) finish: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) served: &'static str,
 }
 
 /// The stream over real HTTP, cut in several ways; always the same reply.
 async fn check(stream: &str, expected: Expected) {
+    check_form(Api::Chat, stream, expected).await;
+}
+
+/// The same in either API form.
+pub(crate) async fn check_form(api: Api, stream: &str, expected: Expected) {
     let crlf = stream.replace('\n', "\r\n");
     for (body, bytes) in [(stream, 7), (stream, 61), (&crlf, 13), (stream, 100_000)] {
         let server = serve([Answer::raw_stream(body).bytes_per_write(bytes)]);
-        let model = chat(&server.url());
+        let model = speaking(api, &server.url());
         let (reply, pieces) = ask(&model, &hello(&model)).await;
         let reply = reply.unwrap();
         assert_eq!(reply.parts, expected.parts);
@@ -153,7 +174,8 @@ async fn check(stream: &str, expected: Expected) {
         assert_eq!((reply.http_status, reply.skipped_count), (Some(200), 0));
         assert!(reply.first_at.is_some());
         // What is stored gives the same parts again.
-        let again = parse(1, &reply.raw).unwrap();
+        let dialect = Dialect::of(&model.description());
+        let again = parse(1, dialect, &reply.raw).unwrap();
         assert_eq!((again.parts, again.usage), (reply.parts, reply.usage));
     }
 }
@@ -231,7 +253,18 @@ async fn deepseek() {
 async fn openrouter() {
     let expected = Expected {
         parts: vec![
-            Part::reasoning("Let me check.", ReasoningField::Reasoning),
+            Part::Reasoning {
+                text: "Let me check.".into(),
+                field: ReasoningField::Reasoning,
+                form: ReasoningForm::Full,
+                signature: Some(
+                    concat!(
+                        r#"[{"type":"reasoning.text","text":"Let me check.","#,
+                        r#""format":"unknown","index":0}]"#
+                    )
+                    .into(),
+                ),
+            },
             call("call_-80", "list", r#"{"path":"."}"#),
             call("call_-81", "list", r#"{"path":"src"}"#),
         ],
@@ -260,16 +293,16 @@ fn a_tool() -> ToolSpec {
 
 #[test]
 fn a_request_is_head_messages_and_tail() {
-    let mut config = ChatConfig::new("http://127.0.0.1:1/v1", "a \"model\"");
+    let mut config = EndpointConfig::new("http://127.0.0.1:1/v1", "a \"model\"");
     config.params.insert("temperature".into(), json!(0.7));
     config.params.insert("stop".into(), json!(["\n"]));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let frame = Body::ConfigChanged(ConfigChanged {
         system_prompt: Some("Be calm.".into()),
         tools: Some(vec![a_tool()]),
         ..ConfigChanged::default()
     });
-    let request = model.encode(3, &transcript([frame, prompt("hello")]));
+    let request = model.encode(3, &transcript([frame, prompt("hello")]), &|_| None);
     assert_eq!(request.request, 3);
     assert_eq!(
         request.body(),
@@ -296,19 +329,19 @@ fn without_tools_there_is_no_tools_key() {
 #[test]
 fn a_parameter_may_not_take_the_place_of_what_limn_writes() {
     for name in ["model", "messages", "tools", "stream", "stream_options"] {
-        let mut config = ChatConfig::new("http://127.0.0.1:1/v1", "m");
+        let mut config = EndpointConfig::new("http://127.0.0.1:1/v1", "m");
         config.params.insert(name.into(), json!(1));
-        let error = ChatModel::new(config).unwrap_err().to_string();
+        let error = EndpointModel::new(config).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
     }
 }
 
 #[test]
 fn a_description_names_endpoint_and_parameters() {
-    let mut config = ChatConfig::new("http://localhost:8080/v1/?token=secret", "m");
+    let mut config = EndpointConfig::new("http://localhost:8080/v1/?token=secret", "m");
     config.key = Some(ApiKey::new("sk-secret"));
     config.params.insert("top_p".into(), json!(0.9));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let description = model.description();
     assert_eq!(description.endpoint.as_deref(), Some("http://localhost:8080/v1"));
     assert_eq!(description.params, json!({"top_p": 0.9}));

@@ -23,6 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::api::Api;
 use crate::error::ModelError;
 use crate::failure::{FailureKind, Fault};
 use crate::peer::Peer;
@@ -96,7 +97,11 @@ impl Transport {
             headers.insert(AUTHORIZATION, value);
         }
         let query = url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-        let path = url.path().trim_end_matches('/').trim_end_matches("/chat/completions");
+        let path = url
+            .path()
+            .trim_end_matches('/')
+            .trim_end_matches("/chat/completions")
+            .trim_end_matches("/responses");
         let mut bare = url.clone();
         bare.set_query(None);
         bare.set_path(path);
@@ -120,7 +125,7 @@ impl Transport {
     }
 
     /// Sends a body, once.
-    pub(crate) async fn send(&self, body: String) -> Result<Response, Fault> {
+    pub(crate) async fn send(&self, api: Api, body: String) -> Result<Response, Fault> {
         let client = self.client().map_err(|error| self.peer.unreachable(&error))?;
         let body = RawValue::from_string(body).map_err(|error| {
             Fault::new(
@@ -133,7 +138,12 @@ impl Transport {
         let service = TakingService { client: client.clone(), taken: taken.clone() };
         let library =
             async_openai::Client::build(client, self.endpoint.clone()).with_http_service(service);
-        let error = library.chat().create_stream_byot::<_, IgnoredAny>(body).await.err();
+        let error = match api {
+            Api::Chat => library.chat().create_stream_byot::<_, IgnoredAny>(body).await.err(),
+            Api::Responses => {
+                library.responses().create_stream_byot::<_, IgnoredAny>(body).await.err()
+            }
+        };
         match (taken.take(), error) {
             (Some(Ok(response)), _) => Ok(response),
             (Some(Err(error)), _) => Err(self.peer.unreachable(&error)),
@@ -147,6 +157,20 @@ impl Transport {
                 "Check the base URL (--base-url).",
             )),
         }
+    }
+
+    /// Asks for what lies under a path of the base URL.
+    pub(crate) async fn get(&self, path: &str) -> Result<Response, Fault> {
+        let client = self.client().map_err(|error| self.peer.unreachable(&error))?;
+        let mut url = Url::parse(&self.endpoint.url(path)).map_err(|error| {
+            let message = format!("The address of {} is none ({error}).", self.peer.name());
+            Fault::new(FailureKind::BadRequest, message, "Check the base URL (--base-url).")
+        })?;
+        if !self.endpoint.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.endpoint.query);
+        }
+        let sent = client.get(url).headers(self.endpoint.headers.clone()).send().await;
+        sent.map_err(|error| self.peer.unreachable(&error))
     }
 
     fn client(&self) -> Result<reqwest::Client, reqwest::Error> {

@@ -1,4 +1,5 @@
 //! The JSON of Chat Completions, as loosely as servers write it and as cheaply as it can be read.
+//! That of Responses is in `responses`; usage and errors, which both share, have a file each.
 //!
 //! A chunk is parsed straight into borrowed strings; what is rare (usage, errors) stays raw until
 //! somebody wants it. Numbers where a string should be are taken; unknown keys are passed over.
@@ -7,19 +8,22 @@
 //! one cannot read either is said to be missing, so that nothing is lost in silence.
 
 mod piece;
+pub(crate) mod responses;
+mod told;
 mod tolerant;
+mod usage;
 
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
-use trajectory::Usage;
 
 pub(crate) use self::piece::{Piece, end as end_piece};
+pub(crate) use self::told::{Told, told};
 pub(crate) use self::tolerant::read as read_tolerantly;
+pub(crate) use self::usage::{add_timings, usage};
 
 /// A chunk of a stream, or a whole completion.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +39,9 @@ pub(crate) struct Chunk<'a> {
     pub(crate) choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow)]
     pub(crate) usage: Option<&'a RawValue>,
+    /// llama.cpp's own count.
+    #[serde(borrow)]
+    pub(crate) timings: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
 }
@@ -49,6 +56,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<Delta<'a>>,
     #[serde(borrow)]
     pub(crate) finish_reason: Loose<'a>,
+    #[serde(borrow)]
+    pub(crate) error: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +73,9 @@ pub(crate) struct Delta<'a> {
     pub(crate) refusal: Piece<'a>,
     #[serde(borrow)]
     pub(crate) tool_calls: Option<Vec<CallDelta<'a>>>,
+    /// OpenRouter's: reasoning as the provider behind it signs it.
+    #[serde(borrow)]
+    pub(crate) reasoning_details: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +86,9 @@ pub(crate) struct CallDelta<'a> {
     pub(crate) id: Loose<'a>,
     #[serde(borrow)]
     pub(crate) function: Option<FunctionDelta<'a>>,
+    /// Gemini's: the signature of the thought behind the call.
+    #[serde(borrow)]
+    pub(crate) extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,66 +171,6 @@ impl<'de> Visitor<'de> for LooseVisitor {
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
         Ok(Loose(Some(Cow::Owned(number.to_string()))))
     }
-}
-
-/// No request has more tokens, whatever a server says.
-const TOKENS_MAX: u64 = 1 << 40;
-
-/// Token counts; `None` when the object counts nothing.
-pub(crate) fn usage(json: &RawValue) -> Option<Usage> {
-    let value: Value = serde_json::from_str(json.get()).ok()?;
-    let count = |path: &[&str]| {
-        let found = path.iter().try_fold(&value, |value, key| value.get(key))?;
-        found.as_u64().map(|count| count.min(TOKENS_MAX))
-    };
-    let input = count(&["prompt_tokens"]);
-    let output = count(&["completion_tokens"]);
-    if input.is_none() && output.is_none() {
-        return None;
-    }
-    // DeepSeek counts the cache under a key of its own.
-    let cached = count(&["prompt_tokens_details", "cached_tokens"])
-        .or_else(|| count(&["prompt_cache_hit_tokens"]));
-    let reasoning = count(&["completion_tokens_details", "reasoning_tokens"]);
-    Some(Usage {
-        input_tokens: input.unwrap_or(0),
-        output_tokens: output.unwrap_or(0),
-        cached_tokens: cached.unwrap_or(0),
-        reasoning_tokens: reasoning.unwrap_or(0),
-    })
-}
-
-/// An error as a server tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Told {
-    pub(crate) message: String,
-    /// A number that looks like an HTTP status.
-    pub(crate) status: Option<u16>,
-}
-
-/// Finds what a server says of an error, in whichever of the usual shapes.
-pub(crate) fn told(body: &[u8]) -> Option<Told> {
-    let mut value: Value = serde_json::from_str(&String::from_utf8_lossy(body)).ok()?;
-    // Gemini's gateway wraps its errors in a list.
-    if let Some(first) = value.get_mut(0).map(Value::take) {
-        value = first;
-    }
-    let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
-    let message = ["message", "msg", "detail", "error", "title"]
-        .into_iter()
-        .find_map(|key| inner.get(key).filter(|found| !found.is_null()))
-        .unwrap_or(inner);
-    let message = match message {
-        Value::String(text) => text.clone(),
-        Value::Object(object) if object.is_empty() => return None,
-        other => other.to_string(),
-    };
-    let status = ["code", "status", "status_code"].into_iter().find_map(|key| {
-        let found = inner.get(key)?;
-        let number = found.as_u64().or_else(|| found.as_str()?.parse().ok())?;
-        u16::try_from(number).ok().filter(|status| (400..600).contains(status))
-    });
-    Some(Told { message, status })
 }
 
 #[cfg(test)]

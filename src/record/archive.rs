@@ -81,6 +81,16 @@ impl Archive {
         &self.path
     }
 
+    /// The bytes of an attachment, named by the hexadecimal BLAKE3 in its event; `None` when they
+    /// are not here, or were redacted.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the bytes are not those that were stored.
+    pub fn attachment(&self, blake3: &str) -> Result<Option<Vec<u8>>, RecordError> {
+        let Ok(hash) = blake3.parse::<blob::Hash>() else { return Ok(None) };
+        requests::blob(&self.connection, hash.as_bytes()).map_err(self.failed())
+    }
+
     pub(crate) const fn connection(&self) -> &Connection {
         &self.connection
     }

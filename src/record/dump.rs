@@ -37,18 +37,28 @@ impl Archive {
         let failed = |error| RecordError::sqlite("read", self.path(), &error);
         let snapshot = self.connection().unchecked_transaction().map_err(failed)?;
         for table in TABLES {
-            let columns = table.columns.join(", ");
-            let sql = format!("SELECT {columns} FROM {} ORDER BY {}", table.name, table.order);
+            let columns = columns_there(&snapshot, table).map_err(failed)?;
+            let listed = columns.join(", ");
+            let sql = format!("SELECT {listed} FROM {} ORDER BY {}", table.name, table.order);
             let mut statement = snapshot.prepare(&sql).map_err(failed)?;
             let mut rows = statement.query([]).map_err(failed)?;
             while let Some(row) = rows.next().map_err(failed)? {
                 let values: Result<Vec<ValueRef<'_>>, _> =
-                    (0..table.columns.len()).map(|column| row.get_ref(column)).collect();
-                take(table.name, table.columns, &values.map_err(failed)?)?;
+                    (0..columns.len()).map(|column| row.get_ref(column)).collect();
+                take(table.name, &columns, &values.map_err(failed)?)?;
             }
         }
         Ok(())
     }
+}
+
+/// The columns of a table that this file has: one of an older format lacks some.
+fn columns_there(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<&'static str>> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
+    let names = statement.query_map([table.name], |row| row.get(0))?;
+    let names: Vec<String> = names.collect::<rusqlite::Result<_>>()?;
+    let there = |column: &&&str| names.iter().any(|name| name == **column);
+    Ok(table.columns.iter().filter(there).copied().collect())
 }
 
 /// Builds a session from dumped rows.
@@ -217,7 +227,7 @@ fn check(path: &Path) -> Result<SessionId, RecordError> {
 /// nor output.
 fn fingerprint(archive: &Archive) -> Result<blake3::Hash, RecordError> {
     let mut hasher = blake3::Hasher::new();
-    archive.dump(&mut |table, _, values| {
+    archive.dump(&mut |table, columns, values| {
         // Each value stands behind its type and its length: no two recordings share a stream.
         let mut put = |sort: u8, bytes: &[u8]| {
             hasher.update(&[sort]);
@@ -225,9 +235,13 @@ fn fingerprint(archive: &Archive) -> Result<blake3::Hash, RecordError> {
             hasher.update(bytes);
         };
         put(0, table.as_bytes());
-        for value in values {
+        for (column, value) in columns.iter().zip(values) {
+            // A column that an older format lacks and one that is empty are the same.
+            if *value != ValueRef::Null {
+                put(1, column.as_bytes());
+            }
             match value {
-                ValueRef::Null => put(1, &[]),
+                ValueRef::Null => {}
                 ValueRef::Integer(number) => put(2, &number.to_le_bytes()),
                 ValueRef::Real(number) => put(3, &number.to_bits().to_le_bytes()),
                 ValueRef::Text(text) => put(4, text),

@@ -7,10 +7,14 @@ pub(crate) const SESSION_APPLICATION_ID: i32 = 0x6c69_6d6e;
 pub(crate) const LIBRARY_APPLICATION_ID: i32 = 0x6c69_6d6c;
 
 /// From an empty file to the newest session file; `user_version` counts the steps taken.
-pub(crate) const SESSION: &[&str] = &[SESSION_1];
+pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2];
 
 /// From an empty file to the newest `limn.db`.
 pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1];
+
+/// What was sent is in the form of its provider, and so is `messages_digest`. This one is over the
+/// messages as the fold over the events gives them.
+const SESSION_2: &str = "ALTER TABLE llm_call ADD COLUMN context_digest TEXT;";
 
 const SESSION_1: &str = "
 CREATE TABLE meta (

@@ -107,7 +107,8 @@ pub(crate) fn close_what_is_open(
     }
     let round = writer.ledger.last.round;
     let event = |(source, body)| NewEvent { round, source, body };
-    let write = Write { events: bodies.into_iter().map(event).collect(), rows };
+    let events = bodies.into_iter().map(event).collect();
+    let write = Write { events, rows, ..Write::default() };
     match writer.commit(stamp, &write, Durability::Durable, Leftovers::Close) {
         Ok(_) => {}
         Err(Refusal::Contradiction(error) | Refusal::Broken(error)) => return Err(error),

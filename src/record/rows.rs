@@ -1,6 +1,7 @@
 //! What is handed to the recorder: events, and the rows beside them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,13 +121,45 @@ pub struct Write {
     pub events: Vec<NewEvent>,
     /// Rows, in order; written after the events.
     pub rows: Vec<Row>,
+    /// Bytes that the events name by their BLAKE3: attachments. Each is stored once.
+    pub blobs: Vec<Blob>,
+}
+
+/// Bytes with their name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    bytes: Arc<[u8]>,
+    blake3: String,
+}
+
+impl Blob {
+    /// Names some bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        let blake3 = blob::Hash::of(&bytes).to_string();
+        Self { bytes, blake3 }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their BLAKE3, hexadecimal.
+    #[must_use]
+    pub fn blake3(&self) -> &str {
+        &self.blake3
+    }
 }
 
 impl Write {
     /// One event and nothing else.
     #[must_use]
     pub fn event(round: u32, source: Source, body: impl Into<Body>) -> Self {
-        Self { events: vec![NewEvent { round, source, body: body.into() }], rows: Vec::new() }
+        let events = vec![NewEvent { round, source, body: body.into() }];
+        Self { events, ..Self::default() }
     }
 }
 
@@ -185,8 +218,10 @@ pub struct RequestStarted {
     pub body_head: String,
     /// The body after the messages.
     pub body_tail: String,
-    /// [`trajectory::MessageDigest`] over all its messages, hexadecimal.
+    /// [`trajectory::MessageDigest`] over all its messages as they are sent, hexadecimal.
     pub messages_digest: String,
+    /// The same over the messages of the transcript, before they take the form of a provider.
+    pub context_digest: Option<String>,
     /// A digest over its tools, hexadecimal.
     pub tools_digest: String,
 }

@@ -119,6 +119,7 @@ pub(crate) const TABLES: &[Table] = &[
             "reasoning_tokens",
             "usage_source",
             "cost",
+            "context_digest",
         ],
         order: "request, attempt",
     },

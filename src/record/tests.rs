@@ -185,8 +185,11 @@ impl Story {
             t_end_ns: 5,
             ..RequestFinished::default()
         };
-        let write =
-            Write { events: bodies.into_iter().map(event).collect(), rows: vec![finished.into()] };
+        let write = Write {
+            events: bodies.into_iter().map(event).collect(),
+            rows: vec![finished.into()],
+            ..Write::default()
+        };
         self.commit(write, Durability::Relaxed).await;
         numbers
     }
@@ -296,6 +299,7 @@ async fn a_session_is_read_back_as_it_was_written() {
         endpoint: None,
         api: "chat".into(),
         params: json!({"x": 1e22, "a": null}),
+        ..ModelChanged::default()
     };
     story.emit(Source::Harness, model).await;
     story.round("  \nfirst line\nsecond").await;

@@ -209,6 +209,9 @@ impl Writer {
         let nothing = write.events.is_empty() && write.rows.is_empty();
         self.transaction(durability, |writer| {
             writer.write_gathered()?;
+            for blob in &write.blobs {
+                writer.put_blob(blob.bytes())?;
+            }
             for link in &links {
                 writer.insert_event(link)?;
             }

@@ -6,27 +6,41 @@
 //!
 //! Absent here: any decision (that is `agent`), any drawing, any format.
 
+mod attach;
+mod context;
 mod environment;
 mod error;
+mod instructions;
+mod jobs;
 mod options;
 mod prompt;
 mod request;
 mod run;
+mod stutter;
 mod tool;
 
 use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
-use trajectory::event::{ApprovalDecision, ConfigChanged, Ended, Prompt};
-use trajectory::{Body, Event, Progress, Recorded, RequestPoint, SessionId, Transcript, Usage};
+use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
+use trajectory::{Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
 
+pub use attach::Attached;
+use attach::Media;
+use context::Context;
+pub use context::Window;
 pub use error::SessionError;
-pub use options::Options;
+pub use options::{Instructions, Options};
 
 /// What a driver can tell a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// The user asks.
-    Submit(Prompt),
+    Submit {
+        /// What was typed.
+        text: String,
+        /// What comes with it.
+        attached: Vec<Attached>,
+    },
     /// The user has decided about a call.
     Decide {
         /// The call.
@@ -45,6 +59,7 @@ pub enum Command {
 }
 
 /// What a session tells its driver.
+#[allow(clippy::large_enum_variant, reason = "most notices are events, and few wait at a time")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// Something is on record.
@@ -78,6 +93,8 @@ pub struct Session {
     recorder: Recorder,
     agent: agent::Agent,
     transcript: Transcript,
+    context: Context,
+    media: Media,
     /// What the driver has not been shown yet.
     shown_late: Vec<Recorded<Event>>,
 }
@@ -103,7 +120,7 @@ impl Session {
         let recorder = Recorder::create(&options.home, start)?;
         let last = Ordinals::default();
         let resumed = Resumed { recorder, events: Vec::new(), last };
-        Self::begin(id, options, resumed, workspace, &[]).await
+        Self::begin(id, options, resumed, workspace, None).await
     }
 
     /// Goes on with a recording, after recovering it if its last process died.
@@ -114,8 +131,7 @@ impl Session {
         let resumed = Recorder::resume(&options.home, id)?;
         let archive = Archive::open(&options.home, id)?;
         let workspace = archive.session()?.environment.cwd;
-        let points = archive.request_points()?;
-        Self::begin(id, options, resumed, workspace, &points).await
+        Self::begin(id, options, resumed, workspace, Some(&archive)).await
     }
 
     /// The recording's id.
@@ -136,17 +152,26 @@ impl Session {
         run::run(self, commands, notices).await
     }
 
-    /// `workspace` is where the session began; `points` are the requests sent so far.
+    /// `workspace` is where the session began; `archive` is what is on record of it so far.
     async fn begin(
         id: SessionId,
         options: Options,
         resumed: Resumed,
         workspace: String,
-        points: &[RequestPoint],
+        archive: Option<&Archive>,
     ) -> Result<Self, SessionError> {
         let Resumed { recorder, events, last } = resumed;
         let events: Vec<Event> = events.into_iter().map(Recorded::into_inner).collect();
-        let mut transcript = Transcript::fold(&events, points);
+        let points = archive.map(Archive::request_points).transpose()?.unwrap_or_default();
+        let mut transcript = Transcript::fold(&events, &points);
+        let mut media = Media::default();
+        if let Some(archive) = archive {
+            media.load(archive, &events)?;
+        }
+        let mut context = Context::new(options.window.clone());
+        for event in &events {
+            context.apply(event, &transcript);
+        }
         let tools = options.toolbox.specs();
         let setup = agent::Setup {
             tools: tools.clone(),
@@ -168,7 +193,7 @@ impl Session {
             transcript.apply(event);
         }
         let agent = agent::Agent::new(setup);
-        Ok(Self { id, options, recorder, agent, transcript, shown_late })
+        Ok(Self { id, options, recorder, agent, transcript, context, media, shown_late })
     }
 }
 
@@ -199,7 +224,7 @@ fn frame_changes(
         (before != Some(&now)).then_some(now)
     }
     let change = ConfigChanged {
-        system_prompt: changed(prompt::system(), before.system_prompt.as_ref()),
+        system_prompt: changed(prompt::system(options), before.system_prompt.as_ref()),
         tools: changed(tools, before.tools.as_ref()),
         approval: changed(options.approval, before.approval.as_ref()),
         sandbox: changed(options.sandbox.clone(), before.sandbox.as_ref()),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Limits;
-use model::Model;
+use model::{Model, RetryPolicy};
 use record::{Durability, Home};
 use serde_json::Value;
 use toolbox::Toolbox;
 use trajectory::ApprovalMode;
+
+use crate::context::Window;
 
 /// Everything a session works with.
 pub struct Options {
@@ -19,6 +21,12 @@ pub struct Options {
     pub workspace: PathBuf,
     /// What answers.
     pub model: Arc<Model>,
+    /// When a request that failed is sent again.
+    pub retry: RetryPolicy,
+    /// How large the context may get.
+    pub window: Window,
+    /// Whether `AGENTS.md` files are read.
+    pub instructions: Instructions,
     /// What can be called.
     pub toolbox: Arc<Toolbox>,
     /// The name of the tier that commands run in.
@@ -39,6 +47,19 @@ pub struct Options {
     pub annotator: Option<String>,
     /// The settings in force, for the record; an object without secrets.
     pub config: Value,
+}
+
+/// Whether `AGENTS.md` files are read into the system prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Instructions {
+    /// They are not.
+    #[default]
+    Ignored,
+    /// Those of the workspace and its repository are, after the user's own.
+    Read {
+        /// The user's own file, which need not exist.
+        own: Option<PathBuf>,
+    },
 }
 
 impl Options {

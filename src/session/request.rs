@@ -1,18 +1,21 @@
 //! A request to the model while it is under way.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agent::Input;
-use model::{Failure, FailureKind, Model, Reply, Request};
+use agent::{Input, Remedy};
+use model::{Failure, FailureKind, Model, Reply, Request, RetryPolicy};
 use record::{Ack, RequestFinished, RequestStarted, Row, Write};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trajectory::{MessageDigest, Progress, Transcript};
 
+use crate::Session;
+use crate::context::INSTRUCTION;
 use crate::error::SessionError;
-use crate::run::Loop;
+use crate::stutter::Stutter;
 
 /// Pieces of a reply that may wait to be recorded; a model that is faster waits.
 const PIECES_WAITING_MAX: usize = 256;
@@ -20,15 +23,37 @@ const PIECES_WAITING_MAX: usize = 256;
 /// Finish reasons that mean that the model had not finished.
 const CUT_OFF: &[&str] = &["length", "max_tokens", "content_filter"];
 
-/// A request that has been sent, until it is concluded.
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The next step.
+    Step,
+    /// A summary that takes the place of the conversation.
+    Summary,
+}
+
+/// A request as it was sent, to be sent again or to be continued by the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    request: Arc<Request>,
+    attempt: u32,
+    head_seq: u64,
+    messages_digest: String,
+    context_digest: String,
+    tools_digest: String,
+}
+
+/// A request that is under way, until it is concluded.
 pub(crate) struct Asking {
     request: u32,
+    attempt: u32,
     pieces: mpsc::Receiver<Progress>,
     task: JoinHandle<Result<Reply, Failure>>,
     stop: CancellationToken,
     /// That the request itself is on record: waited for beside the model.
     recorded: Ack,
     began: Instant,
+    stutter: Stutter,
 }
 
 /// What came of a request.
@@ -38,25 +63,71 @@ pub(crate) struct Concluded {
     pub(crate) unreachable: bool,
     /// What of the stream could not be read, told in a sentence.
     pub(crate) skipped: Option<String>,
+    /// The server refused the context as too large: how much it takes, where it says so.
+    pub(crate) overflow: Option<Option<u64>>,
 }
 
 impl Asking {
     /// Encodes the context as it stands, records the request and sends it. The recording waits
     /// for the disk while the model thinks: a request has no side effect here.
-    pub(crate) fn begin(this: &mut Loop, number: u32) -> Self {
-        this.session.transcript.asked();
-        let session = &this.session;
+    pub(crate) fn begin(
+        session: &mut Session,
+        sent: &mut Option<Sent>,
+        number: u32,
+        purpose: Purpose,
+    ) -> Self {
+        session.transcript.asked();
+        let transcript = &session.transcript;
+        let media = |attachment: &_| session.media.url(attachment);
+        let model = &session.options.model;
+        let request = Arc::new(match purpose {
+            Purpose::Step => model.encode(number, transcript, &media),
+            Purpose::Summary => {
+                model.encode(number, &transcript.with_instruction(INSTRUCTION), &media)
+            }
+        });
+        session.context.sent(transcript);
+        let before = sent.as_ref().map_or(&[][..], |sent| &sent.request.messages);
+        let kept =
+            request.messages.iter().zip(before).take_while(|(now, before)| now == before).count();
+        let now = Sent {
+            attempt: 1,
+            head_seq: transcript.head_seq().unwrap_or(0),
+            messages_digest: messages_digest(&request),
+            context_digest: context_digest(transcript),
+            tools_digest: tools_digest(transcript),
+            request,
+        };
+        let asking = Self::send(session, &now, kept);
+        *sent = Some(now);
+        asking
+    }
+
+    /// Sends the last request once more, byte for byte.
+    pub(crate) fn again(session: &Session, sent: &mut Sent, attempt: u32) -> Self {
+        sent.attempt = attempt;
+        Self::send(session, sent, sent.request.messages.len())
+    }
+
+    /// `kept` of its messages were in the request before it.
+    fn send(session: &Session, sent: &Sent, kept: usize) -> Self {
         let options = &session.options;
-        let request = options.model.encode(number, &session.transcript);
-        let row = started_row(&options.model, &session.transcript, &request, &this.last_sent);
-        let write = Write { events: Vec::new(), rows: vec![Row::from(row)] };
+        let row = started_row(&options.model, sent, kept);
+        let write = Write { rows: vec![Row::from(row)], ..Write::default() };
         let recorded = session.recorder.commit_beside(write, options.durability(true));
         let (sink, pieces) = mpsc::channel(PIECES_WAITING_MAX);
         let stop = CancellationToken::new();
-        let job = ask(Arc::clone(&options.model), request.clone(), sink, stop.clone());
-        let task = tokio::spawn(job);
-        this.last_sent = request.messages;
-        Self { request: number, pieces, task, stop, recorded, began: Instant::now() }
+        let job = ask(Arc::clone(&options.model), Arc::clone(&sent.request), sink, stop.clone());
+        Self {
+            request: sent.request.request,
+            attempt: sent.attempt,
+            pieces,
+            task: tokio::spawn(job),
+            stop,
+            recorded,
+            began: Instant::now(),
+            stutter: Stutter::default(),
+        }
     }
 
     pub(crate) const fn request(&self) -> u32 {
@@ -67,6 +138,9 @@ impl Asking {
     pub(crate) async fn next(&mut self) -> Option<Vec<Progress>> {
         let mut pieces = Vec::new();
         let count = self.pieces.recv_many(&mut pieces, PIECES_WAITING_MAX).await;
+        if pieces.iter().any(|piece| self.stutter.take(piece)) {
+            self.stop.cancel();
+        }
         (count > 0).then_some(pieces)
     }
 
@@ -76,33 +150,77 @@ impl Asking {
     }
 
     /// What came of it, once there are no more pieces.
-    pub(crate) async fn conclude(self) -> Result<Concluded, SessionError> {
+    pub(crate) async fn conclude(self, retry: &RetryPolicy) -> Result<Concluded, SessionError> {
         self.recorded.await?;
-        let result = self.task.await.unwrap_or_else(|_| Err(died()));
+        let mut result = self.task.await.unwrap_or_else(|_| Err(died()));
         let ended = self.began.elapsed();
+        if let Err(failure) = &mut result
+            && self.stutter.is_stuck()
+        {
+            failure.message = "The model repeated the same text over and over.".to_owned();
+            failure.hint = "It was stopped; what it had said is kept. Ask it again in other \
+                            words."
+                .to_owned();
+        }
+        let row =
+            |reply: &Reply, error| finished_row((self.request, self.attempt), reply, error, ended);
         Ok(match result {
             Ok(reply) => Concluded {
-                row: finished_row(self.request, &reply, None, ended),
+                row: row(&reply, None),
                 unreachable: false,
                 skipped: skipped(&reply),
+                overflow: None,
                 input: Input::Reply {
                     parts: reply.parts,
                     usage: reply.usage.unwrap_or_default(),
                     cut_off: reply.finish_reason.filter(|why| CUT_OFF.contains(&why.as_str())),
+                    verdicts: Vec::new(),
                 },
             },
             Err(failure) => {
-                let message = failure.to_string();
-                let error = Some(format!("{}: {message}", failure.kind.as_str()));
+                let (remedy, message) = remedy(&failure, self.attempt, retry);
+                let error = Some(format!("{}: {failure}", failure.kind.as_str()));
                 Concluded {
-                    row: finished_row(self.request, &failure.partial, error, ended),
+                    row: row(&failure.partial, error),
                     unreachable: is_unreachable(failure.kind) && failure.partial.parts.is_empty(),
                     skipped: skipped(&failure.partial),
-                    input: Input::ReplyFailed { partial: failure.partial.parts, message },
+                    overflow: match failure.kind {
+                        FailureKind::ContextOverflow { window } => Some(window),
+                        _ => None,
+                    },
+                    input: Input::ReplyFailed { partial: failure.partial.parts, message, remedy },
                 }
             }
         })
     }
+}
+
+/// What can be done about a failure, and what is said of it.
+fn remedy(failure: &Failure, attempt: u32, retry: &RetryPolicy) -> (Remedy, String) {
+    if matches!(failure.kind, FailureKind::ContextOverflow { .. }) {
+        return (Remedy::Compact, failure.to_string());
+    }
+    match retry.wait(attempt, failure.kind, jitter()) {
+        None => (Remedy::None, failure.to_string()),
+        Some(wait) => {
+            let message = format!(
+                "{} Asking again in {:.1} s (attempt {} of {}).",
+                failure.message,
+                wait.as_secs_f64(),
+                attempt + 1,
+                retry.attempts_max
+            );
+            (Remedy::AskAgain { wait }, message)
+        }
+    }
+}
+
+/// A number from 0 to 1, another one each time: clients that failed together do not come back
+/// together.
+fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    // 32 bits are exact in a double.
+    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
 }
 
 /// Whether this means that no model is to be had at the endpoint.
@@ -110,10 +228,13 @@ const fn is_unreachable(kind: FailureKind) -> bool {
     matches!(
         kind,
         FailureKind::Unreachable
+            | FailureKind::TimedOut
+            | FailureKind::Silent
             | FailureKind::Unauthorized
+            | FailureKind::QuotaExhausted
             | FailureKind::NotFound
             | FailureKind::RateLimited { .. }
-            | FailureKind::Server
+            | FailureKind::Server { .. }
             | FailureKind::Protocol
     )
 }
@@ -130,7 +251,7 @@ fn skipped(reply: &Reply) -> Option<String> {
 
 async fn ask(
     model: Arc<Model>,
-    request: Request,
+    request: Arc<Request>,
     sink: mpsc::Sender<Progress>,
     stop: CancellationToken,
 ) -> Result<Reply, Failure> {
@@ -153,50 +274,59 @@ fn died() -> Failure {
     }
 }
 
-fn started_row(
-    model: &Model,
-    transcript: &Transcript,
-    request: &Request,
-    last_sent: &[String],
-) -> RequestStarted {
-    let description = model.description();
-    let kept =
-        request.messages.iter().zip(last_sent).take_while(|(now, before)| now == before).count();
+fn messages_digest(request: &Request) -> String {
     let mut digest = MessageDigest::default();
     request.messages.iter().for_each(|message| digest.push(message));
-    let mut tools = MessageDigest::default();
+    digest.finish()
+}
+
+/// Over the conversation as the fold gives it: what was sent may have another form.
+fn context_digest(transcript: &Transcript) -> String {
+    let mut digest = MessageDigest::default();
+    transcript.messages().for_each(|message| digest.push(&message.to_json()));
+    digest.finish()
+}
+
+fn tools_digest(transcript: &Transcript) -> String {
+    let mut digest = MessageDigest::default();
     for tool in transcript.tools() {
-        tools.push(&tool.to_chat().to_string());
+        digest.push(&tool.to_chat().to_string());
     }
-    let head_seq = transcript.head_seq().unwrap_or(0);
+    digest.finish()
+}
+
+fn started_row(model: &Model, sent: &Sent, kept: usize) -> RequestStarted {
+    let description = model.description();
+    let request = &sent.request;
     RequestStarted {
         request: request.request,
-        attempt: 1,
-        retry_of: None,
+        attempt: sent.attempt,
+        retry_of: (sent.attempt > 1).then(|| sent.attempt - 1),
         provider: description.provider,
         endpoint: description.endpoint,
         model: description.model,
         api: description.api,
         params: description.params,
-        head_seq,
+        head_seq: sent.head_seq,
         kept,
         added: request.messages.get(kept..).unwrap_or_default().to_vec(),
         body_head: request.head.clone(),
         body_tail: request.tail.clone(),
-        messages_digest: digest.finish(),
-        tools_digest: tools.finish(),
+        messages_digest: sent.messages_digest.clone(),
+        context_digest: Some(sent.context_digest.clone()),
+        tools_digest: sent.tools_digest.clone(),
     }
 }
 
 fn finished_row(
-    request: u32,
+    (request, attempt): (u32, u32),
     reply: &Reply,
     error: Option<String>,
     ended: Duration,
 ) -> RequestFinished {
     RequestFinished {
         request,
-        attempt: 1,
+        attempt,
         http_status: reply.http_status,
         response: Some(reply.raw.clone()),
         response_id: reply.response_id.clone(),

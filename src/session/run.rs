@@ -1,19 +1,25 @@
 //! The loop: wait for something to happen, let the agent decide, record, show.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Effect, Input};
-use record::{NewEvent, Row, Write};
+use agent::{Effect, Input, Remedy};
+use record::{Blob, Direction, NewEvent, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use trajectory::event::{Ended, ErrorEvent, ErrorStage, InterruptionCause};
-use trajectory::{Body, Progress, Usage};
+use toolbox::{JobEvent, Toolbox};
+use trajectory::event::{
+    Attachment, BackgroundExit, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt,
+};
+use trajectory::{Body, Part, Progress, Usage, Verdict};
 
+use crate::context::Fit;
 use crate::error::SessionError;
-use crate::request::Asking;
-use crate::tool::Execution;
-use crate::{Command, Notice, Session, Summary};
+use crate::jobs::{self, Jobs};
+use crate::request::{Asking, Purpose, Sent};
+use crate::tool::{Concluded, Execution};
+use crate::{Attached, Command, Notice, Session, Summary};
 
 /// What can happen.
 enum Happening {
@@ -22,7 +28,17 @@ enum Happening {
     Replied,
     Output(sandbox::OutputChunk),
     Finished,
+    Job(JobEvent),
+    /// It is time to ask again.
+    Due,
     TimeUp,
+}
+
+/// A request that waits to be sent again.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    until: Instant,
+    attempt: u32,
 }
 
 /// A session while it runs.
@@ -30,11 +46,14 @@ pub(crate) struct Loop {
     pub(crate) session: Session,
     notices: mpsc::Sender<Notice>,
     asking: Option<Asking>,
+    pause: Option<Pause>,
     running: Option<Execution>,
-    /// Rows that belong to the next events, in the same transaction.
+    jobs: Jobs,
+    /// Rows and bytes that belong to the next events, in the same transaction.
     rows: Vec<Row>,
-    /// The messages of the last request, as they were sent.
-    pub(crate) last_sent: Vec<String>,
+    blobs: Vec<Blob>,
+    /// The last request, as it was sent.
+    sent: Option<Sent>,
     usage: Usage,
     unreachable: bool,
     ended: Ended,
@@ -57,13 +76,17 @@ pub(crate) async fn run(
     // A limit beyond what a clock can hold is none.
     let deadline = session.options.timeout.and_then(|it| Instant::now().checked_add(it));
     let shown_late = std::mem::take(&mut session.shown_late);
+    let jobs = Jobs::of(&session.options.toolbox);
     let mut this = Loop {
         session,
         notices,
         asking: None,
+        pause: None,
         running: None,
+        jobs,
         rows: Vec::new(),
-        last_sent: Vec::new(),
+        blobs: Vec::new(),
+        sent: None,
         usage: Usage::default(),
         unreachable: false,
         ended: Ended::Completed,
@@ -107,6 +130,8 @@ impl Loop {
             while execution.next().await.is_some() {}
             execution.conclude().await;
         }
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        self.jobs.stop(&toolbox, &mut |_| {}).await;
     }
 
     async fn wait(
@@ -127,6 +152,13 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let due = self.pause.map(|pause| pause.until);
+        let due = async {
+            match due {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
         let running = &mut self.running;
         let tool = async {
             match running {
@@ -134,11 +166,14 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let job = self.jobs.next();
         tokio::select! {
             biased;
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
+            event = job => Happening::Job(event),
+            () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
     }
@@ -147,7 +182,8 @@ impl Loop {
         match happening {
             Happening::Command(command) => {
                 self.driven = command.is_some();
-                self.decide(command.map_or(Input::Close, input)).await
+                let input = command.map_or(Input::Close, |command| self.input(command));
+                self.decide(input).await
             }
             Happening::Progress(pieces) => {
                 for piece in pieces {
@@ -159,6 +195,13 @@ impl Loop {
             Happening::Output(chunk) => self.output(chunk).await,
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
+            Happening::Job(event) => self.job(event).await,
+            Happening::Due => {
+                if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
+                    self.asking = Some(Asking::again(&self.session, sent, pause.attempt));
+                }
+                Ok(())
+            }
             Happening::TimeUp => {
                 self.decide(Input::Interrupt(InterruptionCause::Limit)).await?;
                 self.decide(Input::Close).await
@@ -169,7 +212,10 @@ impl Loop {
     async fn output(&mut self, chunk: sandbox::OutputChunk) -> Result<(), SessionError> {
         let Some(exec) = self.running.as_ref().map(Execution::exec) else { return Ok(()) };
         let bytes = chunk.bytes.clone();
-        self.session.recorder.output(exec, crate::tool::recorded_chunk(chunk)).await?;
+        self.session
+            .recorder
+            .output(exec, crate::tool::recorded_chunk(chunk, Direction::Out))
+            .await?;
         self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
         Ok(())
     }
@@ -177,10 +223,23 @@ impl Loop {
     async fn replied(&mut self) -> Result<(), SessionError> {
         let Some(asking) = self.asking.take() else { return Ok(()) };
         let request = asking.request();
-        let concluded = asking.conclude().await?;
+        let mut concluded = asking.conclude(&self.session.options.retry).await?;
         self.unreachable = concluded.unreachable;
-        if let Input::Reply { usage, .. } = &concluded.input {
+        if let Input::Reply { usage, parts, verdicts, .. } = &mut concluded.input {
             self.usage += *usage;
+            self.session.context.counted(*usage);
+            *verdicts = judge(&self.session.options.toolbox, parts);
+        }
+        if let Some(told) = concluded.overflow {
+            self.session.context.overflowed(&self.session.transcript, told);
+        }
+        if let Input::ReplyFailed { remedy: Remedy::AskAgain { .. }, message, .. } =
+            &concluded.input
+        {
+            // What had come is void from here on: it is about to come again.
+            let retry = Progress::Retry { request, reason: message.clone() };
+            self.session.recorder.draft(&retry).await?;
+            self.show(Notice::Progress(retry)).await;
         }
         if let Some(message) = concluded.skipped {
             let request = Some(request);
@@ -194,15 +253,74 @@ impl Loop {
 
     async fn finished(&mut self) -> Result<(), SessionError> {
         let Some(execution) = self.running.take() else { return Ok(()) };
-        let (call, outcome, row) = execution.conclude().await;
-        self.rows.push(Row::from(row));
-        self.decide(Input::Finished { call, outcome }).await
+        let concluded = execution.conclude().await;
+        let Concluded { call, mut outcome, row, attached, is_running } = concluded;
+        if is_running {
+            self.jobs.goes_on(row);
+        } else {
+            self.rows.push(Row::from(row));
+        }
+        outcome.attachments = self.attach(attached);
+        self.decide(Input::Finished { call, outcome }).await?;
+        // What a job did while its call was being answered comes after the answer.
+        for event in self.jobs.take_early() {
+            self.job(event).await?;
+        }
+        Ok(())
+    }
+
+    /// What a job does goes on record, and to whoever looks on.
+    async fn job(&mut self, event: JobEvent) -> Result<(), SessionError> {
+        if self.running.as_ref().is_some_and(|running| running.exec() == jobs::exec(&event)) {
+            self.jobs.came_early(event);
+            return Ok(());
+        }
+        match event {
+            JobEvent::Output { exec, chunk } => {
+                let bytes = chunk.bytes.clone();
+                let chunk = crate::tool::recorded_chunk(chunk, Direction::Out);
+                self.session.recorder.output(exec, chunk).await?;
+                self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
+                Ok(())
+            }
+            JobEvent::Input { exec, chunk } => {
+                let chunk = crate::tool::recorded_chunk(chunk, Direction::In);
+                Ok(self.session.recorder.output(exec, chunk).await?)
+            }
+            JobEvent::Ended { exec, exit, output, shown, .. } => {
+                let row = self.jobs.ended(exec, exit, output.clone());
+                self.rows.extend(row.map(Row::from));
+                let ended = BackgroundExit { exec, exit, output, shown };
+                self.record(vec![ended.into()], false).await
+            }
+        }
+    }
+
+    /// Ends the jobs: they do not outlive their session.
+    async fn stop_jobs(&mut self) -> Result<(), SessionError> {
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        let mut events = Vec::new();
+        self.jobs.stop(&toolbox, &mut |event| events.push(event)).await;
+        for event in events {
+            self.job(event).await?;
+        }
+        Ok(())
     }
 
     /// Lets the agent decide, and does what it says: events first, and what depends on them after
     /// they are on record.
     async fn decide(&mut self, input: Input) -> Result<(), SessionError> {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            next = self.follow(input).await?;
+        }
+        Ok(())
+    }
+
+    /// What it takes in comes to the agent at once, when doing what the agent said brings it.
+    async fn follow(&mut self, input: Input) -> Result<Option<Input>, SessionError> {
         let effects = self.session.agent.handle(input);
+        let mut next = None;
         let mut bodies = Vec::new();
         for effect in effects {
             let effect = match effect {
@@ -220,15 +338,22 @@ impl Loop {
                 Effect::RoundOver(_) | Effect::Closed => true,
                 _ => false,
             };
+            if effect == Effect::Closed {
+                self.stop_jobs().await?;
+            }
             self.record(std::mem::take(&mut bodies), durable).await?;
-            self.perform(effect).await?;
+            if let Some(input) = self.perform(effect).await? {
+                next = Some(input);
+            }
         }
-        self.record(bodies, false).await
+        self.record(bodies, false).await?;
+        Ok(next)
     }
 
     async fn record(&mut self, bodies: Vec<Body>, durable: bool) -> Result<(), SessionError> {
         let mut write = events_write(self.session.agent.round(), bodies);
         write.rows = std::mem::take(&mut self.rows);
+        write.blobs = std::mem::take(&mut self.blobs);
         if write.events.is_empty() && write.rows.is_empty() {
             return Ok(());
         }
@@ -236,18 +361,34 @@ impl Loop {
         let recorded = self.session.recorder.commit(write, durability).await?;
         for event in recorded {
             self.session.transcript.apply(&event);
+            self.session.context.apply(&event, &self.session.transcript);
             self.show(Notice::Event(event)).await;
         }
         Ok(())
     }
 
-    async fn perform(&mut self, effect: Effect) -> Result<(), SessionError> {
+    /// Does what the agent said; what that brings about at once, the agent hears next.
+    async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, SessionError> {
         match effect {
             Effect::Emit(_) => {}
-            Effect::Ask { request } => self.asking = Some(Asking::begin(self, request)),
+            Effect::Ask { request } => return self.ask(request).await,
+            Effect::AskSummary { request } => self.send(request, Purpose::Summary),
+            Effect::AskAgain { attempt, wait, .. } => {
+                self.pause = Some(Pause { until: Instant::now() + wait, attempt });
+            }
+            Effect::Compact { request, summary } => {
+                let Session { context, transcript, .. } = &mut self.session;
+                let compaction = context.compaction(transcript, request, summary.as_deref());
+                self.record(vec![compaction.into()], false).await?;
+            }
             Effect::StopAsking => {
                 if let Some(asking) = &self.asking {
                     asking.stop();
+                }
+                if self.pause.take().is_some() {
+                    // Nothing is under way that could answer.
+                    let (partial, message) = (Vec::new(), String::new());
+                    return Ok(Some(Input::ReplyFailed { partial, message, remedy: Remedy::None }));
                 }
             }
             Effect::Run(invocation) => {
@@ -266,7 +407,53 @@ impl Loop {
             }
             Effect::Closed => self.closed = true,
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Sends the next request, once the context fits.
+    async fn ask(&mut self, request: u32) -> Result<Option<Input>, SessionError> {
+        loop {
+            match self.session.context.fit(&self.session.transcript) {
+                Fit::Fits => break,
+                Fit::Shorten(edit) => self.record(vec![edit.into()], false).await?,
+                Fit::Overfull { can_be_asked } => {
+                    return Ok(Some(Input::Overfull { can_be_asked }));
+                }
+            }
+        }
+        self.send(request, Purpose::Step);
+        Ok(None)
+    }
+
+    fn send(&mut self, request: u32, purpose: Purpose) {
+        let asking = Asking::begin(&mut self.session, &mut self.sent, request, purpose);
+        self.asking = Some(asking);
+    }
+
+    /// What the agent hears of a command.
+    fn input(&mut self, command: Command) -> Input {
+        match command {
+            Command::Submit { text, attached } => {
+                let attachments = self.attach(attached);
+                Input::Submit(Prompt { text, attachments })
+            }
+            Command::Decide { call, decision, reason, arguments } => {
+                Input::Decided { call, decision, reason, arguments }
+            }
+            Command::Interrupt => Input::Interrupt(InterruptionCause::User),
+            Command::Close => Input::Close,
+        }
+    }
+
+    /// Takes in what is handed to the model whole; its bytes go on record with the next events.
+    fn attach(&mut self, attached: Vec<Attached>) -> Vec<Attachment> {
+        let mut attachments = Vec::new();
+        for attached in attached {
+            let (attachment, blob) = self.session.media.take(attached);
+            attachments.push(attachment);
+            self.blobs.push(blob);
+        }
+        attachments
     }
 
     /// Tells the driver. One that went away is not told; the recording goes on.
@@ -275,18 +462,19 @@ impl Loop {
     }
 }
 
-fn input(command: Command) -> Input {
-    match command {
-        Command::Submit(prompt) => Input::Submit(prompt),
-        Command::Decide { call, decision, reason, arguments } => {
-            Input::Decided { call, decision, reason, arguments }
-        }
-        Command::Interrupt => Input::Interrupt(InterruptionCause::User),
-        Command::Close => Input::Close,
-    }
+/// What the user's rules say to the calls of a reply.
+fn judge(toolbox: &Toolbox, parts: &[Part]) -> Vec<Option<Verdict>> {
+    let calls = parts.iter().filter_map(|part| match part {
+        Part::ToolCall { name, arguments, .. } => Some((name, arguments)),
+        Part::Reasoning { .. } | Part::Text(_) => None,
+    });
+    calls.map(|(name, arguments)| toolbox.judge(name, arguments)).collect()
 }
 
 /// Microseconds, as they are recorded.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use sandbox::Sandbox;
 use serde_json::json;
 use tokio::sync::mpsc;
 use toolbox::Toolbox;
-use trajectory::event::{Ended, Prompt};
+use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body};
 
 use crate::{Command, Notice, Options, Session};
@@ -38,10 +38,18 @@ text = "Still nothing."
 
 fn options(home: &Home, workspace: &Path) -> Options {
     let model = ScriptedModel::parse("test.toml", SCRIPT).unwrap();
+    options_with(home, workspace, Model::from(model))
+}
+
+/// Everything a session needs, with this model.
+pub(crate) fn options_with(home: &Home, workspace: &Path, model: Model) -> Options {
     Options {
         home: home.clone(),
         workspace: workspace.to_owned(),
-        model: Arc::new(Model::from(model)),
+        model: Arc::new(model),
+        retry: model::RetryPolicy::default(),
+        window: crate::Window::default(),
+        instructions: crate::Instructions::Ignored,
         toolbox: Arc::new(
             Toolbox::open(workspace, Sandbox::off(), &toolbox::Setup::default()).unwrap(),
         ),
@@ -58,7 +66,7 @@ fn options(home: &Home, workspace: &Path) -> Options {
 }
 
 fn prompt(text: &str) -> Command {
-    Command::Submit(Prompt { text: text.into(), ..Prompt::default() })
+    Command::Submit { text: text.into(), attached: Vec::new() }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use toolbox::{Call, Toolbox};
 use trajectory::event::CallStatus;
 
+use crate::Attached;
 use crate::run::micros;
 
 /// Chunks of output that may wait to be recorded; a command that is faster waits.
@@ -26,6 +27,16 @@ pub(crate) struct Execution {
     task: JoinHandle<toolbox::Outcome>,
     stop: CancellationToken,
     began: Instant,
+}
+
+/// What came of a call.
+pub(crate) struct Concluded {
+    pub(crate) call: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) row: ExecFinished,
+    pub(crate) attached: Vec<Attached>,
+    /// The execution goes on as a job: the row is not for now.
+    pub(crate) is_running: bool,
 }
 
 impl Execution {
@@ -58,7 +69,7 @@ impl Execution {
     }
 
     /// What came of it, once there is no more output.
-    pub(crate) async fn conclude(self) -> (u32, Outcome, ExecFinished) {
+    pub(crate) async fn conclude(self) -> Concluded {
         let ran = self.task.await.unwrap_or_else(|_| died(self.began.elapsed()));
         let row = ExecFinished {
             exec: self.exec,
@@ -77,7 +88,13 @@ impl Execution {
             plan: ran.plan,
             duration_us: micros(ran.duration),
         };
-        (self.call, outcome, row)
+        Concluded {
+            call: self.call,
+            outcome,
+            row,
+            attached: ran.attachments.into_iter().map(attached).collect(),
+            is_running: ran.is_running,
+        }
     }
 }
 
@@ -95,6 +112,11 @@ fn died(duration: Duration) -> toolbox::Outcome {
         duration,
         execution: None,
     }
+}
+
+fn attached(attached: toolbox::Attached) -> Attached {
+    let toolbox::Attached { name, media_type, bytes } = attached;
+    Attached { name, media_type, bytes }
 }
 
 fn facts(execution: toolbox::ExecutionFacts) -> ExecFacts {
@@ -116,12 +138,12 @@ pub(crate) fn started_row(invocation: &Invocation) -> ExecStarted {
     }
 }
 
-/// A chunk of output, as it is recorded.
-pub(crate) fn recorded_chunk(chunk: OutputChunk) -> record::OutputChunk {
+/// A chunk of what a terminal gave or was given, as it is recorded.
+pub(crate) fn recorded_chunk(chunk: OutputChunk, direction: Direction) -> record::OutputChunk {
     let mark = |(dt_us, len)| Mark { dt_us, len };
     record::OutputChunk {
         bytes: chunk.bytes,
         marks: chunk.marks.into_iter().map(mark).collect(),
-        direction: Direction::Out,
+        direction,
     }
 }

@@ -75,22 +75,69 @@ pub(crate) fn replace(
     content: &[u8],
     cancel: &CancellationToken,
 ) -> Result<(), WriteError> {
-    if let Some(mut file) = nameless(place, before) {
-        fill(&mut file, before, content)?;
-        // Without /proc it cannot be given a name.
-        if let Ok((name, ())) = with_temporary_name(|name| link(place, &file, name)) {
-            return take_place(place, &name, cancel);
+    Prepared::new(place, before, content)?.take_place(cancel)
+}
+
+/// Content that is on the disk and does not have its name yet. It goes when it is dropped.
+pub(crate) struct Prepared<'a> {
+    place: &'a Place,
+    before: Option<&'a Stat>,
+    content: &'a [u8],
+    nameless: Option<File>,
+    name: Option<String>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Writes the content beside its place, so that a full disk is noticed before anything
+    /// changes.
+    pub(crate) fn new(
+        place: &'a Place,
+        before: Option<&'a Stat>,
+        content: &'a [u8],
+    ) -> Result<Self, WriteError> {
+        let mut prepared = Self { place, before, content, nameless: None, name: None };
+        match nameless(place, before) {
+            Some(mut file) => {
+                fill(&mut file, before, content)?;
+                prepared.nameless = Some(file);
+            }
+            None => prepared.write_named()?,
+        }
+        Ok(prepared)
+    }
+
+    /// Gives the content its name.
+    pub(crate) fn take_place(mut self, cancel: &CancellationToken) -> Result<(), WriteError> {
+        if let Some(file) = self.nameless.take() {
+            match with_temporary_name(|name| link(self.place, &file, name)) {
+                Ok((name, ())) => self.name = Some(name),
+                // Without /proc it cannot be given a name.
+                Err(_) => self.write_named()?,
+            }
+        }
+        match self.name.take() {
+            Some(name) => take_place(self.place, &name, cancel),
+            None => Err(Errno::NOENT.into()),
         }
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let (name, file) = with_temporary_name(|name| {
-        rustix::fs::openat(&place.directory, name, flags, first_mode(before))
-    })?;
-    let filled = fill(&mut File::from(file), before, content);
-    if filled.is_err() {
-        remove(place, &name);
+
+    fn write_named(&mut self) -> Result<(), WriteError> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let (name, file) = with_temporary_name(|name| {
+            rustix::fs::openat(&self.place.directory, name, flags, first_mode(self.before))
+        })?;
+        self.name = Some(name);
+        fill(&mut File::from(file), self.before, self.content)
     }
-    filled.and_then(|()| take_place(place, &name, cancel))
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            remove(self.place, name);
+        }
+    }
 }
 
 /// Gives a complete file its final name.

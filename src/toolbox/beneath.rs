@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::path::{Relative, lexically};
-use crate::protected::{Access, Protected, Refusal};
+use crate::protected::{Access, Identity, Protected, Refusal};
 
 /// How many symbolic links one path may pass, as in the kernel.
 const LINKS_MAX: usize = 40;
@@ -106,6 +106,11 @@ impl Workspace {
         let directory = self.look_up(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
         self.protected.check(&self.directory, &directory, None, Access::Read)?;
         Ok(directory)
+    }
+
+    /// What is hidden and exists now.
+    pub(crate) fn hidden_now(&self) -> Vec<Identity> {
+        self.protected.hidden_now()
     }
 
     /// Finds where a file lies or would lie, behind all links, and whether a tool may go there.

@@ -4,34 +4,48 @@
 //! [`Toolbox::specs`] is what a model is offered; [`Toolbox::run`] runs one call and always
 //! answers with an [`Outcome`], whatever the model sent and whatever the tool did, a panic
 //! included. File tools reach nothing outside the workspace and leave some of it alone, whatever the
-//! sandbox; the shell runs in the sandbox.
+//! sandbox; the shell runs in the sandbox; the web tools reach the Internet and no private address.
 //!
-//! Absent: whether a call may run at all (approval is the agent's), the record (the session's),
-//! and every tool but the five.
+//! Absent: whether a call may run at all (approval is the agent's), and the record (the session's).
 
+mod after;
 mod answer;
 mod arguments;
 mod atomic;
 mod beneath;
 mod edit;
 mod environment;
+mod glob;
+mod grep;
+mod heal;
 mod jobs;
 mod list;
 mod nearest;
 mod outcome;
+mod patch;
 mod path;
+mod pattern;
+mod plan;
 mod protected;
 mod read;
+mod rules;
 mod run;
 mod schema;
 mod shell;
+mod sii;
 mod suggest;
 mod terminal;
+mod walk;
+mod web;
+mod web_fetch;
+mod web_search;
 mod write;
 
 pub use jobs::JobEvent;
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
+pub use rules::Rules;
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
+pub use web::{SearchEndpoint, Web};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ const OLD_LINES_MAX: usize = 60;
 const SHOWN_LINES_MAX: usize = 24;
 const LINE_CHARS_MAX: usize = 300;
 const CONTEXT_LINES: usize = 2;
+const DIFFERENCE_CHARS_MAX: usize = 160;
 /// How many lines are compared by their letters.
 const FUZZY_LINES_MAX: usize = 5_000;
 const FUZZY_CHARS_MAX: usize = 200;
@@ -24,14 +25,19 @@ pub(crate) fn not_found(path: &Relative, content: &[u8], old: &str) -> String {
     if carries_line_numbers(old) {
         told.push_str(" It seems to carry read's line numbers: leave them out.");
     }
+    told.push_str(&nearest(content, old));
+    told
+}
+
+/// What is really there: the lines that are most like `old`, and what of them differs.
+pub(crate) fn nearest(content: &[u8], old: &str) -> String {
     let text = String::from_utf8_lossy(content);
     let lines: Vec<&str> = text.lines().take(FILE_LINES_MAX).collect();
     let old_lines: Vec<&str> = old.lines().take(OLD_LINES_MAX).collect();
     match region(&lines, &old_lines) {
-        Some(start) => told.push_str(&show(&lines, &old_lines, start)),
-        None => told.push_str(" Nothing like it occurs either: read the file first."),
+        Some(start) => show(&lines, &old_lines, start),
+        None => " Nothing like it occurs either: read the file first.".to_owned(),
     }
-    told
 }
 
 /// Whether each line begins as those of the read tool do.
@@ -88,13 +94,10 @@ fn like_lines(lines: &[&str], old: &[&str]) -> Option<usize> {
 fn show(lines: &[&str], old: &[&str], start: usize) -> String {
     let end = (start + old.len().max(1)).min(lines.len());
     let found = lines.get(start..end).unwrap_or_default();
-    let squeezed = |lines: &[&str]| -> Vec<String> {
-        lines.iter().map(|line| line.split_whitespace().collect()).collect()
-    };
-    let hint = if squeezed(found) == squeezed(old) {
-        " It differs from the file in white space only."
-    } else {
-        ""
+    let hint = match apart(lines, old, start) {
+        _ if squeezed(found) == squeezed(old) => " It differs from the file in white space only.",
+        true => " Its lines do not follow each other in the file: make one edit for each part.",
+        false => "",
     };
     let first = start.saturating_sub(CONTEXT_LINES);
     let last = (end + CONTEXT_LINES).min(lines.len()).min(first + SHOWN_LINES_MAX);
@@ -104,8 +107,44 @@ fn show(lines: &[&str], old: &[&str], start: usize) -> String {
         let mark = if clipped.len() < line.len() { "…" } else { "" };
         shown.push_str(&format!("{:>6}\t{clipped}{mark}\n", number + 1));
     }
+    shown.push_str(&difference(lines, old, start));
     shown.push_str("Copy the text exactly, without the numbers.");
     shown
+}
+
+fn squeezed(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| line.split_whitespace().collect()).collect()
+}
+
+/// Whether `old` is made of pieces that lie apart: each of its lines is in the file, and once, but
+/// not one after the other.
+fn apart(lines: &[&str], old: &[&str], start: usize) -> bool {
+    let says = |line: &&str| !line.trim().is_empty();
+    let count = |wanted: &str| lines.iter().filter(|line| line.trim() == wanted).take(2).count();
+    let wanted: Vec<&str> = old.iter().filter(|line| says(line)).map(|line| line.trim()).collect();
+    let end = start + old.len();
+    wanted.len() > 1
+        && wanted.iter().all(|line| count(line) > 0)
+        && wanted.iter().any(|line| {
+            count(line) == 1
+                && lines.iter().position(|it| it.trim() == *line).is_some_and(|at| at >= end)
+        })
+}
+
+/// The first line that is not as `old` has it, when that can be said in a line.
+fn difference(lines: &[&str], old: &[&str], start: usize) -> String {
+    let pairs = lines.iter().skip(start).zip(old).enumerate();
+    let differing: Vec<(usize, &str, &str)> = pairs
+        .filter(|(_, (line, wanted))| squeezed(&[line]) != squeezed(&[wanted]))
+        .map(|(at, (line, wanted))| (start + at + 1, line.trim(), wanted.trim()))
+        .collect();
+    match differing.as_slice() {
+        [(number, line, wanted), ..] if differing.len() * 2 <= old.len().max(2) => {
+            let short = |text: &str| clip(text, DIFFERENCE_CHARS_MAX).to_owned();
+            format!("Line {number} is `{}`, not `{}`.\n", short(line), short(wanted))
+        }
+        _ => String::new(),
+    }
 }
 
 fn clip(text: &str, chars_max: usize) -> &str {

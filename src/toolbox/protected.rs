@@ -88,7 +88,7 @@ impl From<Errno> for Refusal {
 }
 
 /// Device and inode: what a file is, whatever it is called.
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 /// What is protected, for one workspace.
 #[derive(Debug, Default)]
@@ -101,6 +101,11 @@ impl Protected {
     /// The rules with these paths hidden; they need not exist yet.
     pub(crate) fn new(hidden: &[PathBuf]) -> Self {
         Self { hidden: hidden.iter().map(|path| canonical(path)).collect() }
+    }
+
+    /// What is hidden and exists now, by what it is; for who looks at many files at a time.
+    pub(crate) fn hidden_now(&self) -> Vec<Identity> {
+        self.hidden.iter().filter_map(|path| real(path)).collect()
     }
 
     /// Whether a tool may do that with `name` in `directory`, or with the directory itself. The
@@ -119,7 +124,7 @@ impl Protected {
         let top = identity(&rustix::fs::fstat(root)?);
         let git = at(root, ".git", AtFlags::empty()).filter(|_| writes);
         let settings = at(root, ".limn", AtFlags::empty()).filter(|_| writes);
-        let hidden: Vec<Identity> = self.hidden.iter().filter_map(|path| real(path)).collect();
+        let hidden = self.hidden_now();
         if let Some(name) = name {
             self.check_name(top, directory, name, writes, &hidden)?;
         }
@@ -218,7 +223,7 @@ fn at(directory: impl AsFd, name: impl rustix::path::Arg, flags: AtFlags) -> Opt
 
 // What these numbers are is the platform's choice; they are only compared.
 #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)]
-fn identity(stat: &Stat) -> Identity {
+pub(crate) fn identity(stat: &Stat) -> Identity {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 

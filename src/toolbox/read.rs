@@ -1,10 +1,18 @@
-//! Read a text file, or a part of it, with line numbers.
+//! Read a file, or a part of it.
 //!
-//! The form is that of `cat -n`: a number, a tab, the line. Memory is bounded whatever the file
-//! holds. Absent: images, notebooks, PDF; they have their own issue.
+//! Text comes as `cat -n` shows it: a number, a tab, the line. Notebooks, PDF documents and UTF-16
+//! are turned into text first and paged the same way; Parquet files show their columns and first
+//! rows; an image is handed to the model beside a line that says what it is. Memory is bounded
+//! whatever the file holds. Other binary files are refused with a word on what they are.
+
+mod columns;
+mod image;
+mod notebook;
+mod page;
+mod pdf;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::Stat;
@@ -12,7 +20,6 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use trajectory::event::Truncation;
 
 use crate::answer::{Answer, Failure, size};
 use crate::atomic;
@@ -21,17 +28,20 @@ use crate::path::Relative;
 use crate::protected::{Access, Refusal};
 use crate::suggest;
 
-const LINES_MAX: u64 = 2_000;
-const SHOWN_BYTES_MAX: usize = 64 << 10;
-const LINE_CHARS_MAX: usize = 2_000;
-/// How far into a file an offset may point, and its lines are counted.
-const SCAN_BYTES_MAX: u64 = 1 << 30;
+use page::{LINES_MAX, Page};
+
+pub(crate) use image::kind as image_kind;
+#[cfg(test)]
+pub(crate) use pdf::tests::document as pdf_document;
+pub(crate) use pdf::{Problem as PdfProblem, text as pdf_text};
+
 /// How much of a file decides whether it is text.
 const SNIFF_BYTES: usize = 8 << 10;
-/// A line longer than this is dropped as it streams by, since none of it will be shown.
-const LINE_BYTES_KEPT: usize = LINE_CHARS_MAX * 4;
+/// The longest file that is turned into text, bytes.
+const WHOLE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a text file, with line numbers. Long files are cut, saying how to go on.
+/// Reads text with line numbers, images, PDF, notebooks and Parquet. Long files are cut, saying
+/// how to go on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
@@ -43,33 +53,143 @@ pub(crate) struct Input {
     pub(crate) limit: Option<u64>,
 }
 
-/// Runs the tool.
+/// Runs the tool. A model that `sees` is handed images.
 pub(crate) fn run(
     workspace: &Workspace,
     input: &Input,
+    sees: bool,
     cancel: &CancellationToken,
 ) -> Result<Answer, Failure> {
     let path = Relative::parse(&input.file_path, workspace)?;
     let (_, file) = open(workspace, &path, Access::Read)?;
     let (file, stat) = regular(&path, file)?;
-    let first = input.offset.unwrap_or(1).max(1);
-    let lines = input.limit.unwrap_or(LINES_MAX).clamp(1, LINES_MAX);
+    let bytes = u64::try_from(stat.st_size).unwrap_or(0);
     let mut reader = BufReader::with_capacity(64 << 10, file);
     let head = reader.fill_buf().map_err(|error| broken(&path, &error))?;
     if head.is_empty() {
         return Ok(Answer::from("(empty file)".to_owned()));
     }
-    if let Some(kind) = binary_kind(head.get(..SNIFF_BYTES).unwrap_or(head)) {
-        let size = size(u64::try_from(stat.st_size).unwrap_or(0));
+    let head = head.get(..SNIFF_BYTES).unwrap_or(head);
+    let range = Range::of(input);
+    if let Some(media_type) = image_kind(head) {
+        let content = all(&path, &mut reader)?;
+        return image::answer(&path, media_type, content, sees);
+    }
+    if head.starts_with(b"%PDF-") {
+        let content = all(&path, &mut reader)?;
+        let text = pdf::text(content, cancel).map_err(|problem| problem.of(&path))?;
+        return range.show(&path, Cursor::new(text), cancel);
+    }
+    if head.starts_with(b"PAR1") {
+        return columns::answer(&path, reader.into_inner(), input.offset, input.limit, cancel);
+    }
+    if let Some(big_endian) = utf16(head) {
+        let content = all(&path, &mut reader)?;
+        let mut text = decoded(&content, big_endian);
+        text.push_str("[decoded from UTF-16; edit cannot change it]\n");
+        return range.show(&path, Cursor::new(text), cancel);
+    }
+    if let Some(kind) = binary_kind(head) {
+        let size = size(bytes);
         let text = format!("{path} is a binary file ({kind}, {size}), not text.");
         return Err(Failure::Error(text));
     }
-    let page = Page::read(reader, first, lines, cancel).map_err(|error| broken(&path, &error))?;
-    if page.cancelled {
-        return Err(Failure::Cancelled("Cancelled while reading.".to_owned()));
+    if is_named(&path, "ipynb") && bytes <= WHOLE_BYTES_MAX {
+        let content = all(&path, &mut reader)?;
+        return match notebook::text(&content) {
+            Some(text) => range.show(&path, Cursor::new(text), cancel),
+            None => range.show(&path, Cursor::new(content), cancel),
+        };
     }
-    let asked = input.limit.is_some_and(|limit| page.shown >= limit);
-    page.answer(&path, first, asked).map_err(Failure::Error)
+    let table = table(&path, head);
+    let mut answer = range.show(&path, reader, cancel)?;
+    if let Some(columns) = table.filter(|_| answer.shown.contains("; go on with offset ")) {
+        answer.shown.push_str(&format!("\n[a table of {columns} columns]"));
+    }
+    Ok(answer)
+}
+
+/// The lines that are asked for.
+struct Range {
+    first: u64,
+    lines: u64,
+    limit: Option<u64>,
+}
+
+impl Range {
+    fn of(input: &Input) -> Self {
+        let first = input.offset.unwrap_or(1).max(1);
+        let lines = input.limit.unwrap_or(LINES_MAX).clamp(1, LINES_MAX);
+        Self { first, lines, limit: input.limit }
+    }
+
+    fn show(
+        &self,
+        path: &Relative,
+        reader: impl BufRead,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Failure> {
+        let page = Page::read(reader, self.first, self.lines, cancel);
+        let page = page.map_err(|error| broken(path, &error))?;
+        if page.cancelled {
+            return Err(Failure::Cancelled("Cancelled while reading.".to_owned()));
+        }
+        let asked = self.limit.is_some_and(|limit| page.shown >= limit);
+        page.answer(path, self.first, asked).map_err(Failure::Error)
+    }
+}
+
+/// All of a file that has to be in memory at once.
+fn all(path: &Relative, reader: &mut BufReader<File>) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let read = reader.take(WHOLE_BYTES_MAX + 1).read_to_end(&mut content);
+    read.map_err(|error| broken(path, &error))?;
+    if content.len() as u64 > WHOLE_BYTES_MAX {
+        let most = size(WHOLE_BYTES_MAX);
+        return Err(Failure::Error(format!("{path} is longer than {most}; use shell.")));
+    }
+    Ok(content)
+}
+
+/// Whether the byte order mark is that of UTF-16, and which.
+fn utf16(head: &[u8]) -> Option<bool> {
+    match head {
+        [0xff, 0xfe, 0, 0, ..] => None,
+        [0xff, 0xfe, ..] => Some(false),
+        [0xfe, 0xff, ..] => Some(true),
+        _ => None,
+    }
+}
+
+fn decoded(content: &[u8], big_endian: bool) -> String {
+    let units = content.get(2..).unwrap_or_default().chunks_exact(2).map(|pair| match pair {
+        [first, second] if big_endian => u16::from_be_bytes([*first, *second]),
+        [first, second] => u16::from_le_bytes([*first, *second]),
+        _ => 0,
+    });
+    let letters = char::decode_utf16(units);
+    let mut text: String = letters.map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn is_named(path: &Relative, extension: &str) -> bool {
+    path.as_path().extension().is_some_and(|it| it.eq_ignore_ascii_case(extension))
+}
+
+/// How many columns a table has that is kept as text.
+fn table(path: &Relative, head: &[u8]) -> Option<usize> {
+    let between = if is_named(path, "tsv") { b'\t' } else { b',' };
+    let first = head.split(|byte| *byte == b'\n').next()?;
+    let mut quoted = false;
+    let columns = first.iter().filter(|byte| {
+        quoted ^= **byte == b'"';
+        **byte == between && !quoted
+    });
+    let columns = columns.count() + 1;
+    (is_named(path, "csv") || is_named(path, "tsv")).then_some(columns)
 }
 
 /// Opens a file that exists, to read it and then perhaps to change it.
@@ -131,150 +251,6 @@ pub(crate) fn binary_kind(head: &[u8]) -> Option<&'static str> {
     ];
     let known = KINDS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, kind)| *kind);
     known.or_else(|| memchr::memchr(0, head).map(|_| "unknown kind"))
-}
-
-/// The lines that are shown, and what is known of the rest.
-#[derive(Default)]
-struct Page {
-    text: String,
-    /// Lines shown.
-    shown: u64,
-    /// Lines counted, shown or not.
-    total: u64,
-    /// The file goes on beyond what was counted.
-    uncounted: bool,
-    chars_omitted: u64,
-    lossy: bool,
-    carriage_returns: bool,
-    cancelled: bool,
-}
-
-impl Page {
-    fn read(
-        mut reader: impl BufRead,
-        first: u64,
-        lines: u64,
-        cancel: &CancellationToken,
-    ) -> std::io::Result<Self> {
-        let mut page = Self::default();
-        let mut scanned = 0;
-        let mut full = false;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let wanted = !full && page.total + 1 >= first;
-            let bytes = read_line(&mut reader, &mut line, wanted)?;
-            if bytes == 0 {
-                return Ok(page);
-            }
-            page.total += 1;
-            scanned += bytes;
-            if wanted {
-                full = !page.push(page.total, &line, bytes) || page.shown == lines;
-            }
-            if cancel.is_cancelled() {
-                page.cancelled = true;
-                return Ok(page);
-            }
-            if scanned > SCAN_BYTES_MAX {
-                page.uncounted = true;
-                return Ok(page);
-            }
-        }
-    }
-
-    /// Adds a line; false when there is no more room for it.
-    fn push(&mut self, number: u64, line: &[u8], bytes: u64) -> bool {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let (line, returned) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-        let line =
-            if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
-        let text = String::from_utf8_lossy(line);
-        let kept = text.char_indices().nth(LINE_CHARS_MAX).map_or(text.len(), |(at, _)| at);
-        let mut shown = format!("{number:>6}\t{}", text.get(..kept).unwrap_or_default());
-        // Nothing that reads a model's context is helped by a NUL.
-        if shown.contains('\0') {
-            shown = shown.replace('\0', "␀");
-        }
-        let omitted = bytes.saturating_sub(kept as u64 + 1);
-        if kept < text.len() {
-            shown.push_str(&format!(" [{omitted} more bytes in this line]"));
-        }
-        shown.push('\n');
-        if self.shown > 0 && self.text.len() + shown.len() > SHOWN_BYTES_MAX {
-            return false;
-        }
-        if kept < text.len() {
-            self.chars_omitted += omitted;
-        }
-        self.lossy |= matches!(text, std::borrow::Cow::Owned(_)) && shown.contains('\u{fffd}');
-        self.carriage_returns |= returned;
-        self.text.push_str(&shown);
-        self.shown += 1;
-        true
-    }
-
-    /// What is told of the page. A range that was `asked` for is shown whole: nothing of it is
-    /// left out, though the file goes on.
-    fn answer(mut self, path: &Relative, first: u64, asked: bool) -> Result<Answer, String> {
-        if self.shown == 0 {
-            return Err(if self.uncounted {
-                format!("Line {first} of {path} lies beyond the first GiB; use shell.")
-            } else {
-                format!("Offset {first} is beyond the end: {path} has {} lines.", self.total)
-            });
-        }
-        let last = first + self.shown - 1;
-        let left = self.total - last;
-        if left > 0 || self.uncounted {
-            let more = if self.uncounted { "more than " } else { "" };
-            let total = self.total;
-            let next = last + 1;
-            self.text.push_str(&format!(
-                "[lines {first}-{last} of {more}{total}; go on with offset {next}]\n"
-            ));
-        }
-        if self.lossy {
-            self.text.push_str("[not all of it is UTF-8: what is not is shown as \u{fffd}]\n");
-        }
-        if self.carriage_returns {
-            self.text.push_str("[lines end in CRLF; edit keeps them]\n");
-        }
-        self.text.truncate(self.text.trim_end_matches('\n').len());
-        let lines_omitted = if asked { 0 } else { left };
-        let cut = lines_omitted > 0 || self.chars_omitted > 0;
-        let truncated =
-            cut.then_some(Truncation { lines_omitted, chars_omitted: self.chars_omitted });
-        Ok(Answer { shown: self.text, truncated, ..Answer::default() })
-    }
-}
-
-/// Reads on to the next line, whose first bytes go into `line` when they are `wanted`. Answers
-/// how many bytes it has with its end; 0 at the end of the file.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, wanted: bool) -> std::io::Result<u64> {
-    let mut bytes = 0;
-    loop {
-        let buffer = match reader.fill_buf() {
-            Ok(buffer) => buffer,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if buffer.is_empty() {
-            return Ok(bytes);
-        }
-        let end = memchr::memchr(b'\n', buffer);
-        let used = end.map_or(buffer.len(), |at| at + 1);
-        if wanted {
-            let room = LINE_BYTES_KEPT.saturating_sub(line.len()).min(used);
-            line.extend_from_slice(buffer.get(..room).unwrap_or_default());
-        }
-        bytes += used as u64;
-        reader.consume(used);
-        // A file without a single line end is bounded too.
-        if end.is_some() || bytes > SCAN_BYTES_MAX {
-            return Ok(bytes);
-        }
-    }
 }
 
 /// All of a file, when it is no longer than `bytes_max`.

@@ -14,14 +14,21 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
-use trajectory::{ToolEffect, ToolSpec};
+use trajectory::{ToolEffect, ToolSpec, Verdict};
 
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::jobs::{JobEvent, Jobs};
 use crate::outcome::Outcome;
-use crate::{edit, list, read, schema, shell, terminal, write};
+use crate::rules::Rules;
+use crate::sii;
+use crate::web::{Browser, Web};
+use crate::web_search::Engine;
+use crate::{
+    edit, glob, grep, list, patch, plan, read, schema, shell, terminal, web_fetch, web_search,
+    write,
+};
 
 /// Why there are no tools.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +51,12 @@ pub struct Setup {
     pub hidden: Vec<PathBuf>,
     /// The names and shapes of the tools.
     pub set: ToolSet,
+    /// What the tools may do on the web.
+    pub web: Web,
+    /// Whether the model can see images.
+    pub images: bool,
+    /// What the user allows, wants to be asked about, or denies.
+    pub rules: Rules,
 }
 
 /// The names and shapes of the tools, as a family of models does best with them.
@@ -78,41 +91,104 @@ pub struct Toolbox {
 struct Parts {
     workspace: Workspace,
     sandbox: Sandbox,
-    specs: Vec<ToolSpec>,
+    tools: Vec<(Tool, ToolSpec)>,
+    browser: Browser,
+    engine: Option<Engine>,
+    /// Whether the model can see images.
+    sees: bool,
+    rules: Rules,
     jobs: Jobs,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tool {
+pub(crate) enum Tool {
     Shell,
     Read,
     Write,
     Edit,
+    Patch,
     List,
     Terminal,
+    Glob,
+    Grep,
+    Plan,
+    WebFetch,
+    WebSearch,
+    /// One under the name and in the shape that SII CLI has for it.
+    Sii(sii::Tool),
 }
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 6] =
-        [Self::Shell, Self::Read, Self::Write, Self::Edit, Self::List, Self::Terminal];
+    const ALL: [Self; 12] = [
+        Self::Shell,
+        Self::Read,
+        Self::Write,
+        Self::Edit,
+        Self::Patch,
+        Self::List,
+        Self::Glob,
+        Self::Grep,
+        Self::Plan,
+        Self::Terminal,
+        Self::WebFetch,
+        Self::WebSearch,
+    ];
 
     fn spec(self) -> ToolSpec {
+        use ToolEffect::{Executes, Network, ReadOnly, Writes};
         match self {
-            Self::Shell => schema::spec::<shell::Input>("shell", ToolEffect::Executes),
-            Self::Read => schema::spec::<read::Input>("read", ToolEffect::ReadOnly),
-            Self::Write => schema::spec::<write::Input>("write", ToolEffect::Writes),
-            Self::Edit => schema::spec::<edit::Input>("edit", ToolEffect::Writes),
-            Self::List => schema::spec::<list::Input>("list", ToolEffect::ReadOnly),
-            Self::Terminal => schema::spec::<terminal::Input>("terminal", ToolEffect::Executes),
+            Self::Shell => schema::spec::<shell::Input>("shell", Executes),
+            Self::Read => schema::spec::<read::Input>("read", ReadOnly),
+            Self::Write => schema::spec::<write::Input>("write", Writes),
+            Self::Edit => schema::spec::<edit::Input>("edit", Writes),
+            Self::Patch => patch::spec(),
+            Self::List => schema::spec::<list::Input>("list", ReadOnly),
+            Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
+            Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
+            Self::Plan => schema::spec::<plan::Input>("plan", ReadOnly),
+            Self::Terminal => schema::spec::<terminal::Input>("terminal", Executes),
+            Self::WebFetch => schema::spec::<web_fetch::Input>("web_fetch", Network),
+            Self::WebSearch => schema::spec::<web_search::Input>("web_search", Network),
+            Self::Sii(tool) => tool.spec(),
         }
+    }
+
+    /// Whether a model is offered it.
+    fn is_offered(self, setup: &Setup) -> bool {
+        match self {
+            Self::Write | Self::Edit => setup.set == ToolSet::Edit,
+            Self::Patch => setup.set == ToolSet::Patch,
+            Self::WebFetch | Self::Sii(sii::Tool::WebFetch) => setup.web.fetch,
+            Self::WebSearch | Self::Sii(sii::Tool::WebSearch) => setup.web.search.is_some(),
+            _ => true,
+        }
+    }
+
+    /// The tools that a setup asks for.
+    fn offered(setup: &Setup) -> Vec<(Self, ToolSpec)> {
+        let tools: Vec<Self> = match setup.set {
+            ToolSet::Edit | ToolSet::Patch => Self::ALL.to_vec(),
+            // SII CLI has nothing to answer a command with; ours may ask something all the same.
+            ToolSet::Sii => {
+                sii::Tool::ALL.map(Self::Sii).into_iter().chain([Self::Terminal]).collect()
+            }
+        };
+        let offered = tools.into_iter().filter(|tool| tool.is_offered(setup));
+        offered.map(|tool| (tool, tool.spec())).collect()
     }
 }
 
-/// What a file tool is: blocking work on the workspace that looks at the token now and then.
-type Work<T> = fn(&Workspace, &T, &CancellationToken) -> Result<Answer, Failure>;
+/// What a call brings: what its tool is told, and what it can be stopped by.
+pub(crate) struct Given<'a> {
+    /// The number of the execution.
+    pub(crate) exec: u32,
+    pub(crate) spec: &'a ToolSpec,
+    pub(crate) arguments: &'a str,
+    pub(crate) cancel: CancellationToken,
+}
 
 impl Toolbox {
     /// Opens the tools on a workspace.
@@ -123,22 +199,38 @@ impl Toolbox {
         let workspace = Workspace::open(workspace)
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
             .hiding(&setup.hidden);
-        let specs = Tool::ALL.into_iter().map(Tool::spec).collect();
-        let jobs = Jobs::new();
-        let parts = Parts { workspace, sandbox, specs, jobs, writing: Mutex::new(()) };
+        let parts = Parts {
+            workspace,
+            sandbox,
+            tools: Tool::offered(setup),
+            browser: Browser::new(&setup.web.allow_private),
+            engine: setup.web.search.as_ref().map(Engine::new),
+            sees: setup.images,
+            rules: setup.rules.clone(),
+            jobs: Jobs::new(),
+            writing: Mutex::new(()),
+        };
         Ok(Self { parts: Arc::new(parts) })
     }
 
     /// The tools as a model is offered them.
     #[must_use]
     pub fn specs(&self) -> Vec<ToolSpec> {
-        self.parts.specs.clone()
+        self.parts.tools.iter().map(|(_, spec)| spec.clone()).collect()
     }
 
     /// The canonical path of the workspace.
     #[must_use]
     pub fn workspace(&self) -> &Path {
         self.parts.workspace.root()
+    }
+
+    /// What the user's rules say to a call; nothing when none of them fits, or the tool is not
+    /// there.
+    #[must_use]
+    pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
+        let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
+        self.parts.rules.judge(self.workspace(), spec, arguments)
     }
 
     /// What commands do that go on after their call was answered, for the one who asks first.
@@ -190,49 +282,114 @@ impl Toolbox {
         cancel: CancellationToken,
     ) -> Outcome {
         let Call { exec, name, arguments } = call;
-        let tools = Tool::ALL.into_iter().zip(&self.parts.specs);
-        let Some((tool, spec)) = tools.into_iter().find(|(_, spec)| spec.name == name) else {
+        let Some((tool, spec)) = self.parts.tools.iter().find(|(_, spec)| spec.name == name) else {
             return self.unknown(name);
         };
-        match tool {
-            Tool::Read => self.file(spec, arguments, cancel, read::run).await,
-            Tool::Write => self.file(spec, arguments, cancel, write::run).await,
-            Tool::Edit => self.file(spec, arguments, cancel, edit::run).await,
-            Tool::List => self.file(spec, arguments, cancel, list::run).await,
-            Tool::Shell => match arguments::parse(spec, arguments) {
-                Ok(input) => {
-                    let Parts { workspace, sandbox, jobs, .. } = &*self.parts;
-                    let place = shell::Place { workspace, sandbox, jobs };
-                    shell::run(place, exec, &input, out, &cancel).await
-                }
-                Err(problem) => Outcome::told(CallStatus::Error, problem),
-            },
-            Tool::Terminal => match arguments::parse(spec, arguments) {
-                Ok(input) => terminal::run(&self.parts.jobs, &input, &cancel).await,
-                Err(problem) => Outcome::told(CallStatus::Error, problem),
-            },
+        let given = Given { exec, spec, arguments, cancel };
+        match *tool {
+            Tool::Shell => self.shell::<shell::Input>(given, out).await,
+            Tool::Read => self.file(given, self.reading()).await,
+            Tool::Write => self.file(given, write::run).await,
+            Tool::Edit => self.file(given, edit::run).await,
+            Tool::Patch => {
+                let arguments = &patch::arguments(arguments);
+                self.file(Given { arguments, ..given }, patch::run).await
+            }
+            Tool::List => self.file(given, list::run).await,
+            Tool::Glob => self.file(given, glob::run).await,
+            Tool::Grep => self.file(given, grep::run).await,
+            Tool::Plan => self.file(given, plan::run).await,
+            Tool::Terminal => self.terminal(given).await,
+            Tool::WebFetch => self.web_fetch(given).await,
+            Tool::WebSearch => self.web_search(given).await,
+            Tool::Sii(tool) => self.sii(tool, given, out).await,
         }
     }
 
     fn unknown(&self, name: &str) -> Outcome {
         let name: String = name.chars().take(60).collect();
-        let names: Vec<&str> = self.parts.specs.iter().map(|spec| spec.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.parts.tools.iter().map(|(_, spec)| spec.name.as_str()).collect();
         let text = format!("There is no tool {name:?}. The tools are {}.", names.join(", "));
         Outcome::told(CallStatus::Error, text)
     }
 
-    async fn file<T>(
+    /// Whether the model can see images.
+    pub(crate) fn sees(&self) -> bool {
+        self.parts.sees
+    }
+
+    /// What the read tool does, for a model that sees images or does not.
+    pub(crate) fn reading(
         &self,
-        spec: &ToolSpec,
-        arguments: &str,
-        cancel: CancellationToken,
-        work: Work<T>,
-    ) -> Outcome
+    ) -> impl FnOnce(&Workspace, &read::Input, &CancellationToken) -> Result<Answer, Failure> + use<>
+    {
+        let sees = self.parts.sees;
+        move |workspace, input, cancel| read::run(workspace, input, sees, cancel)
+    }
+
+    /// Runs a command; its arguments come as an `A`.
+    pub(crate) async fn shell<A: DeserializeOwned + Into<shell::Input>>(
+        &self,
+        given: Given<'_>,
+        out: mpsc::Sender<OutputChunk>,
+    ) -> Outcome {
+        match arguments::parse::<A>(given.spec, given.arguments) {
+            Ok(input) => {
+                let Parts { workspace, sandbox, jobs, .. } = &*self.parts;
+                let place = shell::Place { workspace, sandbox, jobs };
+                shell::run(place, given.exec, &input.into(), out, &given.cancel).await
+            }
+            Err(problem) => Outcome::told(CallStatus::Error, problem),
+        }
+    }
+
+    async fn terminal(&self, given: Given<'_>) -> Outcome {
+        match arguments::parse(given.spec, given.arguments) {
+            Ok(input) => terminal::run(&self.parts.jobs, &input, &given.cancel).await,
+            Err(problem) => Outcome::told(CallStatus::Error, problem),
+        }
+    }
+
+    pub(crate) async fn web_fetch(&self, given: Given<'_>) -> Outcome {
+        match arguments::parse(given.spec, given.arguments) {
+            Ok(input) => {
+                let Parts { browser, sees, .. } = &*self.parts;
+                concluded(web_fetch::run(browser, &input, *sees, &given.cancel).await)
+            }
+            Err(problem) => Outcome::told(CallStatus::Error, problem),
+        }
+    }
+
+    pub(crate) async fn web_search(&self, given: Given<'_>) -> Outcome {
+        let Some(engine) = &self.parts.engine else {
+            return self.unknown(&given.spec.name);
+        };
+        match arguments::parse(given.spec, given.arguments) {
+            Ok(input) => concluded(web_search::run(engine, &input, &given.cancel).await),
+            Err(problem) => Outcome::told(CallStatus::Error, problem),
+        }
+    }
+
+    /// Blocking work on the workspace, on a thread of its own.
+    pub(crate) async fn file<T, W>(&self, given: Given<'_>, work: W) -> Outcome
     where
         T: DeserializeOwned + Send + 'static,
+        W: FnOnce(&Workspace, &T, &CancellationToken) -> Result<Answer, Failure> + Send + 'static,
     {
-        let input: T = match arguments::parse(spec, arguments) {
-            Ok(input) => input,
+        self.adapted::<T, T, W>(given, work).await
+    }
+
+    /// The same for arguments that come as an `A`.
+    pub(crate) async fn adapted<A, T, W>(&self, given: Given<'_>, work: W) -> Outcome
+    where
+        A: DeserializeOwned + Into<T>,
+        T: Send + 'static,
+        W: FnOnce(&Workspace, &T, &CancellationToken) -> Result<Answer, Failure> + Send + 'static,
+    {
+        let Given { spec, arguments, cancel, .. } = given;
+        let input: T = match arguments::parse::<A>(spec, arguments) {
+            Ok(input) => input.into(),
             Err(problem) => return Outcome::told(CallStatus::Error, problem),
         };
         let parts = Arc::clone(&self.parts);
@@ -257,18 +414,24 @@ impl Toolbox {
             }
         };
         match result {
-            Ok(Ok(answer)) => {
-                let Answer { shown, truncated, attachments, plan } = answer;
-                Outcome { truncated, attachments, plan, ..Outcome::told(CallStatus::Ok, shown) }
-            }
-            Ok(Err(Failure::Error(text))) => Outcome::told(CallStatus::Error, text),
-            Ok(Err(Failure::Denied(text))) => Outcome::told(CallStatus::Denied, text),
-            Ok(Err(Failure::Cancelled(text))) => Outcome::told(CallStatus::Cancelled, text),
+            Ok(result) => concluded(result),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => broken(&spec.name, &*panic),
                 Err(_) => Outcome::told(CallStatus::Cancelled, "Cancelled: limn ends.".to_owned()),
             },
         }
+    }
+}
+
+fn concluded(result: Result<Answer, Failure>) -> Outcome {
+    match result {
+        Ok(answer) => {
+            let Answer { shown, truncated, attachments, plan } = answer;
+            Outcome { truncated, attachments, plan, ..Outcome::told(CallStatus::Ok, shown) }
+        }
+        Err(Failure::Error(text)) => Outcome::told(CallStatus::Error, text),
+        Err(Failure::Denied(text)) => Outcome::told(CallStatus::Denied, text),
+        Err(Failure::Cancelled(text)) => Outcome::told(CallStatus::Cancelled, text),
     }
 }
 

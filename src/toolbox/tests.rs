@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
 
-use crate::{Call, Outcome, SHOWN_BYTES_MAX, Setup, Toolbox};
+use crate::{Call, Outcome, SHOWN_BYTES_MAX, SearchEndpoint, Setup, ToolSet, Toolbox, Web};
 
 /// A toolbox on a folder of its own, with a folder beside it that nothing may touch.
 pub(crate) struct Bench {
@@ -25,22 +25,35 @@ impl Bench {
     }
 
     pub(crate) fn with_sandbox(sandbox: Sandbox) -> Self {
-        Self::open(sandbox, &[])
+        Self::open(sandbox, Setup::default())
     }
 
     /// With paths, relative to the workspace, that are hidden from the tools.
     pub(crate) fn hiding(hidden: &[&str]) -> Self {
-        Self::open(Sandbox::off(), hidden)
+        let hidden = hidden.iter().map(std::path::PathBuf::from).collect();
+        Self::with(Setup { hidden, ..Setup::default() })
     }
 
-    fn open(sandbox: Sandbox, hidden: &[&str]) -> Self {
+    /// With other tools. Hidden paths are relative to the workspace.
+    pub(crate) fn with(setup: Setup) -> Self {
+        Self::open(Sandbox::off(), setup)
+    }
+
+    /// With the tools of a set.
+    pub(crate) fn with_set(set: ToolSet) -> Self {
+        let mut bench = Self::new();
+        let setup = Setup { set, ..Setup::default() };
+        bench.toolbox = Toolbox::open(&bench.workspace(), Sandbox::off(), &setup).unwrap();
+        bench
+    }
+
+    fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
         std::fs::create_dir(folder.path().join("outside")).unwrap();
         std::fs::write(folder.path().join("outside/secret"), "do not touch\n").unwrap();
         let workspace = folder.path().join("workspace");
-        let hidden = hidden.iter().map(|path| workspace.join(path)).collect();
-        let setup = Setup { hidden, ..Setup::default() };
+        setup.hidden = setup.hidden.iter().map(|path| workspace.join(path)).collect();
         let toolbox = Toolbox::open(&workspace, sandbox, &setup).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { folder, toolbox, runtime }
@@ -134,33 +147,82 @@ impl Bench {
     }
 }
 
+/// Everything that a set can offer.
+fn all_of(set: ToolSet) -> Toolbox {
+    let search =
+        SearchEndpoint { url: "https://x.test/{query}".into(), key_header: None, key: None };
+    let web = Web { fetch: true, search: Some(search), allow_private: Vec::new() };
+    Bench::with(Setup { set, web, images: true, ..Setup::default() }).toolbox
+}
+
+fn as_read(set: ToolSet) -> String {
+    let tools: Vec<Value> = all_of(set).specs().iter().map(trajectory::ToolSpec::to_chat).collect();
+    // Every training sample carries this text: about four characters are a token.
+    let tokens = serde_json::to_string(&tools).unwrap().len() / 4;
+    assert!(tokens < 1_250, "{set:?}: about {tokens} tokens");
+    serde_json::to_string_pretty(&tools).unwrap()
+}
+
 #[test]
 fn the_tools_as_a_model_reads_them() {
-    let tools: Vec<Value> =
-        Bench::new().toolbox.specs().iter().map(trajectory::ToolSpec::to_chat).collect();
-    // Every training sample carries this text: about four characters are a token.
-    let size = serde_json::to_string(&tools).unwrap().len();
-    assert!(size < 3_600, "{size} characters");
-    insta::assert_snapshot!(serde_json::to_string_pretty(&tools).unwrap());
+    insta::assert_snapshot!("edit", as_read(ToolSet::Edit));
+    insta::assert_snapshot!("patch", as_read(ToolSet::Patch));
+    insta::assert_snapshot!("sii", as_read(ToolSet::Sii));
 }
 
 #[test]
 fn effects_are_those_that_approval_goes_by() {
-    let effects: Vec<(String, bool)> = Bench::new()
-        .toolbox
-        .specs()
-        .into_iter()
-        .map(|spec| (spec.name, spec.effect.has_side_effects()))
-        .collect();
-    let expected = [
-        ("shell", true),
-        ("read", false),
-        ("write", true),
-        ("edit", true),
-        ("list", false),
-        ("terminal", true),
+    use trajectory::ToolEffect::{Executes, Network, ReadOnly, Writes};
+    let effects = |set| {
+        let specs = all_of(set).specs().into_iter();
+        specs.map(|spec| (spec.name, spec.effect)).collect::<Vec<_>>()
+    };
+    let named = |expected: &[(&str, trajectory::ToolEffect)]| {
+        expected.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect::<Vec<_>>()
+    };
+    let ours = [
+        ("shell", Executes),
+        ("read", ReadOnly),
+        ("write", Writes),
+        ("edit", Writes),
+        ("list", ReadOnly),
+        ("glob", ReadOnly),
+        ("grep", ReadOnly),
+        ("plan", ReadOnly),
+        ("terminal", Executes),
+        ("web_fetch", Network),
+        ("web_search", Network),
     ];
-    assert_eq!(effects, expected.map(|(name, writes)| (name.to_owned(), writes)));
+    assert_eq!(effects(ToolSet::Edit), named(&ours));
+    let sii = [
+        ("list_directory", ReadOnly),
+        ("read_file", ReadOnly),
+        ("search_file_content", ReadOnly),
+        ("glob", ReadOnly),
+        ("replace", Writes),
+        ("write_file", Writes),
+        ("read_many_files", ReadOnly),
+        ("run_shell_command", Executes),
+        ("save_memory", Writes),
+        ("todo_write", ReadOnly),
+        ("web_fetch", Network),
+        ("web_search", Network),
+        ("terminal", Executes),
+    ];
+    assert_eq!(effects(ToolSet::Sii), named(&sii));
+}
+
+#[test]
+fn what_is_not_set_up_is_not_offered() {
+    for set in [ToolSet::Edit, ToolSet::Sii] {
+        let bench = Bench::with(Setup { set, ..Setup::default() });
+        let names: Vec<String> = bench.toolbox.specs().into_iter().map(|it| it.name).collect();
+        assert!(!names.iter().any(|name| name.starts_with("web_")), "{names:?}");
+        let outcome = bench.run("web_fetch", &json!({"url": "https://example.com"}));
+        assert!(outcome.shown.starts_with("There is no tool \"web_fetch\"."), "{}", outcome.shown);
+    }
+    let patch: Vec<String> = all_of(ToolSet::Patch).specs().into_iter().map(|it| it.name).collect();
+    assert!(!patch.contains(&"edit".to_owned()), "{patch:?}");
 }
 
 #[test]
@@ -195,6 +257,19 @@ fn wrong_arguments_are_told_field_by_field() {
         ("shell", r#"["ls"]"#, "they are an array, not a JSON object"),
         ("shell", "", "missing field `command`"),
         ("list", r#"{"path": {"a": 1}}"#, "field `path` must be a string, not an object"),
+        (
+            "plan",
+            r#"{"items": "two"}"#,
+            "field `items` must be an array of objects, not the string",
+        ),
+        ("plan", r#"{"items": [1]}"#, "field `items[0]` must be an object, not 1"),
+        ("plan", r#"{"items": [{"text": "a"}]}"#, "missing field `items[0].status`"),
+        (
+            "plan",
+            r#"{"items": [{"text": "a", "status": "pending"}, {"text": "b", "status": "done", "x": 1}]}"#,
+            "field `items[1].status` must be one of pending, in_progress, completed, not the string \"done\"; unknown field `items[1].x`. Expected: {\"items\": [{\"text\": string, \"status\": \"pending\" | \"in_progress\" | \"completed\"}, …]}",
+        ),
+        ("read", r#""a.txt""#, "they are the string \"a.txt\", not a JSON object"),
     ];
     for (tool, arguments, told) in cases {
         let outcome = bench.run_text(tool, arguments);
@@ -212,6 +287,25 @@ fn arguments_that_cannot_be_misread_are_accepted() {
     let shown = bench.ok("read", &json!({"file_path": "a.txt", "offset": 2.0, "limit": null}));
     assert_eq!(shown, "     2\ttwo");
     assert_eq!(bench.run_text("list", "").shown, "a.txt  8 B");
+    let shown = bench.ok("read", &json!({"file_path": "a.txt", "offset": "2", "limit": " 1 "}));
+    assert_eq!(shown, "     2\ttwo");
+    let twice = json!(json!({"file_path": "a.txt", "offset": 2}).to_string()).to_string();
+    assert_eq!(bench.run_text("read", &twice).shown, "     2\ttwo");
+    let edit =
+        json!({"file_path": "a.txt", "old_string": "o", "new_string": "0", "replace_all": "True"});
+    bench.ok("edit", &edit);
+    assert_eq!(bench.get("a.txt"), "0ne\ntw0\n");
+    let item = json!({"text": "a", "status": "In Progress"});
+    for items in [
+        json!([item]),
+        json!(json!([item]).to_string()),
+        item.clone(),
+        json!(item.to_string()),
+        json!([item.to_string()]),
+    ] {
+        let told = bench.ok("plan", &json!({ "items": items }));
+        assert_eq!(told, "Plan of 1 item: 0 completed, 1 in progress.");
+    }
 }
 
 #[test]
@@ -233,7 +327,7 @@ fn an_unknown_tool_is_told_the_names() {
     assert_eq!(outcome.status, CallStatus::Error);
     assert_eq!(
         outcome.shown,
-        "There is no tool \"bash\". The tools are shell, read, write, edit, list, terminal."
+        "There is no tool \"bash\". The tools are shell, read, write, edit, list, glob, grep, plan, terminal."
     );
 }
 

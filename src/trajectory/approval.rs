@@ -8,9 +8,9 @@ use crate::tool::ToolEffect;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalMode {
-    /// Refuses whatever writes or executes.
+    /// Refuses whatever writes, executes or talks to a server.
     ReadOnly,
-    /// Asks before whatever writes or executes; headless, it denies and says so.
+    /// Asks before whatever does one of these; headless, it denies and says so.
     Ask,
     /// Allows what stays inside the workspace policy.
     #[default]
@@ -30,7 +30,29 @@ pub enum Approval {
     Denied,
 }
 
+/// What the user's rules say to one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer.
+    pub decision: Approval,
+    /// The rule that gave it, as the user wrote it.
+    pub rule: String,
+}
+
 impl ApprovalMode {
+    /// The answer of this mode and a rule together: a rule may always be stricter than the mode,
+    /// and it may spare the user a question, but it does not open what the mode keeps shut.
+    #[must_use]
+    pub fn decide_with(self, effect: ToolEffect, verdict: Option<&Verdict>) -> Approval {
+        let by_mode = self.decide(effect);
+        match (by_mode, verdict.map(|verdict| verdict.decision)) {
+            (Approval::Denied, _) | (_, Some(Approval::Denied)) => Approval::Denied,
+            (_, Some(Approval::Allowed)) => Approval::Allowed,
+            (_, Some(Approval::Ask)) if self != Self::All => Approval::Ask,
+            (by_mode, _) => by_mode,
+        }
+    }
+
     /// The answer of this mode to a tool with that effect.
     #[must_use]
     pub const fn decide(self, effect: ToolEffect) -> Approval {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use context::{
     Checkpoint, CheckpointWhen, Compaction, ConfigChanged, ContextEdit, ModelChanged, Redaction,
-    Rewind, ShortenedObservation,
+    Rewind, ShortenedObservation, ThinkTags,
 };
 pub use lifecycle::{
     Ended, ErrorEvent, ErrorStage, Interruption, InterruptionCause, RoundEnded, SessionEnded,
@@ -109,6 +109,16 @@ impl Event {
 }
 
 impl Body {
+    /// What came with it: files of a prompt, images of an observation.
+    #[must_use]
+    pub fn attachments(&self) -> &[Attachment] {
+        match self {
+            Self::Prompt(prompt) => &prompt.attachments,
+            Self::Observation(observation) => &observation.attachments,
+            _ => &[],
+        }
+    }
+
     /// Who causes events of this kind.
     #[must_use]
     pub const fn source(&self) -> Source {

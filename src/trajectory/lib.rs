@@ -20,7 +20,7 @@ mod tool;
 mod transcript;
 mod usage;
 
-pub use approval::{Approval, ApprovalMode};
+pub use approval::{Approval, ApprovalMode, Verdict};
 pub use event::{Body, Event, Source};
 pub use id::{DeviceId, EventId, QueryId, RunId, SessionId};
 pub use message::{FunctionCall, Message, MessageDigest, ToolCallMessage, Verbatim};

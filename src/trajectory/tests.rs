@@ -212,6 +212,7 @@ impl Story {
                 endpoint: None,
                 api: "chat".into(),
                 params: json!({}),
+                ..ModelChanged::default()
             })),
             Action::ChangeTools => self.emit(Body::ConfigChanged(ConfigChanged {
                 tools: Some(Vec::new()),

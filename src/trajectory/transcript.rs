@@ -32,6 +32,8 @@ pub struct Turn {
     /// The reply part by part, when the model wrote it: the order in which it did, and what APIs
     /// other than Chat Completions want back.
     pub parts: Vec<Part>,
+    /// The model that wrote it, when one did: what a provider signed goes back to no other.
+    pub model: Option<String>,
 }
 
 impl Turn {
@@ -43,6 +45,7 @@ impl Turn {
             call: None,
             spans: Vec::new(),
             parts: Vec::new(),
+            model: None,
         }
     }
 
@@ -121,6 +124,21 @@ impl Transcript {
     pub fn asked(&mut self) {
         self.turns.append(&mut self.waiting);
         self.history.push(Past::Asked(self.head_seq));
+    }
+
+    /// The turns of the next request, if it were sent now.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().chain(&self.waiting)
+    }
+
+    /// The conversation with something said to the model that is on no record, such as a request
+    /// for a summary. For one request: nobody folds it again.
+    #[must_use]
+    pub fn with_instruction(&self, text: &str) -> Self {
+        let message = Message::User { content: text.to_owned(), attachments: Vec::new() };
+        let mut told = Self { history: Vec::new(), ..self.clone() };
+        told.turns.push(Turn::new(message, self.head_seq.unwrap_or(0)));
+        told
     }
 
     /// The messages to send, after [`Transcript::asked`]: every turn that a server accepts.
@@ -231,6 +249,7 @@ impl Transcript {
         } else {
             let mut turn = Turn::new(Message::empty_assistant(), seq);
             turn.request = Some(request);
+            turn.model.clone_from(&self.model);
             self.turns.push(turn);
         }
         let last = self.turns.len() - 1;
@@ -245,7 +264,10 @@ impl Transcript {
             signature: part.signature.clone(),
         };
         if part.form == ReasoningForm::Encrypted {
-            self.reply(part.request, event.seq).parts.push(kept);
+            // Nothing to read, but something to send back.
+            let turn = self.reply(part.request, event.seq);
+            turn.parts.push(kept);
+            sign(turn, part);
             return;
         }
         let why = if event.copied {
@@ -259,8 +281,8 @@ impl Transcript {
         };
         let turn = self.reply(part.request, event.seq);
         turn.parts.push(kept);
-        let Message::Assistant { content, reasoning_content, reasoning, reasoning_details, .. } =
-            &mut turn.message
+        sign(turn, part);
+        let Message::Assistant { content, reasoning_content, reasoning, .. } = &mut turn.message
         else {
             return;
         };
@@ -272,7 +294,9 @@ impl Transcript {
                 reasoning.get_or_insert_default().push_str(&part.text);
             }
             // The model wrote it into its text, so there it goes back, and the template of the
-            // model does with it what it was trained to expect.
+            // model does with it what it was trained to expect. A reply that ended before its
+            // closing tag gets one: templates look for it, and what follows is no thought. Such a
+            // reply was cut off, so its reasoning is not trained.
             ReasoningField::Think | ReasoningField::ThinkOpened => {
                 let content = content.get_or_insert_default();
                 if part.field == ReasoningField::Think {
@@ -281,11 +305,6 @@ impl Transcript {
                 content.push_str(&part.text);
                 content.push_str("</think>");
             }
-        }
-        if part.field != ReasoningField::Item
-            && let Some(signature) = part.signature.as_deref().and_then(Verbatim::new)
-        {
-            *reasoning_details = Some(signature);
         }
         add_span(&mut turn.spans, SpanPart::Reasoning, why);
     }
@@ -456,6 +475,16 @@ impl Transcript {
             }
         }
         self.history = history;
+    }
+}
+
+/// Keeps what the provider signed. The items of the Responses API have a place of their own.
+fn sign(turn: &mut Turn, part: &Reasoning) {
+    if part.field != ReasoningField::Item
+        && let Some(signature) = part.signature.as_deref().and_then(Verbatim::new)
+        && let Message::Assistant { reasoning_details, .. } = &mut turn.message
+    {
+        *reasoning_details = Some(signature);
     }
 }
 

@@ -262,7 +262,8 @@ fn servers_that_answer_something_else() {
     ];
     for (reply, code, word) in cases {
         let server = server([reply]);
-        let run = world.exec(&server.url(), &["--json", "go"]).exits(code);
+        let once = ["--retries", "0", "--json", "go"];
+        let run = world.exec(&server.url(), &once).exits(code);
         let lines = run.json_lines();
         assert_eq!(lines.last().unwrap()["ended"], "failed");
         let error = lines.iter().find(|line| line["kind"] == "error").unwrap();
@@ -275,7 +276,7 @@ fn servers_that_answer_something_else() {
 fn a_stream_that_ends_early_is_not_an_answer() {
     let world = World::new();
     let server = server([Reply::new().then_text("half ").then_text("an answer").cut_after(2)]);
-    world.exec(&server.url(), &["go"]).exits(1);
+    world.exec(&server.url(), &["--retries", "0", "go"]).exits(1);
     let Body::Message(half) = &world.bodies("message")[0] else { panic!() };
     assert!(half.interrupted);
     assert!("half an answer".starts_with(&half.text), "{half:?}");

@@ -12,11 +12,15 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod answers;
+mod attachments;
 mod bad_input;
+mod context;
 mod demo;
 mod export;
 mod faults;
 mod loop_and_log;
+mod providers;
 mod real_model;
 mod real_workspace;
 mod resume;

@@ -48,8 +48,18 @@ impl RecordedRequest {
     /// The `messages` of the body; empty when there are none.
     #[must_use]
     pub fn messages(&self) -> Vec<Value> {
-        match self.json().get_mut("messages").map(Value::take) {
-            Some(Value::Array(messages)) => messages,
+        self.list("messages")
+    }
+
+    /// The `input` of the body, as Responses call it; empty when there is none.
+    #[must_use]
+    pub fn input(&self) -> Vec<Value> {
+        self.list("input")
+    }
+
+    fn list(&self, key: &str) -> Vec<Value> {
+        match self.json().get_mut(key).map(Value::take) {
+            Some(Value::Array(items)) => items,
             _ => Vec::new(),
         }
     }

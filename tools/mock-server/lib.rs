@@ -15,8 +15,9 @@
 //! # }
 //! ```
 //!
-//! The n-th request to `/v1/chat/completions` gets the n-th [`Reply`] of the [`Scenario`], or what
-//! its closure makes of the request. A reply is a stream of server-sent events as OpenAI writes
+//! The n-th request to `/v1/chat/completions` or `/v1/responses` gets the n-th [`Reply`] of the
+//! [`Scenario`], or what its closure makes of the request, in the form it was asked in. A reply may
+//! come after [`Fault`]s, an attempt each. It is a stream of server-sent events as OpenAI writes
 //! it, pre-rendered, so that 20,000 deltas cost the server next to nothing; how it is cut into
 //! writes, paced and broken is part of the reply. Every request is kept with the instant it
 //! arrived and the instant its reply ended ([`MockServer::requests`]).
@@ -26,11 +27,14 @@
 //!
 //! Absent on purpose: TLS, HTTP/2, authentication, and any judgement about what a client sends.
 
+mod fault;
 mod http;
+mod render;
 mod reply;
 mod scenario;
 mod server;
 
+pub use fault::{Fault, http_date};
 pub use http::RecordedRequest;
 pub use reply::{Call, Reply};
 pub use scenario::Scenario;

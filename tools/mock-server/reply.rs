@@ -1,8 +1,11 @@
-//! One reply: what is said, how it is cut into writes, and how it breaks.
+//! One reply: what is said, how it is cut into writes, and how it breaks. How it is spelled is in
+//! `render`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::fault::Fault;
 
 /// A tool call of a reply, for whatever [`Reply::call`] is too plain for.
 #[derive(Clone, Debug)]
@@ -20,22 +23,35 @@ pub struct Call {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Delta(Value),
+    /// A call whose input is no JSON: a custom tool of Responses, a function of one string else.
+    Freeform {
+        id: String,
+        name: String,
+        input: String,
+        pieces: usize,
+    },
     Raw(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Finish,
     WithoutFinish,
     WithoutDone,
+    /// The connection breaks in the middle of the event behind so many.
     Cut(usize),
-    Hang(usize),
+    /// The connection breaks behind so many bytes.
+    CutBytes(usize),
+    /// The stream ends behind so many events as if that were all.
+    Stop(usize),
+    /// Silence behind so many events; comments at this pace, where there is one.
+    Hang(usize, Option<Duration>),
 }
 
 #[derive(Clone, Debug)]
-enum Body {
+pub(crate) enum Body {
     Stream,
     Plain {
         status: u16,
@@ -49,18 +65,21 @@ enum Body {
 /// A reply to one request. Parts come in the order in which they are added.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    body: Body,
-    steps: Vec<Step>,
-    calls: u32,
-    end: End,
-    finish_reason: Option<String>,
-    usage: Option<Value>,
-    model: String,
-    carriage_returns: bool,
-    events_per_write: usize,
-    bytes_per_write: Option<usize>,
-    pause: Duration,
-    first_pause: Duration,
+    pub(crate) body: Body,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) calls: u32,
+    pub(crate) end: End,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) usage: Option<Value>,
+    pub(crate) model: String,
+    pub(crate) summarized: bool,
+    pub(crate) carriage_returns: bool,
+    pub(crate) events_per_write: usize,
+    pub(crate) bytes_per_write: Option<usize>,
+    pub(crate) bad_line: Option<usize>,
+    pub(crate) pause: Duration,
+    pub(crate) first_pause: Duration,
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Default for Reply {
@@ -83,11 +102,14 @@ impl Reply {
                 json!({"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}),
             ),
             model: "mock-model".to_owned(),
+            summarized: true,
             carriage_returns: false,
             events_per_write: 1,
             bytes_per_write: None,
+            bad_line: None,
             pause: Duration::ZERO,
             first_pause: Duration::ZERO,
+            faults: Vec::new(),
         }
     }
 
@@ -182,7 +204,7 @@ impl Reply {
     #[must_use]
     pub fn call_as(mut self, call: Call) -> Self {
         self.calls += 1;
-        let mut pieces = split(&call.arguments, call.pieces).into_iter();
+        let mut pieces = crate::render::split(&call.arguments, call.pieces).into_iter();
         let mut first = json!({
             "type": "function",
             "function": {"name": call.name, "arguments": pieces.next().unwrap_or_default()},
@@ -201,6 +223,24 @@ impl Reply {
             }
             self = self.delta(json!({"tool_calls": [next]}));
         }
+        self
+    }
+
+    /// Adds a call of a freeform tool, with an id of its own, in this many pieces.
+    #[must_use]
+    pub fn freeform_call_in(mut self, name: &str, input: &str, pieces: usize) -> Self {
+        let id = format!("call_{{reply}}_{}", self.calls);
+        self.calls += 1;
+        let (name, input) = (name.to_owned(), input.to_owned());
+        self.steps.push(Step::Freeform { id, name, input, pieces });
+        self
+    }
+
+    /// Reasoning comes in full where it would come as a summary with something encrypted: as
+    /// servers of open models send it in the Responses form.
+    #[must_use]
+    pub fn in_full(mut self) -> Self {
+        self.summarized = false;
         self
     }
 
@@ -264,7 +304,42 @@ impl Reply {
     /// Silence after the first `events` events, until the client leaves or the server is dropped.
     #[must_use]
     pub fn hang_after(mut self, events: usize) -> Self {
-        self.end = End::Hang(events);
+        self.end = End::Hang(events, None);
+        self
+    }
+
+    /// Nothing but comments after the first `events` events, one each `every`.
+    #[must_use]
+    pub fn only_comments_after(mut self, events: usize, every: Duration) -> Self {
+        self.end = End::Hang(events, Some(every));
+        self
+    }
+
+    /// The stream ends after the first `events` events as if that were all: no finish reason.
+    #[must_use]
+    pub fn stop_after(mut self, events: usize) -> Self {
+        self.end = End::Stop(events);
+        self
+    }
+
+    /// The connection breaks after so many bytes of the stream.
+    #[must_use]
+    pub fn reset_after(mut self, bytes: usize) -> Self {
+        self.end = End::CutBytes(bytes);
+        self
+    }
+
+    /// A line that is no JSON after the first `events` events.
+    #[must_use]
+    pub fn bad_line_after(mut self, events: usize) -> Self {
+        self.bad_line = Some(events);
+        self
+    }
+
+    /// This reply comes at the last attempt: each fault spoils one before it.
+    #[must_use]
+    pub fn after(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+        self.faults = faults.into_iter().collect();
         self
     }
 
@@ -302,132 +377,4 @@ impl Reply {
         self.first_pause = pause;
         self
     }
-
-    /// The stream's bytes as one buffer, as a client would have received them from the reply with
-    /// this number: for tests that need no server.
-    #[must_use]
-    pub fn to_bytes(&self, number: usize) -> Vec<u8> {
-        self.events(&number.to_string()).concat()
-    }
-
-    pub(crate) fn render(&self, number: &str) -> Rendered {
-        let (status, headers, writes, then) = match &self.body {
-            Body::Reset => (0, Vec::new(), Vec::new(), Then::Reset),
-            Body::Plain { status, headers, body } => {
-                let mut headers = headers.clone();
-                headers.push(("content-length".to_owned(), body.len().to_string()));
-                (*status, headers, vec![body.clone()], Then::KeepAlive)
-            }
-            Body::Stream => {
-                let headers = [
-                    ("content-type", "text/event-stream; charset=utf-8"),
-                    ("cache-control", "no-cache"),
-                    ("transfer-encoding", "chunked"),
-                ];
-                let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned()));
-                let (writes, then) = self.writes(number);
-                (200, headers.to_vec(), writes, then)
-            }
-        };
-        Rendered {
-            chunked: matches!(self.body, Body::Stream),
-            head: crate::http::head(status, &headers),
-            writes,
-            then,
-            pause: self.pause,
-            first_pause: self.first_pause,
-        }
-    }
-
-    fn writes(&self, number: &str) -> (Vec<Vec<u8>>, Then) {
-        let mut events = self.events(number);
-        let then = match self.end {
-            End::Finish | End::WithoutFinish | End::WithoutDone => Then::KeepAlive,
-            End::Cut(keep) => {
-                if let Some(half) = events.get_mut(keep) {
-                    half.truncate(half.len() / 2);
-                }
-                events.truncate(keep.saturating_add(1));
-                Then::Cut
-            }
-            End::Hang(keep) => {
-                events.truncate(keep);
-                Then::Hang
-            }
-        };
-        let writes = match self.bytes_per_write {
-            Some(bytes) => events.concat().chunks(bytes).map(<[u8]>::to_vec).collect(),
-            None => events.chunks(self.events_per_write).map(<[Vec<u8>]>::concat).collect(),
-        };
-        (writes, then)
-    }
-
-    /// The events, each with the empty line that ends it.
-    fn events(&self, number: &str) -> Vec<Vec<u8>> {
-        let line_end = if self.carriage_returns { "\r\n" } else { "\n" };
-        let prefix = format!(
-            r#"{{"id":"chatcmpl-{number}","object":"chat.completion.chunk","created":1700000000,"model":{},"#,
-            Value::from(self.model.as_str()),
-        );
-        let event = |rest: &str| format!("data: {prefix}{rest}}}{line_end}{line_end}").into_bytes();
-        let choice = |delta: &str, finish: &str| {
-            event(&format!(
-                r#""choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]"#
-            ))
-        };
-        let raw_only =
-            self.end == End::WithoutFinish && self.steps.iter().all(|s| matches!(s, Step::Raw(_)));
-        let mut events = Vec::with_capacity(self.steps.len() + 4);
-        if !raw_only {
-            events.push(choice(r#"{"role":"assistant","content":""}"#, "null"));
-        }
-        for step in &self.steps {
-            events.push(match step {
-                Step::Raw(bytes) => bytes.clone(),
-                Step::Delta(delta) if delta.get("tool_calls").is_some() => {
-                    choice(&delta.to_string().replace("{reply}", number), "null")
-                }
-                Step::Delta(delta) => choice(&delta.to_string(), "null"),
-            });
-        }
-        if self.end != End::WithoutFinish {
-            let usual = if self.calls > 0 { "tool_calls" } else { "stop" };
-            let reason = self.finish_reason.as_deref().unwrap_or(usual);
-            events.push(choice("{}", &Value::from(reason).to_string()));
-            if let Some(usage) = &self.usage {
-                events.push(event(&format!(r#""choices":[],"usage":{usage}"#)));
-            }
-            if self.end != End::WithoutDone {
-                events.push(format!("data: [DONE]{line_end}{line_end}").into_bytes());
-            }
-        }
-        events
-    }
-}
-
-/// What becomes of the connection after the last write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    KeepAlive,
-    Cut,
-    Hang,
-    Reset,
-}
-
-/// A reply, ready to be written.
-#[derive(Debug)]
-pub(crate) struct Rendered {
-    pub(crate) head: String,
-    pub(crate) chunked: bool,
-    pub(crate) writes: Vec<Vec<u8>>,
-    pub(crate) then: Then,
-    pub(crate) pause: Duration,
-    pub(crate) first_pause: Duration,
-}
-
-/// Cuts at character boundaries into at most `pieces` pieces of about the same length.
-fn split(text: &str, pieces: usize) -> Vec<String> {
-    let characters: Vec<char> = text.chars().collect();
-    let size = characters.len().div_ceil(pieces.max(1)).max(1);
-    characters.chunks(size).map(|piece| piece.iter().collect()).collect()
 }

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::http::{RecordedRequest, push_chunk, read_request};
-use crate::reply::{Rendered, Reply, Then};
+use crate::render::{Form, Rendered, Then};
+use crate::reply::Reply;
 use crate::scenario::Scenario;
 
 #[derive(Default)]
@@ -164,10 +165,11 @@ fn serve(stream: TcpStream, shared: &Shared, connection: usize) -> io::Result<()
     while let Some(request) = read_request(&mut reader, connection)? {
         let (number, asked) = record(shared, &request);
         let stream = reader.get_mut();
-        let then = if let Some(turn) = asked {
-            shared.scenario.with_reply(turn, &request, |reply| write(shared, stream, reply))?
+        let then = if let Some((turn, form)) = asked {
+            let write = |reply: &Rendered| write(shared, stream, reply);
+            shared.scenario.with_reply(turn, form, &request, write)?
         } else {
-            write(shared, stream, &elsewhere(&request).render("none"))?
+            write(shared, stream, &elsewhere(&request).render(Form::Chat, "none"))?
         };
         match then {
             Then::KeepAlive => {
@@ -177,21 +179,29 @@ fn serve(stream: TcpStream, shared: &Shared, connection: usize) -> io::Result<()
                 }
             }
             Then::Hang => return wait_until_gone(stream),
+            Then::Comments(every) => return comment_until_gone(shared, stream, every),
             Then::Cut | Then::Reset => return stream.shutdown(Shutdown::Both),
         }
     }
-    Ok(())
+    // The handle that a drop breaks it by would keep the connection open.
+    reader.get_ref().shutdown(Shutdown::Both)
 }
 
-/// Keeps the request: its number among all, and among those that ask for a completion.
-fn record(shared: &Shared, request: &RecordedRequest) -> (usize, Option<usize>) {
+/// Keeps the request: its number among all, and among those that ask for a completion, with the
+/// form in which they do.
+fn record(shared: &Shared, request: &RecordedRequest) -> (usize, Option<(usize, Form)>) {
     let path = request.path.split('?').next().unwrap_or_default();
     let mut state = shared.lock();
     let number = state.requests.len();
     state.requests.push(request.clone());
-    let asked = (request.method == "POST" && path == "/v1/chat/completions").then(|| {
+    let form = match (request.method.as_str(), path) {
+        ("POST", "/v1/chat/completions") => Some(Form::Chat),
+        ("POST", "/v1/responses") => Some(Form::Responses),
+        _ => None,
+    };
+    let asked = form.map(|form| {
         state.asked += 1;
-        state.asked - 1
+        (state.asked - 1, form)
     });
     drop(state);
     shared.changed.notify_all();
@@ -249,5 +259,15 @@ fn write(shared: &Shared, stream: &mut TcpStream, reply: &Rendered) -> io::Resul
 fn wait_until_gone(stream: &mut TcpStream) -> io::Result<()> {
     let mut rest = [0; 1024];
     while stream.read(&mut rest)? > 0 {}
+    Ok(())
+}
+
+/// Says that it is still there, and nothing else, until the client leaves or a drop of the server.
+fn comment_until_gone(shared: &Shared, stream: &mut TcpStream, every: Duration) -> io::Result<()> {
+    while shared.pause(every) {
+        let mut out = Vec::new();
+        push_chunk(&mut out, b": keepalive\n\n");
+        stream.write_all(&out)?;
+    }
     Ok(())
 }

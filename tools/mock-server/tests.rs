@@ -122,3 +122,98 @@ fn arguments_are_cut_at_characters() {
     assert_eq!(text.matches("tool_calls\":[").count(), 5);
     assert!(text.contains("call_3_0"));
 }
+
+/// The answer to each of these many requests, a connection each.
+fn answers(server: &MockServer, path: &str, count: usize) -> Vec<String> {
+    let answer = |_| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        ask(&mut stream, path, "{}");
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        read_until(&mut stream, "\n0\r\n\r\n")
+    };
+    (0..count).map(answer).collect()
+}
+
+#[test]
+fn responses_are_items_that_grow_and_are_done() {
+    let reply = Reply::new()
+        .reasoning("hm")
+        .then_text("so")
+        .call_in("f", "{\"a\":1}", 2)
+        .freeform_call_in("patch", "*** Begin", 2)
+        .usage(json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}));
+    let text = String::from_utf8(reply.to_responses_bytes(5)).unwrap();
+    let kinds: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("event: response.")).collect();
+    let expected = "created output_item.added reasoning_summary_text.delta output_item.done \
+                    output_item.added output_text.delta output_item.done \
+                    output_item.added function_call_arguments.delta \
+                    function_call_arguments.delta output_item.done \
+                    output_item.added custom_tool_call_input.delta custom_tool_call_input.delta \
+                    output_item.done completed";
+    assert_eq!(kinds.join(" "), expected);
+    for part in [r#""call_id":"call_5_0""#, r#""input":"*** Begin""#, r#""input_tokens":3"#] {
+        assert!(text.contains(part), "{part}");
+    }
+    let cut_off = Reply::text("so").finish_reason("length").to_responses_bytes(0);
+    assert!(String::from_utf8(cut_off).unwrap().contains("max_output_tokens"));
+    let full = Reply::new().reasoning("hm").in_full().to_responses_bytes(0);
+    assert!(String::from_utf8(full).unwrap().contains("response.reasoning_text.delta"));
+}
+
+#[test]
+fn a_request_is_answered_in_the_form_it_was_made_in() {
+    let server = MockServer::start(Scenario::repeat_last([Reply::text("hello")])).unwrap();
+    let chat = answers(&server, "/v1/chat/completions", 1);
+    let responses = answers(&server, "/v1/responses", 1);
+    assert!(chat[0].contains("chat.completion.chunk") && chat[0].contains("hello"));
+    assert!(responses[0].contains("response.completed") && responses[0].contains("hello"));
+}
+
+#[test]
+fn faults_spoil_an_attempt_each() {
+    let faults = [
+        Fault::Status(500),
+        Fault::RetryAfter(429, "3".to_owned()),
+        Fault::Body(400, r#"{"error":"no"}"#.to_owned()),
+        Fault::Reset,
+        Fault::ResetAfter(40),
+        Fault::Cut(1),
+        Fault::Stop(2),
+        Fault::BadLine(1),
+    ];
+    for path in ["/v1/chat/completions", "/v1/responses"] {
+        let reply = Reply::text("at last").after(faults.clone());
+        let server = MockServer::start(Scenario::replies([reply])).unwrap();
+        let answers = answers(&server, path, faults.len() + 1);
+        assert!(answers[0].starts_with("HTTP/1.1 500"));
+        assert!(answers[1].starts_with("HTTP/1.1 429") && answers[1].contains("retry-after: 3"));
+        assert!(answers[2].ends_with(r#"{"error":"no"}"#));
+        assert_eq!(answers[3], "");
+        for broken in &answers[4..6] {
+            assert!(!broken.ends_with("0\r\n\r\n") && broken.starts_with("HTTP/1.1 200"));
+        }
+        assert!(answers[6].ends_with("0\r\n\r\n") && !answers[6].contains("complet\"ed"));
+        assert!(answers[7].contains("[oops") && answers[7].contains("at last"));
+        assert!(answers[8].contains("at last") && !answers[8].contains("[oops"));
+    }
+}
+
+#[test]
+fn comments_go_on_until_the_client_has_enough() {
+    let reply = Reply::text("first").only_comments_after(2, Duration::from_millis(1));
+    let server = MockServer::start(Scenario::replies([reply])).unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    ask(&mut stream, "/v1/chat/completions", "{}");
+    let answer = read_until(&mut stream, ": keepalive\n\n\r\n");
+    assert!(answer.contains("first") && !answer.contains("finish_reason\":\"stop"));
+}
+
+#[test]
+fn dates_are_those_of_http() {
+    let at = |seconds| http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(at(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(at(1_709_164_800), "Thu, 29 Feb 2024 00:00:00 GMT");
+    assert_eq!(at(1_798_761_599), "Thu, 31 Dec 2026 23:59:59 GMT");
+    assert_eq!(at(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+}

@@ -10,7 +10,6 @@ use model::{Model, ScriptedModel};
 use record::{Archive, Home, Library, Outcome};
 use serde_json::json;
 use session::Session;
-use trajectory::ApprovalMode;
 
 use crate::args::{DemoArgs, SandboxArg};
 use crate::commands::exec::{Printer, Prompts, drive};
@@ -106,16 +105,11 @@ impl Place {
     }
 
     fn settings(&self) -> Settings {
+        let model = ModelChoice::Scripted(SCRIPT_NAME.into());
+        // Nothing of the machine's settings: the demo is the same everywhere.
         Settings {
-            home: self.home(),
-            workspace: self.workspace(),
-            model: ModelChoice::Scripted(SCRIPT_NAME.into()),
-            approval: ApprovalMode::Auto,
             sandbox: SandboxArg::Off,
-            limits: agent::Limits::default(),
-            timeout: None,
-            fsync: true,
-            annotator: None,
+            ..Settings::bare(self.home(), self.workspace(), model)
         }
     }
 }

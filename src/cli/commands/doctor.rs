@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::args::{DoctorArgs, RunArgs};
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, safe};
-use crate::settings::{self, ModelChoice, Settings};
+use crate::print::{Out, safe, thousands};
+use crate::settings::{self, Endpoint, KeyState, ModelChoice, Settings};
 
 /// One thing that was looked at.
 struct Check {
@@ -21,7 +21,9 @@ struct Check {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> CliResult {
-    let mut checks = vec![sqlite(), settings_file(), model(), sandbox(), shell()];
+    let mut checks = vec![sqlite(), settings_file()];
+    checks.extend(model());
+    checks.extend([sandbox(), shell()]);
     let path = settings::home()?;
     match Home::open(&path) {
         Ok(home) => {
@@ -94,20 +96,84 @@ fn settings_file() -> Check {
     }
 }
 
-fn model() -> Check {
-    match Settings::resolve(&RunArgs::default()).map(|settings| settings.model) {
-        Ok(ModelChoice::Endpoint { model, base_url, key }) => {
-            let key = if key.is_some() { "with a key" } else { "without a key" };
-            Check::good("model", format!("{model} at {base_url}, {key}"))
+/// The model that is chosen, its server, its key, and what is known of it.
+fn model() -> Vec<Check> {
+    let settings = match Settings::resolve(&RunArgs::default()) {
+        Ok(settings) => settings,
+        Err(error) => return vec![Check::fact("model", error.message, None)],
+    };
+    let endpoint = match &settings.model {
+        ModelChoice::Endpoint(endpoint) => endpoint,
+        ModelChoice::Scripted(path) => {
+            return vec![Check::good("model", format!("the script {}", path.display()))];
         }
-        Ok(ModelChoice::Scripted(path)) => {
-            Check::good("model", format!("the script {}", path.display()))
+        ModelChoice::Cassette(path) => {
+            return vec![Check::good("model", format!("the cassette {}", path.display()))];
         }
-        Ok(ModelChoice::Cassette(path)) => {
-            Check::good("model", format!("the cassette {}", path.display()))
-        }
-        Err(error) => Check::fact("model", error.message, None),
+    };
+    let provider = &endpoint.provider;
+    let at = format!("{} of {} at {}", endpoint.model, provider.name, provider.base_url);
+    let mut checks = vec![
+        Check::good("model", at),
+        match provider.key_state() {
+            KeyState::NotNeeded => Check::good("key", "none is sent"),
+            KeyState::Present(from) => Check::good("key", format!("from {from}")),
+            KeyState::Program(program) => {
+                Check::fact("key", format!("{program} is asked when a session begins"), None)
+            }
+            KeyState::Missing(fix) => Check::bad("key", "it is missing", Some(&fix)),
+        },
+        window(&settings, endpoint),
+        price(&settings, endpoint),
+    ];
+    checks.extend(web_search(&settings));
+    checks
+}
+
+fn window(settings: &Settings, endpoint: &Endpoint) -> Check {
+    match settings.catalogue.context_window(&endpoint.model) {
+        Some(tokens) => Check::good("context", format!("{} tokens", thousands(tokens))),
+        None => Check::fact(
+            "context",
+            "nobody knows how much this model holds: the context is shortened when it refuses",
+            Some("Give context_window in [models.\"NAME\"] of config.toml, or --context-window."),
+        ),
     }
+}
+
+fn price(settings: &Settings, endpoint: &Endpoint) -> Check {
+    let date = settings.catalogue.date();
+    match settings.catalogue.price(&endpoint.model) {
+        Some(price) => {
+            let cached = price.cached.map(|cached| format!(", cached ${cached}"));
+            Check::good(
+                "price",
+                format!(
+                    "a million tokens in ${}{}, out ${} (table of {date})",
+                    price.input,
+                    cached.unwrap_or_default(),
+                    price.output
+                ),
+            )
+        }
+        None => {
+            Check::fact("price", format!("none in the table of {date}: no costs are shown"), None)
+        }
+    }
+}
+
+/// Nothing, unless a search is configured.
+fn web_search(settings: &Settings) -> Option<Check> {
+    let url = settings.web.search_url.as_ref()?;
+    let missing =
+        settings.web.search_key_env.as_ref().filter(|_| settings.web.search_key().is_none());
+    Some(match missing {
+        Some(name) => {
+            let fix = format!("Export {name}.");
+            Check::bad("web search", format!("{url}: its key is missing"), Some(&fix))
+        }
+        None => Check::good("web search", url.clone()),
+    })
 }
 
 fn sandbox() -> Check {

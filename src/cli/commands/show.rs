@@ -8,9 +8,11 @@ use trajectory::event::{CallStatus, Observation, ReasoningForm};
 use trajectory::{Body, Event};
 
 use crate::args::ShowArgs;
+use crate::bill::{Bill, tokens_and};
 use crate::commands::exec::verdict;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, headline, safe, thousands};
+use crate::print::{Out, headline, safe};
+use crate::settings::{self, Catalogue};
 use crate::store::{Store, moment};
 
 /// Lines of an observation that are shown; `--output` prints all of it.
@@ -103,8 +105,24 @@ fn objects(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
         "ended": status.ended,
         "session": session.id,
         "usage": status.usage,
+        "cost_usd": cost(archive)?,
     }));
     Ok(())
+}
+
+/// What its requests cost, one by one, by the table of models as it is now; none when the price of
+/// one of them is not known.
+fn cost(archive: &Archive) -> Result<Option<f64>, CliError> {
+    let catalogue = Catalogue::of(&settings::user_file().unwrap_or_default(), None);
+    let mut total = None;
+    for request in archive.requests()? {
+        let Some(usage) = request.end.and_then(|end| end.usage) else { continue };
+        match Bill::of_model(&catalogue, Some(&request.model)).cost(&usage) {
+            Some(cost) => total = Some(total.unwrap_or(0.0) + cost),
+            None => return Ok(None),
+        }
+    }
+    Ok(total)
 }
 
 fn report(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
@@ -118,12 +136,11 @@ fn report(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
     }
     let ended = status.ended.map_or("still open", trajectory::event::Ended::as_str);
     out.line(&format!(
-        "\n{ended}: {} rounds, {} requests, {} calls, {} tokens in, {} out",
+        "\n{ended}: {} rounds, {} requests, {} calls, {}",
         status.rounds,
         status.requests,
         status.calls,
-        thousands(status.usage.input_tokens),
-        thousands(status.usage.output_tokens),
+        tokens_and(&status.usage, cost(archive)?),
     ));
     Ok(())
 }
@@ -133,6 +150,10 @@ fn show_event(event: &Event, out: &mut Out) {
         Body::Prompt(prompt) => {
             out.line(&format!("\n── round {} ──", event.round));
             indented("", &prompt.text, usize::MAX, out);
+            for attachment in &prompt.attachments {
+                let (name, media_type) = (&attachment.name, &attachment.media_type);
+                out.line(&format!("[with {} ({})]", safe(name), safe(media_type)));
+            }
         }
         Body::Steering(steering) => indented("(meanwhile) ", &steering.text, usize::MAX, out),
         Body::Reasoning(reasoning) => {

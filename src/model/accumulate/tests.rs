@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use trajectory::Message;
+use trajectory::event::{AssistantText, Body, Reasoning, ThinkTags, ToolCall};
 
 use super::*;
-use crate::tests::{call, reasoning, text};
+use crate::tests::{TAGGED, call, reasoning, text, transcript};
 
 fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
     let mut out = Vec::new();
@@ -11,7 +13,7 @@ fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
 }
 
 fn parts(deltas: &[Value]) -> Vec<Part> {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     for delta in deltas {
         take(&mut accumulator, &json!({"choices": [{"index": 0, "delta": delta}]}));
     }
@@ -107,7 +109,7 @@ fn reasoning_under_both_keys_is_taken_once() {
 
 #[test]
 fn progress_is_joined_within_a_piece_of_network() {
-    let mut accumulator = Accumulator::new(9);
+    let mut accumulator = Accumulator::new(9, TAGGED);
     let mut out = Vec::new();
     for word in ["a ", "b ", "c"] {
         let chunk = json!({"choices": [{"delta": {"content": word}}]}).to_string();
@@ -118,7 +120,7 @@ fn progress_is_joined_within_a_piece_of_network() {
 
 #[test]
 fn what_is_odd_is_an_error_or_nothing() {
-    let mut accumulator = Accumulator::new(1);
+    let mut accumulator = Accumulator::new(1, TAGGED);
     let mut out = Vec::new();
     for bad in ["", "{", "[]", "7", "\"x\"", "{\"a\": tru}", "{} {}"] {
         assert_eq!(accumulator.take(bad.as_bytes(), &mut out), Taken::Nothing, "{bad}");
@@ -149,7 +151,7 @@ fn errors_are_found_in_every_shape() {
         (json!({"object": "error", "message": "no", "code": 400}), "no", Some(400)),
         (json!({"error": {"code": 7}}), r#"{"code":7}"#, None),
     ] {
-        let mut accumulator = Accumulator::new(1);
+        let mut accumulator = Accumulator::new(1, TAGGED);
         take(&mut accumulator, &error);
         let told = accumulator.told.unwrap();
         assert_eq!((told.message.as_str(), told.status), (message, status));
@@ -158,7 +160,7 @@ fn errors_are_found_in_every_shape() {
 
 #[test]
 fn pieces_of_reasoning_keep_their_key() {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     let delta = |key: &str, text: &str| json!({"choices": [{"delta": {key: text}}]});
     let mut out = Vec::new();
     for (key, text) in [
@@ -180,14 +182,14 @@ fn one_that_opens_calls_without_end_is_stopped() {
     let many: Vec<Value> =
         (0..5000).map(|n| json!({"index": n, "function": {"name": "f"}})).collect();
     // Cut off within a chunk or between two, it is the same.
-    let mut one = Accumulator::new(4);
+    let mut one = Accumulator::new(4, TAGGED);
     let whole =
         json!({"choices": [{"delta": calls(many.clone().into()), "finish_reason": "stop"}]});
     take(&mut one, &whole);
     assert!(one.too_many_calls && one.finish_reason.is_none());
     assert_eq!((one.parts.len(), one.calls.len()), (CALLS_MAX, CALLS_MAX));
     let few = json!({"choices": [{"delta": calls(many[..CALLS_MAX].into())}]});
-    let mut other = Accumulator::new(4);
+    let mut other = Accumulator::new(4, TAGGED);
     take(&mut other, &few);
     assert!(!other.too_many_calls);
     take(&mut other, &whole);
@@ -197,7 +199,7 @@ fn one_that_opens_calls_without_end_is_stopped() {
 
 /// Lines as they stand on the wire, all of them understood.
 fn parts_of_lines<T: AsRef<[u8]>>(lines: &[T]) -> Vec<Part> {
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     for line in lines {
         let line = line.as_ref();
         let taken = accumulator.take(line, &mut Vec::new());
@@ -293,7 +295,7 @@ fn content_in_parts_is_read() {
     ];
     assert_eq!(parts_of_lines(&lines), [text("one 😀! two1.50")]);
     // What is no text is missed, the rest is not.
-    let mut accumulator = Accumulator::new(4);
+    let mut accumulator = Accumulator::new(4, TAGGED);
     let mixed = content(r#"[{"type":"image_url","image_url":{}},{"type":"text","text":"seen"}]"#);
     assert_eq!(accumulator.take(mixed.as_bytes(), &mut Vec::new()), Taken::InPart);
     assert_eq!(accumulator.parts, [text("seen")]);
@@ -305,7 +307,7 @@ fn errors_with_broken_text_are_errors() {
         (&b"{\"error\":{\"message\":\"no\xff\",\"code\":502}}"[..], "no\u{fffd}"),
         (br#"{"error":{"message":"no\ud800"}}"#, r#"{"message":"no\ud800"}"#),
     ] {
-        let mut accumulator = Accumulator::new(1);
+        let mut accumulator = Accumulator::new(1, TAGGED);
         assert_eq!(accumulator.take(line, &mut Vec::new()), Taken::Whole);
         assert_eq!(accumulator.told.unwrap().message, message);
     }
@@ -325,5 +327,124 @@ proptest! {
         let rest = pieces.iter().map(|p| calls(json!([{"index": 0, "function": {"arguments": p}}])));
         let called: Vec<Value> = std::iter::once(first).chain(rest).collect();
         prop_assert_eq!(parts(&called), vec![call("a", "f", &whole)]);
+    }
+}
+
+/// What the model thought and said, as events, and the content of the message they become.
+fn content_of(parts: Vec<Part>) -> Option<String> {
+    let bodies = parts.into_iter().map(|part| match part {
+        Part::Reasoning { text, field, form, signature } => Body::Reasoning(Reasoning {
+            request: 1,
+            text,
+            form,
+            field,
+            signature,
+            interrupted: false,
+        }),
+        Part::Text(text) => Body::Message(AssistantText { request: 1, text, interrupted: false }),
+        Part::ToolCall { id, name, arguments, .. } => Body::ToolCall(ToolCall {
+            request: 1,
+            call: 1,
+            id,
+            name,
+            arguments,
+            freeform: false,
+            signature: None,
+            malformed: None,
+        }),
+    });
+    let transcript = transcript(bodies);
+    match &transcript.turns().first()?.message {
+        Message::Assistant { content, .. } => content.clone(),
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+fn thinking(think: ThinkTags, pieces: &[String], call_after: Option<usize>) -> Accumulator {
+    let mut accumulator = Accumulator::new(1, Dialect { api: Api::Chat, think });
+    for (number, piece) in pieces.iter().enumerate() {
+        take(&mut accumulator, &json!({"choices": [{"delta": {"content": piece}}]}));
+        if call_after == Some(number) {
+            let call = calls(json!([{"index": 0, "id": "a", "function": {"name": "f"}}]));
+            take(&mut accumulator, &json!({"choices": [{"delta": call}]}));
+        }
+    }
+    accumulator.close(&mut Vec::new());
+    accumulator
+}
+
+fn thought(think: ThinkTags, content: &str) -> Vec<Part> {
+    thinking(think, &[content.to_owned()], None).parts
+}
+
+#[test]
+fn a_thought_stands_at_the_very_start_or_is_none() {
+    use ReasoningField::{Think, ThinkOpened};
+    let inside = |text: &str| Part::reasoning(text, Think);
+    for (content, expected) in [
+        ("<think>a</think>b", vec![inside("a"), text("b")]),
+        ("<think>\na\n</think>\n\nb", vec![inside("\na\n"), text("\n\nb")]),
+        ("<think></think>", vec![inside("")]),
+        ("<think>a</thin", vec![inside("a</thin")]),
+        ("<think>a</think><think>b</think>", vec![inside("a"), text("<think>b</think>")]),
+        (" <think>a</think>b", vec![text(" <think>a</think>b")]),
+        ("<thin", vec![text("<thin")]),
+        ("<thinking>a", vec![text("<thinking>a")]),
+        ("a</think>b", vec![text("a</think>b")]),
+    ] {
+        assert_eq!(thought(ThinkTags::Tagged, content), expected, "{content}");
+        assert_eq!(thought(ThinkTags::Plain, content), [text(content)]);
+    }
+    let opened = |text: &str| Part::reasoning(text, ThinkOpened);
+    for (content, expected) in [
+        ("a</think>b", vec![opened("a"), text("b")]),
+        ("</think>b", vec![opened(""), text("b")]),
+        ("<think>a</think>b", vec![opened("<think>a"), text("b")]),
+        ("a", vec![opened("a")]),
+    ] {
+        assert_eq!(thought(ThinkTags::Opened, content), expected, "{content}");
+    }
+    assert!(thought(ThinkTags::Opened, "").is_empty());
+}
+
+#[test]
+fn a_thought_goes_on_behind_a_call() {
+    let pieces = ["<think>a".to_owned(), "b</think>c".to_owned()];
+    let parts = thinking(ThinkTags::Tagged, &pieces, Some(0)).parts;
+    let expected = [Part::reasoning("ab", ReasoningField::Think), call("a", "f", ""), text("c")];
+    assert_eq!(parts, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Content → parts → the content of the message that goes back: the same, to the byte, however
+    /// it was cut, and a call in the middle of it changes nothing. A reply that ends inside its
+    /// thought gets the closing tag that it lacks.
+    #[test]
+    fn inline_thoughts_go_back_as_they_came(
+        pieces in proptest::collection::vec(
+            prop_oneof![Just("<think>"), Just("</think>"), Just("<"), Just("</th"), Just("ink>"),
+                        Just("<thi"), Just("nk>"), Just("a\n"), Just("é𝄞"), Just("")]
+                .prop_map(str::to_owned),
+            0..10,
+        ),
+        think in prop_oneof![Just(ThinkTags::Plain), Just(ThinkTags::Tagged), Just(ThinkTags::Opened)],
+        call_after in proptest::option::of(0_usize..10),
+    ) {
+        let content = pieces.concat();
+        let parts = thinking(think, &pieces, call_after).parts;
+        let one = thinking(think, std::slice::from_ref(&content), None).parts;
+        let begins = match think {
+            ThinkTags::Plain => false,
+            ThinkTags::Tagged => content.starts_with("<think>"),
+            ThinkTags::Opened => !content.is_empty(),
+        };
+        let is_closed = content.contains("</think>");
+        let expected =
+            if begins && !is_closed { format!("{content}</think>") } else { content.clone() };
+        let expected = (!content.is_empty()).then_some(expected);
+        prop_assert_eq!(content_of(parts), expected.clone());
+        prop_assert_eq!(content_of(one), expected);
     }
 }

@@ -1,17 +1,18 @@
 use mock_server::Reply as Answer;
 
 use super::*;
-use crate::chat::{ApiKey, ChatConfig};
+use crate::endpoint::{ApiKey, EndpointConfig};
 use crate::tests::{ask, hello, prompt, serve, text, transcript};
 use crate::{Model, Part};
 
 fn recorder(url: &str, folder: &Path) -> Model {
-    let config = ChatConfig { key: Some(ApiKey::new("sk-secret")), ..ChatConfig::new(url, "m") };
-    CassetteModel::record(ChatModel::new(config).unwrap(), folder).unwrap().into()
+    let config =
+        EndpointConfig { key: Some(ApiKey::new("sk-secret")), ..EndpointConfig::new(url, "m") };
+    CassetteModel::record(EndpointModel::new(config).unwrap(), folder).unwrap().into()
 }
 
 fn player(folder: &Path) -> Model {
-    CassetteModel::play(folder, "m", Map::new()).unwrap().into()
+    CassetteModel::open(folder).unwrap().into()
 }
 
 #[tokio::test]
@@ -49,8 +50,9 @@ async fn failures_are_played_as_they_came() {
         Answer::raw_stream("plain words"),
     ]);
     let model = recorder(&server.url(), folder.path());
-    let requests: Vec<Request> =
-        (1..=5).map(|n| model.encode(n, &transcript([prompt(&n.to_string())]))).collect();
+    let requests: Vec<Request> = (1..=5)
+        .map(|n| model.encode(n, &transcript([prompt(&n.to_string())]), &|_| None))
+        .collect();
     let mut live = Vec::new();
     for request in &requests {
         live.push(ask(&model, request).await.0.unwrap_err());
@@ -68,8 +70,11 @@ async fn failures_are_played_as_they_came() {
 #[tokio::test]
 async fn an_answer_that_is_missing_or_changed_is_named() {
     let folder = tempfile::tempdir().unwrap();
+    let server = serve([Answer::text("hi")]);
+    let recorder = recorder(&server.url(), folder.path());
+    ask(&recorder, &hello(&recorder)).await.0.unwrap();
     let model = player(folder.path());
-    let request = hello(&model);
+    let request = model.encode(1, &transcript([prompt("something else")]), &|_| None);
     let failure = ask(&model, &request).await.0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unscripted);
     let name = hash(&request);
@@ -82,6 +87,27 @@ async fn an_answer_that_is_missing_or_changed_is_named() {
         let failure = ask(&model, &request).await.0.unwrap_err();
         assert!(failure.message.contains(&name), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn the_form_and_the_parameters_are_those_of_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve([Answer::new().reasoning("hm").call("f", "{}")]);
+    let mut config =
+        EndpointConfig { api: Api::Responses, ..EndpointConfig::new(&server.url(), "m") };
+    config.profile.think = trajectory::event::ThinkTags::Opened;
+    config.params.insert("max_tokens".into(), 7.into());
+    let inner = EndpointModel::new(config).unwrap();
+    let model = Model::from(CassetteModel::record(inner, folder.path()).unwrap());
+    let request = hello(&model);
+    let live = ask(&model, &request).await.0.unwrap();
+    drop(server);
+    let player = player(folder.path());
+    assert_eq!(hello(&player), request);
+    let played = ask(&player, &request).await.0.unwrap();
+    assert_eq!(played.parts, live.parts);
+    let (there, here) = (model.description(), player.description());
+    assert_eq!((here.api, here.params, here.think), (there.api, there.params, there.think));
 }
 
 #[tokio::test]
@@ -111,7 +137,9 @@ async fn an_answer_that_cannot_be_kept_is_a_failure_that_holds_it() {
 #[test]
 fn a_folder_must_be_there_to_be_played() {
     let folder = tempfile::tempdir().unwrap();
+    let error = CassetteModel::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("no recorded answer"), "{error}");
     let missing = folder.path().join("none");
-    let error = CassetteModel::play(&missing, "m", Map::new()).unwrap_err().to_string();
+    let error = CassetteModel::open(&missing).unwrap_err().to_string();
     assert!(error.contains("none"), "{error}");
 }

@@ -8,11 +8,11 @@ use trajectory::event::ReasoningField;
 use super::*;
 use crate::exchange::Exchange;
 use crate::reply::Part;
-use crate::tests::{call, reasoning, text};
+use crate::tests::{TAGGED, call, reasoning, text};
 
 fn read(pieces: &[&[u8]], ending: Ending) -> (Result<(), Fault>, Reply) {
     let peer = Peer::named("the test");
-    let mut reception = Reception::new(1);
+    let mut reception = Reception::new(1, TAGGED);
     reception.begin(Head::of_stream(), false);
     let mut out = Vec::new();
     let mut result = Ok(());
@@ -88,7 +88,7 @@ fn what_is_not_finished_is_interrupted() {
                 Err(fault) => {
                     assert!(length < finish + 20, "{length}: {}", fault.message);
                     let broken = length == 0 || full.starts_with(&full[..length]);
-                    assert!(broken && fault.kind != FailureKind::Server);
+                    assert!(broken && fault.kind != FailureKind::Server { retry_after: None });
                     assert!(matches!(reply.parts.as_slice(), [] | [Part::Text(_)]));
                 }
             }
@@ -168,9 +168,9 @@ fn sizes_are_bounded() {
 #[test]
 fn a_stored_reply_reads_the_same_again() {
     let answer = Answer::new().reasoning("hm").then_text("so").call_in("f", "{\"a\": 1}", 3);
-    let reply = parse(7, &answer.to_bytes(0)).unwrap();
+    let reply = parse(7, TAGGED, &answer.to_bytes(0)).unwrap();
     assert_eq!(reply.parts, [reasoning("hm"), text("so"), call("call_0_0", "f", "{\"a\": 1}")]);
-    let failure = parse(7, &answer.without_finish().to_bytes(0)).unwrap_err();
+    let failure = parse(7, TAGGED, &answer.without_finish().to_bytes(0)).unwrap_err();
     assert_eq!(failure.partial.parts, reply.parts);
 }
 
@@ -180,7 +180,7 @@ fn a_secret_that_is_echoed_is_blotted_out() {
     let failed = Head { status: 500, ..Head::default() };
     let exchange = Exchange::new();
     let begin = |head: &Head, body: &[u8]| {
-        exchange.start(1, Some("sk-12345".to_owned().into()));
+        exchange.start(1, TAGGED, Some("sk-12345".to_owned().into()));
         exchange.begin(head.clone(), true);
         exchange.push(body, &mut Vec::new(), &peer).unwrap();
     };
@@ -202,7 +202,7 @@ fn a_secret_that_is_echoed_is_blotted_out() {
     exchange.end(Ending::Clean, &mut Vec::new(), &peer).unwrap();
     let reply = exchange.finish(Ok(())).unwrap();
     assert_eq!(reply.parts, [text("your key is ********")]);
-    assert_eq!(parse(1, &reply.raw).unwrap().parts, reply.parts);
+    assert_eq!(parse(1, TAGGED, &reply.raw).unwrap().parts, reply.parts);
 }
 
 /// Invariant 2, for a reply that is cancelled after any of its bytes: what is kept as parts is what
@@ -218,12 +218,13 @@ fn what_is_cancelled_reads_the_same_again() {
         for head in [Head::of_stream(), html.clone()] {
             for length in 0..=body.len() {
                 let exchange = Exchange::new();
-                exchange.start(7, None);
+                exchange.start(7, TAGGED, None);
                 exchange.begin(head.clone(), true);
                 exchange.push(&body[..length], &mut Vec::new(), &peer).unwrap();
                 let partial = exchange.cancelled().partial;
                 assert_eq!(partial.raw, &body[..length]);
-                let again = parse(7, &partial.raw).unwrap_or_else(|failure| *failure.partial);
+                let again =
+                    parse(7, TAGGED, &partial.raw).unwrap_or_else(|failure| *failure.partial);
                 assert_eq!(again.parts, partial.parts, "{length} bytes");
             }
         }
@@ -263,7 +264,7 @@ fn more_calls_than_are_allowed_are_a_failure() {
         assert!(fault.message.contains("1024"), "{}", fault.message);
         assert_eq!(partial.parts, reply.parts);
         assert!(partial.finish_reason.is_none());
-        assert_eq!(parse(1, &partial.raw).unwrap_err().partial.parts, reply.parts);
+        assert_eq!(parse(1, TAGGED, &partial.raw).unwrap_err().partial.parts, reply.parts);
     }
     let calls: Vec<_> = (0..=CALLS_MAX).map(call).collect();
     let object = json!({"choices": [{"message": {"tool_calls": calls}, "finish_reason": "stop"}]});
@@ -391,7 +392,7 @@ proptest! {
         let events = pieces.iter().map(|(to, units)| event(*to, units));
         let stream: String = events.chain([finish.to_owned()]).collect();
         let peer = Peer::named("the test");
-        let mut reception = Reception::new(1);
+        let mut reception = Reception::new(1, TAGGED);
         reception.begin(Head::of_stream(), false);
         let mut out = Vec::new();
         let mut rest = stream.as_bytes();
@@ -408,7 +409,7 @@ proptest! {
         prop_assert_eq!(&reply.parts, &expected(&pieces));
         prop_assert_eq!(reply.skipped_count, 0);
         prop_assert_eq!(shown(&out), of_parts(&reply.parts));
-        prop_assert_eq!(parse(1, &reply.raw).unwrap().parts, reply.parts);
+        prop_assert_eq!(parse(1, TAGGED, &reply.raw).unwrap().parts, reply.parts);
     }
 
     /// Any bytes in a text: never a panic, and read again they are the same.
@@ -423,7 +424,7 @@ proptest! {
         let stream: Vec<u8> = pieces.iter().flat_map(event).collect();
         let chunks: Vec<&[u8]> = stream.chunks(cut).collect();
         let (_, reply) = read(&chunks, Ending::Clean);
-        let again = *parse(1, &reply.raw).unwrap_err().partial;
+        let again = *parse(1, TAGGED, &reply.raw).unwrap_err().partial;
         prop_assert_eq!(again.parts, reply.parts);
         prop_assert_eq!(again.skipped_lines, reply.skipped_lines);
     }

@@ -86,13 +86,13 @@ fn observation(call: u32, shown: &str) -> Observation {
 
 async fn answer(bodies: Vec<Body>) -> Result<Reply, Failure> {
     let model = model();
-    ask(&model, &model.encode(2, &transcript(bodies))).await.0
+    ask(&model, &model.encode(2, &transcript(bodies), &|_| None)).await.0
 }
 
 #[tokio::test]
 async fn a_turn_is_streamed_as_a_server_would() {
     let model = model();
-    let request = model.encode(1, &transcript([prompt("Write a file.")]));
+    let request = model.encode(1, &transcript([prompt("Write a file.")]), &|_| None);
     let (reply, pieces) = ask(&model, &request).await;
     let reply = reply.unwrap();
     let arguments = r#"{"path":"a.txt","content":"one\n\"two\" \\ é\n","append":false}"#;
@@ -112,7 +112,7 @@ async fn a_turn_is_streamed_as_a_server_would() {
         text: "They want a ".into(),
     };
     assert_eq!(pieces[0], first);
-    assert_eq!(parse(1, &reply.raw).unwrap().parts, reply.parts);
+    assert_eq!(parse(1, Dialect::default(), &reply.raw).unwrap().parts, reply.parts);
 }
 
 #[tokio::test]
@@ -198,6 +198,6 @@ fn a_script_is_read_from_a_file() {
 async fn a_delay_is_kept_between_the_pieces() {
     let script = SCRIPT.replacen("version = 1", "version = 1\ndelay_ms = 1", 1);
     let model = Model::from(ScriptedModel::parse("a.toml", &script).unwrap());
-    let request = model.encode(1, &transcript([prompt("Thanks.")]));
+    let request = model.encode(1, &transcript([prompt("Thanks.")]), &|_| None);
     assert_eq!(ask(&model, &request).await.0.unwrap().parts, [text("You are welcome.")]);
 }

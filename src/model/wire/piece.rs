@@ -55,6 +55,22 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// Its bytes.
+    pub(crate) fn as_wtf8(&self) -> &[u8] {
+        match self {
+            Self::Whole(text) => text.as_bytes(),
+            Self::Cut(bytes) => bytes,
+        }
+    }
+
+    /// The text by itself.
+    pub(crate) fn to_text(&self) -> String {
+        let mut high = None;
+        let mut text = self.join(&mut high).into_owned();
+        end(&mut high, &mut text);
+        text
+    }
+
     /// The text by itself.
     pub(crate) fn into_text(self) -> Cow<'a, str> {
         match self {

@@ -11,6 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::responses::Event;
 use super::{Arguments, CallDelta, Choice, Chunk, Delta, FunctionDelta, Loose, Piece};
 
 /// Reads a line. The second answer is whether all that matters in it was understood; `None` when
@@ -20,6 +21,14 @@ pub(crate) fn read(line: &str) -> Option<(Chunk<'_>, bool)> {
     let mut reader = Reader { missed: false };
     let chunk = is_object(json).then(|| reader.chunk(json))?;
     Some((chunk, !reader.missed))
+}
+
+/// Reads a line of Responses, likewise.
+pub(crate) fn read_event(line: &str) -> Option<(Event<'_>, bool)> {
+    let json: &RawValue = serde_json::from_str(line).ok()?;
+    let mut reader = Reader { missed: false };
+    let event = is_object(json).then(|| reader.event(json))?;
+    Some((event, !reader.missed))
 }
 
 struct Reader {
@@ -36,10 +45,32 @@ impl Reader {
             b"model" => chunk.model = name(value),
             b"choices" => chunk.choices = reader.list(value, Self::choice),
             b"usage" => chunk.usage = present(value),
+            b"timings" => chunk.timings = present(value),
             b"error" => chunk.error = present(value),
             _ => {}
         });
         chunk
+    }
+
+    fn event<'a>(&mut self, json: &'a RawValue) -> Event<'a> {
+        let mut event = Event::default();
+        self.each_field(json, &mut |reader, key, value| match key {
+            b"type" => event.kind = name(value),
+            b"object" => event.object = name(value),
+            b"output_index" => event.output_index = index(value),
+            b"summary_index" => event.summary_index = index(value),
+            b"item_id" => event.item_id = name(value),
+            // Some events have an object here, which is nothing that is said.
+            b"delta" if is_object(value) => {}
+            b"delta" => event.delta = reader.spoken(value),
+            b"arguments" => event.arguments = Arguments(arguments(value)),
+            b"input" => event.input = reader.spoken(value),
+            b"item" => event.item = present(value),
+            b"response" => event.response = present(value),
+            b"error" => event.error = present(value),
+            _ => {}
+        });
+        event
     }
 
     fn choice<'a>(&mut self, json: &'a RawValue) -> Choice<'a> {
@@ -49,6 +80,7 @@ impl Reader {
             b"delta" => choice.delta = reader.object(value, Self::delta),
             b"message" => choice.message = reader.object(value, Self::delta),
             b"finish_reason" => choice.finish_reason = name(value),
+            b"error" => choice.error = present(value),
             _ => {}
         });
         choice
@@ -61,6 +93,7 @@ impl Reader {
             b"reasoning" => delta.reasoning = reader.spoken(value),
             b"content" => delta.content = reader.spoken(value),
             b"refusal" => delta.refusal = reader.spoken(value),
+            b"reasoning_details" => delta.reasoning_details = present(value),
             b"tool_calls" => delta.tool_calls = reader.list(value, Self::call),
             _ => {}
         });
@@ -73,6 +106,7 @@ impl Reader {
             b"index" => call.index = index(value),
             b"id" => call.id = name(value),
             b"function" => call.function = reader.object(value, Self::function),
+            b"extra_content" => call.extra_content = present(value),
             _ => {}
         });
         call

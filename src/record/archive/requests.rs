@@ -33,8 +33,10 @@ pub struct RequestRow {
     pub kept: u64,
     /// How many messages it has.
     pub message_count: u64,
-    /// Digest over all its messages.
+    /// Digest over all its messages as they were sent.
     pub messages_digest: String,
+    /// Digest over the messages of the transcript; formats before 2 have none.
+    pub context_digest: Option<String>,
     /// Digest over its tools.
     pub tools_digest: String,
     /// When it went out: wall clock, nanoseconds since the Unix epoch.
@@ -81,6 +83,11 @@ impl RequestRow {
             kept: count(row, "kept")?,
             message_count: count(row, "message_count")?,
             messages_digest: row.get("messages_digest")?,
+            context_digest: match row.get("context_digest") {
+                // A file of the first format, read as it is.
+                Err(rusqlite::Error::InvalidColumnName(_)) => None,
+                digest => digest?,
+            },
             tools_digest: row.get("tools_digest")?,
             started_ns: row.get("t_start_ns")?,
             end: RequestEnd::read(row)?,

@@ -1,9 +1,11 @@
 //! Out of one home and into another: the same rows, or a clear refusal that changes nothing.
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
 use trajectory::SessionId;
 
-use super::TABLES;
+use super::{TABLES, fingerprint};
+use crate::connection::{SESSION_FORMAT, open_existing_to_write};
 use crate::tests::{Story, home, sound};
 use crate::*;
 
@@ -150,4 +152,26 @@ async fn bad_rows_change_nothing() {
     let error = load(&into, id, &dump(&sound(&from, id))).unwrap_err();
     assert!(matches!(error, RecordError::Conflict { .. }), "{error:?}");
     assert_eq!(dump(&sound(&into, id)), good);
+}
+
+#[tokio::test]
+async fn a_recording_of_the_first_format_is_read_and_dumped_as_it_is() {
+    let (_folder, home) = home();
+    let mut story = Story::begin(&home);
+    story.round("a prompt").await;
+    let id = story.end().await;
+    let path = home.session_file(id);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("ALTER TABLE llm_call DROP COLUMN context_digest; PRAGMA user_version = 1;")
+        .unwrap();
+    drop(connection);
+    let archive = Archive::open(&home, id).unwrap();
+    assert_eq!(archive.requests().unwrap()[0].context_digest, None);
+    assert!(archive.verify().unwrap().is_empty());
+    let before = fingerprint(&archive).unwrap();
+    drop(archive);
+    // Whoever writes to it brings it up to date; it is the same recording.
+    drop(open_existing_to_write(&path, SESSION_FORMAT).unwrap());
+    assert_eq!(fingerprint(&Archive::open(&home, id).unwrap()).unwrap(), before);
 }

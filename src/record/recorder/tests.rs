@@ -65,7 +65,7 @@ async fn contradictions_are_refused_whole() {
         twice,
         Write {
             events: vec![NewEvent { round: 1, source: Source::Model, body: call }],
-            rows: vec![],
+            ..Write::default()
         },
         Write::event(1, Source::Harness, trajectory::event::ToolStarted { call: 1, exec: 7 }),
         Write::event(1, Source::Harness, round),

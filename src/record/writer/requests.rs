@@ -35,8 +35,8 @@ impl Writer {
             .prepare_cached(
                 "INSERT INTO llm_call (request, attempt, retry_of, provider, endpoint, \
                  model_requested, api, params, head_seq, kept, message_count, body_head, \
-                 body_tail, messages_digest, tools_digest, t_start_ns) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 body_tail, messages_digest, context_digest, tools_digest, t_start_ns) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 row.request,
@@ -53,6 +53,7 @@ impl Writer {
                 body_head.as_bytes(),
                 body_tail.as_bytes(),
                 row.messages_digest,
+                row.context_digest,
                 row.tools_digest,
                 stamp.wall_ns,
             ])

@@ -48,17 +48,17 @@ fn no_match_shows_the_nearest_lines() {
     let file = "use std::fs;\n\nfn load(path: &str) -> String {\n    let text = fs::read(path);\n    \
                 text\n}\n\nfn other() {}\n";
     bench.put("a.rs", file);
-    let old = "fn load(path: &str) -> String {\n  let text = fs::read(path);\n  text\n}";
-    let told = bench.fails("edit", &edit("a.rs", old, "x"));
-    assert!(told.contains("does not occur in a.rs; nothing was changed."), "{told}");
-    assert!(told.contains("differs from the file in white space only"), "{told}");
-    assert!(told.contains("     4\t    let text = fs::read(path);"), "{told}");
     let told = bench.fails("edit", &edit("a.rs", "let txt = fs::reed(path);", "x"));
+    assert!(told.contains("does not occur in a.rs; nothing was changed."), "{told}");
     assert!(told.contains("     4\t    let text = fs::read(path);"), "{told}");
+    let differs = "Line 4 is `let text = fs::read(path);`, not `let txt = fs::reed(path);`.";
+    assert!(told.contains(differs), "{told}");
     assert!(!told.contains("white space only"), "{told}");
+    let told = bench.fails("edit", &edit("a.rs", "use std::fs;\nfn other() {}\n", "x"));
+    assert!(told.contains("do not follow each other"), "{told}");
     let told = bench.fails("edit", &edit("a.rs", "something else entirely, 名前", "x"));
     assert!(told.contains("Nothing like it occurs"), "{told}");
-    let told = bench.fails("edit", &edit("a.rs", "     8\tfn other() {}", "x"));
+    let told = bench.fails("edit", &edit("a.rs", "     8\tfn another() {}", "x"));
     assert!(told.contains("line numbers"), "{told}");
     assert_eq!(bench.get("a.rs"), file);
 }
@@ -99,7 +99,8 @@ fn unicode_and_what_is_not_utf8_are_kept() {
 fn an_edit_that_means_nothing_is_refused() {
     let bench = Bench::new();
     bench.put("a.txt", "x\n");
-    assert!(bench.fails("edit", &edit("a.txt", "", "y")).contains("old_string is empty"));
+    let told = bench.fails("edit", &edit("a.txt", "", "y"));
+    assert!(told.contains("old_string is empty, and a.txt is not"), "{told}");
     assert!(bench.fails("edit", &edit("a.txt", "x", "x")).contains("are the same"));
     assert_eq!(
         bench.fails("edit", &edit("b/a.txt", "x", "y")),
@@ -107,6 +108,58 @@ fn an_edit_that_means_nothing_is_refused() {
     );
     assert!(bench.fails("edit", &edit(".", "x", "y")).contains("is a directory"));
     assert_eq!(bench.names(), ["a.txt"], "no directory is made for a file that is not there");
+}
+
+#[test]
+fn an_empty_text_makes_a_file_where_none_is() {
+    let bench = Bench::new();
+    assert_eq!(bench.ok("edit", &edit("new/a.txt", "", "x\n")), "Created new/a.txt (1 line)");
+    assert_eq!(bench.get("new/a.txt"), "x\n");
+    bench.put("empty", "");
+    bench.ok("edit", &edit("empty", "", "y\n"));
+    assert_eq!(bench.get("empty"), "y\n");
+    assert!(bench.fails("edit", &edit("new", "", "x")).contains("is a directory"));
+    bench.put(".git/HEAD", "");
+    let outcome = bench.run("edit", &edit(".git/HEAD", "", "x"));
+    assert_eq!(outcome.status, trajectory::event::CallStatus::Denied, "{}", outcome.shown);
+}
+
+#[test]
+fn what_was_forgiven_is_said() {
+    let bench = Bench::new();
+    bench.put("a.py", "def f():\n    a = 1\n    b = “2”\n");
+    for (old, new, told) in [
+        ("a = 1  \n", "a = 2\n", "ignoring trailing white space"),
+        ("  a = 2\n", "  a = 3\n", "ignoring indentation"),
+        ("a=3", "a=4", "ignoring white space"),
+        ("b = \"2\"", "b = 2", "ignoring look-alike characters"),
+        ("     2\t    a =4", "     2\t    a =5", "without its line numbers"),
+    ] {
+        let shown = bench.ok("edit", &edit("a.py", old, new));
+        assert!(shown.contains(&format!("(matched {told}")), "{shown}");
+    }
+    assert_eq!(bench.get("a.py"), "def f():\n    a = 5\n    b = 2\n");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_edited_exactly_or_not_at_all() {
+    let bench = Bench::new();
+    bench.put("a.bin", b"\0one  two\0three\0");
+    bench.fails("edit", &edit("a.bin", "one two", "x"));
+    bench.ok("edit", &edit("a.bin", "one  two", "x"));
+    assert_eq!(bench.get("a.bin"), "\0x\0three\0");
+}
+
+#[test]
+fn an_edit_that_is_healed_keeps_the_bytes_around_it_and_the_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.put("run.sh", b"\xff\xfe  \r\nif x; then  \n\ty\nfi\n\xe9\r\n");
+    let path = bench.workspace().join("run.sh");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.ok("edit", &edit("run.sh", "if x; then\n  y\nfi\n", "if x; then\n  z\nfi\n"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"\xff\xfe  \r\nif x; then  \n\tz\nfi\n\xe9\r\n");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
 #[test]
@@ -168,6 +221,20 @@ proptest! {
         match applied(content.as_bytes(), &old, "-", true) {
             Ok(changed) => prop_assert_eq!(changed, expected.into_bytes()),
             Err(_) => prop_assert_eq!(expected, content),
+        }
+    }
+
+    /// Text that is healed stays text, and what comes out is never what the model did not touch
+    /// at both ends.
+    #[test]
+    fn healing_splits_no_character(
+        before in "([ab \t\n“\"é\r\u{301}\u{200b}…]|\r\n|    ){0,40}",
+        old in "([ab \t\n“\"é\u{301}\u{200b}….]|    ){1,12}",
+        new in "([ab \t\n“\"é\u{301}\u{200b}….c]|    ){0,12}",
+        all in any::<bool>(),
+    ) {
+        if let Ok(changed) = applied(before.as_bytes(), &old, &new, all) {
+            prop_assert!(String::from_utf8(changed).is_ok());
         }
     }
 }

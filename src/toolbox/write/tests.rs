@@ -15,9 +15,9 @@ fn a_file_is_created_with_its_directories_and_replaced() {
         |content: &str| bench.ok("write", &json!({"file_path": "a/b/c.txt", "content": content}));
     assert_eq!(write("one\ntwo\n"), "Created a/b/c.txt (2 lines)");
     assert_eq!(bench.get("a/b/c.txt"), "one\ntwo\n");
-    assert_eq!(write("naïve 名前"), "Replaced a/b/c.txt (1 line)");
+    assert_eq!(write("naïve 名前"), "Replaced a/b/c.txt (2 lines before, 1 line now)");
     assert_eq!(bench.get("a/b/c.txt"), "naïve 名前");
-    assert_eq!(write(""), "Replaced a/b/c.txt (0 lines)");
+    assert_eq!(write(""), "Replaced a/b/c.txt (1 line before, 0 lines now)");
     assert_eq!(std::fs::read_dir(bench.workspace().join("a/b")).unwrap().count(), 1);
 }
 
@@ -187,4 +187,20 @@ fn what_the_system_refuses_is_told_and_leaves_the_old_content() {
     let path = Relative::parse("f", &workspace).unwrap();
     let full = explain(&path, WriteError::System(rustix::io::Errno::NOSPC));
     assert_eq!(full, Failure::Error("f: the disk is full. Nothing was written.".to_owned()));
+}
+
+#[test]
+fn lines_are_counted_with_and_without_a_last_end() {
+    assert_eq!([lines(b""), lines(b"a"), lines(b"a\n"), lines(b"a\n\nb")], [0, 1, 1, 3]);
+}
+
+#[test]
+fn a_syntax_error_is_told_and_the_file_written() {
+    let bench = Bench::new();
+    let write =
+        |content: &str| bench.ok("write", &json!({"file_path": "a.json", "content": content}));
+    assert_eq!(write("{\"a\": 1}\n"), "Created a.json (1 line)");
+    let told = write("{\"a\": 1,, \"b\": 2}\n");
+    assert!(told.contains("\nThis change introduced a syntax error at line 1:"), "{told}");
+    assert_eq!(write("{\"a\": 1,, \"b\": 3}\n"), "Replaced a.json (1 line before, 1 line now)");
 }

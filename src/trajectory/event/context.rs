@@ -67,8 +67,29 @@ pub struct Rewind {
     pub to_seq: u64,
 }
 
+/// What `<think>` means in the text of a model's replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkTags {
+    /// Nothing: it is text.
+    #[default]
+    Plain,
+    /// A reply that begins with `<think>` begins with reasoning, up to `</think>`.
+    Tagged,
+    /// The prompt has opened the tag: every reply begins with reasoning, up to `</think>`.
+    Opened,
+}
+
+impl ThinkTags {
+    /// Whether nothing is looked for.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain)
+    }
+}
+
 /// The model that answers from here on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelChanged {
     /// The model's name as requested.
     pub model: String,
@@ -82,6 +103,12 @@ pub struct ModelChanged {
     /// Sampling parameters as they are sent; an object.
     #[serde(default)]
     pub params: Value,
+    /// The name of the profile by which its server is spoken to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// What `<think>` means in its replies: with `api`, how a stored response is read.
+    #[serde(default, skip_serializing_if = "ThinkTags::is_plain")]
+    pub think: ThinkTags,
 }
 
 /// What frames the conversation from here on. An absent field did not change.

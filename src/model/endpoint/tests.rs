@@ -1,11 +1,12 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use mock_server::Reply as Answer;
 use serde_json::json;
 use trajectory::Progress;
 
-use crate::tests::{ask, call, chat, hello, once, prompt, serve, text, transcript};
+use crate::tests::{ask, call, chat, hello, once, prompt, serve, speaking, text, transcript};
 use crate::*;
 
 #[tokio::test]
@@ -13,7 +14,7 @@ async fn the_body_is_sent_byte_for_byte() {
     let server = serve([Answer::text("hi")]);
     let model = chat(&server.url());
     let odd = "quote \" backslash \\ line\nend \u{2028} nul \0 é 𝄞 </script>";
-    let request = model.encode(1, &transcript([prompt(odd)]));
+    let request = model.encode(1, &transcript([prompt(odd)]), &|_| None);
     ask(&model, &request).await.0.unwrap();
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
@@ -26,8 +27,8 @@ async fn the_body_is_sent_byte_for_byte() {
 async fn a_key_is_sent_only_when_there_is_one() {
     let server = serve([Answer::text("hi"), Answer::text("hi"), Answer::text("hi")]);
     for key in [None, Some(ApiKey::new(" ")), Some(ApiKey::new("sk-test\n"))] {
-        let config = ChatConfig { key, ..ChatConfig::new(&server.url(), "m") };
-        let model = ChatModel::new(config).unwrap().into();
+        let config = EndpointConfig { key, ..EndpointConfig::new(&server.url(), "m") };
+        let model = EndpointModel::new(config).unwrap().into();
         ask(&model, &hello(&model)).await.0.unwrap();
     }
     let requests = server.requests();
@@ -49,7 +50,9 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn nothing_is_asked_twice() {
     let answers = || [Answer::status(500, &[], ""), Answer::reset(), Answer::text("no")];
-    for (skip, kind) in [(0, FailureKind::Server), (1, FailureKind::Interrupted)] {
+    for (skip, kind) in
+        [(0, FailureKind::Server { retry_after: None }), (1, FailureKind::Interrupted)]
+    {
         let server = serve(answers().into_iter().skip(skip));
         let model = chat(&server.url());
         let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
@@ -59,7 +62,7 @@ async fn nothing_is_asked_twice() {
     }
     let limited = Answer::status(429, &[("retry-after", "3600")], r#"{"error":"slow down"}"#);
     let failure = once(limited).await.unwrap_err();
-    let retry_after = Some(std::time::Duration::from_secs(3600));
+    let retry_after = Some(Duration::from_secs(3600));
     assert_eq!(failure.kind, FailureKind::RateLimited { retry_after });
     assert_eq!(failure.partial.http_status, Some(429));
     assert!(failure.to_string().contains("slow down"), "{failure}");
@@ -161,9 +164,10 @@ async fn a_key_that_is_echoed_stays_secret() {
     let key = "sk-very-secret";
     let told = format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#);
     let server = serve([Answer::status(401, &[], told)]);
-    let config = ChatConfig { key: Some(ApiKey::new(key)), ..ChatConfig::new(&server.url(), "m") };
+    let config =
+        EndpointConfig { key: Some(ApiKey::new(key)), ..EndpointConfig::new(&server.url(), "m") };
     assert!(!format!("{config:?}").contains(key));
-    let model = Model::from(ChatModel::new(config).unwrap());
+    let model = Model::from(EndpointModel::new(config).unwrap());
     let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unauthorized);
     let raw = String::from_utf8_lossy(&failure.partial.raw).into_owned();
@@ -231,4 +235,118 @@ async fn a_large_call_in_one_event_arrives_whole() {
         let reply = once(Answer::new().call_in("write", &arguments, pieces)).await.unwrap();
         assert_eq!(reply.parts, [call("call_0_0", "write", &arguments)]);
     }
+}
+
+/// A model that is waited for as long as a test may take.
+fn impatient(url: &str, silence: Duration) -> Model {
+    EndpointModel::new(EndpointConfig { silence, ..EndpointConfig::new(url, "m") }).unwrap().into()
+}
+
+/// Long enough for a busy machine to answer within it.
+const SILENCE: Duration = Duration::from_secs(1);
+
+async fn is_noticed(answer: Answer, expected: Vec<Part>) -> Failure {
+    let server = serve([answer]);
+    let model = impatient(&server.url(), SILENCE);
+    let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Silent, "{failure}");
+    assert!(failure.kind.is_worth_retrying());
+    assert_eq!(failure.partial.parts, expected);
+    let dialect = Dialect::of(&model.description());
+    let again = parse(1, dialect, &failure.partial.raw).unwrap_err();
+    assert_eq!(again.partial.parts, expected);
+    failure
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_noticed() {
+    let answer = || Answer::text("first ").then_text("second");
+    let comments = answer().only_comments_after(3, Duration::from_millis(10));
+    let (.., commented) = tokio::join!(
+        is_noticed(answer().hang_after(3), vec![text("first second")]),
+        is_noticed(answer().hang_after(0), vec![]),
+        is_noticed(answer().first_pause(Duration::from_secs(3600)), vec![]),
+        // Signs of life are believed for a while, and only for a while.
+        is_noticed(comments, vec![text("first second")]),
+    );
+    assert!(commented.message.contains("signs"), "{commented}");
+    assert!(commented.partial.raw.ends_with(b": keepalive\n\n"));
+}
+
+#[tokio::test]
+async fn faults_are_told_apart_in_both_forms() {
+    use mock_server::Fault;
+    let server =
+        |wait: Option<u64>| FailureKind::Server { retry_after: wait.map(Duration::from_secs) };
+    let limited = FailureKind::RateLimited { retry_after: Some(Duration::from_secs(3)) };
+    let too_long = r#"{"error":{"message":"maximum context length is 9 tokens","code":400}}"#;
+    let window = Some(9);
+    let matrix = [
+        (Fault::Status(500), server(None)),
+        (Fault::RetryAfter(503, "7".into()), server(Some(7))),
+        (Fault::RetryAfter(429, "3".into()), limited),
+        (Fault::Status(401), FailureKind::Unauthorized),
+        (Fault::Status(404), FailureKind::NotFound),
+        (Fault::Status(408), FailureKind::TimedOut),
+        (Fault::Body(400, too_long.into()), FailureKind::ContextOverflow { window }),
+        (Fault::Reset, FailureKind::Interrupted),
+        (Fault::ResetAfter(0), FailureKind::Interrupted),
+        (Fault::ResetAfter(300), FailureKind::Interrupted),
+        (Fault::Cut(2), FailureKind::Interrupted),
+        (Fault::Stop(3), FailureKind::Interrupted),
+    ];
+    for api in Api::ALL {
+        let faults = matrix.iter().map(|(fault, _)| fault.clone());
+        let reply = Answer::text("one ").then_text("two").call("f", "{}").after(faults);
+        let server = serve([reply]);
+        let model = speaking(api, &server.url());
+        let request = hello(&model);
+        for (fault, kind) in &matrix {
+            let failure = ask(&model, &request).await.0.unwrap_err();
+            assert_eq!(failure.kind, *kind, "{api:?} {fault:?}: {failure}");
+            assert!(!failure.hint.is_empty() && failure.message.contains("127.0.0.1:"));
+        }
+        let reply = ask(&model, &request).await.0.unwrap();
+        assert_eq!(reply.parts[0], text("one two"));
+        assert_eq!(server.requests().len(), matrix.len() + 1);
+    }
+}
+
+#[tokio::test]
+async fn the_wait_a_server_asks_for_is_told() {
+    let at = std::time::SystemTime::now() + Duration::from_secs(7200);
+    let date = mock_server::http_date(at);
+    let faults = [
+        mock_server::Fault::RetryAfter(503, "120".into()),
+        mock_server::Fault::RetryAfter(429, date),
+        mock_server::Fault::BadLine(1),
+    ];
+    let server = serve([Answer::text("at last").after(faults)]);
+    let model = chat(&server.url());
+    let request = hello(&model);
+    let busy = ask(&model, &request).await.0.unwrap_err();
+    let retry_after = Some(Duration::from_secs(120));
+    assert_eq!(busy.kind, FailureKind::Server { retry_after });
+    assert!(busy.hint.contains("2 min"), "{busy}");
+    let limited = ask(&model, &request).await.0.unwrap_err();
+    let FailureKind::RateLimited { retry_after: Some(wait) } = limited.kind else {
+        panic!("{limited:?}");
+    };
+    assert!(wait > Duration::from_secs(3600) && wait <= Duration::from_secs(7200));
+    assert_eq!(RetryPolicy::default().wait(1, limited.kind, 0.0), None);
+    assert!(limited.hint.contains(" h"), "{limited}");
+    let reply = ask(&model, &request).await.0.unwrap();
+    assert_eq!((reply.parts, reply.skipped_count), (vec![text("at last")], 1));
+}
+
+#[tokio::test]
+async fn the_responses_form_has_its_own_path() {
+    let server = serve([Answer::text("hi")]);
+    let model = speaking(Api::Responses, &format!("{}/responses", server.url()));
+    let request = hello(&model);
+    assert_eq!(ask(&model, &request).await.0.unwrap().parts, [text("hi")]);
+    let requests = server.requests();
+    assert_eq!(requests[0].path, "/v1/responses");
+    assert_eq!(requests[0].body, request.body().as_bytes());
+    assert_eq!(requests[0].input().len(), 1);
 }

@@ -1,33 +1,48 @@
-//! A model behind an OpenAI-compatible server: Chat Completions, streamed.
+//! A model behind an OpenAI-compatible server: Chat Completions or Responses, streamed.
 //!
-//! Lifecycle: [`ChatModel::new`] checks the settings and touches nothing; the first
-//! [`ChatModel::ask`] makes the HTTP client, the later ones reuse its connection.
+//! Lifecycle: [`EndpointModel::new`] checks the settings and touches nothing; the first
+//! [`EndpointModel::ask`] makes the HTTP client, the later ones reuse its connection.
 //!
-//! The time a server may take is not limited here: whoever asks drops the future when they have
-//! waited enough. (Noticing a silent server, and asking again, is the place of a layer above.)
+//! A server that says nothing is waited for as long as [`EndpointConfig::silence`] says. Signs that
+//! it is still there (comments, pings) prolong that, four times over and no more: gateways send
+//! them for ever in the name of a model that has died. Time in which nobody takes our pieces is
+//! not the server's. How long a reply may take in all is not limited here: whoever asks drops the
+//! future when they have waited enough.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use trajectory::Progress;
 use trajectory::event::ModelChanged;
 
+use crate::api::Api;
+use crate::catalogue::ModelFacts;
 use crate::encode::{Encoder, Request};
 use crate::error::ModelError;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Fault};
+use crate::peer::Peer;
+use crate::profile::Profile;
 use crate::receive::{Appetite, Ending, Head};
 use crate::reply::Reply;
 use crate::transport::Transport;
+use crate::wait;
 
 /// How long the end of the response is waited for behind `[DONE]`. It is there at once, usually,
 /// and a connection read to its end can be used again; a server that dawdles costs no more.
 const TAIL_TIMEOUT: Duration = Duration::from_millis(25);
 const TAIL_TURNS: usize = 8;
+
+/// How long nothing may come unless the settings say otherwise. A model on a slow machine reads a
+/// long prompt for minutes before it says its first word.
+const SILENCE: Duration = Duration::from_secs(300);
+/// How many times that long signs of life are enough.
+const SIGNS_FACTOR: u32 = 4;
 
 /// A key that nobody sees: not in `Debug`, not in errors, not in recordings.
 #[derive(Clone, Debug)]
@@ -41,14 +56,18 @@ impl ApiKey {
         Self(key.trim().to_owned().into())
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
+    }
+
+    pub(crate) const fn secret(&self) -> &SecretString {
+        &self.0
     }
 }
 
 /// What is needed to ask a server.
 #[derive(Clone, Debug)]
-pub struct ChatConfig {
+pub struct EndpointConfig {
     /// The provider's name in the settings, as it is recorded.
     pub provider: String,
     /// The base URL, such as `http://127.0.0.1:8080/v1`.
@@ -57,12 +76,20 @@ pub struct ChatConfig {
     pub model: String,
     /// The key, where the server wants one. Without it no `Authorization` header is sent.
     pub key: Option<ApiKey>,
-    /// Sampling parameters: members of the request body.
+    /// The API form.
+    pub api: Api,
+    /// How this kind of server is spoken to.
+    pub profile: Profile,
+    /// Sampling parameters: members of the request body. The limit on output tokens and
+    /// `reasoning_effort` are written as the profile says.
     pub params: Map<String, Value>,
+    /// How long a server may say nothing; zero waits for ever.
+    pub silence: Duration,
 }
 
-impl ChatConfig {
-    /// A server without key and parameters; the provider is called `openai-compatible`.
+impl EndpointConfig {
+    /// A server of Chat Completions without key and parameters; the provider is called
+    /// `openai-compatible`, and the profile is found from the URL.
     #[must_use]
     pub fn new(base_url: &str, model: &str) -> Self {
         Self {
@@ -70,32 +97,46 @@ impl ChatConfig {
             base_url: base_url.to_owned(),
             model: model.to_owned(),
             key: None,
+            api: Api::default(),
+            profile: Profile::detect(base_url),
             params: Map::new(),
+            silence: SILENCE,
         }
+    }
+
+    /// The same, knowing what the catalogue says of the model: whether it sees images, whether it
+    /// reasons.
+    #[must_use]
+    pub fn with_facts(mut self, facts: &ModelFacts) -> Self {
+        self.profile.images &= facts.images.unwrap_or(true);
+        self.profile.reasoning &= facts.reasoning.unwrap_or(true);
+        self
     }
 }
 
 /// A model behind a server.
 #[derive(Debug)]
-pub struct ChatModel {
+pub struct EndpointModel {
     provider: String,
     encoder: Encoder,
     transport: Transport,
     key: Option<ApiKey>,
+    silence: Duration,
 }
 
-impl ChatModel {
+impl EndpointModel {
     /// A model to ask. Nothing is sent yet.
     ///
     /// # Errors
     /// When the base URL is none, the key cannot be sent, or a parameter's name is taken.
-    pub fn new(config: ChatConfig) -> Result<Self, ModelError> {
+    pub fn new(config: EndpointConfig) -> Result<Self, ModelError> {
         let key = config.key.filter(|key| !key.is_empty());
         Ok(Self {
             provider: config.provider,
-            encoder: Encoder::new(&config.model, config.params)?,
+            encoder: Encoder::new(&config.model, config.api, config.profile, &config.params)?,
             transport: Transport::new(&config.base_url, key.as_ref().map(|key| &key.0))?,
             key,
+            silence: config.silence,
         })
     }
 
@@ -103,11 +144,9 @@ impl ChatModel {
     #[must_use]
     pub fn description(&self) -> ModelChanged {
         ModelChanged {
-            model: self.encoder.model().to_owned(),
             provider: self.provider.clone(),
             endpoint: Some(self.transport.base_url().to_owned()),
-            api: "chat".to_owned(),
-            params: self.encoder.params(),
+            ..self.encoder.description()
         }
     }
 
@@ -126,7 +165,8 @@ impl ChatModel {
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
     ) -> Result<Reply, Failure> {
-        exchange.start(request.request, self.key.as_ref().map(|key| key.0.clone()));
+        let secret = self.key.as_ref().map(|key| key.0.clone());
+        exchange.start(request.request, self.encoder.dialect(), secret);
         let result = self.receive(request, sink, exchange).await;
         exchange.finish(result)
     }
@@ -138,11 +178,22 @@ impl ChatModel {
         exchange: &Exchange,
     ) -> Result<(), Fault> {
         let peer = self.transport.peer();
-        let mut response = self.transport.send(request.body()).await?;
+        let mut silence = Silence::new(self.silence);
+        let sending = self.transport.send(self.encoder.api(), request.body());
+        let Some(sent) = silence.watch(sending).await else {
+            return Err(silence.fault(peer));
+        };
+        let mut response = sent?;
+        silence.heard(true);
         exchange.begin(head(&response), true);
         let mut out = Vec::new();
+        let mut signs = 0;
         let ending = loop {
-            match response.chunk().await {
+            let Some(piece) = silence.watch(response.chunk()).await else {
+                exchange.stop();
+                return Err(silence.fault(peer));
+            };
+            match piece {
                 Ok(Some(bytes)) => {
                     let appetite = exchange.push(&bytes, &mut out, peer);
                     send(sink, &mut out).await;
@@ -150,6 +201,8 @@ impl ChatModel {
                         read_tail(&mut response, exchange).await;
                         break Ending::Clean;
                     }
+                    silence.heard(exchange.signs() > signs);
+                    signs = exchange.signs();
                 }
                 Ok(None) => break Ending::Clean,
                 Err(_) => break Ending::Broken,
@@ -158,6 +211,46 @@ impl ChatModel {
         let result = exchange.end(ending, &mut out, peer);
         send(sink, &mut out).await;
         result
+    }
+}
+
+/// How long nothing has come.
+struct Silence {
+    /// Zero: for ever.
+    limit: Duration,
+    /// Waited since something came that was more than a sign of life.
+    waited: Duration,
+    heard: bool,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        Self { limit, waited: Duration::ZERO, heard: false }
+    }
+
+    /// Waits for what comes next; `None` when the patience is over.
+    async fn watch<T>(&mut self, next: impl Future<Output = T>) -> Option<T> {
+        if self.limit.is_zero() {
+            return Some(next.await);
+        }
+        let left = self.limit.saturating_mul(SIGNS_FACTOR).saturating_sub(self.waited);
+        let began = Instant::now();
+        let result = tokio::time::timeout(self.limit.min(left), next).await.ok();
+        self.waited = self.waited.saturating_add(began.elapsed());
+        result
+    }
+
+    /// Something came; whether it was more than a sign of life.
+    fn heard(&mut self, more: bool) {
+        self.heard = true;
+        if more {
+            self.waited = Duration::ZERO;
+            self.heard = false;
+        }
+    }
+
+    fn fault(&self, peer: &Peer) -> Fault {
+        peer.silent(self.waited, self.heard)
     }
 }
 
@@ -173,7 +266,7 @@ pub(crate) async fn send(sink: &mpsc::Sender<Progress>, out: &mut Vec<Progress>)
 
 /// Reads what little stands behind the end, so that the connection can be used again.
 async fn read_tail(response: &mut Response, exchange: &Exchange) {
-    let peer = crate::peer::Peer::named("");
+    let peer = Peer::named("");
     let rest = async {
         let mut out = Vec::new();
         while let Ok(Some(bytes)) = response.chunk().await {
@@ -199,14 +292,14 @@ async fn read_tail(response: &mut Response, exchange: &Exchange) {
     }
 }
 
-fn head(response: &Response) -> Head {
+pub(crate) fn head(response: &Response) -> Head {
     let header = |name: HeaderName| {
         response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into())
     };
     Head {
         status: response.status().as_u16(),
         content_type: header(CONTENT_TYPE),
-        retry_after: header(RETRY_AFTER),
+        retry_after: wait::of_headers(response.headers(), Timestamp::now()),
         location: header(LOCATION),
     }
 }

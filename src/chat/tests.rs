@@ -1,0 +1,36 @@
+use std::path::Path;
+
+use crate::{Tokenizer, TokenizerError};
+
+/// A byte-level tokenizer with one merge, as small as they get.
+const TINY: &str = r#"{
+  "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+  "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+  "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+  "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+    "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+    "vocab": {"a": 0, "b": 1, "ab": 2, "Ġ": 3}, "merges": ["a b"]}
+}"#;
+
+#[test]
+fn a_text_is_counted_as_the_model_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    std::fs::write(&path, TINY).unwrap();
+    let tokenizer = Tokenizer::open(&path).unwrap();
+    assert_eq!(tokenizer.count("ab ab"), Some(3));
+    assert_eq!(tokenizer.count("aabb"), Some(3));
+    assert_eq!(tokenizer.count(""), Some(0));
+}
+
+#[test]
+fn what_is_no_tokenizer_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    std::fs::write(&path, "{\"model\": 1}").unwrap();
+    let error = Tokenizer::open(&path).unwrap_err();
+    assert!(matches!(error, TokenizerError::Format { .. }));
+    assert!(error.to_string().contains("tokenizer.json"), "{error}");
+    assert!(matches!(Tokenizer::open(folder.path()), Err(TokenizerError::Format { .. })));
+    assert!(matches!(Tokenizer::open(Path::new("/nowhere")), Err(TokenizerError::Io { .. })));
+}

@@ -1,0 +1,121 @@
+//! The settings files as they are written. A key that nobody knows is an error with its line.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Deserialize;
+use trajectory::ApprovalMode;
+
+use super::catalogue::ModelFile;
+use super::context::ContextFile;
+use super::place::user_file_path;
+use super::provider::{ProviderFile, ProviderName};
+use super::rules::{RulesFile, StricterRulesFile};
+use super::web::WebFile;
+use crate::args::{Api, SandboxArg, ToolsArg};
+use crate::error::CliError;
+
+/// Opening a pipe does not wait for its other end.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+/// No settings file is larger.
+const SETTINGS_BYTES_MAX: u64 = 64 << 10;
+
+/// The top of the user's settings file: which model answers, and where.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserFile {
+    pub(super) model: Option<String>,
+    pub(super) provider: Option<ProviderName>,
+    pub(super) base_url: Option<String>,
+    pub(super) api_key_env: Option<String>,
+    pub(super) api: Option<Api>,
+    pub(super) tools: Option<ToolsArg>,
+    pub(super) approval: Option<ApprovalMode>,
+    pub(super) sandbox: Option<SandboxArg>,
+    pub(super) max_steps: Option<u32>,
+    pub(super) max_tokens: Option<u64>,
+    pub(super) timeout: Option<u64>,
+    pub(super) fsync: Option<bool>,
+    pub(super) agents_md: Option<bool>,
+    pub(crate) annotator: Option<String>,
+    #[serde(default)]
+    pub(super) providers: BTreeMap<ProviderName, ProviderFile>,
+    #[serde(default)]
+    pub(super) models: BTreeMap<String, ModelFile>,
+    #[serde(default)]
+    pub(super) context: ContextFile,
+    #[serde(default)]
+    pub(super) web: WebFile,
+    #[serde(default)]
+    pub(super) rules: RulesFile,
+}
+
+/// A workspace's own settings file: it can make things stricter, nothing else.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkspaceFile {
+    pub(super) approval: Option<ApprovalMode>,
+    pub(super) max_steps: Option<u32>,
+    pub(super) max_tokens: Option<u64>,
+    pub(super) timeout: Option<u64>,
+    #[serde(default)]
+    pub(super) rules: StricterRulesFile,
+}
+
+/// Reads the user's settings file; an absent one is empty.
+pub(crate) fn user_file() -> Result<UserFile, CliError> {
+    read_toml(&user_file_path()?, "See docs/settings.md for every key there is.")
+}
+
+/// Reads a workspace's settings file; an absent one is empty.
+pub(super) fn workspace_file(workspace: &Path) -> Result<WorkspaceFile, CliError> {
+    let hint = "A workspace may set approval, max_steps, max_tokens and timeout, and only to \
+                something stricter, and add to rules.ask and rules.deny; everything else belongs \
+                into your own config.toml.";
+    read_toml(&workspace.join(".limn/config.toml"), hint)
+}
+
+fn read_toml<T: Default + serde::de::DeserializeOwned>(
+    path: &Path,
+    hint: &str,
+) -> Result<T, CliError> {
+    let text = match read_small(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
+        Err(error) => {
+            return Err(CliError::usage(format!("Cannot read {}: {error}.", path.display())));
+        }
+    };
+    parse(&text).map_err(|(line, what)| {
+        CliError::usage(format!("{}, line {line}: {what}. {hint}", path.display()))
+    })
+}
+
+/// What the text says, or the line that says nothing sensible and why.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, (usize, String)> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        (line, error.message().trim_end_matches('.').to_owned())
+    })
+}
+
+/// A small text file. What a workspace puts in its place, a pipe or something endless, is refused.
+fn read_small(path: &Path) -> io::Result<String> {
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    if file.take(SETTINGS_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > SETTINGS_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 64 KiB"));
+    }
+    Ok(text)
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
