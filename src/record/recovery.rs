@@ -9,8 +9,8 @@ use std::path::Path;
 use blob::Hasher;
 use rusqlite::Connection;
 use trajectory::event::{
-    AssistantText, CallStatus, Ended, Interruption, InterruptionCause, Observation, OutputRef,
-    Reasoning, ReasoningForm, RoundEnded, SessionEnded,
+    AssistantText, BackgroundExit, CallStatus, Ended, Exit, Interruption, InterruptionCause,
+    Observation, OutputRef, Reasoning, ReasoningForm, RoundEnded, SessionEnded,
 };
 use trajectory::{Body, Source, Usage};
 
@@ -90,6 +90,7 @@ pub(crate) fn close_what_is_open(
     let running = writer.ledger.execs.values().any(|running| *running);
     let mut bodies = replies(writer, &drafts).map_err(failed)?;
     bodies.extend(results(writer)?);
+    bodies.extend(lost_jobs(writer)?);
     if let Some(prompt_seq) = writer.ledger.open_prompt_seq {
         let usage = usage_since(writer.connection(), prompt_seq).map_err(failed)?;
         let cause = InterruptionCause::Crash;
@@ -186,6 +187,33 @@ fn results(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
             duration_us: 0,
         };
         bodies.push((Source::Harness, observation.into()));
+    }
+    Ok(bodies)
+}
+
+/// That commands are gone which went on after their calls were answered.
+fn lost_jobs(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
+    let read = || -> rusqlite::Result<Vec<u32>> {
+        let mut statement = writer.connection().prepare(
+            "SELECT exec FROM tool_exec WHERE t_end_ns IS NULL AND lost = 0 AND call IS NOT NULL \
+             ORDER BY exec",
+        )?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    };
+    let running = read().map_err(|error| RecordError::sqlite("recover", writer.path(), &error))?;
+    let calls = writer.ledger.open_calls.iter().filter_map(|call| writer.ledger.calls.get(call));
+    let of_open_calls: Vec<u32> = calls
+        .filter_map(|state| match state {
+            CallState::Started(exec) => Some(*exec),
+            CallState::Called | CallState::Answered => None,
+        })
+        .collect();
+    let mut bodies = Vec::new();
+    for exec in running.into_iter().filter(|exec| !of_open_calls.contains(exec)) {
+        let output = output_on_disk(writer, exec)?;
+        let shown = format!("[job {exec} is gone: limn died while it ran]");
+        let exit = Exit::default();
+        bodies.push((Source::Environment, BackgroundExit { exec, exit, output, shown }.into()));
     }
     Ok(bodies)
 }

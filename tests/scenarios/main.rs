@@ -19,6 +19,7 @@ mod context;
 mod demo;
 mod export;
 mod faults;
+mod jobs;
 mod loop_and_log;
 mod providers;
 mod real_model;

@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use trajectory::event::{CallStatus, Ended, InterruptionCause, ReasoningField};
-use trajectory::{Body, Event, Progress, SessionId};
+use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, ReasoningField};
+use trajectory::{Body, Event, Progress, SessionId, Source};
 
-use crate::tests::{Story, home, sound, start};
+use crate::tests::{Story, home, observation, sound, start};
 use crate::*;
 
 /// Where the child of a crash test writes.
@@ -235,6 +235,30 @@ async fn a_half_streamed_reply_is_kept_as_an_interrupted_one() {
     assert_eq!(archive.status().unwrap().ended, None);
     assert!(recover(&home, id).unwrap());
     assert_eq!(sound(&home, id).events().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_job_that_ran_when_limn_died_is_said_to_be_gone() {
+    let (_folder, home) = home();
+    let mut story = Story::begin(&home);
+    story.prompt("serve").await;
+    story.ask().await;
+    let call = story.reply("", 1).await[0];
+    story.start(call).await;
+    let seen = Observation { exec: Some(call), ..observation(call, CallStatus::Ok) };
+    story.emit(Source::Environment, seen).await;
+    story.end_round().await;
+    story.print(call, b"listening").await;
+    let id = story.id();
+    drop(story);
+    let Resumed { recorder, events, .. } = Recorder::resume(&home, id).unwrap();
+    let Some(Body::BackgroundExit(exit)) = events.last().map(|event| &event.body) else {
+        panic!("{events:?}")
+    };
+    assert_eq!((exit.exec, exit.exit.code), (call, None));
+    assert!(exit.shown.contains("limn died"), "{}", exit.shown);
+    recorder.close().await.unwrap();
+    sound(&home, id);
 }
 
 /// A reply on record takes its drafts with it.

@@ -1,0 +1,83 @@
+//! Commands that go on, and commands that ask.
+
+use mock_server::{MockServer, Reply, Scenario};
+use serde_json::json;
+use trajectory::Body;
+
+use crate::world::{World, server, shell};
+
+fn terminal(arguments: &serde_json::Value) -> Reply {
+    Reply::new().call("terminal", &arguments.to_string())
+}
+
+#[test]
+fn a_server_in_the_background_answers_a_later_call_and_ends_with_the_session() {
+    let world = World::new();
+    world.write("work/page.txt", "hello from the page\n");
+    let serve = "exec python3 -u -m http.server --bind 127.0.0.1 0 > port 2>&1";
+    let fetch = "until port=$(grep -o 'port [0-9]*' port | cut -c6-); [ -n \"$port\" ]; do read -t 0.1 < <(:) || :; done; \
+                 python3 -c \"import urllib.request,sys; print(urllib.request.urlopen('http://127.0.0.1:$port/page.txt').read().decode())\"";
+    let server = server([
+        Reply::new().call("shell", &json!({"command": serve, "background": true}).to_string()),
+        shell(fetch),
+        Reply::text("It serves."),
+    ]);
+    world.exec(&server.url(), &["go"]).succeeds();
+    let shown = world.shown();
+    assert!(shown[0].contains("job 1"), "{}", shown[0]);
+    assert!(shown[1].contains("hello from the page"), "{}", shown[1]);
+    let exits = world.bodies("background_exit");
+    let [Body::BackgroundExit(exit)] = exits.as_slice() else { panic!("{exits:?}") };
+    assert_eq!(exit.exec, 1);
+    let kinds: Vec<_> = world.events().iter().map(|event| event.body.kind()).collect();
+    assert_eq!(kinds[kinds.len() - 2..], ["background_exit", "session_ended"]);
+    world.assert_sound();
+}
+
+#[test]
+fn a_question_of_a_command_is_noticed_and_answered() {
+    let world = World::new();
+    let server = server([
+        shell("read -p 'Delete everything? ' answer; echo \"so: $answer\""),
+        terminal(&json!({"job": 1, "input": "no\n"})),
+        Reply::text("It did not."),
+    ]);
+    world.exec(&server.url(), &["go"]).succeeds();
+    let shown = world.shown();
+    assert!(
+        shown[0].contains("Delete everything?") && shown[0].contains("waits for input"),
+        "{}",
+        shown[0]
+    );
+    assert!(shown[1].contains("so: no"), "{}", shown[1]);
+    let archive = world.archive();
+    assert!(archive.verify().unwrap().is_empty());
+    // What the model was told once, it is not told again.
+    let exits = world.bodies("background_exit");
+    let [Body::BackgroundExit(exit)] = exits.as_slice() else { panic!("{exits:?}") };
+    assert_eq!((exit.exit.code, exit.shown.as_str()), (Some(0), ""));
+    world.assert_sound();
+}
+
+#[test]
+fn a_job_that_ends_by_itself_is_told_with_the_next_request() {
+    let world = World::new();
+    std::process::Command::new("mkfifo").arg(world.path("work/fifo")).status().unwrap();
+    // The model works on until it is told.
+    let server = MockServer::start(Scenario::generate(|number, request| match number {
+        0 => {
+            let command = json!({"command": "read line < fifo; exit 3", "background": true});
+            Reply::new().call("shell", &command.to_string())
+        }
+        1 => shell("echo go > fifo"),
+        number if request.json().to_string().contains("exit code 3") || number > 500 => {
+            Reply::text("Noted.")
+        }
+        number => shell(&format!("echo {number}")),
+    }))
+    .unwrap();
+    world.exec(&server.url(), &["go"]).succeeds();
+    let told = server.requests().last().unwrap().json().to_string();
+    assert!(told.contains("exit code 3"), "{told}");
+    world.assert_sound();
+}
