@@ -11,7 +11,7 @@ use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use session::{Instructions, Options, Window};
-use toolbox::{Setup, Toolbox};
+use toolbox::{SearchEndpoint, Setup, Toolbox, Web};
 use trajectory::event::ConfigChanged;
 use trajectory::{Body, SessionId};
 
@@ -78,7 +78,13 @@ pub(crate) fn options_with(
     };
     let tier = sandbox.tier().to_string();
     let set = settings.tool_set().into();
-    let setup = Setup { hidden: vec![settings.home.clone()], set, ..Setup::default() };
+    let setup = Setup {
+        hidden: vec![settings.home.clone()],
+        set,
+        web: web(settings),
+        images: shows_pictures(settings),
+        rules: settings.rules.clone(),
+    };
     let toolbox = Toolbox::open(&settings.workspace, sandbox, &setup)
         .map_err(|error| CliError::usage(error.to_string()))?;
     Ok(Options {
@@ -199,6 +205,21 @@ pub(crate) fn shows_pictures(settings: &Settings) -> bool {
     let Some(endpoint) = settings.endpoint() else { return true };
     let facts = settings.catalogue.facts(&endpoint.model).and_then(|facts| facts.images);
     facts != Some(false) && profile(&endpoint.provider).is_ok_and(|profile| profile.images)
+}
+
+/// What the web tools may do.
+fn web(settings: &Settings) -> Web {
+    let web = &settings.web;
+    let endpoint = |url: &String| SearchEndpoint {
+        url: url.clone(),
+        key_header: web.search_key_header.clone(),
+        key: web.search_key().map(Into::into),
+    };
+    Web {
+        fetch: web.fetch,
+        search: web.search_url.as_ref().map(endpoint),
+        allow_private: web.allow_private.clone(),
+    }
 }
 
 fn no_cassette() -> CliError {

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent::Limits;
+use toolbox::Rules;
 use trajectory::ApprovalMode;
 
 use crate::args::{ApprovalArg, RunArgs, SandboxArg, ToolsArg};
@@ -34,7 +35,6 @@ pub(crate) use file::{UserFile, user_file};
 pub(crate) use key::KeyState;
 pub(crate) use place::{home, user_file_path};
 pub(crate) use provider::{Provider, names as provider_names};
-pub(crate) use rules::Rules;
 pub(crate) use web::WebSettings;
 
 /// Everything a session needs to know.
@@ -99,7 +99,7 @@ impl Settings {
             timeout: timeout.map(Duration::from_secs),
             context: file.context.into(),
             web: WebSettings::of(file.web),
-            rules: Rules::of(file.rules, stricter.rules),
+            rules: rules::in_force(file.rules, stricter.rules),
             agents_md: file.agents_md.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,

@@ -16,6 +16,7 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use syntax::bash::{self, Line, SimpleCommand};
 use trajectory::{Approval, ToolSpec, Verdict};
@@ -23,7 +24,7 @@ use trajectory::{Approval, ToolSpec, Verdict};
 use crate::path::lexically;
 
 /// The rules that hold for a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rules {
     /// What runs without a question.
     pub allow: Vec<String>,

@@ -6,29 +6,34 @@ use trajectory::Body;
 
 use crate::world::World;
 
-const WINDOW: usize = 40_000;
+const WINDOW: usize = 24_000;
 const INTENT: &str = "Port the date parser to Rust; leave vendor/ alone; the release is on Friday.";
 const STEERED: &str = "And keep every error message as it is.";
 
 /// A model that works for a long time: it plans, reads, writes, and prints a lot.
 fn works(steps: usize) -> MockServer {
     let answer = move |_: usize, request: &RecordedRequest| {
-        // How far it is, it sees from its own words, as a model would.
-        let body = request.json().to_string();
-        let step = (0..=steps).rev().find(|step| body.contains(&format!("step-{step}-")));
-        if request.messages().last().unwrap().to_string().contains("Write the summary") {
-            let step = step.unwrap_or(0);
-            return Reply::text(&format!(
-                "The lexer is ported, the grammar is not; test 7 fails; done up to step-{step}-."
-            ));
-        }
-        match step {
-            None => plan(),
-            Some(step) if step >= steps => Reply::text("Everything is ported."),
-            Some(step) => work(step + 1),
-        }
+        let counted = json!({"prompt_tokens": tokens(request), "completion_tokens": 100});
+        reply(steps, request).usage(counted)
     };
     MockServer::start(Scenario::generate(answer)).unwrap()
+}
+
+fn reply(steps: usize, request: &RecordedRequest) -> Reply {
+    // How far it is, it sees from its own words, as a model would.
+    let body = request.json().to_string();
+    let step = (0..=steps).rev().find(|step| body.contains(&format!("step-{step}-")));
+    if request.messages().last().unwrap().to_string().contains("Write the summary") {
+        let step = step.unwrap_or(0);
+        return Reply::text(&format!(
+            "The lexer is ported, the grammar is not; test 7 fails; done up to step-{step}-."
+        ));
+    }
+    match step {
+        None => plan(),
+        Some(step) if step >= steps => Reply::text("Everything is ported."),
+        Some(step) => work(step + 1),
+    }
 }
 
 fn plan() -> Reply {
@@ -45,8 +50,13 @@ fn plan() -> Reply {
 fn work(step: usize) -> Reply {
     let command = format!("echo step-{step}-; seq -f 'line %g of a long output' 1 1000");
     Reply::new()
-        .reasoning(&format!("Now step-{step}- of many."))
+        .reasoning(&format!("Now step-{step}- of many. {}", thought(step)))
         .call("shell", &json!({ "command": command }).to_string())
+}
+
+/// Words of the model cannot be shortened, only summarised.
+fn thought(step: usize) -> String {
+    (0..60).map(|line| format!("Line {line} of thought {step} is one of its own. ")).collect()
 }
 
 fn tokens(request: &RecordedRequest) -> usize {
@@ -56,7 +66,7 @@ fn tokens(request: &RecordedRequest) -> usize {
 #[test]
 fn intent_plan_and_files_survive_300_000_tokens() {
     let world = World::new();
-    let server = works(60);
+    let server = works(70);
     let window = WINDOW.to_string();
     world.write("prompts", &format!("{INTENT}\n"));
     world

@@ -2,7 +2,8 @@
 //!
 //! A workspace may add to what is asked about and to what never runs; it cannot allow anything.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use toolbox::Rules;
 
 /// `[rules]` of the user's file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -43,23 +44,11 @@ impl TryFrom<String> for Pattern {
 }
 
 /// The rules in force, the user's before the workspace's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Rules {
-    /// Runs without being asked about.
-    pub(crate) allow: Vec<String>,
-    /// Is asked about, whatever the mode allows.
-    pub(crate) ask: Vec<String>,
-    /// Never runs.
-    pub(crate) deny: Vec<String>,
-}
-
-impl Rules {
-    pub(super) fn of(ours: RulesFile, theirs: StricterRulesFile) -> Self {
-        let texts = |patterns: Vec<Pattern>| patterns.into_iter().map(|pattern| pattern.0);
-        Self {
-            allow: texts(ours.allow).collect(),
-            ask: texts(ours.ask).chain(texts(theirs.ask)).collect(),
-            deny: texts(ours.deny).chain(texts(theirs.deny)).collect(),
-        }
+pub(super) fn in_force(ours: RulesFile, theirs: StricterRulesFile) -> Rules {
+    let texts = |patterns: Vec<Pattern>| patterns.into_iter().map(|pattern| pattern.0);
+    Rules {
+        allow: texts(ours.allow).collect(),
+        ask: texts(ours.ask).chain(texts(theirs.ask)).collect(),
+        deny: texts(ours.deny).chain(texts(theirs.deny)).collect(),
     }
 }

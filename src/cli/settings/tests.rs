@@ -7,7 +7,7 @@ use super::catalogue::Catalogue;
 use super::file::{UserFile, WorkspaceFile, parse};
 use super::key::KeySource;
 use super::provider::{Provider, names};
-use super::rules::Rules;
+use super::rules;
 use super::{ContextSettings, command, keyring, url};
 
 fn user(text: &str) -> UserFile {
@@ -82,7 +82,7 @@ fn what_is_wrong_is_named_with_its_line() {
 fn a_workspace_adds_rules_and_allows_nothing() {
     let theirs: WorkspaceFile = parse("[rules]\ndeny = ['rm *']\nask = ['git push']").unwrap();
     let ours = user("[rules]\nallow = ['git status']\ndeny = ['dd *']");
-    let rules = Rules::of(ours.rules, theirs.rules);
+    let rules = rules::in_force(ours.rules, theirs.rules);
     assert_eq!(rules.allow, ["git status"]);
     assert_eq!(rules.deny, ["dd *", "rm *"]);
     assert_eq!(rules.ask, ["git push"]);

@@ -14,6 +14,7 @@ pub(super) struct WebFile {
     fetch: Option<bool>,
     search_url: Option<SearchUrl>,
     search_key_env: Option<String>,
+    search_key_header: Option<String>,
     allow_private: Vec<Host>,
 }
 
@@ -60,6 +61,8 @@ pub(crate) struct WebSettings {
     pub(crate) search_url: Option<String>,
     /// The environment variable that holds the key for that address.
     pub(crate) search_key_env: Option<String>,
+    /// The header that carries it; `Authorization` if absent.
+    pub(crate) search_key_header: Option<String>,
     /// Hosts of this machine and its networks that may be fetched from all the same.
     pub(crate) allow_private: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl WebSettings {
             fetch: file.fetch.unwrap_or(true),
             search_url: file.search_url.map(|url| url.0),
             search_key_env: file.search_key_env,
+            search_key_header: file.search_key_header,
             allow_private: file.allow_private.into_iter().map(|host| host.0).collect(),
         }
     }

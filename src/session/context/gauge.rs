@@ -17,7 +17,7 @@ const TOKENS_PER_CALL: u64 = 12;
 /// What an image takes, about: providers count between 85 and 1,600.
 const TOKENS_PER_IMAGE: u64 = 1_300;
 /// A count that is further off the estimate than this counts something else.
-const CORRECTION_RANGE: (f64, f64) = (0.4, 3.0);
+const CORRECTION_RANGE: (f64, f64) = (0.6, 3.0);
 
 /// A request that was sent, and what it came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
