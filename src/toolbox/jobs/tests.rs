@@ -92,15 +92,16 @@ impl Desk {
         self.toolbox.as_ref().unwrap()
     }
 
-    /// Makes a FIFO, by which a command can be told to go on.
-    pub(crate) fn gate(&self) {
-        let path = self.path().join("gate");
+    /// Makes a FIFO, by which a command can be told to go on, once: who opens it again may still
+    /// find it open.
+    pub(crate) fn gate(&self, name: &str) {
+        let path = self.path().join(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     }
 
     /// Opens the gate, once somebody stands before it.
-    pub(crate) async fn open_gate(&self) {
-        let path = self.path().join("gate");
+    pub(crate) async fn open_gate(&self, name: &str) {
+        let path = self.path().join(name);
         tokio::task::spawn_blocking(move || std::fs::write(path, "go\n")).await.unwrap().unwrap();
     }
 
@@ -274,9 +275,9 @@ async fn a_server_of_one_call_answers_the_next() {
 #[tokio::test]
 async fn a_job_that_ends_by_itself_is_told() {
     let desk = Desk::new();
-    desk.gate();
+    desk.gate("gate");
     let job = desk.start("echo begun; read line < gate; seq 1 50; echo broken; exit 7").await;
-    desk.open_gate().await;
+    desk.open_gate("gate").await;
     let (exit, output, shown) = desk.end(job).await;
     assert_eq!(exit.code, Some(7));
     let last: Vec<String> = (42..=50).map(|n| n.to_string()).collect();
@@ -300,7 +301,7 @@ async fn a_job_that_ends_by_itself_is_told() {
 #[tokio::test]
 async fn an_end_is_told_in_few_words() {
     let desk = Desk::new();
-    desk.gate();
+    desk.gate("gate");
     for (command, told) in [
         ("read x < gate; exit 0", "ended with exit code 0."),
         ("read x < gate; kill -9 $$", "was killed by signal 9."),
@@ -310,14 +311,14 @@ async fn an_end_is_told_in_few_words() {
         ),
     ] {
         let job = desk.start(command).await;
-        desk.open_gate().await;
+        desk.open_gate("gate").await;
         let (_, _, shown) = desk.end(job).await;
         assert_eq!(shown, format!("Job {job} ({command}) {told}"));
     }
     let shown = desk.shell("(read x < gate; true) & echo on").await;
     let job = desk.exec.get();
     assert!(shown.contains(&format!("as job {job}: ")), "{shown}");
-    desk.open_gate().await;
+    desk.open_gate("gate").await;
     assert!(desk.end(job).await.2.ends_with(") ended."));
     let arguments = json!({"command": "sleep 100000", "background": true, "timeout_ms": 400});
     assert!(desk.call("shell", &arguments).await.is_running);

@@ -126,19 +126,19 @@ async fn a_job_is_interrupted_by_a_key() {
 #[tokio::test]
 async fn only_what_is_new_is_shown_and_progress_is_resolved() {
     let desk = Desk::new();
-    desk.gate();
-    let step = "read x < gate";
-    let script = format!(
-        "printf 'one\\n10%%'; {step}; printf '\\r50%%\\r100%%\\ntwo\\n'; {step}; echo three; {step}"
-    );
-    let job = desk.start(&script).await;
+    desk.gate("first");
+    desk.gate("second");
+    desk.gate("never");
+    let script = "printf 'one\n10%%'; read x < first; printf '\r50%%\r100%%\ntwo\n'
+                  read x < second; echo three; read x < never";
+    let job = desk.start(script).await;
     desk.prints(job, "10%").await;
     let before = desk.sees(job, "10%").await;
     assert!(before.starts_with("one\n10%\n") || before.contains("\none\n10%\n"), "{before}");
-    desk.open_gate().await;
+    desk.open_gate("first").await;
     let shown = desk.sees(job, "two").await;
     assert!(shown.starts_with("100%\ntwo\n"), "{shown}");
-    desk.open_gate().await;
+    desk.open_gate("second").await;
     let shown = desk.sees(job, "three").await;
     assert!(!shown.contains("two"), "{shown}");
     let shown = desk.terminal(&json!({"job": job, "wait_ms": 0})).await;
@@ -202,9 +202,9 @@ async fn the_terminal_of_a_job_is_resized() {
 #[tokio::test]
 async fn bytes_that_are_no_text_are_kept() {
     let desk = Desk::new();
-    desk.gate();
+    desk.gate("gate");
     let job = desk.start(r"echo on; read x < gate; printf 'a\000b\377c\n'; read x").await;
-    desk.open_gate().await;
+    desk.open_gate("gate").await;
     desk.sees(job, "waits for input").await;
     assert!(desk.printed(job).ends_with(b"a\0b\xffc\r\n"), "{:?}", desk.printed(job));
 }
