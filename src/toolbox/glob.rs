@@ -26,7 +26,7 @@ const SHOWN_BYTES_MAX: usize = 24 << 10;
 pub(crate) struct Input {
     /// Such as `*.rs` (at any depth) or `src/**/*.{ts,tsx}`.
     pub(crate) pattern: String,
-    /// Directory to search, the workspace if absent.
+    /// The workspace if absent.
     pub(crate) path: Option<String>,
 }
 

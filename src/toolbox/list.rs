@@ -26,7 +26,7 @@ const ENTRIES_READ_MAX: usize = 100_000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
-    /// Path, relative to the workspace; the workspace itself if absent.
+    /// The workspace if absent.
     pub(crate) path: Option<String>,
 }
 

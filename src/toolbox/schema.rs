@@ -2,7 +2,8 @@
 //!
 //! The struct's doc comment is the tool's description, the fields' doc comments are those of its
 //! parameters. Every training sample carries the result, so what no model needs is left out: what
-//! stays is the subset that [`crate::arguments`] checks.
+//! stays is the subset that [`crate::arguments`] checks. That no other field is allowed is not
+//! said; whoever sends one is told.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -40,7 +41,6 @@ fn object(schema: &Value, levels: usize) -> Map<String, Value> {
     if let Some(required) = schema.get("required") {
         kept.insert("required".to_owned(), required.clone());
     }
-    kept.insert("additionalProperties".to_owned(), json!(false));
     kept
 }
 

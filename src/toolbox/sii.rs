@@ -59,7 +59,7 @@ struct ReadFile {
 struct SearchFileContent {
     /// Regular expression, matched within a line.
     pattern: String,
-    /// File or directory; the workspace if absent.
+    /// File or directory, the workspace if absent.
     path: Option<String>,
     /// Only files like `*.py`.
     include: Option<String>,

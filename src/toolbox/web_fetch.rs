@@ -22,13 +22,12 @@ const ERROR_CHARS_MAX: usize = 1_000;
 /// Where a page may say how it is written, bytes.
 const HEAD_BYTES: usize = 1_024;
 
-/// Fetches a web page as text; also JSON, PDF, images. No private addresses.
+/// Fetches a web page as text; also JSON, PDF, images.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
-    /// http or https.
     pub(crate) url: String,
-    /// Characters to skip, to go on with a long text.
+    /// Characters to skip.
     pub(crate) offset: Option<u64>,
 }
 
