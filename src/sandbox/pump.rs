@@ -210,9 +210,13 @@ impl Pump {
                 self.end();
             }
             Phase::Left(_) if self.something_stays() => {
-                let names = std::mem::take(&mut self.remains.names);
-                self.control.tell_left(Left { exit: self.exit.unwrap_or_default(), names });
-                self.phase = Phase::Staying(self.limit);
+                // A shell that was forked has become the program by now.
+                self.remains = self.tree.remains();
+                if self.something_stays() {
+                    let names = std::mem::take(&mut self.remains.names);
+                    self.control.tell_left(Left { exit: self.exit.unwrap_or_default(), names });
+                    self.phase = Phase::Staying(self.limit);
+                }
             }
             Phase::Ending(_) | Phase::Left(_) => {
                 self.tree.kill();
@@ -269,7 +273,7 @@ impl Pump {
             return;
         }
         let prompts = self.control.with_reader(|reader| reader.is_prompting()).unwrap_or(false);
-        let waits = waiting::waits(&self.terminal, &mut self.tree, prompts);
+        let waits = waiting::waits(&self.terminal, &mut self.tree, prompts, self.bytes > 0);
         if self.look.saw(waits, now) {
             self.control.tell_waiting();
         }

@@ -296,7 +296,9 @@ async fn left(running: &Running) -> Left {
 
 #[tokio::test]
 async fn what_stays_in_the_background_goes_on_until_it_is_killed() {
-    let mut running = spawn_lingering(&format!("sleep {FOR_EVER} & echo $!; exit 3"));
+    let mut running = spawn_lingering(&format!(
+        "sleep {FOR_EVER} & until grep -q sleep /proc/$!/comm; do :; done; echo $!; exit 3"
+    ));
     let left = left(&running).await;
     assert_eq!(left.exit.code, Some(3));
     assert_eq!(left.names, [format!("sleep {FOR_EVER}")]);

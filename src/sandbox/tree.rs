@@ -164,9 +164,10 @@ impl Tree {
         self.members.remains()
     }
 
-    /// The processes of a group, as far as they can be found.
-    pub(crate) fn in_group(&mut self, group: Pid) -> Vec<i32> {
-        self.members.in_group(group)
+    /// The processes that may read the terminal while this group has its foreground, as far as
+    /// they can be found.
+    pub(crate) fn at_terminal(&mut self, foreground: Pid) -> Vec<i32> {
+        self.members.at_terminal(foreground)
     }
 
     /// Asks everything to end (SIGTERM).

@@ -3,9 +3,10 @@
 //! On Linux the kernel says of each thread which system call it is blocked in, to those who may
 //! trace it; limn may, being an ancestor. A thread of the foreground that is blocked in a read of
 //! the terminal waits, and so does one that waits for several things of which the terminal is the
-//! only one. Who waits for other things too, without end, is believed when there are signs of it: a
-//! prompt before the cursor, or a terminal that hands over single keys. A server that looks out
-//! for keys beside its sockets shows neither.
+//! only one. Who waits for other things too, and for long, is believed when there are signs of it: a
+//! prompt before the cursor, or something printed on a terminal that hands over single keys. A server that looks out
+//! for keys beside its sockets shows neither. Processes of other sessions count as well: job
+//! control does not keep them from the terminal.
 //!
 //! Of a program with other rights, such as `sudo`, nothing is told. It is believed when a prompt
 //! stands there and the terminal does not show what is typed: it asks for a password.
@@ -29,14 +30,20 @@ struct Use {
     device: u64,
     /// A prompt stands before the cursor.
     prompts: bool,
-    /// Each key is handed over at once.
+    /// Each key is handed over at once, to a program that has shown something.
     by_keys: bool,
     /// A line is asked for that is not shown.
     hides: bool,
 }
 
-/// Whether the foreground of the terminal waits for input, at this moment.
-pub(crate) fn waits(terminal: &Terminal, tree: &mut Tree, prompts: bool) -> bool {
+/// Whether the foreground of the terminal waits for input, at this moment: a prompt may stand
+/// before the cursor, and something may have been printed at all.
+pub(crate) fn waits(
+    terminal: &Terminal,
+    tree: &mut Tree,
+    prompts: bool,
+    has_printed: bool,
+) -> bool {
     let master: BorrowedFd<'_> = terminal.master();
     let (Ok(foreground), Ok(modes)) = (tcgetpgrp(master), tcgetattr(master)) else {
         return false;
@@ -45,10 +52,10 @@ pub(crate) fn waits(terminal: &Terminal, tree: &mut Tree, prompts: bool) -> bool
     let terminal = Use {
         device: terminal.device,
         prompts,
-        by_keys: !by_lines,
+        by_keys: !by_lines && has_printed,
         hides: by_lines && !modes.local_modes.contains(LocalModes::ECHO),
     };
-    let processes = tree.in_group(foreground);
+    let processes = tree.at_terminal(foreground);
     #[cfg(target_os = "linux")]
     return linux::any_waits(&processes, terminal);
     #[cfg(not(target_os = "linux"))]
@@ -58,5 +65,6 @@ pub(crate) fn waits(terminal: &Terminal, tree: &mut Tree, prompts: bool) -> bool
     };
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

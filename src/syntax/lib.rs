@@ -13,6 +13,8 @@ mod brackets;
 mod check;
 mod language;
 mod parse;
+mod symbols;
 
 pub use check::{ERRORS_MAX, SyntaxError, check, new_errors};
 pub use language::Language;
+pub use symbols::{Kind, Outline, Symbol, outline, references, symbols};

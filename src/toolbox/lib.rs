@@ -20,6 +20,7 @@ mod grep;
 mod heal;
 mod jobs;
 mod list;
+mod map;
 mod nearest;
 mod outcome;
 mod patch;

@@ -26,7 +26,7 @@ use crate::sii;
 use crate::web::{Browser, Web};
 use crate::web_search::Engine;
 use crate::{
-    edit, glob, grep, list, patch, plan, read, schema, shell, terminal, web_fetch, web_search,
+    edit, glob, grep, list, map, patch, plan, read, schema, shell, terminal, web_fetch, web_search,
     write,
 };
 
@@ -97,6 +97,8 @@ struct Parts {
     /// Whether the model can see images.
     sees: bool,
     rules: Rules,
+    /// What the map tool knows of the code.
+    atlas: map::Atlas,
     jobs: Jobs,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
@@ -113,6 +115,7 @@ pub(crate) enum Tool {
     Terminal,
     Glob,
     Grep,
+    Map,
     Plan,
     WebFetch,
     WebSearch,
@@ -122,7 +125,7 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// In the order in which a model reads them.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Shell,
         Self::Read,
         Self::Write,
@@ -131,6 +134,7 @@ impl Tool {
         Self::List,
         Self::Glob,
         Self::Grep,
+        Self::Map,
         Self::Plan,
         Self::Terminal,
         Self::WebFetch,
@@ -148,6 +152,7 @@ impl Tool {
             Self::List => schema::spec::<list::Input>("list", ReadOnly),
             Self::Glob => schema::spec::<glob::Input>("glob", ReadOnly),
             Self::Grep => schema::spec::<grep::Input>("grep", ReadOnly),
+            Self::Map => schema::spec::<map::Input>("map", ReadOnly),
             Self::Plan => schema::spec::<plan::Input>("plan", ReadOnly),
             Self::Terminal => schema::spec::<terminal::Input>("terminal", Executes),
             Self::WebFetch => schema::spec::<web_fetch::Input>("web_fetch", Network),
@@ -207,6 +212,7 @@ impl Toolbox {
             engine: setup.web.search.as_ref().map(Engine::new),
             sees: setup.images,
             rules: setup.rules.clone(),
+            atlas: map::Atlas::default(),
             jobs: Jobs::new(),
             writing: Mutex::new(()),
         };
@@ -298,6 +304,7 @@ impl Toolbox {
             Tool::List => self.file(given, list::run).await,
             Tool::Glob => self.file(given, glob::run).await,
             Tool::Grep => self.file(given, grep::run).await,
+            Tool::Map => self.file(given, self.mapping()).await,
             Tool::Plan => self.file(given, plan::run).await,
             Tool::Terminal => self.terminal(given).await,
             Tool::WebFetch => self.web_fetch(given).await,
@@ -326,6 +333,14 @@ impl Toolbox {
     {
         let sees = self.parts.sees;
         move |workspace, input, cancel| read::run(workspace, input, sees, cancel)
+    }
+
+    fn mapping(
+        &self,
+    ) -> impl FnOnce(&Workspace, &map::Input, &CancellationToken) -> Result<Answer, Failure> + use<>
+    {
+        let parts = Arc::clone(&self.parts);
+        move |workspace, input, cancel| map::run(workspace, &parts.atlas, input, cancel)
     }
 
     /// Runs a command; its arguments come as an `A`.

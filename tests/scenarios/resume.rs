@@ -155,11 +155,11 @@ fn every_recorded_response_reads_as_the_recorded_parts() {
     ]);
     world.exec(&server.url(), &["go"]).succeeds();
     let archive = world.archive();
-    let dialect = world.events().into_iter().rev().find_map(|event| match event.body {
+    let mut changes = world.events().into_iter().filter_map(|event| match event.body {
         Body::ModelChanged(change) => Some(model::Dialect::of(&change)),
         _ => None,
     });
-    let dialect = dialect.unwrap();
+    let dialect = changes.next_back().unwrap();
     for request in 1..=2 {
         let raw = archive.response(request, 1).unwrap().unwrap();
         let again = model::parse(request, dialect, &raw).unwrap().parts;

@@ -144,11 +144,13 @@ impl Members {
         }
     }
 
-    /// The processes that are in this group now.
-    pub(super) fn in_group(&mut self, group: Pid) -> Vec<i32> {
-        let members = self.find().into_iter();
-        let in_group = |member: &Stat| member.group == group.as_raw_pid() && !member.is_dead;
-        members.filter(in_group).map(|member| member.pid).collect()
+    /// The processes that may read the terminal: its foreground, and other sessions.
+    pub(super) fn at_terminal(&mut self, foreground: Pid) -> Vec<i32> {
+        let leader = self.leader.as_raw_pid();
+        let members = self.find().into_iter().filter(|member| !member.is_dead);
+        let may_read =
+            |member: &Stat| member.group == foreground.as_raw_pid() || member.session != leader;
+        members.filter(may_read).map(|member| member.pid).collect()
     }
 
     /// What is left of the tree besides its leader.

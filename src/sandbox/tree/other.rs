@@ -31,7 +31,7 @@ impl Members {
         Self { leader }
     }
 
-    pub(super) fn in_group(&mut self, _: Pid) -> Vec<i32> {
+    pub(super) fn at_terminal(&mut self, _: Pid) -> Vec<i32> {
         Vec::new()
     }
 

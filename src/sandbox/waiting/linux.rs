@@ -13,6 +13,9 @@ const THREADS_MAX: usize = 64;
 /// Descriptors of one wait that are looked at.
 const DESCRIPTORS_MAX: usize = 256;
 
+/// Whoever wakes at least this often has other things to do.
+const SHORT_MS: u64 = 1_000;
+
 /// `/dev/tty`, the terminal of whoever opens it.
 const OWN_TERMINAL: (u32, u32) = (5, 0);
 
@@ -38,8 +41,8 @@ struct Process {
 /// The descriptors that a thread waits for to become readable.
 struct Awaited {
     descriptors: Vec<u64>,
-    /// Nothing but one of them ends the wait.
-    endless: bool,
+    /// Nothing but one of them ends the wait, or a timer that is not there to keep something going.
+    is_long: bool,
 }
 
 pub(super) fn any_waits(pids: &[i32], terminal: Use) -> bool {
@@ -71,24 +74,40 @@ impl Process {
 
     /// Whether a thread that is blocked in this call waits for the terminal.
     fn waits_in(&self, number: libc::c_long, arguments: &[u64; 6]) -> bool {
-        let [first, second, _, fourth, ..] = *arguments;
+        let [first, second, third, fourth, fifth, _] = *arguments;
+        let is_long = |time_out_ms: u64| {
+            let time_out_ms = time_out_ms as i32;
+            time_out_ms < 0 || u64::from(time_out_ms.unsigned_abs()) > SHORT_MS
+        };
         let awaited = match number {
             libc::SYS_read | libc::SYS_readv => return self.is_terminal(first),
-            libc::SYS_ppoll => self.polled(first, second, arguments[2] == 0),
-            libc::SYS_pselect6 => self.selected(first, second, arguments[4] == 0),
-            libc::SYS_epoll_pwait => self.registered(first, fourth as i32 == -1),
-            libc::SYS_epoll_pwait2 => self.registered(first, fourth == 0),
-            other if OLD_POLL.contains(&other) => {
-                self.polled(first, second, arguments[2] as i32 == -1)
+            libc::SYS_ppoll => self.polled(first, second, self.is_long(third, 1_000_000)),
+            libc::SYS_pselect6 => self.selected(first, second, self.is_long(fifth, 1_000_000)),
+            libc::SYS_epoll_pwait => self.registered(first, is_long(fourth)),
+            libc::SYS_epoll_pwait2 => self.registered(first, self.is_long(fourth, 1_000_000)),
+            old if OLD_POLL.contains(&old) => self.polled(first, second, is_long(third)),
+            old if OLD_SELECT.contains(&old) => {
+                self.selected(first, second, self.is_long(fifth, 1_000))
             }
-            other if OLD_SELECT.contains(&other) => self.selected(first, second, arguments[4] == 0),
-            other if OLD_EPOLL.contains(&other) => self.registered(first, fourth as i32 == -1),
+            old if OLD_EPOLL.contains(&old) => self.registered(first, is_long(fourth)),
             _ => None,
         };
-        let Some(Awaited { descriptors, endless }) = awaited else { return false };
+        let Some(Awaited { descriptors, is_long }) = awaited else { return false };
         let terminals = descriptors.iter().filter(|it| self.is_terminal(**it)).count();
         let is_evident = self.terminal.prompts || self.terminal.by_keys;
-        terminals > 0 && (terminals == descriptors.len() || (endless && is_evident))
+        terminals > 0 && (terminals == descriptors.len() || (is_long && is_evident))
+    }
+
+    /// Whether a time of seconds and a fraction, of which so many make a millisecond, is long;
+    /// none is for ever.
+    fn is_long(&self, address: u64, fractions: u64) -> bool {
+        if address == 0 {
+            return true;
+        }
+        let Some(bytes) = self.memory(address, 16) else { return false };
+        let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word));
+        let (seconds, fraction) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
+        seconds.saturating_mul(1_000).saturating_add(fraction / fractions) > SHORT_MS
     }
 
     /// Whether a descriptor of the process is its terminal.
@@ -103,7 +122,7 @@ impl Process {
     }
 
     /// The descriptors of `poll`.
-    fn polled(&self, address: u64, count: u64, endless: bool) -> Option<Awaited> {
+    fn polled(&self, address: u64, count: u64, is_long: bool) -> Option<Awaited> {
         let count = usize::try_from(count).ok()?.min(DESCRIPTORS_MAX);
         let bytes = self.memory(address, count * 8)?;
         let descriptors = bytes
@@ -114,11 +133,11 @@ impl Process {
             .map(|entry| i32::from_ne_bytes([entry[0], entry[1], entry[2], entry[3]]))
             .filter_map(|descriptor| u64::try_from(descriptor).ok())
             .collect();
-        Some(Awaited { descriptors, endless })
+        Some(Awaited { descriptors, is_long })
     }
 
     /// The descriptors of `select` that are to become readable.
-    fn selected(&self, count: u64, address: u64, endless: bool) -> Option<Awaited> {
+    fn selected(&self, count: u64, address: u64, is_long: bool) -> Option<Awaited> {
         if address == 0 {
             return None;
         }
@@ -130,11 +149,11 @@ impl Process {
             word.is_some_and(|word| u64::from_ne_bytes(*word) >> (descriptor % 64) & 1 == 1)
         };
         let descriptors = (0..count).filter(is_set).map(|it| it as u64).collect();
-        Some(Awaited { descriptors, endless })
+        Some(Awaited { descriptors, is_long })
     }
 
     /// The descriptors of an `epoll`.
-    fn registered(&self, epoll: u64, endless: bool) -> Option<Awaited> {
+    fn registered(&self, epoll: u64, is_long: bool) -> Option<Awaited> {
         let text = fs::read_to_string(self.path(&format!("fdinfo/{}", epoll as i32))).ok()?;
         let mut descriptors = Vec::new();
         for line in text.lines().take(DESCRIPTORS_MAX) {
@@ -148,7 +167,7 @@ impl Process {
                 descriptors.push(descriptor);
             }
         }
-        Some(Awaited { descriptors, endless })
+        Some(Awaited { descriptors, is_long })
     }
 
     fn memory(&self, address: u64, length: usize) -> Option<Vec<u8>> {

@@ -58,7 +58,11 @@ impl Stage {
 
     fn looks(&mut self) -> bool {
         assert!(self.read(), "it has ended: {}", self.printed);
-        waits(&self.terminal, &mut self.tree, self.reader.is_prompting())
+        let prompts = self.reader.is_prompting();
+        let waits = waits(&self.terminal, &mut self.tree, prompts, !self.printed.is_empty());
+        // What it asks may have come after the read.
+        assert!(self.read(), "it has ended: {}", self.printed);
+        waits
     }
 
     /// Until it waits.
@@ -117,8 +121,11 @@ fn interpreters_wait_and_wait_again() {
     let select = "import select, sys; select.select([sys.stdin], [], [], 1000)";
     Stage::new(&format!("python3 -c '{select}'")).waits();
     let both = "import os, select, sys, tty; r, w = os.pipe(); p = select.epoll(); \
-                p.register(r, 1); p.register(0, 1); tty.setraw(0); p.poll()";
+                p.register(r, 1); p.register(0, 1); tty.setraw(0); \
+                print(\"menu\", flush=True); p.poll()";
     Stage::new(&format!("python3 -c '{both}'")).waits();
+    Stage::new(&format!("python3 -c '{}'", both.replace("poll()", "poll(8)"))).waits();
+    Stage::new("setsid -w sh -c 'printf name?; read x'").waits();
 }
 
 #[test]
@@ -148,6 +155,13 @@ fn who_reads_something_else_does_not_wait() {
     Stage::new("echo on; while :; do :; done").prints("on").never_waits();
     Stage::new("(read x) & echo on; sleep 1000").prints("on").never_waits();
     Stage::new("set -m; cat & echo on; sleep 1000").prints("on").never_waits();
+}
+
+#[test]
+fn who_looks_at_the_terminal_in_passing_does_not_wait() {
+    let work = "import os, select, tty; tty.setraw(0); r, w = os.pipe(); os.write(1, b\"at work\")
+while True: select.select([0, r], [], [], 0.5)";
+    Stage::new(&format!("python3 -c '{work}'")).prints("at work").never_waits();
 }
 
 #[test]

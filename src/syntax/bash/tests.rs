@@ -71,7 +71,7 @@ fn what_runs_another_command_is_looked_through() {
     check_line("bash -c 'a; b'", &["a", "b", "~bash -c a; b"]);
     check_line(
         "find . -exec rm {} \\; -exec a {} +",
-        &["rm ?", "a ?", "find . -exec rm {} ; -exec a {} +"],
+        &["rm ?", "a ?", "find . -exec rm ? ; -exec a ? +"],
     );
     check_line("command -v a", &["command -v a"]);
     check_line("exec a", &["a", "exec a"]);

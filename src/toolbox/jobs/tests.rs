@@ -1,6 +1,6 @@
 //! Commands that go on, as a session has them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,15 +19,20 @@ pub(crate) struct Desk {
     folder: TempDir,
     toolbox: Option<Toolbox>,
     exec: Cell<u32>,
+    /// What was shown of a job when it was started.
+    first: RefCell<BTreeMap<u32, String>>,
     record: Arc<Record>,
 }
+
+/// How a job ended, all that it printed, and what the model was told.
+type Ended = (Exit, Option<OutputRef>, String);
 
 /// What was recorded.
 #[derive(Default)]
 struct Record {
     printed: Mutex<BTreeMap<u32, Vec<u8>>>,
     typed: Mutex<BTreeMap<u32, Vec<u8>>>,
-    ends: Mutex<BTreeMap<u32, (Exit, Option<OutputRef>, String)>>,
+    ends: Mutex<BTreeMap<u32, Ended>>,
     changed: Notify,
 }
 
@@ -70,7 +75,13 @@ impl Desk {
     pub(crate) fn unheard() -> Self {
         let folder = TempDir::new().unwrap();
         let toolbox = Toolbox::open(folder.path(), Sandbox::off(), &Setup::default()).unwrap();
-        Self { folder, toolbox: Some(toolbox), exec: Cell::new(0), record: Arc::default() }
+        Self {
+            folder,
+            toolbox: Some(toolbox),
+            exec: Cell::new(0),
+            first: RefCell::default(),
+            record: Arc::default(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -127,7 +138,13 @@ impl Desk {
     pub(crate) async fn start(&self, command: &str) -> u32 {
         let outcome = self.call("shell", &json!({"command": command, "background": true})).await;
         assert!(outcome.is_running, "{}", outcome.shown);
+        self.first.borrow_mut().insert(self.exec.get(), outcome.shown);
         self.exec.get()
+    }
+
+    /// What was shown of a job when it was started, once.
+    pub(crate) fn first(&self, job: u32) -> String {
+        self.first.borrow_mut().remove(&job).unwrap_or_default()
     }
 
     /// Waits until a job has printed this.
@@ -172,9 +189,9 @@ impl Desk {
         shown
     }
 
-    /// Looks until this was shown; all that was.
+    /// Looks until this was shown; all that was, its start included.
     pub(crate) async fn sees(&self, job: u32, text: &str) -> String {
-        let mut shown = String::new();
+        let mut shown = self.first(job);
         while !shown.contains(text) {
             shown.push_str(&self.terminal(&json!({ "job": job })).await);
             shown.push('\n');
@@ -183,7 +200,7 @@ impl Desk {
     }
 
     /// Waits until a job's end is on record.
-    pub(crate) async fn end(&self, job: u32) -> (Exit, Option<OutputRef>, String) {
+    pub(crate) async fn end(&self, job: u32) -> Ended {
         loop {
             let changed = self.record.changed.notified();
             if let Some(end) = lock(&self.record.ends).get(&job) {
@@ -210,17 +227,18 @@ fn is_alive(pid: &str) -> bool {
 #[tokio::test]
 async fn what_is_started_with_an_ampersand_goes_on() {
     let desk = Desk::new();
-    assert_eq!(
-        desk.shell("sleep 100000 & echo started").await,
-        "started\n[still running in the background as job 1: sleep 100000]"
-    );
-    let shown = desk.shell("sleep 100000 & echo $!; exit 3").await;
+    let shown = desk.shell("sleep 100000 & echo started").await;
+    let told = "started\n[still running in the background as job 1: ";
+    assert!(shown.starts_with(told), "{shown}");
+    // A shell that has not become another program yet would be told as itself.
+    let sleeps = "sleep 100000 & until grep -q sleep /proc/$!/comm; do :; done";
+    let shown = desk.shell(&format!("{sleeps}; echo $!; exit 3")).await;
     let (pid, rest) = shown.split_once('\n').unwrap();
     assert_eq!(rest, "[exit code 3]\n[still running in the background as job 2: sleep 100000]");
     assert!(is_alive(pid));
     assert_eq!(
-        desk.terminal(&json!({"job": 1, "wait_ms": 0})).await,
-        "[job 1 ended with exit code 0; sleep 100000 goes on; nothing new]"
+        desk.terminal(&json!({"job": 2, "wait_ms": 0})).await,
+        "[job 2 ended with exit code 3; sleep 100000 goes on; nothing new]"
     );
     assert_eq!(desk.terminal(&json!({"job": 2, "stop": true})).await, "[job 2 stopped]");
     assert!(!is_alive(pid));
@@ -346,7 +364,8 @@ async fn there_is_a_limit_to_jobs() {
     let outcome = desk.call("shell", &arguments).await;
     assert!(outcome.exit.unwrap().timed_out, "{}", outcome.shown);
     desk.terminal(&json!({"job": 3, "stop": true})).await;
-    assert!(desk.shell("sleep 100000 & echo on").await.contains("as job 21: sleep 100000"));
+    let sleeps = "sleep 100000 & until grep -q sleep /proc/$!/comm; do :; done";
+    assert!(desk.shell(sleeps).await.contains("as job 21: sleep 100000"));
     desk.toolbox().stop_jobs().await;
     for job in (1..=JOBS_MAX as u32).filter(|job| *job != 3).chain([21]) {
         let (_, _, shown) = desk.end(job).await;

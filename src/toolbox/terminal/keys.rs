@@ -105,12 +105,12 @@ fn sequence(name: &str, held: Held, application_cursor: bool) -> Option<Vec<u8>>
         _ => return numbered(name, held),
     };
     let is_function = name.starts_with('f');
-    let sequence = match held.number() {
+    let text = match held.number() {
         1 if is_function || application_cursor => format!("\x1bO{letter}"),
         1 => format!("\x1b[{letter}"),
         held => format!("\x1b[1;{held}{letter}"),
     };
-    Some(sequence.into_bytes())
+    Some(text.into_bytes())
 }
 
 fn numbered(name: &str, held: Held) -> Option<Vec<u8>> {

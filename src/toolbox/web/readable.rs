@@ -25,6 +25,12 @@ const UNSEEN: &[&[u8]] = &[
     b"object",
     b"select",
     b"dialog",
+    b"textarea",
+];
+/// They have no end, so they hide nothing but themselves.
+const VOID: &[&[u8]] = &[
+    b"area", b"base", b"br", b"col", b"embed", b"hr", b"img", b"input", b"link", b"meta",
+    b"source", b"track", b"wbr",
 ];
 /// Around what is to be read.
 const AROUND: &[&[u8]] = &[b"nav", b"footer", b"aside"];
@@ -128,8 +134,9 @@ impl Writer<'_> {
             return;
         }
         let is_repeated = name == b"title" && !self.title.is_empty();
+        let is_around = || AROUND.contains(&name) || is_hidden(tag);
         let is_unseen =
-            is_repeated || UNSEEN.contains(&name) || (self.leaves_around && AROUND.contains(&name));
+            is_repeated || UNSEEN.contains(&name) || (self.leaves_around && is_around());
         if is_unseen && !tag.self_closing {
             self.skipped = Some((name.to_vec(), 1));
             return;
@@ -300,6 +307,7 @@ impl Writer<'_> {
         self.end_link();
         let target = attribute(tag, b"href").filter(|href| !href.starts_with('#'));
         let target = target.and_then(|href| self.base?.join(href.trim()).ok());
+        let target = target.filter(|url| !self.base.is_some_and(|base| is_part(url, base)));
         let target = target.filter(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
         let target = target.map(String::from).filter(|url| url.len() <= LINK_CHARS_MAX);
         if let Some(target) = target.filter(|_| !self.is_verbatim) {
@@ -357,6 +365,27 @@ impl Writer<'_> {
         let text = if is_enough { main } else { self.text };
         let title = self.title.split_whitespace().collect::<Vec<_>>().join(" ");
         Readable { title, text: text.trim().to_owned() }
+    }
+}
+
+/// Whether a page keeps an element from its readers, or calls it a menu.
+fn is_hidden(tag: &StartTag<()>) -> bool {
+    let says = |name: &[u8], value: &str| attribute(tag, name).is_some_and(|it| it.trim() == value);
+    let style = || attribute(tag, b"style").unwrap_or_default().replace(' ', "");
+    !VOID.contains(&tag.name.as_slice())
+        && (tag.attributes.contains_key(b"hidden".as_slice())
+            || says(b"aria-hidden", "true")
+            || says(b"role", "navigation")
+            || style().contains("display:none"))
+}
+
+/// Whether a link leads to a part of the page it stands on.
+fn is_part(url: &Url, base: &Url) -> bool {
+    url.fragment().is_some() && {
+        let (mut url, mut base) = (url.clone(), base.clone());
+        url.set_fragment(None);
+        base.set_fragment(None);
+        url == base
     }
 }
 

@@ -64,6 +64,21 @@ fn what_no_reader_sees_is_left_out() {
 }
 
 #[test]
+fn what_the_page_hides_or_calls_a_menu_is_left_out() {
+    let words = "words ".repeat(60);
+    let html = format!(
+        "<div role=navigation><div>menu</div></div><p hidden>no<input hidden>{words}\
+         <span style='display: none'>no</span><div aria-hidden=true>no</div>\
+         <a href='page#part'>part</a> <a href='page?x'>other</a>"
+    );
+    // An unclosed paragraph is hidden to its end, which never comes: then all is read.
+    assert!(text(&html).starts_with("menu\n\nnowords"), "{}", text(&html));
+    let html = html.replace("<p hidden>no<input hidden>", "<p hidden>no</p><input hidden>");
+    let expected = format!("{} part [other](https://example.com/dir/page?x)", words.trim());
+    assert_eq!(text(&html), expected);
+}
+
+#[test]
 fn the_main_part_is_what_counts() {
     let words = "words ".repeat(60);
     let html = format!(
