@@ -65,12 +65,12 @@ pub enum EmptyContent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MalformedBack {
-    /// They go back as the model wrote them.
+    /// They are put into an object, `{"malformed": "…"}`: most servers parse what they get, and
+    /// would refuse this request and every later one.
     #[default]
-    AsSent,
-    /// They are put into an object, `{"malformed": "…"}`: the server parses what it gets and would
-    /// refuse this request and every later one.
     Wrapped,
+    /// They go back as the model wrote them.
+    AsSent,
 }
 
 /// How a kind of server is spoken to.

@@ -40,7 +40,9 @@ impl Row {
     }
 }
 
-/// A server of which nothing is known. What it sent it will know, so it gets that back.
+/// A server of which nothing is known, most often one that runs an open model: what it sent it
+/// will know, so it gets that back; but templates read arguments as objects, and such a server
+/// parses every call of the conversation again for each request.
 pub(super) const BASE: Row = Row {
     think: ThinkTags::Tagged,
     reasoning_back: ReasoningBack::AsReceived,
@@ -51,7 +53,7 @@ pub(super) const BASE: Row = Row {
     system_role: "system",
     images: true,
     empty_content: EmptyContent::Null,
-    malformed_back: MalformedBack::AsSent,
+    malformed_back: MalformedBack::Wrapped,
     custom_tools: false,
 };
 
@@ -63,10 +65,6 @@ const HOSTED: Row = Row {
     ..BASE
 };
 
-/// A server that runs an open model: its template reads calls as objects, and parses every one of
-/// the conversation for each request.
-const LOCAL: Row = Row { malformed_back: MalformedBack::Wrapped, ..BASE };
-
 pub(super) const PROFILES: &[(&str, Row)] = &[
     ("default", BASE),
     (
@@ -76,22 +74,18 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
             output_max_key: "max_completion_tokens",
             system_role: "developer",
             custom_tools: true,
+            malformed_back: MalformedBack::AsSent,
             ..HOSTED
         },
     ),
-    ("vllm", Row { effort: EffortForm::Template, ..LOCAL }),
-    ("sglang", Row { effort: EffortForm::Template, ..LOCAL }),
+    ("vllm", Row { effort: EffortForm::Template, ..BASE }),
+    ("sglang", Row { effort: EffortForm::Template, ..BASE }),
     // Some of its templates add strings without asking whether there is one.
-    ("llamacpp", Row { effort: EffortForm::Template, empty_content: EmptyContent::Text, ..LOCAL }),
-    ("ollama", Row { empty_content: EmptyContent::Text, ..LOCAL }),
+    ("llamacpp", Row { effort: EffortForm::Template, empty_content: EmptyContent::Text, ..BASE }),
+    ("ollama", Row { empty_content: EmptyContent::Text, ..BASE }),
     (
         "openrouter",
-        Row {
-            reasoning_back: ReasoningBack::Details,
-            effort: EffortForm::Nested,
-            malformed_back: MalformedBack::Wrapped,
-            ..BASE
-        },
+        Row { reasoning_back: ReasoningBack::Details, effort: EffortForm::Nested, ..BASE },
     ),
     (
         "deepseek",
@@ -102,32 +96,18 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
             call_signatures: false,
             effort: EffortForm::Switch,
             images: false,
-            malformed_back: MalformedBack::Wrapped,
             ..BASE
         },
     ),
-    (
-        "glm",
-        Row {
-            effort: EffortForm::Switch,
-            call_signatures: false,
-            malformed_back: MalformedBack::Wrapped,
-            ..BASE
-        },
-    ),
+    ("glm", Row { effort: EffortForm::Switch, call_signatures: false, ..BASE }),
     (
         "gemini",
         // A call that comes back without its signature is refused by its newer models.
-        Row { call_signatures: true, malformed_back: MalformedBack::Wrapped, ..HOSTED },
+        Row { call_signatures: true, ..HOSTED },
     ),
     (
         "anthropic",
-        Row {
-            effort: EffortForm::Budget,
-            empty_content: EmptyContent::Absent,
-            malformed_back: MalformedBack::Wrapped,
-            ..HOSTED
-        },
+        Row { effort: EffortForm::Budget, empty_content: EmptyContent::Absent, ..HOSTED },
     ),
 ];
 
