@@ -163,7 +163,10 @@ fn node(node: Node<'_>, line: &str, depth: usize, found: &mut Line) {
         "test_command" => {
             let words = words_of(node, line, found);
             let condition = text(node, line);
-            if condition.starts_with("[[") || condition.contains("-v") {
+            if condition.starts_with("[[")
+                || condition.contains("-v")
+                || has_bare_expansion(node, 0)
+            {
                 // Numbers and subscripts in it are expressions, and expressions run commands.
                 found.hide("it has a condition that may run commands");
             }
@@ -189,6 +192,17 @@ fn node(node: Node<'_>, line: &str, depth: usize, found: &mut Line) {
         "select" | "((" => found.hide("it has a construct that is not judged"),
         _ => {}
     }
+}
+
+/// Whether a condition has an expansion outside of quotes, which may become an operator.
+fn has_bare_expansion(node: Node<'_>, depth: usize) -> bool {
+    let mut cursor = node.walk();
+    depth > 8
+        || node.children(&mut cursor).any(|child| match child.kind() {
+            "string" => false,
+            "simple_expansion" | "expansion" | "command_substitution" => true,
+            _ => has_bare_expansion(child, depth + 1),
+        })
 }
 
 /// Variables that change how programs print and nothing else.

@@ -309,11 +309,15 @@ impl Reader<'_> {
 }
 
 /// `NAME`, or `NAME` with what stands in for it, or what is cut off, in harmless letters.
-/// Subscripts and `@P` run what a variable holds.
+/// Subscripts, offsets and `@P` run what a variable holds.
 fn is_simple_expansion(text: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let name = text.iter().take_while(|byte| is_name(byte)).count();
     let rest = text.get(name..).unwrap_or_default();
-    let is_operator = rest.is_empty() || b":-+#%".contains(rest.first().unwrap_or(&b'!'));
+    let is_operator = match rest {
+        [] | [b'-' | b'+' | b'#' | b'%', ..] => true,
+        [b':', next, ..] => matches!(next, b'-' | b'+'),
+        _ => false,
+    };
     name > 0 && is_operator && rest.iter().all(|byte| is_name(byte) || b":-+#%./*,".contains(byte))
 }

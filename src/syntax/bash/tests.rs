@@ -76,7 +76,12 @@ fn what_runs_another_command_is_looked_through() {
     check_line("command -v a", &["command -v a"]);
     check_line("exec a", &["a", "exec a"]);
     check_line("/usr/bin/env a", &["a", "~/usr/bin/env a"]);
+    check_line("if [ -f a ] && [ \"$x\" = b ]; then c; fi", &["[ ? ? ]", "[ ? ? ? ]", "c"]);
+    check_line("printf '%s' \"$x\"", &["printf %s ?"]);
     check_line("bash script.sh", &["bash script.sh"]);
+    check_line("./env a", &["a", "./env a"]);
+    check_line("/tmp/bash -c a", &["a", "/tmp/bash -c a"]);
+    check_line("./nohup a", &["a", "./nohup a"]);
 }
 
 #[test]
@@ -140,6 +145,13 @@ fn what_cannot_be_known_is_opaque() {
         "a ${b[$(c)]}",
         "a ${b@P}",
         "a ${!b}",
+        "a ${b:c}",
+        "a ${b:1:c}",
+        "read -ac x",
+        "printf -vPATH x",
+        "[ $x ]",
+        "[ $x a ]",
+        "test \"$x\" a",
         "a 'b",
         "a \"b",
         "a $(b",

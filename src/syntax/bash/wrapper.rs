@@ -168,19 +168,21 @@ pub(super) fn unwrap(words: Vec<Word>, depth: usize, found: &mut Line) {
     }
     let name = path.rsplit('/').next().unwrap_or_default();
     let rest = words.get(1..).unwrap_or_default();
+    // A program of that name elsewhere is another program.
+    let is_usual = matches!(path.strip_suffix(name), Some("" | "/bin/" | "/usr/bin/"));
     let mut is_wrapper = false;
     if OPAQUE.contains(&name) || sets_variable(name, rest) {
         found.hide("it has a builtin that decides what other words mean");
     } else if SHELLS.contains(&name) {
-        is_wrapper = shell(rest, depth, found);
+        is_wrapper = shell(rest, depth, found) && is_usual;
     } else if INTERPRETERS.contains(&name) && rest.iter().all(is_option) {
         found.hide("an interpreter runs what it reads");
     } else if name == "env" {
-        is_wrapper = environment(rest, depth, found);
+        is_wrapper = environment(rest, depth, found) && is_usual;
     } else if name == "find" {
         find(rest, depth, found);
     } else if let Some(wrapper) = WRAPPERS.iter().find(|wrapper| wrapper.name == name) {
-        is_wrapper = wrapper.is_plain && name == path;
+        is_wrapper = wrapper.is_plain && is_usual;
         match wrapper.inner(rest) {
             Some([]) => is_wrapper = false,
             Some(inner) => {
@@ -206,11 +208,16 @@ fn sets_variable(name: &str, words: &[Word]) -> bool {
     match name {
         "read" => !words.all(|word| {
             let text = word.literal().unwrap_or("?");
-            text.starts_with('-') || super::is_harmless(text, false)
+            matches!(text, "-r" | "-s" | "-rs" | "-sr") || super::is_harmless(text, false)
         }),
-        "printf" | "test" | "[" => words.any(|word| word.literal() == Some("-v")),
+        "printf" => words.next().is_some_and(may_name_variable),
+        "test" => words.any(may_name_variable),
         _ => false,
     }
+}
+
+fn may_name_variable(word: &Word) -> bool {
+    word.literal().is_none_or(|text| text.starts_with("-v"))
 }
 
 fn is_option(word: &Word) -> bool {
