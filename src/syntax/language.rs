@@ -143,6 +143,16 @@ impl Language {
         Some(row.language)
     }
 
+    /// The language whose names this one can mention: C for C++, one for all of JavaScript's kin.
+    #[must_use]
+    pub const fn family(self) -> Self {
+        match self {
+            Self::Cpp => Self::C,
+            Self::TypeScript | Self::Tsx => Self::JavaScript,
+            own => own,
+        }
+    }
+
     pub(crate) fn grammar(self) -> tree_sitter::Language {
         // Each language has a row, which a test holds.
         let row = ROWS.iter().find(|row| row.language == self);

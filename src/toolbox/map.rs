@@ -73,6 +73,10 @@ pub(crate) fn run(
         return Err(Failure::Cancelled("Cancelled while mapping.".to_owned()));
     };
     let mut answer = show(&index, &ranked, usize::try_from(budget).unwrap_or(usize::MAX));
+    if index.unread > 0 {
+        let unread = count(usize::try_from(index.unread).unwrap_or(usize::MAX), "file");
+        answer.shown.push_str(&format!("\n[{unread} not read yet; call again, or with a path]"));
+    }
     if let Some(note) = cut(seen) {
         answer.shown.push('\n');
         answer.shown.push_str(note.trim_end());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::AtFlags;
 use syntax::Language;
@@ -17,6 +18,8 @@ const FILES_MAX: usize = 100_000;
 const FILE_BYTES_MAX: u64 = 512 << 10;
 /// How much one round reads at most, bytes.
 const ROUND_BYTES_MAX: u64 = 1 << 30;
+/// How long one round reads; what is left is for the next.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(12);
 /// How many definitions and mentions are kept of all files together: about 300 MB at worst.
 const KEPT_MAX: usize = 10_000_000;
 
@@ -50,11 +53,15 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Index {
     files: HashMap<PathBuf, Entry>,
-    names: HashMap<Arc<str>, u32>,
+    /// Names are of a language: what Rust calls `map` no line of Python means.
+    names: HashMap<Language, HashMap<Arc<str>, u32>>,
     texts: Vec<Arc<str>>,
     round: u64,
     kept: usize,
     read_bytes: u64,
+    began: Option<Instant>,
+    /// How many files the round did not get to.
+    pub(crate) unread: u64,
     /// How many files were parsed, ever.
     pub(crate) parsed: u64,
 }
@@ -63,7 +70,8 @@ impl Index {
     /// Begins a round; answers with its number.
     pub(crate) fn begin(&mut self) -> u64 {
         self.round += 1;
-        self.read_bytes = 0;
+        (self.read_bytes, self.unread) = (0, 0);
+        self.began = Some(Instant::now());
         if self.files.is_empty() {
             // Names are only ever added; with the last file they go.
             (self.names, self.texts, self.kept) = (HashMap::new(), Vec::new(), 0);
@@ -106,14 +114,15 @@ impl Index {
         self.texts.get(name as usize).map_or("", |text| text)
     }
 
-    fn name(&mut self, text: &str) -> u32 {
-        if let Some(name) = self.names.get(text) {
+    fn name(&mut self, language: Language, text: &str) -> u32 {
+        let names = self.names.entry(language).or_default();
+        if let Some(name) = names.get(text) {
             return *name;
         }
         let name = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let text: Arc<str> = text.into();
         self.texts.push(Arc::clone(&text));
-        self.names.insert(text, name);
+        names.insert(text, name);
         name
     }
 
@@ -130,18 +139,27 @@ impl Index {
 
     fn has_room(&mut self, bytes: u64) -> bool {
         self.read_bytes += bytes;
-        self.read_bytes <= ROUND_BYTES_MAX && self.kept < KEPT_MAX && self.files.len() < FILES_MAX
+        let has_room = self.read_bytes <= ROUND_BYTES_MAX
+            && self.kept < KEPT_MAX
+            && self.files.len() < FILES_MAX
+            && self.began.is_none_or(|began| began.elapsed() < ROUND_TIME_MAX);
+        self.unread += u64::from(!has_room);
+        has_room
     }
 
     fn keep(&mut self, path: PathBuf, stamp: Stamp, round: u64, outline: syntax::Outline) {
+        let language = Language::by_name(&path).map_or(Language::Json, Language::family);
         let symbols = outline.symbols.into_iter().map(|symbol| Symbol {
-            name: self.name(&symbol.name),
+            name: self.name(language, &symbol.name),
             line: symbol.line,
             signature: symbol.signature.into(),
         });
         let symbols: Box<[Symbol]> = symbols.collect();
-        let references =
-            outline.references.iter().map(|(name, times)| (self.name(name), *times)).collect();
+        let references = outline
+            .references
+            .iter()
+            .map(|(name, times)| (self.name(language, name), *times))
+            .collect();
         let file = File { symbols, references };
         self.parsed += 1;
         self.kept += file.symbols.len() + file.references.len();

@@ -39,7 +39,7 @@ pub(crate) fn rank<'a>(
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect();
-    let mut votes = Votes::new(index, &files, &words);
+    let votes = Votes::new(index, &files, &words);
     let wishes = wishes(&files, &words);
     let mut weights = wishes.clone();
     for _ in 0..ROUNDS {
@@ -107,10 +107,13 @@ impl<'a> Votes<'a> {
             .collect();
         let mentions = files
             .iter()
-            .map(|(_, file)| {
+            .zip(0_u32..)
+            .map(|((_, file), own)| {
                 let shares = file.references.iter().filter_map(|(name, times)| {
                     let definers = definers.get(*name as usize)?;
-                    if definers.is_empty() || definers.len() > DEFINERS_MAX {
+                    // What it defines itself, it means itself.
+                    let is_own = definers.iter().any(|(file, _)| *file == own);
+                    if definers.is_empty() || definers.len() > DEFINERS_MAX || is_own {
                         return None;
                     }
                     let focus = in_focus.get(*name as usize).is_some_and(|focus| *focus);
@@ -127,10 +130,10 @@ impl<'a> Votes<'a> {
     }
 
     /// Each file's weight after all have handed on what they have.
-    fn hand_on(&mut self, weights: &[f32], wishes: &[f32]) -> Vec<f32> {
+    fn hand_on(&self, weights: &[f32], wishes: &[f32]) -> Vec<f32> {
         let mut next = vec![0.0; weights.len()];
         let mut kept = 0.0;
-        for ((from, weight), mentions) in weights.iter().enumerate().zip(&self.mentions) {
+        for (weight, mentions) in weights.iter().zip(&self.mentions) {
             if mentions.is_empty() {
                 kept += weight;
             }
@@ -138,8 +141,6 @@ impl<'a> Votes<'a> {
                 let definers = self.definers.get(*name as usize).map_or(&[][..], Vec::as_slice);
                 let part = weight * share / float(definers.len());
                 for (to, _) in definers {
-                    // A file's word about itself counts little, but its weight must go somewhere.
-                    let part = if *to as usize == from { part * 0.1 } else { part };
                     if let Some(next) = next.get_mut(*to as usize) {
                         *next += part;
                     }
@@ -168,12 +169,11 @@ impl<'a> Votes<'a> {
                 file.symbols.iter().map(base).collect()
             })
             .collect();
-        for ((from, weight), mentions) in weights.iter().enumerate().zip(&self.mentions) {
+        for (weight, mentions) in weights.iter().zip(&self.mentions) {
             for (name, share) in mentions {
                 let definers = self.definers.get(*name as usize).map_or(&[][..], Vec::as_slice);
                 for (to, place) in definers {
-                    let own = if *to as usize == from { 0.1 } else { 1.0 };
-                    let part = own * weight * share / float(definers.len());
+                    let part = weight * share / float(definers.len());
                     let score = scores.get_mut(*to as usize);
                     if let Some(score) = score.and_then(|file| file.get_mut(*place as usize)) {
                         *score += part;
@@ -194,18 +194,20 @@ fn definitions<'a>(
     })
 }
 
-/// How much a name tells: long ones that somebody made up tell more than `new` or `i`.
+/// How much a name tells. Words that somebody put together tell most; `filter` or `value` may be
+/// anybody's, and most often is the standard library's.
 fn worth(name: &str) -> f32 {
-    let is_compound = name.contains('_')
+    let is_compound = name.trim_matches('_').contains('_')
         || name
             .chars()
             .zip(name.chars().skip(1))
             .any(|(one, next)| one.is_lowercase() && next.is_uppercase());
+    let is_word = name.chars().all(|letter| letter.is_lowercase() || letter == '_');
     match name.len() {
-        0..=2 => 0.1,
+        0..=2 => 0.05,
         _ if name.starts_with('_') => 0.1,
         8.. if is_compound => 4.0,
-        3 => 0.5,
+        _ if is_word && !is_compound => 0.1,
         _ => 1.0,
     }
 }

@@ -9,7 +9,7 @@ use crate::tests::Bench;
 fn program(bench: &Bench) {
     bench.put("src/page.rs", "pub fn render_page(title: &str) -> String {\n    String::new()\n}\n\nfn unused_helper() {}\n");
     bench.put("src/one.rs", "fn first_caller() { render_page(\"a\"); }\n");
-    bench.put("src/two.py", "def second_caller():\n    return render_page('b')\n");
+    bench.put("src/two.rs", "fn second_caller() { render_page(\"b\"); }\n");
     bench.put(
         "web/three.ts",
         "export function thirdCaller(): void { render_page('c'); first_caller() }\n",
@@ -25,7 +25,7 @@ fn what_others_mention_most_comes_first() {
     assert_eq!(
         bench.ok("map", &json!({})),
         "src/page.rs\n    1 pub fn render_page(title: &str) -> String\n    5 fn unused_helper()\n\
-         src/one.rs\n    1 fn first_caller()\nsrc/two.py\n    1 def second_caller()\n\
+         src/one.rs\n    1 fn first_caller()\nsrc/two.rs\n    1 fn second_caller()\n\
          web/three.ts\n    1 function thirdCaller(): void\n[5 of 5 definitions in 4 files]"
     );
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_file_is_parsed_again_only_when_it_changed() {
     let first = map();
     assert_eq!((map(), atlas.index().parsed), (first, 4));
     bench.put("src/one.rs", "fn renamed_caller() {}\n");
-    std::fs::remove_file(bench.workspace().join("src/two.py")).unwrap();
+    std::fs::remove_file(bench.workspace().join("src/two.rs")).unwrap();
     let third = map();
     assert!(third.contains("renamed_caller") && !third.contains("first_caller"), "{third}");
     assert!(!third.contains("second_caller"), "{third}");
