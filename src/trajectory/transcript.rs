@@ -342,6 +342,10 @@ impl Transcript {
         let arguments = if call.freeform {
             // Chat Completions knows functions only: the input is its one argument.
             serde_json::json!({ "input": call.arguments }).to_string()
+        } else if call.malformed.is_some() {
+            // Servers read the arguments of every earlier call, and refuse a request in which they
+            // are no object. The event keeps them as sent.
+            serde_json::json!({ "malformed": call.arguments }).to_string()
         } else {
             call.arguments.clone()
         };
