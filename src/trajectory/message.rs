@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::event::Attachment;
+use crate::event::{Attachment, ToolCall};
 
 /// A function call inside an assistant message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,23 @@ pub struct ToolCallMessage {
 }
 
 impl ToolCallMessage {
+    /// A call as a context holds it.
+    #[must_use]
+    pub fn of(call: &ToolCall) -> Self {
+        let arguments = if call.freeform {
+            // Chat Completions knows functions only: the input is its one argument.
+            serde_json::json!({ "input": call.arguments }).to_string()
+        } else if call.malformed.is_some() {
+            // Servers read the arguments of every earlier call, and refuse a request in which they
+            // are no object. The event keeps them as sent.
+            serde_json::json!({ "malformed": call.arguments }).to_string()
+        } else {
+            call.arguments.clone()
+        };
+        let message = Self::function(call.id.clone(), call.name.clone(), arguments);
+        Self { extra_content: call.signature.as_deref().and_then(Verbatim::new), ..message }
+    }
+
     /// A call of a function.
     #[must_use]
     pub fn function(id: String, name: String, arguments: String) -> Self {

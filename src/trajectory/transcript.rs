@@ -339,19 +339,7 @@ impl Transcript {
         });
         let Message::Assistant { tool_calls, .. } = &mut turn.message else { return };
         let place = tool_calls.len();
-        let arguments = if call.freeform {
-            // Chat Completions knows functions only: the input is its one argument.
-            serde_json::json!({ "input": call.arguments }).to_string()
-        } else if call.malformed.is_some() {
-            // Servers read the arguments of every earlier call, and refuse a request in which they
-            // are no object. The event keeps them as sent.
-            serde_json::json!({ "malformed": call.arguments }).to_string()
-        } else {
-            call.arguments.clone()
-        };
-        let mut message = ToolCallMessage::function(call.id.clone(), call.name.clone(), arguments);
-        message.extra_content = call.signature.as_deref().and_then(Verbatim::new);
-        tool_calls.push(message);
+        tool_calls.push(ToolCallMessage::of(call));
         add_span(&mut turn.spans, SpanPart::ToolCall(place), why);
         self.calls.insert(call.call, (self.turns.len() - 1, place));
         self.unanswered.push(call.call);
