@@ -61,7 +61,8 @@ pub enum EmptyContent {
     Text,
 }
 
-/// What arguments that are no JSON object become on their way back.
+/// What arguments that are no JSON object become on their way back in Responses; in Chat
+/// Completions they are always put into an object, by the fold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MalformedBack {
@@ -99,7 +100,7 @@ pub struct Profile {
     pub images: bool,
     /// What stands for no text.
     pub empty_content: EmptyContent,
-    /// What malformed arguments become.
+    /// What malformed arguments become (Responses).
     pub malformed_back: MalformedBack,
     /// Tools with a grammar instead of a schema are known (Responses).
     pub custom_tools: bool,
