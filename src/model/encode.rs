@@ -20,6 +20,7 @@ use trajectory::{ToolSpec, Transcript, Turn};
 use crate::api::{Api, Dialect};
 use crate::error::ModelError;
 use crate::profile::Profile;
+pub use params::OUTPUT_MAX;
 pub use written::Written;
 
 /// A request, exactly as it is sent and stored.

@@ -56,7 +56,7 @@ pub use api::{Api, Dialect};
 pub use cassette::CassetteModel;
 pub use catalogue::{Catalogue, ModelFacts, Price, ToolSet};
 use encode::Encoder;
-pub use encode::{Request, Written};
+pub use encode::{OUTPUT_MAX, Request, Written};
 pub use endpoint::{ApiKey, EndpointConfig, EndpointModel};
 pub use error::ModelError;
 pub use exchange::Exchange;

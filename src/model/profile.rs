@@ -92,6 +92,9 @@ pub struct Profile {
     pub effort: EffortForm,
     /// `stream_options` is accepted: usage comes with the stream.
     pub stream_options: bool,
+    /// A limit on output tokens is always said: without one the server cuts replies at a limit of
+    /// its own that is lower than what the model can write.
+    pub limits_output: bool,
     /// The key of the limit on output tokens (Chat Completions).
     pub output_max_key: String,
     /// The role of the system prompt.

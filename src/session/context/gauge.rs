@@ -182,16 +182,8 @@ impl Gauge {
 
     fn estimate_text(&self, text: &str) -> u64 {
         let counted = self.tokenizer.as_ref().and_then(|tokenizer| tokenizer.count(text));
-        counted.map_or_else(|| by_characters(text), |tokens| tokens as u64)
+        counted.map_or_else(|| chat::estimate(text), |tokens| tokens as u64)
     }
-}
-
-/// Two tokens for seven ASCII characters, one for any other: code and prose are a little above the
-/// first, Chinese and Japanese a little below the second, so a guess errs to the safe side.
-fn by_characters(text: &str) -> u64 {
-    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    let others = text.chars().count() as u64 - ascii;
-    (ascii * 2).div_ceil(7) + others
 }
 
 fn length(message: &Message) -> usize {
