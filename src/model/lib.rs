@@ -56,7 +56,7 @@ pub use api::{Api, Dialect};
 pub use cassette::CassetteModel;
 pub use catalogue::{Catalogue, ModelFacts, Price, ToolSet};
 use encode::Encoder;
-pub use encode::Request;
+pub use encode::{OUTPUT_MAX, Request, Written};
 pub use endpoint::{ApiKey, EndpointConfig, EndpointModel};
 pub use error::ModelError;
 pub use exchange::Exchange;
@@ -100,7 +100,19 @@ impl Model {
         transcript: &Transcript,
         media: &dyn Fn(&Attachment) -> Option<String>,
     ) -> Request {
-        self.encoder().encode(number, transcript, media)
+        self.encode_on(number, transcript, media, &mut Written::default())
+    }
+
+    /// The same, going on from what was written for the last request: it costs what is new.
+    #[must_use]
+    pub fn encode_on(
+        &self,
+        number: u32,
+        transcript: &Transcript,
+        media: &dyn Fn(&Attachment) -> Option<String>,
+        written: &mut Written,
+    ) -> Request {
+        self.encoder().encode(number, transcript, media, written)
     }
 
     /// Asks, once. Pieces go to `sink` as they arrive, and no faster than it takes them; a sink

@@ -4,6 +4,9 @@
 //! binary as a user would. Nothing fails on a time; a figure with an aim is printed beside it.
 
 mod figures;
+mod search;
+mod tokens;
+mod tree;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +22,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [NAME] [--reps N]
 
 Builds the release binary and prints medians, with the machine and its measured fsync.
-With NAME, only the measurements whose name contains it. --reps is 5 unless given.";
+With NAME, only the measurements whose name contains it. --reps is 5 unless given.
+LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.";
 
 /// What a measurement needs to know.
 pub(crate) struct Bench {
@@ -34,6 +38,8 @@ pub(crate) struct Bench {
 pub(crate) enum Unit {
     Seconds,
     Bytes,
+    Tokens,
+    Percent,
 }
 
 impl Unit {
@@ -42,6 +48,8 @@ impl Unit {
             _ if !value.is_finite() => "none".to_owned(),
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
+            Self::Tokens => format!("{value:.0}"),
+            Self::Percent => format!("{value:+.1} %"),
         }
     }
 }
@@ -112,6 +120,11 @@ const MEASUREMENTS: &[Measurement] = &[
     ("stream", figures::stream),
     ("output", figures::output_50_mb),
     ("session", figures::session),
+    ("map", search::map),
+    ("grep", search::grep),
+    ("glob", search::glob),
+    ("prompt", tokens::prompt),
+    ("tokens", tokens::tokens),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
