@@ -56,9 +56,8 @@ impl Habit {
         }
         // The third time, the sixth, the twelfth, …, and each of them once: of a pattern of two
         // steps, the last two make it as much as the two before the last.
-        let is_due = times > self.told
-            && times % TIMES_TOLD == 0
-            && (times / TIMES_TOLD).is_power_of_two();
+        let is_due =
+            times > self.told && times % TIMES_TOLD == 0 && (times / TIMES_TOLD).is_power_of_two();
         if !is_due {
             return Noticed::Nothing;
         }

@@ -260,10 +260,7 @@ fn a_turn_without_a_word_is_said_to_be_one() {
         setup(AUTO, false),
         vec![
             (submit(), &["prompt", "> ask 1"]),
-            (
-                says(" \n"),
-                &["message", "error Model", "round_ended Completed 15", "> round over"],
-            ),
+            (says(" \n"), &["message", "error Model", "round_ended Completed 15", "> round over"]),
         ],
     );
 }

@@ -443,7 +443,12 @@ async fn what_is_not_whole_or_no_answer_is_told() {
         for (name, wire, kind, word) in [
             ("cut in a character", Wire::stream(half(&spoken, "😀")), Interrupted, "without"),
             ("cut in a call", Wire::stream(half(&called, "bcd")), Interrupted, "without"),
-            ("shorter than said", Wire { head: LONG, body: half(&spoken, "😀") }, Interrupted, "broke"),
+            (
+                "shorter than said",
+                Wire { head: LONG, body: half(&spoken, "😀") },
+                Interrupted,
+                "broke",
+            ),
             ("done, but not finished", Wire::stream(done.concat()), Interrupted, "without"),
             ("no chunk", Wire { head: CHUNKED, body: b"zz\r\n".into() }, Interrupted, "broke"),
             ("nothing", Wire::stream(""), Interrupted, "before it began"),
