@@ -70,9 +70,19 @@ enum Said {
 
 /// The text, with a line before each page. Blocks until it is there, or time is up.
 pub(crate) fn text(content: Vec<u8>, cancel: &CancellationToken) -> Result<String, Problem> {
+    text_within(OBJECT_BYTES_MAX, content, cancel)
+}
+
+fn text_within(
+    object_bytes_max: usize,
+    content: Vec<u8>,
+    cancel: &CancellationToken,
+) -> Result<String, Problem> {
     let (sender, receiver) = channel();
     let worker = std::thread::Builder::new().name("pdf".to_owned()).stack_size(STACK_BYTES);
-    let worker = worker.spawn(move || read(&content, &sender)).map_err(|_| Problem::TooSlow)?;
+    let worker = worker
+        .spawn(move || read(&content, object_bytes_max, &sender))
+        .map_err(|_| Problem::TooSlow)?;
     let deadline = Instant::now() + TIME_MAX;
     let mut text = String::new();
     let (mut pages, mut read, mut has_text) = (0, 0, false);
@@ -128,8 +138,8 @@ fn push_wrapped(text: &mut String, page: &str) {
 }
 
 thread_local! {
-    /// What the objects that this thread has read take so far, bytes.
-    static LOADED: Cell<usize> = const { Cell::new(0) };
+    /// What the objects that this thread will still read may take, bytes.
+    static LEFT: Cell<usize> = const { Cell::new(0) };
     /// Until when somebody waits for this thread.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
@@ -137,10 +147,9 @@ thread_local! {
 /// Called by the parser for each object that it has read. What it answers counts for objects that
 /// were packed together only, and no stream is among those.
 fn count(id: ObjectId, object: &mut Object) -> Option<(ObjectId, Object)> {
-    let loaded = LOADED.get().saturating_add(weight(object));
-    LOADED.set(loaded);
-    if loaded > OBJECT_BYTES_MAX {
-        stop(Problem::TooLarge);
+    match LEFT.get().checked_sub(weight(object)) {
+        Some(left) => LEFT.set(left),
+        None => stop(Problem::TooLarge),
     }
     if DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline) {
         stop(Problem::TooSlow);
@@ -177,7 +186,8 @@ fn entries(dictionary: &lopdf::Dictionary) -> usize {
     dictionary.iter().map(|(name, value)| name.len() + ENTRY_BYTES + weight(value)).sum()
 }
 
-fn read(content: &[u8], say: &Sender<Said>) -> Result<(), Problem> {
+fn read(content: &[u8], object_bytes_max: usize, say: &Sender<Said>) -> Result<(), Problem> {
+    LEFT.set(object_bytes_max);
     DEADLINE.set(Instant::now().checked_add(TIME_MAX));
     let options = LoadOptions {
         filter: Some(count),
