@@ -48,6 +48,7 @@ mod wire;
 
 use std::iter;
 
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use trajectory::event::{Attachment, ModelChanged};
 use trajectory::{Progress, Transcript};
@@ -127,11 +128,13 @@ impl Model {
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
     ) -> Result<Reply, Failure> {
-        match self {
-            Self::Endpoint(model) => model.ask(request, sink, exchange).await,
-            Self::Scripted(model) => model.ask(request, sink, exchange).await,
-            Self::Cassette(model) => model.ask(request, sink, exchange).await,
-        }
+        exchange.start(request.request, self.encoder().dialect(), self.key());
+        let result = match self {
+            Self::Endpoint(model) => model.receive(request, sink, exchange).await,
+            Self::Scripted(model) => model.play(request, sink, exchange).await,
+            Self::Cassette(model) => model.receive(request, sink, exchange).await,
+        };
+        exchange.finish(result)
     }
 
     /// The prompts of a script, round by round; empty for other models.
@@ -141,6 +144,15 @@ impl Model {
             Self::Endpoint(_) | Self::Cassette(_) => None,
         };
         iter::empty().chain(script.into_iter().flatten())
+    }
+
+    /// What is sent to a server and must not come back out.
+    fn key(&self) -> Option<SecretString> {
+        match self {
+            Self::Endpoint(model) => model.key(),
+            Self::Scripted(_) => None,
+            Self::Cassette(model) => model.key(),
+        }
     }
 
     fn encoder(&self) -> &Encoder {

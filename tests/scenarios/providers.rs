@@ -315,3 +315,20 @@ fn costs_are_told_where_a_price_is_known() {
     let result = world.limn(&["show", "last", "--json"]).succeeds().json_lines().pop().unwrap();
     assert_eq!(result["cost_usd"], Value::Null);
 }
+
+#[test]
+fn a_server_that_the_environment_names_is_not_taken_for_openai() {
+    let world = World::new();
+    let said = |settings: &str| {
+        let server = answering(1);
+        world.settings(settings);
+        let mut command = world.command(&["exec", "--model", "m", "--sandbox", "off", "go"]);
+        command.env("OPENAI_BASE_URL", server.url()).env("OPENAI_API_KEY", KEY);
+        run(command).succeeds();
+        assert_eq!(keys(&server), [Some(KEY.to_owned())]);
+        server.requests()[0].messages()[0]["role"].clone()
+    };
+    // Templates of open models know no developer.
+    assert_eq!(said(""), "system");
+    assert_eq!(said("[providers.openai]\nprofile = \"openai\"\n"), "developer");
+}

@@ -161,7 +161,7 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// The status line and the headers, without the empty line that ends them.
+/// The status line, the headers and the empty line that ends them.
 pub(crate) fn head(status: u16, headers: &[(String, String)]) -> String {
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (key, value) in headers {
@@ -170,6 +170,7 @@ pub(crate) fn head(status: u16, headers: &[(String, String)]) -> String {
         head.push_str(value);
         head.push_str("\r\n");
     }
+    head.push_str("\r\n");
     head
 }
 

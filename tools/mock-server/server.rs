@@ -239,7 +239,6 @@ fn write(shared: &Shared, stream: &mut TcpStream, reply: &Rendered) -> io::Resul
     }
     let mut out = Vec::new();
     out.extend_from_slice(reply.head.as_bytes());
-    out.extend_from_slice(b"\r\n");
     let last = reply.writes.len().saturating_sub(1);
     for (index, data) in reply.writes.iter().enumerate() {
         if reply.chunked {
