@@ -141,7 +141,10 @@ fn reply_tokens(settings: &Settings, endpoint: &Endpoint) -> u64 {
     let facts = settings.catalogue.facts(&endpoint.model);
     let most = facts.and_then(|facts| facts.output_max).unwrap_or(u64::MAX);
     let usual = Window::default().reply_tokens.min(most);
-    param.or(settings.context.reply_tokens).unwrap_or(usual)
+    // Servers refuse a request whose limit does not fit behind it, and no more is kept free.
+    let window = settings.catalogue.context_window(&endpoint.model).unwrap_or(u64::MAX);
+    let wanted = settings.context.reply_tokens.unwrap_or(usual);
+    param.unwrap_or_else(|| wanted.min((window / 4).max(1)))
 }
 
 fn instructions(settings: &Settings) -> Instructions {

@@ -146,7 +146,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for (name, measure) in chosen {
         println!("measuring {name}");
         for figure in measure(&bench).with_context(|| format!("measurement `{name}`"))? {
-            table.row(figure.cells());
+            let cells = figure.cells();
+            // A run that is interrupted has said something, too.
+            println!("  {}: {}", cells[0], cells[1]);
+            table.row(cells);
         }
     }
     println!("\n{table}\nMedians and p95 of {reps} runs or more, after one to warm up.");

@@ -53,8 +53,8 @@ impl From<ContextFile> for ContextSettings {
         let default = Self::default();
         let compact_at = file.compact_at.map_or(default.compact_at, |share| share.0);
         let shorten_at = file.shorten_at.map_or(default.shorten_at, |share| share.0);
-        // Shortening is tried first: a share above the other would never be reached.
         let reply_tokens = file.reply_tokens.map(NonZeroU64::get);
+        // Shortening is tried first: a share above the other would never be reached.
         Self { shorten_at: shorten_at.min(compact_at), compact_at, reply_tokens }
     }
 }
