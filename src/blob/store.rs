@@ -169,9 +169,7 @@ impl Store {
         }
         let mut from: Box<dyn Read> = match Codec::from_number(i64::from(codec)) {
             Some(Codec::Raw) => Box::new(file),
-            Some(Codec::Zstd) => {
-                Box::new(zstd::stream::Decoder::new(file).map_err(io("read"))?)
-            }
+            Some(Codec::Zstd) => Box::new(zstd::stream::Decoder::new(file).map_err(io("read"))?),
             None => return Err(damaged("nobody knows how it is packed.")),
         };
         let mut hasher = Hasher::default();

@@ -28,11 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// When a folder cannot be read or a file not deleted; what was deleted by then is gone.
-    pub fn sweep(
-        &self,
-        keep: &HashSet<Hash>,
-        older_than: SystemTime,
-    ) -> Result<Swept, StoreError> {
+    pub fn sweep(&self, keep: &HashSet<Hash>, older_than: SystemTime) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         self.each_file(&mut |path, name, metadata| {
             let is_kept = match name {

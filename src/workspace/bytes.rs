@@ -54,7 +54,11 @@ impl<'a> Reader<'a> {
             number |= bits << shift;
             if byte & 0x80 == 0 {
                 // One number has one spelling, or two manifests could mean the same.
-                return if byte == 0 && shift > 0 { Err(Malformed("a number is padded")) } else { Ok(number) };
+                return if byte == 0 && shift > 0 {
+                    Err(Malformed("a number is padded"))
+                } else {
+                    Ok(number)
+                };
             }
         }
         Err(Malformed("a number is too long"))

@@ -100,7 +100,8 @@ fn write_all(
         for _ in 0..threads {
             scope.spawn(|| writers.work());
         }
-        let mut copy = Copy { store, into, jobs: sender, modes: &mut modes, done: Copied::default() };
+        let mut copy =
+            Copy { store, into, jobs: sender, modes: &mut modes, done: Copied::default() };
         copy.folder(&manifest.node, &top, twin.map(Arc::new).as_ref())?;
         Ok(copy.done)
     });
@@ -109,7 +110,8 @@ fn write_all(
     }
     let copied = walked?;
     let set = |folder: &OwnedFd, mode: u32| {
-        rustix::fs::fchmod(folder, Mode::from_raw_mode(mode)).map_err(io_error("set a mode in", into))
+        rustix::fs::fchmod(folder, Mode::from_raw_mode(mode))
+            .map_err(io_error("set a mode in", into))
     };
     // The lowest first: a closed folder bars the way to those in it.
     for (above, name, mode) in modes.into_iter().rev() {
@@ -153,9 +155,8 @@ impl Copy<'_> {
             let failed = io_error("write into", self.into);
             match kind {
                 Kind::Folder { node, .. } => {
-                    let made = rustix::fs::mkdirat(&**open, &name, Mode::RWXU).and_then(|()| {
-                        rustix::fs::openat(&**open, &name, LISTED, Mode::empty())
-                    });
+                    let made = rustix::fs::mkdirat(&**open, &name, Mode::RWXU)
+                        .and_then(|()| rustix::fs::openat(&**open, &name, LISTED, Mode::empty()));
                     let below = Arc::new(made.map_err(failed)?);
                     let twin = twin.and_then(|twin| {
                         rustix::fs::openat(&**twin, &name, LISTED, Mode::empty()).ok()
@@ -163,7 +164,8 @@ impl Copy<'_> {
                     self.folder(&node, &below, twin.map(Arc::new).as_ref())?;
                     if mode & 0o700 == 0o700 {
                         let mode = Mode::from_raw_mode(mode);
-                        rustix::fs::fchmod(&*below, mode).map_err(io_error("write into", self.into))?;
+                        rustix::fs::fchmod(&*below, mode)
+                            .map_err(io_error("write into", self.into))?;
                     } else {
                         self.modes.push((Arc::clone(open), name, mode));
                     }
@@ -209,10 +211,7 @@ impl Writers<'_> {
             }
             if let Err(error) = self.write(&job) {
                 self.stop.store(true, Ordering::Relaxed);
-                self.failed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error);
+                self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         }
     }

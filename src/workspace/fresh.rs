@@ -162,8 +162,8 @@ impl Overlay {
         }
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).map_err(|error| denied(error.into()))?;
-        let options = std::ffi::CString::new(self.options(!is_root))
-            .map_err(|error| denied(error.into()))?;
+        let options =
+            std::ffi::CString::new(self.options(!is_root)).map_err(|error| denied(error.into()))?;
         let flags = MountFlags::NODEV | MountFlags::NOSUID;
         mount("overlay", &self.at, "overlay", flags, options.as_c_str())
             .map_err(|error| denied(error.into()))

@@ -214,7 +214,8 @@ impl<'a> Hands<'a> {
             remove_quietly(folder, &temporary);
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
             let mode = Mode::RUSR | Mode::WUSR;
-            let file = rustix::fs::openat(folder, temporary.as_str(), flags | OFlags::CLOEXEC, mode)?;
+            let file =
+                rustix::fs::openat(folder, temporary.as_str(), flags | OFlags::CLOEXEC, mode)?;
             let mut file = File::from(file);
             let written = match content {
                 Some(bytes) => file.write_all(bytes).map_err(|error| errno(&error)),

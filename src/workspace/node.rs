@@ -143,7 +143,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Entry>, Malformed> {
     let mut entries: Vec<Entry> = Vec::with_capacity(count.min(4096));
     for _ in 0..count {
         let name = reader.bytes()?;
-        if name.is_empty() || name == b"." || name == b".." || name.iter().any(|b| [0, b'/'].contains(b)) {
+        if name.is_empty()
+            || name == b"."
+            || name == b".."
+            || name.iter().any(|b| [0, b'/'].contains(b))
+        {
             return Err(Malformed("a name in it is none"));
         }
         if entries.last().is_some_and(|last| last.name.as_slice() >= name) {

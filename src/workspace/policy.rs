@@ -28,7 +28,15 @@ pub const RULES: &[Rule] = &[
     Rule {
         number: 19,
         name: "tool-caches",
-        folders: &[".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox", ".parcel-cache", ".turbo"],
+        folders: &[
+            ".mypy_cache",
+            ".pytest_cache",
+            ".ruff_cache",
+            ".tox",
+            ".nox",
+            ".parcel-cache",
+            ".turbo",
+        ],
         marker: None,
         why: "a cache that its tool makes again",
     },

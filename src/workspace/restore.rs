@@ -119,6 +119,14 @@ enum Check {
     Content,
 }
 
+/// Which blobs have to be sound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    There,
+    /// A restore that could not be undone is not begun.
+    ThereAndBack,
+}
+
 type Cache = HashMap<Hash, Vec<u8>>;
 
 impl Workspace {
@@ -212,7 +220,7 @@ impl Workspace {
             at += 1;
             done.binary_search(&(at - 1)).is_err()
         });
-        let cache = self.verify(&changes)?;
+        let cache = self.verify(&changes, Ways::There)?;
         let left = apply(&mut hands, &changes, &cache, Check::Content)?;
         self.close_above(&mut hands, &changes, &to)?;
         finish(&mut hands, &from, &to, &changes)?;
@@ -249,7 +257,7 @@ impl Workspace {
         if restored.changes.is_empty() && before.manifest.mode == target.mode {
             return Ok(Vec::new());
         }
-        let cache = self.verify(&restored.changes)?;
+        let cache = self.verify(&restored.changes, Ways::ThereAndBack)?;
         let mut left: Vec<PathBuf> = restored.left.iter().map(|left| left.path.clone()).collect();
         // Objects of git that are only in the workspace: the plan leaves them out without a word.
         let planned: HashSet<&Path> =
@@ -301,8 +309,8 @@ impl Workspace {
         Ok(Hands::new(&self.root, top, &self.store, self.durable, &name.finish()))
     }
 
-    /// Checks every blob that is needed to go there and to come back, and keeps short ones.
-    fn verify(&self, changes: &[Change]) -> Result<Cache, Error> {
+    /// Checks every blob that is needed, and keeps short ones.
+    fn verify(&self, changes: &[Change], ways: Ways) -> Result<Cache, Error> {
         let mut cache = Cache::new();
         let mut cached = 0;
         let mut checked = HashSet::new();
@@ -313,11 +321,12 @@ impl Workspace {
                     continue;
                 };
                 let fits = cached + *size as usize <= CACHE_BYTES_MAX && *size <= CACHED_BYTES_MAX;
-                if !checked.insert(*hash) {
+                if !(is_wanted || ways == Ways::ThereAndBack) || !checked.insert(*hash) {
                     continue;
                 }
                 if is_wanted && fits {
-                    let bytes = self.store.get(hash, *size)?.ok_or(Error::Missing { hash: *hash })?;
+                    let bytes =
+                        self.store.get(hash, *size)?.ok_or(Error::Missing { hash: *hash })?;
                     cached += bytes.len();
                     cache.insert(*hash, bytes);
                 } else {
@@ -385,9 +394,10 @@ fn plan(
                 || path.ancestors().skip(1).any(above_gone)
                 || (folder_goes && edited.keys().any(|edit| edit.starts_with(path))));
         // What lies in a place that is left alone has none.
-        let has_no_place = path.ancestors().skip(1).any(|above| {
-            left.iter().any(|left| left.path == above && change.after.is_some())
-        });
+        let has_no_place = path
+            .ancestors()
+            .skip(1)
+            .any(|above| left.iter().any(|left| left.path == above && change.after.is_some()));
         if is_edited {
             left.push(Left { path: change.path, why: Why::Edited });
         } else if is_left_out || has_no_place {
@@ -440,7 +450,9 @@ fn apply(
             }
         }
     }
-    left.extend(meanwhile.iter().map(|path| Left { path: path.to_path_buf(), why: Why::Meanwhile }));
+    left.extend(
+        meanwhile.iter().map(|path| Left { path: path.to_path_buf(), why: Why::Meanwhile }),
+    );
     for change in changes.iter().rev() {
         if let Some(after) = &change.after
             && after.is_folder()

@@ -150,10 +150,7 @@ impl Readers<'_> {
                 Ok(outcome) => done.push((number, outcome)),
                 Err(error) => {
                     self.stop.store(true, Ordering::Relaxed);
-                    self.failed
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .get_or_insert(error);
+                    self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
             }
         }

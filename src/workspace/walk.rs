@@ -27,10 +27,8 @@ const LEVELS_MAX: usize = 200;
 const GIT_FILE_BYTES_MAX: u64 = 4096;
 
 /// Flags of a folder that is listed and not reached through a link.
-pub(crate) const LISTED: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+pub(crate) const LISTED: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A file to be read.
 pub(crate) struct Job {
@@ -226,12 +224,12 @@ impl<'a> Walk<'a> {
         if level == LEVELS_MAX {
             return Ok(self.skip(Reason::TooDeep));
         }
-        let open = match rustix::fs::openat(&**above, OsStr::from_bytes(name), LISTED, Mode::empty())
-        {
-            Ok(open) => Arc::new(open),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-            Err(_) => return Ok(self.skip(Reason::Unreadable)),
-        };
+        let open =
+            match rustix::fs::openat(&**above, OsStr::from_bytes(name), LISTED, Mode::empty()) {
+                Ok(open) => Arc::new(open),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+                Err(_) => return Ok(self.skip(Reason::Unreadable)),
+            };
         let Ok(names) = names(&open) else { return Ok(self.skip(Reason::Unreadable)) };
         let rule = self.policy.rules_for(name).find(|rule| holds(rule, &names, &open));
         if let Some(rule) = rule {

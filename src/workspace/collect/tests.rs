@@ -41,7 +41,10 @@ fn what_is_named_stays_and_the_rest_goes() {
     world.remove("a");
     world.restore(&second);
     assert_eq!(world.tree(), tree);
-    assert!(matches!(Manifest::load(world.workspace.store(), &first.tree), Err(Error::Missing { .. })));
+    assert!(matches!(
+        Manifest::load(world.workspace.store(), &first.tree),
+        Err(Error::Missing { .. })
+    ));
 }
 
 #[test]
@@ -95,7 +98,8 @@ fn checkpoints_of_elsewhere_and_damaged_ones_are_counted() {
     grow_old(&world);
     let elsewhere = Hash::of(b"elsewhere");
     let collector = Collector::begin(&world.data()).unwrap();
-    let collected = collector.collect([elsewhere, checkpoint.tree], Duration::from_hours(1)).unwrap();
+    let collected =
+        collector.collect([elsewhere, checkpoint.tree], Duration::from_hours(1)).unwrap();
     assert_eq!((collected.checkpoints, collected.absent, collected.damaged), (0, 1, 1));
     assert!(store.contains(&checkpoint.tree));
 }

@@ -75,10 +75,18 @@ fn text_is_told_line_by_line_and_the_rest_is_named() {
         diffs,
         [
             ("binary", ChangeKind::Modified, None),
-            ("folder/new", ChangeKind::Created, Some("--- /dev/null\n+++ b/folder/new\n@@ -0,0 +1 @@\n+hello\n")),
+            (
+                "folder/new",
+                ChangeKind::Created,
+                Some("--- /dev/null\n+++ b/folder/new\n@@ -0,0 +1 @@\n+hello\n")
+            ),
             ("gone", ChangeKind::Deleted, Some("--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-bye\n")),
             ("long", ChangeKind::Modified, None),
-            ("text", ChangeKind::Modified, Some("--- a/text\n+++ b/text\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n")),
+            (
+                "text",
+                ChangeKind::Modified,
+                Some("--- a/text\n+++ b/text\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n")
+            ),
         ]
     );
 }

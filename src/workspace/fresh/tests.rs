@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::tests::{World, tree};
+use crate::tests::{World, content, tree};
 use crate::*;
 
 fn world() -> (World, Checkpoint) {
@@ -30,7 +30,8 @@ fn fresh(world: &World, checkpoint: &Checkpoint, name: &str, how: How) -> FreshC
 }
 
 fn times(root: &Path) -> Vec<i64> {
-    let mut files: Vec<_> = tree(root).into_iter().filter(|it| it.1.0 == 'f').map(|it| it.0).collect();
+    let mut files: Vec<_> =
+        tree(root).into_iter().filter(|it| it.1.0 == 'f').map(|it| it.0).collect();
     files.sort();
     files.iter().map(|path| fs::metadata(root.join(path)).unwrap().mtime_nsec()).collect()
 }
@@ -38,8 +39,10 @@ fn times(root: &Path) -> Vec<i64> {
 #[test]
 fn a_copy_is_the_same_to_the_last_mode_and_time() {
     let (world, checkpoint) = world();
-    let (one, two) =
-        (fresh(&world, &checkpoint, "one", How::Copy), fresh(&world, &checkpoint, "two", How::Copy));
+    let (one, two) = (
+        fresh(&world, &checkpoint, "one", How::Copy),
+        fresh(&world, &checkpoint, "two", How::Copy),
+    );
     assert_eq!(tree(one.root()), world.tree());
     assert_eq!(times(one.root()), times(&world.root()));
     fs::write(one.root().join("a"), "changed").unwrap();
@@ -123,7 +126,7 @@ fn an_expanded_checkpoint_goes_when_nobody_uses_it() {
 #[test]
 fn a_damaged_checkpoint_gives_no_copy_and_leaves_nothing() {
     let (world, checkpoint) = world();
-    let blob = world.workspace.store().path_of(&crate::tests::content(&checkpoint, &world, "a"));
+    let blob = world.workspace.store().path_of(&content(&checkpoint, &world, "a"));
     fs::write(blob, "damaged").unwrap();
     let scratch = world.folder().join("copy");
     let made = FreshCopy::new(&world.data(), &checkpoint.tree, &scratch, How::Copy);

@@ -236,7 +236,11 @@ fn names_that_are_no_text_and_deep_folders_are_kept() {
     let checkpoint = world.checkpoint();
     for entry in fs::read_dir(world.root()).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
     }
     world.restore(&checkpoint);
     assert_eq!(world.tree(), tree);
@@ -306,8 +310,7 @@ fn a_full_disk_in_the_middle_keeps_nothing_and_says_so() {
         };
         (0..300_000).map(|_| next()).collect()
     };
-    let workspace =
-        Workspace::open(&world.root(), disk.0.path(), Policy::default(), true).unwrap();
+    let workspace = Workspace::open(&world.root(), disk.0.path(), Policy::default(), true).unwrap();
     let first = workspace.checkpoint(&NEVER).unwrap();
     let before = size(disk.0.path()).unwrap();
     for number in 0..8 {
