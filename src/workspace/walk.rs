@@ -330,7 +330,8 @@ pub(crate) fn open_top(root: &Path) -> Result<(OwnedFd, Stat), Error> {
 /// The names in a folder, sorted.
 pub(crate) fn names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    // A folder that may be read and not entered can be listed, if it is not opened again.
+    for entry in Dir::new(rustix::io::dup(folder)?)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

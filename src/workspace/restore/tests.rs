@@ -456,7 +456,10 @@ fn act(world: &World, deed: &Deed) {
         Deed::Rename(from, to) => fs::rename(at(*from), at(*to)),
         Deed::Mode(path, mode) => {
             use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(at(*path), fs::Permissions::from_mode(*mode))
+            // What its owner may not enter, nobody but root can look into.
+            let is_folder = at(*path).is_dir();
+            let mode = if is_folder { *mode | 0o700 } else { *mode };
+            fs::set_permissions(at(*path), fs::Permissions::from_mode(mode))
         }
     };
 }
