@@ -100,6 +100,7 @@ pub(crate) fn options_with(
         interactive: false,
         limits: settings.limits,
         timeout: settings.timeout,
+        checkpoints: settings.checkpoints,
         fsync: settings.fsync,
         private,
         annotator: settings.annotator.clone(),
@@ -245,6 +246,7 @@ fn record_of(settings: &Settings) -> Value {
             "allow_private": settings.web.allow_private,
         },
         "agents_md": settings.agents_md,
+        "checkpoints": settings.checkpoints,
         "fsync": settings.fsync,
     })
 }

@@ -58,6 +58,7 @@ pub(crate) fn options_with(home: &Home, workspace: &Path, model: Model) -> Optio
         interactive: false,
         limits: Limits::default(),
         timeout: None,
+        checkpoints: false,
         fsync: false,
         private: false,
         annotator: None,

@@ -34,6 +34,10 @@ const COARSE_TICK: Duration = Duration::from_secs(3);
 pub(crate) const RECENT_AGE_MAX: Duration = Duration::from_hours(24);
 const RECENT_MAX: usize = 1024;
 
+/// A checkpoint that is taken again counts as new after so long: less than any collector's grace
+/// beside a running session.
+const REFRESHED_AFTER: Duration = Duration::from_mins(5);
+
 /// All by which a file is known again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -163,6 +167,12 @@ impl Index {
         let at = folder.files.binary_search_by(|file| name_of(file).cmp(name)).ok()?;
         let file = folder.files.get(at)?;
         (file.key == *key).then_some(file.hash)
+    }
+
+    /// Whether this checkpoint is the last one of late, and not about to be forgotten.
+    pub(crate) fn is_current(&self, tree: &Hash) -> bool {
+        let oldest = now_ns().saturating_sub(REFRESHED_AFTER.as_nanos() as i64);
+        self.recent.last().is_some_and(|last| last.tree == *tree && last.at_ns >= oldest)
     }
 
     /// The checkpoints of late.

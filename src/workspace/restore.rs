@@ -43,13 +43,16 @@ pub enum OnEdits {
 }
 
 /// A restore to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// The checkpoint to go back to.
     pub to: Hash,
     /// The last checkpoint that the agent's work is known to be in: what differs from it now, the
     /// user changed. None: nobody knows, and nothing counts as changed.
     pub expected: Option<Hash>,
+    /// Earlier stretches in which only the user can have changed something: from the first
+    /// checkpoint of each to the second.
+    pub users: Vec<(Hash, Hash)>,
     /// What to do about what the user changed.
     pub on_edits: OnEdits,
     /// Only say what would be done.
@@ -140,16 +143,7 @@ impl Workspace {
         let finished = self.settle_locked()?;
         let target = Manifest::load(&self.store, &what.to)?;
         let before = self.take(cancel)?;
-        let edited = match &what.expected {
-            Some(expected) => {
-                let expected = Manifest::load(&self.store, expected)?;
-                let mut edited = diff(&self.store, &expected, &before.manifest)?;
-                let left_out = LeftOut::of(&[&expected, &before.manifest]);
-                edited.retain(|change| !left_out.covers(&change.path));
-                edited
-            }
-            None => Vec::new(),
-        };
+        let edited = self.edited(what, &before, &target)?;
         let all = diff(&self.store, &before.manifest, &target)?;
         let stopped = what.on_edits == OnEdits::Stop && !edited.is_empty();
         let kept: &[Change] = if what.on_edits == OnEdits::KeepTheirs { &edited } else { &[] };
@@ -164,13 +158,50 @@ impl Workspace {
             finished,
             before,
         };
-        if !stopped && !what.dry_run {
+        if !stopped && what.dry_run {
+            self.verify(&restored.changes, Ways::ThereAndBack)?;
+        } else if !stopped {
             let more = self.carry_out(&restored, what.to, &target)?;
             restored.changes.retain(|change| !more.iter().any(|left| left.path == change.path));
             restored.left.extend(more);
             restored.after = Some(self.take(cancel)?);
         }
         Ok(restored)
+    }
+
+    /// What the user changed: since the agent's last known state, and in between. What is now as it
+    /// will be needs no choice.
+    fn edited(
+        &self,
+        what: &Restore,
+        before: &Checkpoint,
+        target: &Manifest,
+    ) -> Result<Vec<Change>, Error> {
+        let last = what.expected.iter().map(|expected| (*expected, before.tree));
+        let mut edited: Vec<Change> = Vec::new();
+        for (from, to) in last.chain(what.users.iter().copied()) {
+            if from == to {
+                continue;
+            }
+            let from = Manifest::load(&self.store, &from)?;
+            let to = Manifest::load(&self.store, &to)?;
+            let left_out = LeftOut::of(&[&from, &to]);
+            for change in diff(&self.store, &from, &to)? {
+                let is_known = edited.iter().any(|known| known.path == change.path);
+                if !is_known && !left_out.covers(&change.path) {
+                    edited.push(change);
+                }
+            }
+        }
+        if edited.is_empty() {
+            return Ok(edited);
+        }
+        let differs: HashSet<PathBuf> = diff(&self.store, &before.manifest, target)?
+            .into_iter()
+            .flat_map(|change| change.path.ancestors().map(Path::to_owned).collect::<Vec<_>>())
+            .collect();
+        edited.retain(|change| differs.contains(&change.path));
+        Ok(edited)
     }
 
     /// Finishes or undoes a restore that somebody died over; `None` when there was none.

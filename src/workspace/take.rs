@@ -78,7 +78,7 @@ impl Workspace {
         let mut encoder = Encoder::new();
         let tree = batch.put(&mut encoder, &manifest.encode())?;
         let added = batch.commit()?;
-        if read > 0 || added.blobs > 0 || index.recent().last().is_none_or(|it| it.tree != tree) {
+        if read > 0 || added.blobs > 0 || !index.is_current(&tree) {
             writer.save(&index_path, index.recent(), tree, self.durable)?;
         }
         Ok(Checkpoint { tree, manifest, read, added })

@@ -125,6 +125,7 @@ fn collecting_beside_a_live_session_takes_nothing_from_it() {
             let what = Restore {
                 to: checkpoint.tree,
                 expected: None,
+                users: Vec::new(),
                 on_edits: OnEdits::Stop,
                 dry_run: true,
             };

@@ -104,6 +104,40 @@ fn the_users_edits_stop_it_unless_told_otherwise() {
     assert!(!world.at("users-new").exists());
 }
 
+/// What the user changed between two rounds counts too, though the agent has seen it since.
+#[test]
+fn the_users_edits_between_rounds_are_not_undone_unseen() {
+    let world = World::new();
+    world.write("agents", "0");
+    world.write("users", "0");
+    let first = world.checkpoint();
+    world.write("agents", "1");
+    let after_first = world.checkpoint();
+    world.write("users", "mine");
+    let second = world.checkpoint();
+    world.write("agents", "2");
+    let known = world.checkpoint();
+    let mut what = Restore {
+        to: first.tree,
+        expected: Some(known.tree),
+        users: vec![(after_first.tree, second.tree)],
+        on_edits: OnEdits::Stop,
+        dry_run: false,
+    };
+    let stopped = world.workspace.restore(&what, &NEVER).unwrap();
+    assert!(stopped.stopped);
+    assert_eq!(paths(&stopped.edited), ["users"]);
+    what.on_edits = OnEdits::KeepTheirs;
+    world.workspace.restore(&what, &NEVER).unwrap();
+    assert_eq!((world.read("agents"), world.read("users")), ("0".into(), "mine".into()));
+    // Back to where they were made, they are no edits.
+    what.to = second.tree;
+    what.on_edits = OnEdits::Stop;
+    what.expected = None;
+    what.users.clear();
+    assert!(!world.workspace.restore(&what, &NEVER).unwrap().stopped);
+}
+
 #[test]
 fn a_folder_that_the_user_put_something_into_stays() {
     let world = World::new();
@@ -125,7 +159,13 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
     let before = world.checkpoint();
     world.write("a", "after");
     let tree = world.tree();
-    let what = Restore { to: before.tree, expected: None, on_edits: OnEdits::Stop, dry_run: true };
+    let what = Restore {
+        to: before.tree,
+        expected: None,
+        users: Vec::new(),
+        on_edits: OnEdits::Stop,
+        dry_run: true,
+    };
     let would = world.workspace.restore(&what, &NEVER).unwrap();
     assert_eq!(world.tree(), tree);
     assert_eq!(paths(&would.changes), paths(&world.restore(&before).changes));
@@ -177,7 +217,13 @@ fn a_damaged_or_missing_blob_is_found_before_anything_is_touched() {
     let tree = world.tree();
     let blob = world.workspace.store().path_of(&content(&before, &world, "b"));
     let whole = fs::read(&blob).unwrap();
-    let what = Restore { to: before.tree, expected: None, on_edits: OnEdits::Stop, dry_run: false };
+    let what = Restore {
+        to: before.tree,
+        expected: None,
+        users: Vec::new(),
+        on_edits: OnEdits::Stop,
+        dry_run: false,
+    };
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(&blob, damaged).unwrap();
@@ -204,7 +250,13 @@ fn an_error_in_the_middle_undoes_what_was_done() {
         world.write(format!("{number}"), "after");
     }
     let tree = world.tree();
-    let what = Restore { to: before.tree, expected: None, on_edits: OnEdits::Stop, dry_run: false };
+    let what = Restore {
+        to: before.tree,
+        expected: None,
+        users: Vec::new(),
+        on_edits: OnEdits::Stop,
+        dry_run: false,
+    };
     // Nobody can write a file that the kernel keeps as it is.
     let Some(_pinned) = Pinned::new(&world.at("7")) else { return };
     let error = world.workspace.restore(&what, &NEVER).unwrap_err();
@@ -316,7 +368,8 @@ fn child_that_restores() {
     };
     let workspace = open(Path::new(&folder), Policy::default());
     let to = tree.parse().unwrap();
-    let what = Restore { to, expected: None, on_edits: OnEdits::Stop, dry_run: false };
+    let what =
+        Restore { to, expected: None, users: Vec::new(), on_edits: OnEdits::Stop, dry_run: false };
     workspace.restore(&what, &NEVER).unwrap();
 }
 

@@ -27,12 +27,12 @@ const SESSION_STEPS: usize = 260;
 const STEP_BYTES: usize = 2_200;
 
 /// A data folder and a workspace of their own.
-struct World {
+pub(super) struct World {
     folder: PathBuf,
 }
 
 impl World {
-    fn new(name: &str) -> Result<Self> {
+    pub(super) fn new(name: &str) -> Result<Self> {
         let folder = target().join("measure").join(name);
         let _ = fs::remove_dir_all(&folder);
         for part in ["home", "work"] {
@@ -41,7 +41,7 @@ impl World {
         Ok(Self { folder })
     }
 
-    fn dress(&self, command: &mut Command) {
+    pub(super) fn dress(&self, command: &mut Command) {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -62,7 +62,19 @@ impl World {
         succeeded("limn exec", probe.run()?)
     }
 
-    fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    pub(super) fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
         let mut probe = Probe::new(&bench.limn)?;
         probe.command().args(args);
         self.dress(probe.command());
@@ -76,7 +88,7 @@ impl Drop for World {
     }
 }
 
-fn succeeded(what: &str, child: Child) -> Result<Child> {
+pub(super) fn succeeded(what: &str, child: Child) -> Result<Child> {
     if child.code == Some(0) { Ok(child) } else { bail!("{what} ended with {:?}", child.code) }
 }
 
@@ -85,7 +97,7 @@ fn shell(command: &str) -> Reply {
     Reply::new().call("shell", &format!(r#"{{"command": "{command}"}}"#))
 }
 
-fn walls(runs: &[Child]) -> Samples {
+pub(super) fn walls(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.wall.as_secs_f64()))
 }
 
