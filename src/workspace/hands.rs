@@ -82,6 +82,12 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// Whether a folder lies at a path.
+    pub(crate) fn is_folder(&self, path: &Path) -> Result<bool, Error> {
+        let stat = self.look(path)?;
+        Ok(stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+    }
+
     /// Whether a path is as a checkpoint has it, as far as its times and length tell.
     pub(crate) fn seems(&self, path: &Path, entry: Option<&Entry>) -> Result<bool, Error> {
         let stat = self.look(path)?;
@@ -260,7 +266,7 @@ impl<'a> Hands<'a> {
     /// Closes again what had to be opened to be written in.
     pub(crate) fn close_folders(&mut self) -> Result<(), Error> {
         while let Some((path, mode)) = self.opened.pop() {
-            if self.look(&path)?.is_some() {
+            if path.as_os_str().is_empty() || self.look(&path)?.is_some() {
                 self.set_mode(&path, mode)?;
             }
         }
@@ -294,6 +300,11 @@ impl<'a> Hands<'a> {
         let acted = self.place(path).and_then(|(folder, name)| act(&folder, name));
         if !matches!(acted, Err(Errno::ACCESS)) {
             return acted;
+        }
+        let top = rustix::fs::fstat(&self.top)?.st_mode & MODE_BITS;
+        if top & 0o700 != 0o700 {
+            rustix::fs::fchmod(&self.top, Mode::from_raw_mode(top | 0o700))?;
+            self.opened.push((PathBuf::new(), top));
         }
         let mut below = PathBuf::new();
         for name in path.parent().unwrap_or(Path::new("")) {

@@ -83,6 +83,8 @@ pub(crate) struct Index {
     buffer: Vec<u8>,
     folders: HashMap<Vec<u8>, KnownFolder>,
     recent: Vec<Recent>,
+    /// It names blobs that may not be on the disk yet.
+    is_volatile: bool,
 }
 
 /// A checkpoint of late, and when it was taken.
@@ -122,7 +124,8 @@ impl Index {
         }
         let mut reader = Reader::new(&buffer, MARK)?;
         let boot = reader.bytes()?;
-        if !boot.is_empty() && boot != boot_id().as_slice() {
+        let is_volatile = !boot.is_empty();
+        if is_volatile && boot != boot_id().as_slice() {
             return Err(Malformed("it may name what was lost with the power"));
         }
         let mut recent = Vec::new();
@@ -153,7 +156,7 @@ impl Index {
             folders.insert(path, KnownFolder { node, files });
         }
         reader.end()?;
-        Ok(Self { buffer, folders, recent })
+        Ok(Self { buffer, folders, recent, is_volatile })
     }
 
     /// What is known of a folder.
@@ -211,16 +214,18 @@ impl Writer {
     pub(crate) fn save(
         self,
         path: &Path,
-        before: &[Recent],
+        before: &Index,
         tree: Hash,
         durable: bool,
     ) -> Result<(), Error> {
         let mut out = Vec::with_capacity(self.folders.len() + 4096);
         out.extend_from_slice(MARK);
-        put_bytes(&mut out, if durable { Vec::new() } else { boot_id() }.as_slice());
+        let is_durable = durable && !before.is_volatile;
+        put_bytes(&mut out, if is_durable { Vec::new() } else { boot_id() }.as_slice());
         let now_ns = now_ns();
         let oldest = now_ns.saturating_sub(RECENT_AGE_MAX.as_nanos() as i64);
         let mut recent: Vec<Recent> = before
+            .recent
             .iter()
             .filter(|recent| recent.at_ns >= oldest && recent.tree != tree)
             .copied()

@@ -10,6 +10,7 @@
 //! Absent here on purpose: when a checkpoint is taken and what is recorded of it; that is the
 //! session's.
 
+mod apply;
 mod bytes;
 mod collect;
 mod copy;
@@ -22,6 +23,7 @@ mod journal;
 mod manifest;
 mod node;
 mod place;
+mod plan;
 mod policy;
 mod read;
 mod restore;

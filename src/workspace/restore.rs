@@ -9,19 +9,21 @@
 //! Files that are rewritten have the time of the restore, as with git: an old time would make `make`
 //! and `cargo` believe that what they built since is still right.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use blob::{Hash, Hasher};
 
-use crate::diff::{Change, diff, is_git_object};
+use crate::apply::{Cache, Check, apply, finish};
+use crate::diff::{Change, diff};
 use crate::error::Error;
 use crate::hands::Hands;
 use crate::journal::Journal;
 use crate::manifest::{Manifest, Skipped, load_node};
 use crate::node::{Entry, Kind};
 use crate::place::Workspace;
+use crate::plan::{LeftOut, plan};
 use crate::take::Checkpoint;
 use crate::walk::open_top;
 
@@ -113,15 +115,6 @@ pub struct Settled {
     pub left: Vec<Left>,
 }
 
-/// How what is there is compared with what should be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
-    /// By the times of a checkpoint that was just taken.
-    Times,
-    /// By content: part of it may be done.
-    Content,
-}
-
 /// Which blobs have to be sound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ways {
@@ -129,8 +122,6 @@ enum Ways {
     /// A restore that could not be undone is not begun.
     ThereAndBack,
 }
-
-type Cache = HashMap<Hash, Vec<u8>>;
 
 impl Workspace {
     /// Takes the workspace back.
@@ -368,170 +359,6 @@ impl Workspace {
         }
         Ok(cache)
     }
-}
-
-/// Paths that a checkpoint knows nothing of.
-struct LeftOut(HashSet<PathBuf>);
-
-impl LeftOut {
-    fn of(manifests: &[&Manifest]) -> Self {
-        let skipped = manifests.iter().flat_map(|manifest| &manifest.skipped);
-        Self(
-            skipped
-                .filter(|skipped| skipped.reason.is_left_out())
-                .map(|skipped| skipped.path.clone())
-                .collect(),
-        )
-    }
-
-    fn covers(&self, path: &Path) -> bool {
-        !self.0.is_empty() && path.ancestors().any(|above| self.0.contains(above))
-    }
-
-    fn lies_below(&self, path: &Path) -> bool {
-        self.0.iter().any(|left| left.starts_with(path))
-    }
-}
-
-/// What of the differences is to be done, and what is left alone.
-fn plan(
-    all: Vec<Change>,
-    before: &Manifest,
-    target: &Manifest,
-    kept: &[Change],
-) -> (Vec<Change>, Vec<Left>) {
-    let left_out = LeftOut::of(&[before, target]);
-    // What is not listed cannot be told from what is to be deleted.
-    let is_cut = target.skipped_more > 0;
-    let edited: HashMap<&Path, &Change> =
-        kept.iter().map(|change| (change.path.as_path(), change)).collect();
-    let mut left: Vec<Left> = Vec::new();
-    let mut changes = Vec::new();
-    for change in all {
-        let path = change.path.as_path();
-        if change.after.is_none() && is_git_object(path) {
-            continue;
-        }
-        let folder_goes = change.before.as_ref().is_some_and(Entry::is_folder)
-            && change.after.as_ref().is_some_and(|after| !after.is_folder());
-        let is_left_out = left_out.covers(path)
-            || (is_cut && change.after.is_none())
-            || (folder_goes && left_out.lies_below(path));
-        let above_gone = |path: &Path| {
-            edited.get(path).is_some_and(|edit| !edit.after.as_ref().is_some_and(Entry::is_folder))
-        };
-        let is_edited = !edited.is_empty()
-            && (edited.contains_key(path)
-                || path.ancestors().skip(1).any(above_gone)
-                || (folder_goes && edited.keys().any(|edit| edit.starts_with(path))));
-        // What lies in a place that is left alone has none.
-        let has_no_place = path
-            .ancestors()
-            .skip(1)
-            .any(|above| left.iter().any(|left| left.path == above && change.after.is_some()));
-        if is_edited {
-            left.push(Left { path: change.path, why: Why::Edited });
-        } else if is_left_out || has_no_place {
-            left.push(Left { path: change.path, why: Why::LeftOut });
-        } else {
-            changes.push(change);
-        }
-    }
-    (changes, left)
-}
-
-/// Makes the changes. Returns what is not as it was expected, and was left alone.
-fn apply(
-    hands: &mut Hands<'_>,
-    changes: &[Change],
-    cache: &Cache,
-    check: Check,
-) -> Result<Vec<Left>, Error> {
-    let mut left = Vec::new();
-    let mut meanwhile = HashSet::new();
-    for change in changes.iter().rev() {
-        let Change { path, before, after } = change;
-        let Some(before) = before else { continue };
-        let stays = after.as_ref().is_some_and(|after| after.is_folder() == before.is_folder());
-        if stays {
-            continue;
-        }
-        if !is_as_expected(hands, change, check)? {
-            meanwhile.insert(path.as_path());
-        } else if !hands.remove(path, before.is_folder())? {
-            left.push(Left { path: path.clone(), why: Why::NotEmpty });
-        }
-    }
-    for change in changes {
-        let Change { path, before, after } = change;
-        let Some(after) = after else { continue };
-        let in_place = before.as_ref().is_none_or(|it| it.is_folder() == after.is_folder());
-        if meanwhile.contains(path.as_path())
-            || (in_place && !is_as_expected(hands, change, check)?)
-        {
-            meanwhile.insert(path.as_path());
-            continue;
-        }
-        match (&after.kind, before.as_ref().map(|before| &before.kind)) {
-            (Kind::Folder { .. }, _) => hands.make_folder(path)?,
-            (kind, Some(before)) if kind == before => hands.set_mode(path, after.mode)?,
-            (Kind::Link { target }, _) => hands.make_link(path, target)?,
-            (Kind::File { hash, .. }, _) => {
-                hands.make_file(path, after, cache.get(hash).map(Vec::as_slice))?;
-            }
-        }
-    }
-    left.extend(
-        meanwhile.iter().map(|path| Left { path: path.to_path_buf(), why: Why::Meanwhile }),
-    );
-    for change in changes.iter().rev() {
-        if let Some(after) = &change.after
-            && after.is_folder()
-            && !meanwhile.contains(change.path.as_path())
-        {
-            hands.set_mode(&change.path, after.mode)?;
-        }
-    }
-    Ok(left)
-}
-
-/// Whether what lies there is what is to be replaced. Folders are never in the way.
-fn is_as_expected(hands: &Hands<'_>, change: &Change, check: Check) -> Result<bool, Error> {
-    let Change { path, before, after } = change;
-    let either = [before, after].into_iter().flatten();
-    if either.clone().any(Entry::is_folder) {
-        let stat = hands.look(path)?;
-        let is_folder = stat.is_some_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
-        });
-        if is_folder || either.count() == 1 && stat.is_none() {
-            return Ok(true);
-        }
-    }
-    match check {
-        Check::Times => hands.seems(path, before.as_ref()),
-        Check::Content => Ok(hands.is(path, before.as_ref())?
-            || (before.is_some() && after.is_some() && hands.look(path)?.is_none())),
-    }
-}
-
-/// The last steps: modes, and the disk.
-fn finish(
-    hands: &mut Hands<'_>,
-    from: &Manifest,
-    to: &Manifest,
-    changes: &[Change],
-) -> Result<(), Error> {
-    hands.close_folders()?;
-    if from.mode != to.mode {
-        hands.set_mode(Path::new(""), to.mode)?;
-    }
-    let folders: HashSet<&Path> =
-        changes.iter().filter_map(|change| change.path.parent()).collect();
-    for folder in folders {
-        hands.sync_folder(folder);
-    }
-    Ok(())
 }
 
 /// What a checkpoint holds at a path.

@@ -79,7 +79,7 @@ impl Workspace {
         let tree = batch.put(&mut encoder, &manifest.encode())?;
         let added = batch.commit()?;
         if read > 0 || added.blobs > 0 || !index.is_current(&tree) {
-            writer.save(&index_path, index.recent(), tree, self.durable)?;
+            writer.save(&index_path, &index, tree, self.durable)?;
         }
         Ok(Checkpoint { tree, manifest, read, added })
     }

@@ -17,7 +17,8 @@ fn what_was_written_is_read_again() {
     writer.folder(b"a/b", &node, &[(b"x", key, hash), (b"y", Key::default(), node)]);
     let old = recent(now_ns() - 2 * RECENT_AGE_MAX.as_nanos() as i64, b"old");
     let young = recent(now_ns(), b"young");
-    writer.save(&path, &[old, young], tree, false).unwrap();
+    let before = Index { recent: vec![old, young], ..Index::default() };
+    writer.save(&path, &before, tree, false).unwrap();
     let index = Index::load(&path);
     let trees: Vec<Hash> = index.recent().iter().map(|recent| recent.tree).collect();
     assert_eq!(trees, [young.tree, tree]);
@@ -27,6 +28,12 @@ fn what_was_written_is_read_again() {
     assert_eq!(index.file(known, b"x", &Key { size: 4, ..key }), None);
     assert_eq!(index.file(known, b"z", &key), None);
     assert!(index.folder(b"a").is_none());
+    assert!(index.is_volatile, "it was written without syncs");
+    assert!(index.is_current(&tree) && !index.is_current(&young.tree));
+    Writer::default().save(&path, &index, tree, true).unwrap();
+    assert!(Index::load(&path).is_volatile, "what it took over may not be on the disk");
+    Writer::default().save(&path, &Index::default(), tree, true).unwrap();
+    assert!(!Index::load(&path).is_volatile);
 }
 
 #[test]

@@ -342,6 +342,56 @@ fn submodules_and_nested_repositories_go_back_too() {
     assert_eq!(world.git("library", &["status", "--porcelain"]), "");
 }
 
+/// Something appears in a folder that is to become a file, after the checkpoint of before.
+#[test]
+fn what_appears_meanwhile_is_in_nobodys_way() {
+    let world = World::new();
+    world.write("place", "a file");
+    world.write("other", "before");
+    let before = world.checkpoint();
+    world.remove("place");
+    world.write("place/file", "x");
+    world.write("other", "after");
+    let now = world.checkpoint();
+    let journal = Journal { from: now.tree, to: before.tree, left: Vec::new() };
+    journal.write(&world.workspace.state).unwrap();
+    world.write("place/mine", "mine");
+    let settled = world.workspace.settle().unwrap().unwrap();
+    assert_eq!(settled.left, [Left { path: "place".into(), why: Why::NotEmpty }]);
+    assert_eq!((world.read("place/mine"), world.read("other")), ("mine".into(), "before".into()));
+    // The other way round: a folder is to come back where a file was changed.
+    world.remove("place");
+    world.write("place/deep/file", "x");
+    let before = world.checkpoint();
+    world.remove("place");
+    world.write("place", "a file");
+    let now = world.checkpoint();
+    let journal = Journal { from: now.tree, to: before.tree, left: Vec::new() };
+    journal.write(&world.workspace.state).unwrap();
+    world.write("place", "mine");
+    let settled = world.workspace.settle().unwrap().unwrap();
+    assert!(settled.left.iter().all(|left| left.why == Why::Meanwhile), "{settled:?}");
+    assert_eq!(world.read("place"), "mine");
+}
+
+#[test]
+fn a_closed_workspace_is_opened_and_closed_again() {
+    let world = World::new();
+    world.write("a", "before");
+    world.chmod("", 0o555);
+    let before = world.checkpoint();
+    world.chmod("", 0o755);
+    world.write("a", "after");
+    world.write("b", "x");
+    world.chmod("", 0o555);
+    world.restore(&before);
+    assert_eq!(world.read("a"), "before");
+    assert!(!world.at("b").exists());
+    let mode = fs::metadata(world.root()).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o555);
+    world.chmod("", 0o755);
+}
+
 #[test]
 fn the_workspaces_own_mode_goes_back() {
     let world = World::new();
