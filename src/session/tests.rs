@@ -36,7 +36,7 @@ prompt = "again"
 text = "Still nothing."
 "#;
 
-fn options(home: &Home, workspace: &Path) -> Options {
+pub(crate) fn options(home: &Home, workspace: &Path) -> Options {
     let model = ScriptedModel::parse("test.toml", SCRIPT).unwrap();
     options_with(home, workspace, Model::from(model))
 }

@@ -134,11 +134,17 @@ pub(crate) enum CopyHow {
 
 /// Mount an overlay in namespaces of this process and become a command: the other half of `copy`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn checkpoint enter root ground changes work -- make test")]
 pub(crate) struct CheckpointEnterArgs {
+    /// Where it is mounted.
     pub(crate) at: PathBuf,
+    /// The expanded checkpoint.
     pub(crate) lower: PathBuf,
+    /// Where changes go.
     pub(crate) upper: PathBuf,
+    /// What the overlay needs for itself.
     pub(crate) work: PathBuf,
+    /// The command and its arguments.
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,
 }

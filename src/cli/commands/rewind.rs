@@ -6,13 +6,9 @@
 
 mod rounds;
 
-use std::path::PathBuf;
-
 use record::{Archive, Durability, Home, NewEvent, Recorder, Write};
 use serde_json::json;
-use trajectory::event::{
-    Checkpoint, CheckpointWhen, ConfigChanged, Ended, Rewind, SessionEnded, UserEdit,
-};
+use trajectory::event::{Checkpoint, CheckpointWhen, Ended, Rewind, SessionEnded, UserEdit};
 use trajectory::{Body, Event, SessionId};
 use workspace::{Hash, OnEdits, Policy, Restore, Restored, Workspace};
 
@@ -149,7 +145,10 @@ impl Back<'_> {
         };
         let root = match &self.args.workspace {
             Some(root) => root.clone(),
-            None => self.workspace()?,
+            None => {
+                let began_in = self.archive.session()?.environment.cwd;
+                compose::last_workspace(began_in, self.events.iter())
+            }
         };
         let on_edits = match (self.args.keep_mine, self.args.overwrite) {
             (true, _) => OnEdits::KeepTheirs,
@@ -159,18 +158,6 @@ impl Back<'_> {
         let (expected, users) = (past.last(), past.users_since(round.number));
         let workspace = Workspace::open(&root, self.home.path(), Policy::default(), true)?;
         Ok((workspace, Restore { to, expected, users, on_edits, dry_run: false }))
-    }
-
-    /// Where the session worked last.
-    fn workspace(&self) -> Result<PathBuf, CliError> {
-        let moved = self.events.iter().rev().find_map(|event| match &event.body {
-            Body::ConfigChanged(ConfigChanged { workspace: Some(moved), .. }) => Some(moved.into()),
-            _ => None,
-        });
-        Ok(match moved {
-            Some(moved) => moved,
-            None => self.archive.session()?.environment.cwd.into(),
-        })
     }
 
     fn stopped(&self, round: &Round, planned: &Restored) -> CliResult {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use trajectory::{SessionId, Source};
+use trajectory::SessionId;
 
 use super::last_event;
 use crate::tests::{Story, home, sound};
@@ -314,7 +314,7 @@ async fn the_states_of_the_workspace_are_found() {
         skipped: 0,
         restored: Some("r".repeat(64)),
     };
-    let mut write = Write::event(1, Source::Harness, checkpoint);
+    let mut write = Write::event(1, trajectory::Source::Harness, checkpoint);
     for (before, after) in [(Some("a"), None), (None, Some("b"))] {
         let tree = |name: Option<&str>| name.map(|name| name.repeat(64));
         write.rows.push(ExecTrees { exec: 1, before: tree(before), after: tree(after) }.into());

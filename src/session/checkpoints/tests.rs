@@ -4,14 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use agent::{Effect, Invocation};
-use model::{Model, ScriptedModel};
 use record::{Home, Row};
 use trajectory::event::{CheckpointWhen, Ended, ErrorStage};
 use trajectory::{Body, ToolEffect};
 
 use super::Checkpoints;
 use crate::options::Options;
-use crate::tests::options_with;
+use crate::tests::options;
 
 struct World {
     _folder: tempfile::TempDir,
@@ -24,9 +23,7 @@ impl World {
         let home = Home::open(&folder.path().join("home")).unwrap();
         let work = folder.path().join("work");
         fs::create_dir(&work).unwrap();
-        let script = "[[rounds]]\nprompt = \"x\"\n[[rounds.turns]]\ntext = \"y\"\n";
-        let model = Model::from(ScriptedModel::parse("test.toml", script).unwrap());
-        let options = Options { checkpoints: true, ..options_with(&home, &work, model) };
+        let options = Options { checkpoints: true, ..options(&home, &work) };
         Self { _folder: folder, options }
     }
 
