@@ -9,6 +9,7 @@
 mod attach;
 mod checkpoints;
 mod context;
+mod continued;
 mod environment;
 mod error;
 mod instructions;
@@ -30,6 +31,7 @@ use attach::Media;
 pub use checkpoints::event as checkpoint_event;
 use context::Context;
 pub use context::Window;
+use continued::Continued;
 pub use error::SessionError;
 pub use options::{Instructions, Options};
 
@@ -96,6 +98,7 @@ pub struct Session {
     agent: agent::Agent,
     transcript: Transcript,
     context: Context,
+    continued: Continued,
     media: Media,
     /// What the driver has not been shown yet.
     shown_late: Vec<Recorded<Event>>,
@@ -195,7 +198,8 @@ impl Session {
             transcript.apply(event);
         }
         let agent = agent::Agent::new(setup);
-        Ok(Self { id, options, recorder, agent, transcript, context, media, shown_late })
+        let continued = Continued::default();
+        Ok(Self { id, options, recorder, agent, transcript, context, continued, media, shown_late })
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn checkpoints(bench: &Bench) -> Result<Vec<Figure>> {
 impl Tree {
     fn make() -> Result<Self> {
         let world = World::new("checkpoints")?;
-        let git = world.folder().join("shadow.git");
+        let git = world.folder.join("shadow.git");
         let tree = Self { world, git };
         for folder in 0..FOLDERS {
             let path = tree.world.work().join(format!("area{}/folder{folder}", folder % 25));
@@ -125,7 +125,7 @@ impl Tree {
 
     fn copies(&self, bench: &Bench) -> Result<Vec<Figure>> {
         let tree = self.named(bench)?;
-        let scratch = self.world.folder().join("scratch");
+        let scratch = self.world.folder.join("scratch");
         let place = scratch.to_string_lossy();
         let copy = |how: &str| {
             let args =
