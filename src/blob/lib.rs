@@ -6,13 +6,17 @@
 //!
 //! Absent here on purpose: who refers to a blob, and when one may be deleted.
 
+mod batch;
 mod codec;
 mod hash;
 mod store;
+mod sweep;
 
+pub use batch::{Added, Batch};
 pub use codec::{Codec, CodecError, Encoder, Packed, RAW_BELOW_BYTES, decode};
 pub use hash::{Hash, HashError, Hasher};
 pub use store::{Store, StoreError};
+pub use sweep::Swept;
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,13 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{Codec, CodecError, Encoder, decode};
-use crate::hash::Hash;
+use crate::hash::{Hash, Hasher};
 
 /// Codec, then the unpacked length as eight little-endian bytes; the packed bytes follow.
-const HEADER_BYTES: usize = 9;
+pub(crate) const HEADER_BYTES: usize = 9;
+
+/// A blob file that is longer is unpacked piece by piece.
+const WHOLE_BYTES_MAX: u64 = 4 << 20;
 
 /// Why a blob cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,10 @@ impl Store {
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where a blob lies, whether or not it is there.
@@ -125,9 +132,68 @@ impl Store {
             Err(damaged("its bytes do not match its name.".to_owned()))
         }
     }
+
+    /// Copies a blob out without holding a long one in memory; `None` when it is not there. Only
+    /// when this returns without an error are the bytes those that were stored.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is longer than `max` bytes unpacked, or is not what its name
+    /// says, or when `out` takes no more.
+    pub fn copy_to(
+        &self,
+        hash: &Hash,
+        max: u64,
+        out: &mut dyn Write,
+    ) -> Result<Option<u64>, StoreError> {
+        let path = self.path_of(hash);
+        let io = |doing| {
+            let path = path.clone();
+            move |error| StoreError::Io { doing, path, error }
+        };
+        if fs::metadata(&path).map_or(0, |metadata| metadata.len()) <= WHOLE_BYTES_MAX {
+            let Some(bytes) = self.get(hash, max)? else { return Ok(None) };
+            out.write_all(&bytes).map_err(io("copy out"))?;
+            return Ok(Some(bytes.len() as u64));
+        }
+        let damaged = |problem: &str| {
+            let problem = problem.to_owned();
+            StoreError::Damaged { path: path.clone(), problem }
+        };
+        let mut file = File::open(&path).map_err(io("read"))?;
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact(&mut header).map_err(io("read"))?;
+        let [codec, length @ ..] = header;
+        let length = u64::from_le_bytes(length);
+        if length > max {
+            return Err(damaged("it claims to be longer than is allowed here."));
+        }
+        let mut from: Box<dyn Read> = match Codec::from_number(i64::from(codec)) {
+            Some(Codec::Raw) => Box::new(file),
+            Some(Codec::Zstd) => Box::new(zstd::stream::Decoder::new(file).map_err(io("read"))?),
+            None => return Err(damaged("nobody knows how it is packed.")),
+        };
+        let mut hasher = Hasher::default();
+        let mut copied = 0;
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            let count = from.read(&mut piece).map_err(|error| damaged(&format!("{error}.")))?;
+            let read = piece.get(..count).unwrap_or_default();
+            copied += count as u64;
+            if count == 0 || copied > length {
+                break;
+            }
+            hasher.update(read);
+            out.write_all(read).map_err(io("copy out"))?;
+        }
+        if copied == length && hasher.finish() == *hash {
+            Ok(Some(copied))
+        } else {
+            Err(damaged("its bytes do not match its name."))
+        }
+    }
 }
 
 /// Makes a folder that its owner alone can enter, whatever the umask.
-fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

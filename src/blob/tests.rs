@@ -94,3 +94,95 @@ fn the_store_keeps_bytes_and_finds_damage() {
     std::fs::write(&path, other).unwrap();
     assert!(store.get(&hash, 1 << 20).unwrap_err().to_string().contains("match"));
 }
+
+#[test]
+fn a_batch_is_there_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("blobs"));
+    let mut encoder = Encoder::new();
+    let dropped = store.batch(true).unwrap();
+    let hash = dropped.put(&mut encoder, b"dropped").unwrap();
+    assert!(!store.contains(&hash));
+    drop(dropped);
+    assert_eq!(store.size().unwrap(), (0, 0));
+
+    // More than are synced one by one.
+    for durable in [true, false] {
+        let batch = store.batch(durable).unwrap();
+        let bytes = |number: usize| format!("{durable} {number}").into_bytes();
+        let hashes: Vec<Hash> =
+            (0..100).map(|number| batch.put(&mut encoder, &bytes(number)).unwrap()).collect();
+        assert_eq!(batch.put(&mut encoder, &bytes(0)).unwrap(), hashes[0]);
+        assert_eq!(batch.commit().unwrap().blobs, 100);
+        for (number, hash) in hashes.iter().enumerate() {
+            assert_eq!(store.get(hash, 100).unwrap(), Some(bytes(number)));
+        }
+        let again = store.batch(durable).unwrap();
+        again.put(&mut encoder, &bytes(7)).unwrap();
+        assert_eq!(again.commit().unwrap(), Added::default());
+    }
+}
+
+#[test]
+fn long_files_are_packed_and_unpacked_piece_by_piece() {
+    use std::io::Write;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("blobs"));
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let packs = vec![7; 9 << 20];
+    let does_not: Vec<u8> = (0..9 << 20).map(|_| noise()).collect();
+    for bytes in [packs, does_not, b"short".to_vec(), Vec::new()] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let batch = store.batch(false).unwrap();
+        let (hash, length) = batch.put_file(&mut file).unwrap();
+        assert_eq!((hash, length), (Hash::of(&bytes), bytes.len() as u64));
+        batch.commit().unwrap();
+        let mut out = Vec::new();
+        assert_eq!(store.copy_to(&hash, length, &mut out).unwrap(), Some(length));
+        assert!(out == bytes);
+        assert_eq!(store.get(&hash, length).unwrap(), Some(bytes));
+        assert!(length == 0 || store.copy_to(&hash, length - 1, &mut Vec::new()).is_err());
+        let path = store.path_of(&hash);
+        let mut damaged = std::fs::read(&path).unwrap();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        assert!(store.copy_to(&hash, length, &mut Vec::new()).is_err());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(store.copy_to(&hash, length, &mut Vec::new()).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_sweep_spares_what_is_named_and_what_is_young() {
+    use std::time::{Duration, SystemTime};
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("blobs"));
+    let [kept, young, old] =
+        ["kept", "young", "old"].map(|name| store.put(name.as_bytes()).unwrap());
+    let long_ago = SystemTime::now() - Duration::from_hours(5);
+    for hash in [&kept, &old] {
+        let file = std::fs::File::open(store.path_of(hash)).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    std::fs::write(folder.path().join("blobs/notes.txt"), "not ours").unwrap();
+    let an_hour_ago = SystemTime::now() - Duration::from_hours(1);
+    let swept = store.sweep(&[kept].into(), an_hour_ago).unwrap();
+    assert_eq!((swept.kept, swept.removed), (2, 1));
+    assert!(store.contains(&kept) && store.contains(&young) && !store.contains(&old));
+    assert!(folder.path().join("blobs/notes.txt").exists());
+    // What is put again is young again.
+    let file = std::fs::File::open(store.path_of(&young)).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let batch = store.batch(false).unwrap();
+    batch.put(&mut Encoder::new(), b"young").unwrap();
+    batch.commit().unwrap();
+    assert_eq!(store.sweep(&[kept].into(), an_hour_ago).unwrap().removed, 0);
+}

@@ -2,9 +2,16 @@
 //! [`crate::settings`] they are given their meaning together with the settings files and the
 //! environment.
 
+mod checkpoints;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use checkpoints::{
+    CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
+    CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
+};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
@@ -24,6 +31,7 @@ pub(crate) enum Command {
     Sessions(ListArgs),
     Show(ShowArgs),
     Rm(RmArgs),
+    Rewind(RewindArgs),
     Annotate(AnnotateArgs),
     Export(ExportArgs),
     #[command(subcommand)]
@@ -31,6 +39,10 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     #[command(subcommand)]
     Key(KeyCommand),
+    #[command(subcommand)]
+    Store(StoreCommand),
+    #[command(subcommand, hide = true)]
+    Checkpoint(CheckpointCommand),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -120,6 +132,9 @@ pub(crate) struct RunArgs {
     /// Seconds before the session is stopped.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: Option<u64>,
+    /// Take no checkpoints of the workspace: nothing can be rewound then.
+    #[arg(long)]
+    pub(crate) no_checkpoints: bool,
     /// Do not wait for the disk: a crash still loses nothing, a power cut may.
     #[arg(long)]
     pub(crate) no_fsync: bool,

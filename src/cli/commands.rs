@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod annotate;
+pub(crate) mod checkpoint;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod exec;
@@ -9,6 +10,8 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod models;
+pub(crate) mod rewind;
 pub(crate) mod rm;
 pub(crate) mod sessions;
 pub(crate) mod show;
+pub(crate) mod store;

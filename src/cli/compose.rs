@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use session::{Instructions, Options, Window};
 use toolbox::{SearchEndpoint, Setup, Toolbox, Web};
 use trajectory::event::ConfigChanged;
-use trajectory::{Body, SessionId};
+use trajectory::{Body, Event, SessionId};
 
 use crate::args::SandboxArg;
 use crate::error::{CliError, Exit};
@@ -49,13 +49,22 @@ pub(crate) fn find_resumable(id: &str) -> Result<Resumable, CliError> {
     let home = home_to_record(&settings::home()?)?;
     let id = home.find(id).map_err(|error| CliError::usage(error.to_string()))?;
     let archive = Archive::open(&home, id).map_err(failed)?;
-    let mut workspace = archive.session().map_err(failed)?.environment.cwd;
-    for event in archive.events().map_err(failed)? {
-        if let Body::ConfigChanged(ConfigChanged { workspace: Some(moved), .. }) = &event.body {
-            workspace.clone_from(moved);
-        }
-    }
-    Ok(Resumable { id, workspace: workspace.into() })
+    let began_in = archive.session().map_err(failed)?.environment.cwd;
+    let events = archive.events().map_err(failed)?;
+    let workspace = last_workspace(began_in, events.iter().map(|event| &**event));
+    Ok(Resumable { id, workspace })
+}
+
+/// Where a session worked last.
+pub(crate) fn last_workspace<'a>(
+    began_in: String,
+    events: impl DoubleEndedIterator<Item = &'a Event>,
+) -> PathBuf {
+    let moved = events.rev().find_map(|event| match &event.body {
+        Body::ConfigChanged(ConfigChanged { workspace: Some(moved), .. }) => Some(moved.clone()),
+        _ => None,
+    });
+    moved.unwrap_or(began_in).into()
 }
 
 /// Everything a session works with.
@@ -101,6 +110,7 @@ pub(crate) fn options_with(
         interactive: false,
         limits: settings.limits,
         timeout: settings.timeout,
+        checkpoints: settings.checkpoints,
         fsync: settings.fsync,
         private,
         annotator: settings.annotator.clone(),
@@ -264,6 +274,7 @@ fn record_of(settings: &Settings) -> Value {
             "allow_private": settings.web.allow_private,
         },
         "agents_md": settings.agents_md,
+        "checkpoints": settings.checkpoints,
         "fsync": settings.fsync,
     })
 }

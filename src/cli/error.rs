@@ -62,3 +62,9 @@ impl From<dataset::DatasetError> for CliError {
         Self::failed(error.to_string())
     }
 }
+
+impl From<workspace::Error> for CliError {
+    fn from(error: workspace::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}

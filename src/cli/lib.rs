@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportCommand, KeyCommand};
+use args::{CheckpointCommand, Cli, Command, ImportCommand, KeyCommand, StoreCommand};
 use error::Exit;
 
 /// Parses the command line and does what it says.
@@ -46,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Sessions(args) => commands::sessions::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Rm(args) => commands::rm::run(args),
+        Command::Rewind(args) => commands::rewind::run(args),
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
@@ -53,6 +54,14 @@ pub fn run() -> ExitCode {
         Command::Key(KeyCommand::Set(args)) => commands::key::set(args),
         Command::Key(KeyCommand::Rm(args)) => commands::key::rm(args),
         Command::Key(KeyCommand::List(args)) => commands::key::list(args),
+        Command::Store(StoreCommand::Stats(args)) => commands::store::stats(args),
+        Command::Store(StoreCommand::Gc(args)) => commands::store::gc(args),
+        Command::Checkpoint(CheckpointCommand::Take(args)) => commands::checkpoint::take(args),
+        Command::Checkpoint(CheckpointCommand::Restore(args)) => {
+            commands::checkpoint::restore(args)
+        }
+        Command::Checkpoint(CheckpointCommand::Copy(args)) => commands::checkpoint::copy(args),
+        Command::Checkpoint(CheckpointCommand::Enter(args)) => commands::checkpoint::enter(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),

@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     /// Whether AGENTS.md files are read.
     pub(crate) agents_md: bool,
+    pub(crate) checkpoints: bool,
     pub(crate) fsync: bool,
     pub(crate) annotator: Option<String>,
 }
@@ -101,6 +102,7 @@ impl Settings {
             web: WebSettings::of(file.web),
             rules: rules::in_force(file.rules, stricter.rules),
             agents_md: file.agents_md.unwrap_or(true),
+            checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
             workspace,
@@ -124,6 +126,7 @@ impl Settings {
             web: WebSettings::of(file.web),
             rules: Rules::default(),
             agents_md: false,
+            checkpoints: true,
             fsync: true,
             annotator: None,
         }

@@ -200,7 +200,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<(), RecordError> {
         let name = entry.map_err(failed)?.file_name();
         // Another process may be making it right now.
         let ours = name.to_str().is_some_and(|name| {
-            ["device", "sessions", "blobs"].contains(&name)
+            ["device", "sessions", "blobs", "workspaces", "snapshots"].contains(&name)
                 || [DEVICE_PREFIX, "limn.db"].iter().any(|prefix| name.starts_with(prefix))
         });
         if !ours {

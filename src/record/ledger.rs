@@ -164,6 +164,11 @@ impl Ledger {
                 }
                 change.execs.insert(row.exec, false);
             }
+            Row::ExecTrees(row) => {
+                if !change.execs.contains_key(&row.exec) && !self.execs.contains_key(&row.exec) {
+                    return Err(format!("execution {} was never started.", row.exec));
+                }
+            }
         }
         Ok(())
     }

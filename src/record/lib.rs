@@ -40,8 +40,8 @@ pub use library::{Annotation, CatalogueRow, Library, Outcome, Review};
 pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};
 pub use rows::{
-    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecStarted, NewEvent, Ordinals, Query,
-    RequestFinished, RequestStarted, Row, SessionStart, Write,
+    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecStarted, ExecTrees, NewEvent,
+    Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, Write,
 };
 pub use rusqlite::types::{Value, ValueRef};
 

@@ -174,6 +174,8 @@ pub enum Row {
     ExecStarted(Box<ExecStarted>),
     /// An execution has ended.
     ExecFinished(Box<ExecFinished>),
+    /// What the workspace was before an execution, and after it, is known.
+    ExecTrees(Box<ExecTrees>),
 }
 
 macro_rules! rows {
@@ -186,7 +188,7 @@ macro_rules! rows {
     };
 }
 
-rows!(RequestStarted, RequestFinished, ExecStarted, ExecFinished);
+rows!(RequestStarted, RequestFinished, ExecStarted, ExecFinished, ExecTrees);
 
 /// A request as it goes out. Its exact body is `body_head`, the messages joined by commas, and
 /// `body_tail`; no header is ever part of it.
@@ -303,4 +305,16 @@ pub struct ExecFinished {
     pub truncated: Option<Truncation>,
     /// What became known only now; what is empty here leaves what was recorded at the start.
     pub facts: ExecFacts,
+}
+
+/// The workspace around an execution. It becomes known after the execution has ended: the next
+/// request to the model does not wait for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecTrees {
+    /// The execution.
+    pub exec: u32,
+    /// Hash of the workspace before it, where that is known only now.
+    pub before: Option<String>,
+    /// Hash of the workspace after it.
+    pub after: Option<String>,
 }

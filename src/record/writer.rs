@@ -350,6 +350,7 @@ impl Writer {
             Row::RequestFinished(row) => self.finish_request(row),
             Row::ExecStarted(row) => self.insert_exec(stamp, row),
             Row::ExecFinished(row) => self.finish_exec(stamp, row),
+            Row::ExecTrees(row) => self.set_trees(row),
         }
     }
 

@@ -7,6 +7,7 @@
 //! Absent here: any decision (that is `agent`), any drawing, any format.
 
 mod attach;
+mod checkpoints;
 mod context;
 mod continued;
 mod environment;
@@ -27,6 +28,7 @@ use trajectory::{Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
 
 pub use attach::Attached;
 use attach::Media;
+pub use checkpoints::event as checkpoint_event;
 use context::Context;
 pub use context::Window;
 use continued::Continued;

@@ -39,6 +39,8 @@ pub struct Options {
     pub limits: Limits,
     /// How long the session may take.
     pub timeout: Option<Duration>,
+    /// Whether the workspace is snapshotted before rounds and after commands.
+    pub checkpoints: bool,
     /// Whether durable points wait for the disk.
     pub fsync: bool,
     /// Kept out of datasets.

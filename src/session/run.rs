@@ -11,6 +11,7 @@ use toolbox::{JobEvent, Toolbox};
 use trajectory::event::{Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt};
 use trajectory::{Body, Part, Progress, Usage, Verdict};
 
+use crate::checkpoints::{Checkpoints, Told};
 use crate::context::Fit;
 use crate::error::SessionError;
 use crate::jobs::Jobs;
@@ -46,6 +47,7 @@ pub(crate) struct Loop {
     pause: Option<Pause>,
     pub(crate) running: Option<Execution>,
     pub(crate) jobs: Jobs,
+    pub(crate) checkpoints: Checkpoints,
     /// Rows and bytes that belong to the next events, in the same transaction.
     pub(crate) rows: Vec<Row>,
     blobs: Vec<Blob>,
@@ -74,6 +76,7 @@ pub(crate) async fn run(
     let deadline = session.options.timeout.and_then(|it| Instant::now().checked_add(it));
     let shown_late = std::mem::take(&mut session.shown_late);
     let jobs = Jobs::of(&session.options.toolbox);
+    let checkpoints = Checkpoints::of(&session.options);
     let mut this = Loop {
         session,
         notices,
@@ -81,6 +84,7 @@ pub(crate) async fn run(
         pause: None,
         running: None,
         jobs,
+        checkpoints,
         rows: Vec::new(),
         blobs: Vec::new(),
         sent: None,
@@ -128,6 +132,7 @@ impl Loop {
             execution.conclude().await;
         }
         self.drop_jobs().await;
+        self.checkpoints.stop().await;
     }
 
     async fn wait(
@@ -249,6 +254,7 @@ impl Loop {
 
     async fn finished(&mut self) -> Result<(), SessionError> {
         let Some(execution) = self.running.take() else { return Ok(()) };
+        let exec = execution.exec();
         let concluded = execution.conclude().await;
         let Concluded { call, mut outcome, row, attached, is_running } = concluded;
         if is_running {
@@ -257,6 +263,7 @@ impl Loop {
             self.rows.push(Row::from(row));
         }
         outcome.attachments = self.attach(attached);
+        self.checkpoints.ran(exec);
         self.decide(Input::Finished { call, outcome }).await?;
         self.jobs_came_early().await
     }
@@ -284,17 +291,22 @@ impl Loop {
                 }
                 effect => effect,
             };
+            if effect == Effect::Closed {
+                self.stop_jobs().await?;
+            }
+            let Told { bodies: told, rows } = self.checkpoints.before(&effect).await;
+            // Before the event that says what is done now: a round's end is its last.
+            let at = bodies.len().saturating_sub(1);
+            bodies.splice(at..at, told);
+            self.rows.extend(rows);
             let durable = match &effect {
                 Effect::Run(invocation) => {
-                    self.rows.push(Row::from(crate::tool::started_row(invocation)));
+                    self.rows.push(Row::from(self.checkpoints.started_row(invocation)));
                     invocation.effect.has_side_effects()
                 }
                 Effect::RoundOver(_) | Effect::Closed => true,
                 _ => false,
             };
-            if effect == Effect::Closed {
-                self.stop_jobs().await?;
-            }
             self.record(std::mem::take(&mut bodies), durable).await?;
             if let Some(input) = self.perform(effect).await? {
                 next = Some(input);
@@ -321,6 +333,9 @@ impl Loop {
         for event in recorded {
             self.session.transcript.apply(&event);
             self.session.context.apply(&event, &self.session.transcript);
+            if matches!(event.body, Body::Prompt(_)) {
+                self.checkpoints.round_began();
+            }
             self.show(Notice::Event(event)).await;
         }
         Ok(())

@@ -36,7 +36,7 @@ prompt = "again"
 text = "Still nothing."
 "#;
 
-fn options(home: &Home, workspace: &Path) -> Options {
+pub(crate) fn options(home: &Home, workspace: &Path) -> Options {
     let model = ScriptedModel::parse("test.toml", SCRIPT).unwrap();
     options_with(home, workspace, Model::from(model))
 }
@@ -58,6 +58,7 @@ pub(crate) fn options_with(home: &Home, workspace: &Path, model: Model) -> Optio
         interactive: false,
         limits: Limits::default(),
         timeout: None,
+        checkpoints: false,
         fsync: false,
         private: false,
         annotator: None,

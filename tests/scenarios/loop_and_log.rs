@@ -40,6 +40,7 @@ fn a_session_is_recorded_shown_and_sent_back() {
             "reasoning",
             "message",
             "tool_call",
+            "checkpoint",
             "tool_started",
             "observation",
             "tool_call",

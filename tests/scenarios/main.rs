@@ -26,4 +26,5 @@ mod providers;
 mod real_model;
 mod real_workspace;
 mod resume;
+mod rewind;
 mod world;

@@ -3,6 +3,7 @@
 //! A measurement is a function in [`MEASUREMENTS`] that returns figures. It runs the release
 //! binary as a user would. Nothing fails on a time; a figure with an aim is printed beside it.
 
+mod checkpoints;
 mod figures;
 mod search;
 mod tokens;
@@ -120,6 +121,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("stream", figures::stream),
     ("output", figures::output_50_mb),
     ("session", figures::session),
+    ("checkpoints", checkpoints::checkpoints),
     ("map", search::map),
     ("grep", search::grep),
     ("glob", search::glob),

@@ -1,5 +1,6 @@
 //! `limn rm`: delete recordings.
 
+use record::Archive;
 use serde_json::json;
 
 use crate::args::RmArgs;
@@ -17,13 +18,19 @@ pub(crate) fn run(args: &RmArgs) -> CliResult {
     ids.sort_unstable();
     ids.dedup();
     let mut out = Out::new();
+    let mut had_checkpoints = false;
     for id in ids {
+        let trees = Archive::open(&store.home, id).and_then(|archive| archive.trees());
+        had_checkpoints |= trees.is_ok_and(|trees| !trees.is_empty());
         store.home.remove(id)?;
         if args.json {
             out.json(&json!({ "removed": id }));
         } else {
             note(&format!("removed {id}"));
         }
+    }
+    if had_checkpoints && !args.json {
+        note("What only its checkpoints held goes with `limn store gc`.");
     }
     Ok(Exit::Completed)
 }

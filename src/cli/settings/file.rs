@@ -40,6 +40,7 @@ pub(crate) struct UserFile {
     pub(super) max_tokens: Option<u64>,
     pub(super) timeout: Option<u64>,
     pub(super) fsync: Option<bool>,
+    pub(super) checkpoints: Option<bool>,
     pub(super) agents_md: Option<bool>,
     pub(crate) annotator: Option<String>,
     #[serde(default)]

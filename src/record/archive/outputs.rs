@@ -1,5 +1,6 @@
 //! Executions and what they printed.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -89,6 +90,25 @@ impl Archive {
     /// When the file cannot be read.
     pub fn execs(&self) -> Result<Vec<ExecRow>, RecordError> {
         read_execs(&self.connection).map_err(self.failed())
+    }
+
+    /// Every state of the workspace that the recording names, in hexadecimal: those of executions
+    /// and those of checkpoints, of kinds that this version does not know too.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn trees(&self) -> Result<BTreeSet<String>, RecordError> {
+        let read = || -> rusqlite::Result<BTreeSet<String>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT tree_before AS tree FROM tool_exec UNION SELECT tree_after FROM tool_exec \
+                 UNION SELECT json_extract(body, '$.tree') FROM event WHERE kind = 'checkpoint' \
+                 UNION SELECT json_extract(body, '$.restored') FROM event \
+                 WHERE kind = 'checkpoint'",
+            )?;
+            let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0))?;
+            rows.filter_map(Result::transpose).collect()
+        };
+        read().map_err(self.failed())
     }
 
     /// Copies all that an execution printed; returns how many bytes that is.

@@ -297,3 +297,35 @@ async fn a_read_only_folder_can_be_read() {
     }
     fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
 }
+
+/// What the workspace was is known later than the execution's end, and a collector asks for it.
+#[tokio::test]
+async fn the_states_of_the_workspace_are_found() {
+    use trajectory::event::{Checkpoint, CheckpointWhen};
+
+    let (_folder, home) = home();
+    let mut story = Story::begin(&home);
+    story.round("go").await;
+    let checkpoint = Checkpoint {
+        tree: "c".repeat(64),
+        when: CheckpointWhen::OnRequest,
+        files: 1,
+        bytes: 1,
+        skipped: 0,
+        restored: Some("r".repeat(64)),
+    };
+    let mut write = Write::event(1, trajectory::Source::Harness, checkpoint);
+    for (before, after) in [(Some("a"), None), (None, Some("b"))] {
+        let tree = |name: Option<&str>| name.map(|name| name.repeat(64));
+        write.rows.push(ExecTrees { exec: 1, before: tree(before), after: tree(after) }.into());
+    }
+    story.commit(write, Durability::Relaxed).await;
+    let id = story.end().await;
+    let archive = Archive::open(&home, id).unwrap();
+    let expected = ["a", "b", "c", "r"].map(|name| name.repeat(64));
+    assert_eq!(archive.trees().unwrap(), expected.into());
+    let facts = &archive.execs().unwrap()[0].facts;
+    assert_eq!(facts.tree_before.as_deref(), Some("a".repeat(64).as_str()));
+    assert_eq!(facts.tree_after.as_deref(), Some("b".repeat(64).as_str()));
+    assert_eq!(archive.verify().unwrap(), []);
+}

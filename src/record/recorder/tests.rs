@@ -76,6 +76,7 @@ async fn contradictions_are_refused_whole() {
         rows(RequestFinished { request: 1, attempt: 1, ..RequestFinished::default() }.into()),
         rows(ExecStarted { exec: 1, ..ExecStarted::default() }.into()),
         rows(ExecFinished { exec: 2, ..ExecFinished::default() }.into()),
+        rows(ExecTrees { exec: 2, ..ExecTrees::default() }.into()),
     ];
     for write in refused {
         let said = format!("{write:?}");

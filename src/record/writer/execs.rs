@@ -8,7 +8,7 @@ use super::start::json;
 use super::{Writer, sql_integer};
 use crate::output::{Direction, PartRow};
 use crate::queue::Stamp;
-use crate::rows::{ExecFinished, ExecStarted};
+use crate::rows::{ExecFinished, ExecStarted, ExecTrees};
 
 impl Writer {
     pub(super) fn insert_exec(&self, stamp: Stamp, row: &ExecStarted) -> rusqlite::Result<()> {
@@ -70,6 +70,16 @@ impl Writer {
                 facts.tree_after,
                 row.exec,
             ])
+            .map(|_| ())
+    }
+
+    pub(super) fn set_trees(&self, row: &ExecTrees) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE tool_exec SET tree_before = coalesce(?, tree_before), \
+                 tree_after = coalesce(?, tree_after) WHERE exec = ?",
+            )?
+            .execute(params![row.before, row.after, row.exec])
             .map(|_| ())
     }
 

@@ -28,6 +28,15 @@ pub struct Checkpoint {
     pub when: CheckpointWhen,
     /// How many files it holds.
     pub files: u64,
+    /// The bytes of all of them.
+    #[serde(default)]
+    pub bytes: u64,
+    /// How many files and folders it left out; they are listed in its manifest.
+    #[serde(default)]
+    pub skipped: u64,
+    /// The checkpoint that the workspace had just been taken back to, where it had been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<String>,
 }
 
 /// An earlier observation, shortened.

@@ -41,7 +41,7 @@ impl World {
         Ok(Self { folder })
     }
 
-    fn dress(&self, command: &mut Command) {
+    pub(super) fn dress(&self, command: &mut Command) {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -62,7 +62,15 @@ impl World {
         succeeded("limn exec", probe.run()?)
     }
 
-    fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    pub(super) fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
         let mut probe = Probe::new(&bench.limn)?;
         probe.command().args(args);
         self.dress(probe.command());

@@ -1,0 +1,253 @@
+//! `limn rewind`: take a session back to before a round.
+//!
+//! The conversation goes back by an event; nothing is deleted from the log. The files go back to the
+//! checkpoint that was taken before the round. Both are on record, with the checkpoint of the files
+//! as they were before.
+
+mod rounds;
+
+use record::{Archive, Durability, Home, NewEvent, Recorder, Write};
+use serde_json::json;
+use trajectory::event::{Checkpoint, CheckpointWhen, Ended, Rewind, SessionEnded, UserEdit};
+use trajectory::{Body, Event, SessionId};
+use workspace::{Hash, OnEdits, Policy, Restore, Restored, Workspace};
+
+use crate::args::RewindArgs;
+use crate::commands::checkpoint::{NEVER, path, told, why};
+use crate::compose;
+use crate::error::{CliError, CliResult, Exit};
+use crate::print::{Out, headline, note, safe, thousands};
+use crate::store::Store;
+use rounds::{Past, Round};
+
+/// As many files are named to the model; the rest is counted.
+const NAMED_MAX: usize = 50;
+
+pub(crate) fn run(args: &RewindArgs) -> CliResult {
+    let store = Store::open()?;
+    let id = store.home.find(&args.id)?;
+    if store.home.is_live(id) {
+        return Err(CliError::failed(format!(
+            "Session {id} is running. End it first, then rewind it."
+        )));
+    }
+    let archive = store.archive(&id.to_string())?;
+    let events: Vec<Event> =
+        archive.events()?.into_iter().map(trajectory::Recorded::into_inner).collect();
+    let past = Past::of(&events, &archive.execs()?);
+    let Some(number) = args.to else { return list(&past, args.json) };
+    let Some(round) = past.round(number) else {
+        return Err(CliError::usage(format!(
+            "Session {id} has no round {number}. `limn rewind {id}` lists its rounds."
+        )));
+    };
+    let back = Back { args, id, home: &store.home, archive: &archive, events: &events };
+    back.go(&past, round)
+}
+
+fn list(past: &Past, as_json: bool) -> CliResult {
+    let mut out = Out::new();
+    for round in &past.rounds {
+        if as_json {
+            out.json(&json!({
+                "round": round.number,
+                "seq": round.seq,
+                "prompt": round.prompt,
+                "tree": round.before.map(|tree| tree.to_string()),
+                "files": round.files,
+                "rewound": round.is_rewound,
+            }));
+            continue;
+        }
+        let files = match (round.before, round.is_rewound) {
+            (_, true) => "rewound".to_owned(),
+            (None, _) => "no checkpoint".to_owned(),
+            (Some(_), _) => format!("{} files", thousands(round.files)),
+        };
+        out.line(&format!("{:>4}  {files:>14}  {}", round.number, headline(&round.prompt, 70)));
+    }
+    Ok(Exit::Completed)
+}
+
+/// A session that goes back.
+struct Back<'a> {
+    args: &'a RewindArgs,
+    id: SessionId,
+    home: &'a Home,
+    archive: &'a Archive,
+    events: &'a [Event],
+}
+
+impl Back<'_> {
+    fn go(&self, past: &Past, round: &Round) -> CliResult {
+        let conversation = !self.args.files;
+        let files = !self.args.conversation;
+        if conversation && round.is_rewound {
+            return Err(CliError::usage(format!(
+                "Round {} was rewound already, so the conversation cannot go back to it. Take the \
+                 files alone with --files.",
+                round.number
+            )));
+        }
+        let restore = if files { Some(self.restore(past, round)?) } else { None };
+        // What would stop it is found before the recording is opened.
+        let planned = match &restore {
+            Some((workspace, what)) => {
+                let dry = Restore { dry_run: true, ..what.clone() };
+                Some(workspace.restore(&dry, &NEVER)?)
+            }
+            None => None,
+        };
+        if let Some(planned) = planned.as_ref().filter(|planned| planned.stopped) {
+            return self.stopped(round, planned);
+        }
+        if self.args.dry_run {
+            return Ok(self.say(round, planned.as_ref(), "would be"));
+        }
+        let resumed = Recorder::resume(self.home, self.id)?;
+        let restored = match &restore {
+            Some((workspace, what)) => Some((workspace, workspace.restore(what, &NEVER)?)),
+            None => None,
+        };
+        if let Some((_, restored)) = restored.as_ref().filter(|(_, it)| it.stopped) {
+            return self.stopped(round, restored);
+        }
+        let mut bodies = Vec::new();
+        if let (Some((workspace, restored)), Some((_, what))) = (&restored, &restore) {
+            bodies.extend(checkpoints(restored, what.to));
+            if !conversation {
+                bodies.extend(edit(workspace, restored, round)?);
+            }
+        }
+        if conversation {
+            bodies.push(Rewind { to_seq: round.seq.saturating_sub(1) }.into());
+        }
+        let ended = self.archive.status()?.ended.unwrap_or(Ended::Interrupted);
+        bodies.push(SessionEnded { ended }.into());
+        let number = resumed.last.round;
+        let event = |body: Body| NewEvent { round: number, source: body.source(), body };
+        let events = bodies.into_iter().map(event).collect();
+        let write = Write { events, ..Write::default() };
+        compose::run(async {
+            resumed.recorder.commit(write, Durability::Durable).await?;
+            resumed.recorder.close().await
+        })??;
+        Ok(self.say(round, restored.as_ref().map(|(_, restored)| restored), "were"))
+    }
+
+    fn restore(&self, past: &Past, round: &Round) -> Result<(Workspace, Restore), CliError> {
+        let Some(to) = round.before else {
+            return Err(CliError::failed(format!(
+                "No checkpoint was taken before round {}, so its files cannot be taken back. \
+                 Rewind the conversation alone with --conversation.",
+                round.number
+            )));
+        };
+        let root = match &self.args.workspace {
+            Some(root) => root.clone(),
+            None => {
+                let began_in = self.archive.session()?.environment.cwd;
+                compose::last_workspace(began_in, self.events.iter())
+            }
+        };
+        let on_edits = match (self.args.keep_mine, self.args.overwrite) {
+            (true, _) => OnEdits::KeepTheirs,
+            (_, true) => OnEdits::Overwrite,
+            _ => OnEdits::Stop,
+        };
+        let (expected, users) = (past.last(), past.users_since(round.number));
+        let workspace = Workspace::open(&root, self.home.path(), Policy::default(), true)?;
+        Ok((workspace, Restore { to, expected, users, on_edits, dry_run: false }))
+    }
+
+    fn stopped(&self, round: &Round, planned: &Restored) -> CliResult {
+        if self.args.json {
+            self.say(round, Some(planned), "would be");
+        } else {
+            for change in planned.edited.iter().filter(|change| !change.is_folder()) {
+                note(&format!("     ! You changed {}", safe(&path(&change.path))));
+            }
+        }
+        Err(CliError::failed(format!(
+            "You changed files yourself that going back to before round {} would undo. Nothing was \
+             changed; keep yours with --keep-mine, or take them back too with --overwrite.",
+            round.number
+        )))
+    }
+
+    fn say(&self, round: &Round, restored: Option<&Restored>, were: &str) -> Exit {
+        let mut out = Out::new();
+        if self.args.json {
+            out.json(&json!({
+                "session": self.id,
+                "round": round.number,
+                "dry_run": self.args.dry_run,
+                "conversation": !self.args.files,
+                "files": restored.map(told),
+            }));
+            return Exit::Completed;
+        }
+        if let Some(restored) = restored {
+            for change in restored.changes.iter().filter(|change| !change.is_folder()) {
+                // Going back makes again what was deleted since.
+                let done = match change.kind() {
+                    trajectory::event::ChangeKind::Created => "made again",
+                    trajectory::event::ChangeKind::Modified => "taken back",
+                    trajectory::event::ChangeKind::Deleted => "deleted",
+                };
+                out.line(&format!("{done:>10}  {}", safe(&path(&change.path))));
+            }
+            for left in &restored.left {
+                let line = format!("{}: {}", path(&left.path), why(left.why));
+                out.line(&format!("left alone  {}", safe(&line)));
+            }
+            for skipped in &restored.skipped {
+                let line = format!("{}: {}", path(&skipped.path), skipped.reason.why());
+                out.line(&format!("not stored  {}", safe(&line)));
+            }
+        }
+        let what = match (self.args.files, self.args.conversation) {
+            (true, _) => "The files",
+            (_, true) => "The conversation",
+            _ => "The conversation and the files",
+        };
+        let verb = if self.args.conversation && were == "were" { "was" } else { were };
+        let number = round.number;
+        out.line(&format!("{what} {verb} taken back to before round {number}."));
+        Exit::Completed
+    }
+}
+
+/// What goes on record of the files.
+fn checkpoints(restored: &Restored, to: Hash) -> Vec<Body> {
+    let when = CheckpointWhen::OnRequest;
+    let before = session::checkpoint_event(&restored.before, when);
+    let after = restored.after.as_ref().map(|after| Checkpoint {
+        restored: Some(to.to_string()),
+        ..session::checkpoint_event(after, when)
+    });
+    std::iter::once(before).chain(after).map(Body::from).collect()
+}
+
+/// The conversation goes on: so the model learns that the files are others.
+fn edit(
+    workspace: &Workspace,
+    restored: &Restored,
+    round: &Round,
+) -> Result<Option<Body>, CliError> {
+    let changes = workspace::file_changes(workspace.store(), &restored.changes)?;
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let number = round.number;
+    let mut shown =
+        format!("The user took the workspace back to how it was before round {number}:");
+    for change in changes.iter().take(NAMED_MAX) {
+        let word = serde_json::to_value(change.change).unwrap_or_default();
+        shown.push_str(&format!("\n- {} ({})", change.path, word.as_str().unwrap_or_default()));
+    }
+    if let Some(more) = changes.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        shown.push_str(&format!("\n- and {more} more"));
+    }
+    Ok(Some(UserEdit { changes, shown }.into()))
+}
