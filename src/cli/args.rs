@@ -313,11 +313,18 @@ pub(crate) enum ReviewArg {
 
 /// Write sessions out as a dataset, with a ledger of what the format cannot hold.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all")]
+#[command(after_help = "Examples:\n  limn export --format messages --out data/ --status all\n  \
+    limn export --format tokens --tokenizer models/qwen3 --max-tokens 131072 --out data/")]
 pub(crate) struct ExportArgs {
-    /// `messages` for trainers (one sample a line), `bundle` for everything, losslessly.
+    /// `messages` for trainers (one sample a line), `tokens` for one model (ids and labels),
+    /// `bundle` for everything, losslessly.
     #[arg(long, value_enum)]
     pub(crate) format: FormatArg,
+    /// What a row is.
+    #[arg(long, value_enum, default_value = "trajectory")]
+    pub(crate) rows: RowsArg,
+    #[command(flatten)]
+    pub(crate) tokens: TokensArgs,
     /// The folder to make; it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -335,7 +342,30 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArg {
     Messages,
+    Tokens,
     Bundle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowsArg {
+    /// A whole trajectory, as far as no context was changed.
+    Trajectory,
+    /// What the model did after the user spoke, with all before it as context.
+    Round,
+}
+
+/// For which model `--format tokens` writes.
+#[derive(Debug, Args)]
+pub(crate) struct TokensArgs {
+    /// The model's folder (tokenizer.json and what lies beside it), or a GGUF file.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// A chat template (Jinja) in the place of the model's own.
+    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    pub(crate) template: Option<PathBuf>,
+    /// Leave out rows of more tokens, and say so: nothing is cut.
+    #[arg(long, value_name = "N", requires = "tokenizer")]
+    pub(crate) max_tokens: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -41,6 +41,16 @@ pub enum DatasetError {
         /// What differs.
         what: String,
     },
+    /// A sample cannot be written as the model reads it.
+    #[error("Session {session}, sample {sample}: {error}")]
+    Chat {
+        /// The session.
+        session: String,
+        /// The sample of it, from 0.
+        sample: usize,
+        /// Why.
+        error: chat::ChatError,
+    },
     /// A request on record is not what the fold over the events gives.
     #[error(
         "Session {session}, request {request}: the context on record is not the one its events give. Run `limn doctor --store`."

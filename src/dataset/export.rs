@@ -15,7 +15,9 @@ use trajectory::{Event, MessageDigest, Recorded, Sample, SessionId, Transcript, 
 use crate::error::DatasetError;
 use crate::images::{Images, Placed};
 use crate::ledger::Ledger;
-use crate::{bundle, messages};
+use crate::rows::Rows;
+use crate::tokens::{OverBudget, Tokens};
+use crate::{bundle, messages, tokens};
 
 /// What an export is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +27,43 @@ pub enum Format {
     Messages,
     /// `<id>.limn`: everything of a session, losslessly.
     Bundle,
+    /// `tokens.jsonl`: one row a line, as tokens with labels.
+    Tokens,
+}
+
+/// What an export is made as.
+#[derive(Debug)]
+pub enum Target {
+    /// As [`Format::Messages`].
+    Messages(Rows),
+    /// As [`Format::Bundle`].
+    Bundle,
+    /// As [`Format::Tokens`], for one model.
+    Tokens(Box<Tokens>, Rows),
+}
+
+impl Target {
+    const fn format(&self) -> Format {
+        match self {
+            Self::Messages(_) => Format::Messages,
+            Self::Bundle => Format::Bundle,
+            Self::Tokens(..) => Format::Tokens,
+        }
+    }
+
+    /// What the manifest says of it beside its name.
+    fn facts(&self) -> Value {
+        match self {
+            Self::Messages(rows) => json!({ "rows": rows }),
+            Self::Bundle => json!({}),
+            Self::Tokens(tokens, rows) => json!({
+                "rows": rows,
+                "tokenizer": tokens.dialect.tokenizer().hash(),
+                "template": tokens.dialect.template().hash(),
+                "tokens_max": tokens.tokens_max,
+            }),
+        }
+    }
 }
 
 /// What was written.
@@ -36,8 +75,10 @@ pub struct ExportReport {
     pub format: Format,
     /// How many sessions are in it.
     pub sessions: usize,
-    /// How many samples; 0 for bundles.
+    /// How many samples, or rows of them; 0 for bundles.
     pub samples: usize,
+    /// Rows that were left out because they are too long.
+    pub over_budget: Vec<OverBudget>,
     /// Its files, by name.
     pub files: Vec<FileReport>,
     /// What could not be kept.
@@ -63,7 +104,7 @@ pub struct FileReport {
 pub fn export(
     home: &Home,
     sessions: &[SessionId],
-    format: Format,
+    target: &Target,
     out: &Path,
 ) -> Result<ExportReport, DatasetError> {
     refuse_existing(out)?;
@@ -81,10 +122,17 @@ pub fn export(
     sessions.sort_unstable();
     sessions.dedup();
     let folder = partial.path();
-    let (samples, ledger) = match format {
-        Format::Messages => write_messages(home, &sessions, folder)?,
-        Format::Bundle => write_bundles(home, &sessions, folder)?,
+    let mut over_budget = Vec::new();
+    let (samples, ledger) = match target {
+        Target::Messages(rows) => write_messages(home, &sessions, folder, *rows)?,
+        Target::Bundle => write_bundles(home, &sessions, folder)?,
+        Target::Tokens(tokens, rows) => {
+            let written = tokens::write(home, &sessions, folder, tokens, *rows)?;
+            over_budget = written.over_budget;
+            (written.rows, written.ledger)
+        }
     };
+    let format = target.format();
     let ledger_json = serde_json::to_value(&ledger).unwrap_or_default();
     write_json(&folder.join("ledger.json"), &ledger_json)?;
     let mut files = reports(folder)?;
@@ -93,6 +141,8 @@ pub fn export(
         "version": 1,
         "sessions": sessions,
         "samples": samples,
+        "target": target.facts(),
+        "over_budget": over_budget,
         "files": files,
     });
     write_json(&folder.join("manifest.json"), &manifest)?;
@@ -103,6 +153,7 @@ pub fn export(
         format,
         sessions: sessions.len(),
         samples,
+        over_budget,
         files,
         ledger,
     })
@@ -152,6 +203,7 @@ fn write_messages(
     home: &Home,
     sessions: &[SessionId],
     folder: &Path,
+    rows: Rows,
 ) -> Result<(usize, Ledger), DatasetError> {
     let path = folder.join("messages.jsonl");
     let mut file = create(&path)?;
@@ -177,11 +229,13 @@ fn write_messages(
                 }
                 images.place(&archive, attachment, ledger)
             };
-            let key = (name.as_str(), number);
-            let line = messages::row(key, sample, &thoughts, &mut place, &mut ledger)?;
-            let Some(line) = line else { continue };
-            writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
-            written.push((name.clone(), blake3::hash(line.as_bytes())));
+            for (row, part) in rows.of(sample).iter().enumerate() {
+                let key = (name.as_str(), number, row);
+                let line = messages::row(key, part, &thoughts, &mut place, &mut ledger)?;
+                let Some(line) = line else { continue };
+                writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
+                written.push((name.clone(), blake3::hash(line.as_bytes())));
+            }
         }
     }
     finish(file, &path)?;
@@ -192,13 +246,13 @@ fn write_messages(
 
 /// The request that a sample ends with: what of its images was text there.
 #[derive(Default)]
-struct Unseen {
+pub(crate) struct Unseen {
     body: Option<Vec<u8>>,
 }
 
 impl Unseen {
     /// Whether a line of text was sent in the place of this attachment.
-    fn holds(
+    pub(crate) fn holds(
         &mut self,
         attachment: &Attachment,
         sample: &Sample,
@@ -248,7 +302,11 @@ fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), Data
 
 /// Every request on record is what the fold over its events gives: what is exported is what was
 /// sent.
-fn check_contexts(id: SessionId, archive: &Archive, events: &[Event]) -> Result<(), DatasetError> {
+pub(crate) fn check_contexts(
+    id: SessionId,
+    archive: &Archive,
+    events: &[Event],
+) -> Result<(), DatasetError> {
     let mut transcript = Transcript::default();
     let mut events = events.iter().peekable();
     let (mut digest, mut hashed, mut revision) = (MessageDigest::default(), 0, 0);
@@ -314,12 +372,12 @@ fn count_images(archive: &Archive, ledger: &mut Ledger) -> Result<(), DatasetErr
     Ok(())
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
+pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
     let file = File::create_new(path).map_err(|error| DatasetError::io("create", path, error))?;
     Ok(BufWriter::with_capacity(1 << 18, file))
 }
 
-fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
+pub(crate) fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
     let file = file.into_inner().map_err(|error| {
         DatasetError::io("write", path, std::io::Error::from(error.error().kind()))
     })?;

@@ -33,6 +33,7 @@ struct Row<'a> {
     train: Vec<bool>,
     session: &'a str,
     sample: usize,
+    row: usize,
     sampled_from: Option<&'a str>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn thoughts(events: &[Event]) -> Thoughts<'_> {
 
 /// A sample as a row, on one line; `None` when no message of it would be trained.
 pub(crate) fn row(
-    (session, number): (&str, usize),
+    (session, number, row): (&str, usize, usize),
     sample: &Sample,
     thoughts: &Thoughts<'_>,
     place: &mut Place<'_>,
@@ -87,6 +88,7 @@ pub(crate) fn row(
         tools: sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect(),
         session,
         sample: number,
+        row,
         sampled_from: sample.model.as_deref(),
     };
     ledger.keep("samples");
@@ -120,7 +122,7 @@ fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
 /// A message as trainers read it.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Chat<'a> {
+pub(crate) enum Chat<'a> {
     Plain(&'a Message),
     Text {
         role: &'static str,
@@ -141,7 +143,7 @@ enum Chat<'a> {
 }
 
 #[derive(Serialize)]
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     id: &'a str,
     r#type: &'a str,
     function: Function<'a>,
@@ -153,7 +155,8 @@ struct Function<'a> {
     arguments: Box<RawValue>,
 }
 
-fn chat<'a>(
+/// A message as trainers read it.
+pub(crate) fn chat<'a>(
     message: &'a Message,
     thoughts: &[&'a Reasoning],
     place: &mut Place<'_>,
