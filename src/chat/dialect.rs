@@ -152,7 +152,9 @@ fn folder(path: &Path) -> Result<Source, ChatError> {
     let settings = config(&folder.join("tokenizer_config.json"))?;
     let map = config(&folder.join("special_tokens_map.json"))?;
     let mut specials = BTreeMap::new();
-    for name in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
+    for name in
+        ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
+    {
         let token = settings.get(name).or_else(|| map.get(name)).and_then(spelling);
         specials.extend(token.map(|token| (name.to_owned(), token.to_owned())));
     }

@@ -33,13 +33,19 @@ pub enum ChatError {
         reason: String,
     },
     /// The template refuses the conversation.
-    #[error("The chat template refuses the conversation: {0}. Name one that takes it with --template.")]
+    #[error(
+        "The chat template refuses the conversation: {0}. Name one that takes it with --template."
+    )]
     Refused(String),
     /// The template leaves out what the conversation holds.
-    #[error("The chat template drops {0}. Name one that keeps it with --template; assets/templates/chatml-tools.jinja keeps everything.")]
+    #[error(
+        "The chat template drops {0}. Name one that keeps it with --template; assets/templates/chatml-tools.jinja keeps everything."
+    )]
     Drops(String),
     /// What comes later changes how earlier messages are written.
-    #[error("Message {message} is written otherwise once others follow it: {what}, at byte {at}, near {near:?}. Export a row for each round (--rows round), or name a template for training with --template.")]
+    #[error(
+        "Message {message} is written otherwise once others follow it: {what}, at byte {at}, near {near:?}. Export a row for each round (--rows round), or name a template for training with --template."
+    )]
     NotPrefixStable {
         /// The message, from 0.
         message: usize,
@@ -51,7 +57,9 @@ pub enum ChatError {
         near: String,
     },
     /// The two ways to the mask disagree.
-    #[error("Message {message}: the template marks bytes {marked:?} as generated, and what the model was asked to go on from gives {prompted:?}, near {near:?}. The template's generation tags are wrong: correct them, or name another one with --template.")]
+    #[error(
+        "Message {message}: the template marks bytes {marked:?} as generated, and what the model was asked to go on from gives {prompted:?}, near {near:?}. The template's generation tags are wrong: correct them, or name another one with --template."
+    )]
     MasksDiffer {
         /// The message, from 0.
         message: usize,
@@ -63,7 +71,9 @@ pub enum ChatError {
         near: String,
     },
     /// Nothing ends a message.
-    #[error("Message {message} ends without a token at which the model stops, near {near:?}. Name a template that writes one with --template, or a tokenizer that has it.")]
+    #[error(
+        "Message {message} ends without a token at which the model stops, near {near:?}. Name a template that writes one with --template, or a tokenizer that has it."
+    )]
     NoTerminator {
         /// The message, from 0.
         message: usize,

@@ -106,8 +106,8 @@ pub(crate) fn is_gguf(path: &Path) -> bool {
 
 /// Reads what a GGUF says of its tokenizer.
 pub(crate) fn open(path: &Path) -> Result<Source, ChatError> {
-    let file = File::open(path)
-        .map_err(|source| ChatError::Io { path: path.to_owned(), source })?;
+    let file =
+        File::open(path).map_err(|source| ChatError::Io { path: path.to_owned(), source })?;
     let bad = |reason: String| ChatError::Format { path: path.to_owned(), reason };
     let header = Header::read(BufReader::new(file).take(HEADER_BYTES_MAX))
         .map_err(|error| bad(format!("its beginning is damaged ({error})")))?;
@@ -185,7 +185,12 @@ impl Header {
     fn source(self) -> Result<Source, String> {
         let json = self.tokenizer()?;
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes())?;
-        let names = [("bos", "bos_token"), ("eos", "eos_token"), ("padding", "pad_token"), ("unknown", "unk_token")];
+        let names = [
+            ("bos", "bos_token"),
+            ("eos", "eos_token"),
+            ("padding", "pad_token"),
+            ("unknown", "unk_token"),
+        ];
         let specials = names.into_iter().filter_map(|(name, variable)| {
             Some((variable.to_owned(), self.token(name)?.1.to_owned()))
         });

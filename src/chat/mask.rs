@@ -6,8 +6,8 @@
 //! that token to whoever speaks next. Where a template marks by itself what is generated
 //! (`{% generation %}`), that is the second opinion, and the two have to agree.
 //!
-//! A reply that is trained in part is told apart by rendering it without its later parts: up to
-//! where the two texts part ways is what they have in common.
+//! A reply that is trained in part is told apart by rendering it without its later parts: the
+//! tokens up to where the two part ways are those of the earlier ones.
 //!
 //! Nothing is guessed. What cannot be trained as it was written is left out and said ([`Unfit`]);
 //! what contradicts itself is an error with its place.
@@ -79,6 +79,9 @@ pub struct Masked {
     pub replies: Vec<Reply>,
     /// Messages that are not trained although they were wanted, and why.
     pub unfit: Vec<(usize, Unfit)>,
+    /// How many messages that are not trained spell a special token: it is read as control here,
+    /// and perhaps it was not where the model was served.
+    pub spelled: usize,
     /// The last token is not in the text: the model stopped there, and the template would have
     /// written it with the next message.
     pub stop_added: bool,
@@ -110,6 +113,8 @@ impl Dialect {
         for (message, wanted) in wanted.iter().enumerate().take(messages.len()) {
             if *wanted != Wanted::Nothing {
                 masking.reply(message, wanted)?;
+            } else if masking.special_in(message).is_some() {
+                masking.masked.spelled += 1;
             }
         }
         masking.masked.text = masking.rendered.text;
@@ -156,7 +161,8 @@ impl Masking<'_> {
         for stretch in stretches {
             // When the prompt would have been split otherwise, the token after it is not the one
             // that the model was asked for.
-            let from = if straddles { stretch.start.max(found.tokens.start + 1) } else { stretch.start };
+            let asked = found.tokens.start + usize::from(straddles);
+            let from = stretch.start.max(asked);
             for place in from..stretch.end {
                 self.masked.trained[place] = true;
                 any = true;
@@ -290,8 +296,7 @@ impl Masking<'_> {
         };
         // A stop that the next message writes is nothing that a template could mark.
         let ends = |end: usize| {
-            blank(end, prompted.end)
-                || (!self.dialect.writes_stops() && blank(end, found.stop_at))
+            blank(end, prompted.end) || (!self.dialect.writes_stops() && blank(end, found.stop_at))
         };
         let begins = first.as_ref().is_some_and(|it| blank(it.start, prompted.start));
         if begins && more.is_none() && first.as_ref().is_some_and(|it| ends(it.end)) {
@@ -327,7 +332,8 @@ impl Masking<'_> {
         let Wanted::Parts { reasoning, content, calls } = wanted else {
             return Some(vec![found.tokens.clone()]);
         };
-        let is_there = |part: &str| self.messages[message][part].as_str().is_some_and(|it| !it.is_empty());
+        let is_there =
+            |part: &str| self.messages[message][part].as_str().is_some_and(|it| !it.is_empty());
         let mut parts = Vec::new();
         if is_there("reasoning_content") {
             parts.push((*reasoning, self.without_later(message, false, 0)));
@@ -344,10 +350,13 @@ impl Masking<'_> {
             let to = if place == last {
                 found.tokens.end
             } else {
+                // Token by token: the signs with which a call and an end of a reply begin are alike.
                 let text = self.dialect.template().render(&shorter, false).ok()?;
-                let same = common(&text, &self.rendered.text);
-                // The token in which they part ways is not common to them.
-                self.tokens.places.partition_point(|it| it.end <= same).min(found.tokens.end)
+                let reply = text.get(found.bytes.start..)?;
+                let reply = &reply[..reply.floor_char_boundary(found.bytes.len())];
+                let ids = self.dialect.tokenizer().encode(reply).ok()?.ids;
+                let whole = &self.masked.ids[found.tokens.clone()];
+                from.max(found.tokens.start + same(&ids, whole))
             };
             if to <= from {
                 return None;
@@ -375,6 +384,11 @@ impl Masking<'_> {
         }
         self.conversation.replacing(message, &self.dialect.shaped(&shorter))
     }
+}
+
+/// How many tokens two lists have in common at their beginning.
+fn same(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 /// Every text within a value.

@@ -179,7 +179,8 @@ impl Template {
         environment.set_keep_trailing_newline(false);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(fuel));
         environment.set_formatter(|out, _, value| {
             out.write_str(&python::to_text(value)?).map_err(Error::from)
@@ -310,7 +311,8 @@ fn mark(side: char, nonce: &str) -> String {
 /// Takes the marks out of a text and says where they were.
 fn take_marks_out(marked: &str, nonce: &str) -> Rendered {
     let beginning = format!("\u{10ffff}{nonce}");
-    let mut rendered = Rendered { text: String::with_capacity(marked.len()), ..Rendered::default() };
+    let mut rendered =
+        Rendered { text: String::with_capacity(marked.len()), ..Rendered::default() };
     let (mut depth, mut opened, mut rest) = (0usize, 0, marked);
     while let Some(at) = memchr::memmem::find(rest.as_bytes(), beginning.as_bytes()) {
         rendered.text.push_str(&rest[..at]);

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{Tokenizer, ChatError};
+use crate::{ChatError, Tokenizer};
 
 /// A byte-level tokenizer with one merge, as small as they get.
 const TINY: &str = r#"{

@@ -43,8 +43,7 @@ impl Tokenizer {
     /// When it cannot be read or is none.
     pub fn open(path: &Path) -> Result<Self, ChatError> {
         let json = read(path, FILE_BYTES_MAX)?;
-        Self::from_json(&json)
-            .map_err(|reason| ChatError::Format { path: path.to_owned(), reason })
+        Self::from_json(&json).map_err(|reason| ChatError::Format { path: path.to_owned(), reason })
     }
 
     /// Reads the JSON of a tokenizer; the error says what is wrong with it.
@@ -78,10 +77,8 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer cannot read it.
     pub fn encode(&self, text: &str) -> Result<Tokens, ChatError> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(|error| ChatError::Tokens(error.to_string()))?;
+        let encoding =
+            self.inner.encode(text, false).map_err(|error| ChatError::Tokens(error.to_string()))?;
         let places = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
         Ok(Tokens { ids: encoding.get_ids().to_vec(), places })
     }
@@ -116,7 +113,8 @@ impl Tokenizer {
     #[must_use]
     pub fn special_in(&self, text: &str) -> Option<&str> {
         let mut spellings = self.specials.iter().map(|(spelling, _)| spelling.as_str());
-        spellings.find(|spelling| memchr::memmem::find(text.as_bytes(), spelling.as_bytes()).is_some())
+        spellings
+            .find(|spelling| memchr::memmem::find(text.as_bytes(), spelling.as_bytes()).is_some())
     }
 }
 

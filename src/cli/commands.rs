@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod annotate;
+pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod exec;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportCommand, KeyCommand};
+use args::{Cli, Command, DatasetCommand, ImportCommand, KeyCommand};
 use error::Exit;
 
 /// Parses the command line and does what it says.
@@ -48,6 +48,8 @@ pub fn run() -> ExitCode {
         Command::Rm(args) => commands::rm::run(args),
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
+        Command::Dataset(DatasetCommand::Inspect(args)) => commands::dataset::inspect(args),
+        Command::Dataset(DatasetCommand::Stats(args)) => commands::dataset::stats(args),
         Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::Key(KeyCommand::Set(args)) => commands::key::set(args),

@@ -16,6 +16,7 @@ use crate::error::DatasetError;
 use crate::images::{Images, Placed};
 use crate::ledger::Ledger;
 use crate::rows::Rows;
+use crate::targets::Trainer;
 use crate::tokens::{OverBudget, Tokens};
 use crate::{bundle, messages, tokens};
 
@@ -29,6 +30,9 @@ pub enum Format {
     Bundle,
     /// `tokens.jsonl`: one row a line, as tokens with labels.
     Tokens,
+    /// `messages.jsonl` in the form of one trainer.
+    #[serde(untagged)]
+    Trainer(Trainer),
 }
 
 /// What an export is made as.
@@ -36,6 +40,8 @@ pub enum Format {
 pub enum Target {
     /// As [`Format::Messages`].
     Messages(Rows),
+    /// As [`Format::Trainer`].
+    Trainer(Trainer, Rows),
     /// As [`Format::Bundle`].
     Bundle,
     /// As [`Format::Tokens`], for one model.
@@ -46,6 +52,7 @@ impl Target {
     const fn format(&self) -> Format {
         match self {
             Self::Messages(_) => Format::Messages,
+            Self::Trainer(trainer, _) => Format::Trainer(*trainer),
             Self::Bundle => Format::Bundle,
             Self::Tokens(..) => Format::Tokens,
         }
@@ -54,7 +61,7 @@ impl Target {
     /// What the manifest says of it beside its name.
     fn facts(&self) -> Value {
         match self {
-            Self::Messages(rows) => json!({ "rows": rows }),
+            Self::Messages(rows) | Self::Trainer(_, rows) => json!({ "rows": rows }),
             Self::Bundle => json!({}),
             Self::Tokens(tokens, rows) => json!({
                 "rows": rows,
@@ -124,7 +131,10 @@ pub fn export(
     let folder = partial.path();
     let mut over_budget = Vec::new();
     let (samples, ledger) = match target {
-        Target::Messages(rows) => write_messages(home, &sessions, folder, *rows)?,
+        Target::Messages(rows) => write_messages(home, &sessions, folder, (None, *rows))?,
+        Target::Trainer(trainer, rows) => {
+            write_messages(home, &sessions, folder, (Some(*trainer), *rows))?
+        }
         Target::Bundle => write_bundles(home, &sessions, folder)?,
         Target::Tokens(tokens, rows) => {
             let written = tokens::write(home, &sessions, folder, tokens, *rows)?;
@@ -203,7 +213,7 @@ fn write_messages(
     home: &Home,
     sessions: &[SessionId],
     folder: &Path,
-    rows: Rows,
+    (trainer, rows): (Option<Trainer>, Rows),
 ) -> Result<(usize, Ledger), DatasetError> {
     let path = folder.join("messages.jsonl");
     let mut file = create(&path)?;
@@ -231,16 +241,17 @@ fn write_messages(
             };
             for (row, part) in rows.of(sample).iter().enumerate() {
                 let key = (name.as_str(), number, row);
-                let line = messages::row(key, part, &thoughts, &mut place, &mut ledger)?;
+                let line = messages::row(key, part, trainer, &thoughts, &mut place, &mut ledger)?;
                 let Some(line) = line else { continue };
-                writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
+                writeln!(file, "{line}")
+                    .map_err(|error| DatasetError::io("write", &path, error))?;
                 written.push((name.clone(), blake3::hash(line.as_bytes())));
             }
         }
     }
     finish(file, &path)?;
     images.finish()?;
-    read_back(&path, &written)?;
+    read_back(&path, &written, trainer.is_none())?;
     Ok((written.len(), ledger))
 }
 
@@ -274,7 +285,11 @@ impl Unseen {
 }
 
 /// The file holds the rows that were written: each is read, parsed and compared.
-fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), DatasetError> {
+fn read_back(
+    path: &Path,
+    written: &[(String, blake3::Hash)],
+    is_ours: bool,
+) -> Result<(), DatasetError> {
     let file = File::open(path).map_err(|error| DatasetError::io("read back", path, error))?;
     let mut lines = BufReader::new(file).lines();
     for (session, hash) in written {
@@ -289,7 +304,7 @@ fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), Data
         }
         let row: Value = serde_json::from_str(&line).map_err(|_| differs("a row is no JSON"))?;
         let count = |key: &str| row[key].as_array().map(Vec::len);
-        if count("messages").is_none() || count("messages") != count("train") {
+        if count("messages").is_none() || (is_ours && count("messages") != count("train")) {
             return Err(differs("a row has not one `train` for each message"));
         }
     }

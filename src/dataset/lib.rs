@@ -12,16 +12,20 @@ mod bundle;
 mod error;
 mod export;
 mod images;
+mod inspect;
 mod ledger;
 mod messages;
 mod rows;
+mod targets;
 mod tokens;
 
 pub use bundle::import_bundle;
 pub use error::DatasetError;
 pub use export::{ExportReport, Format, Target, export};
+pub use inspect::{Piece, ReadRow, Stats, inspect, stats};
 pub use ledger::Ledger;
 pub use rows::Rows;
+pub use targets::Trainer;
 pub use tokens::{OverBudget, Tokens};
 
 #[cfg(test)]

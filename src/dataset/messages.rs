@@ -20,6 +20,7 @@ use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage};
 use crate::error::DatasetError;
 use crate::images::Placed;
 use crate::ledger::Ledger;
+use crate::targets::{Draft, Trainer};
 
 /// The key under which malformed arguments are kept: an object, because a column whose values
 /// have two types cannot be loaded.
@@ -57,10 +58,12 @@ pub(crate) fn thoughts(events: &[Event]) -> Thoughts<'_> {
     thoughts
 }
 
-/// A sample as a row, on one line; `None` when no message of it would be trained.
+/// A sample as a row, on one line, in the form of a trainer or in the one of this file; `None` when
+/// no message of it would be trained.
 pub(crate) fn row(
     (session, number, row): (&str, usize, usize),
     sample: &Sample,
+    trainer: Option<Trainer>,
     thoughts: &Thoughts<'_>,
     place: &mut Place<'_>,
     ledger: &mut Ledger,
@@ -82,10 +85,22 @@ pub(crate) fn row(
             chat(&message.message, own.map_or(&[], Vec::as_slice), place, ledger)
         })
         .collect();
+    let (chats, tools) = (chats?, sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect());
+    if let Some(trainer) = trainer {
+        let value = |chat: &Chat<'_>| serde_json::to_value(chat).unwrap_or_default();
+        let messages = chats.iter().map(value).collect();
+        let sampled_from = sample.model.as_deref();
+        let origin = json!({
+            "session": session, "sample": number, "row": row, "sampled_from": sampled_from,
+        });
+        let formed = trainer.form(Draft { sample, messages, tools, train, origin }, ledger);
+        formed.iter().for_each(|_| ledger.keep("samples"));
+        return Ok(formed.map(|row| row.to_string()));
+    }
     let row = Row {
         train,
-        messages: chats?,
-        tools: sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect(),
+        messages: chats,
+        tools,
         session,
         sample: number,
         row,

@@ -30,8 +30,11 @@ use crate::ledger::Ledger;
 use crate::messages::{self, Thoughts};
 use crate::rows::Rows;
 
+/// The name of the file.
+pub(crate) const FILE: &str = "tokens.jsonl";
+
 /// The label of a token that is not trained.
-const UNTRAINED: i64 = -100;
+pub(crate) const UNTRAINED: i64 = -100;
 
 /// What the pre-tokenized target is made with.
 #[derive(Debug)]
@@ -55,19 +58,21 @@ pub struct OverBudget {
     pub tokens: usize,
 }
 
+/// A line of the file.
 #[derive(Serialize, Deserialize)]
-struct Row {
-    input_ids: Vec<u32>,
-    labels: Vec<i64>,
-    session: String,
-    sample: usize,
-    row: usize,
+pub(crate) struct Row {
+    pub(crate) input_ids: Vec<u32>,
+    pub(crate) labels: Vec<i64>,
+    pub(crate) session: String,
+    pub(crate) sample: usize,
+    pub(crate) row: usize,
     sampled_from: Option<String>,
-    replies: Vec<RowReply>,
+    pub(crate) replies: Vec<RowReply>,
 }
 
+/// A reply of which something is trained.
 #[derive(Serialize, Deserialize)]
-struct RowReply {
+pub(crate) struct RowReply {
     /// Its first token and the one after its last.
     tokens: [usize; 2],
     request: Option<u32>,
@@ -91,7 +96,7 @@ pub(crate) fn write(
     target: &Tokens,
     rows: Rows,
 ) -> Result<Written, DatasetError> {
-    let path = folder.join("tokens.jsonl");
+    let path = folder.join(FILE);
     let mut file = export::create(&path)?;
     let mut written = Written::default();
     for id in sessions {
@@ -106,7 +111,8 @@ pub(crate) fn write(
             for (row, part) in rows.of(sample).iter().enumerate() {
                 let place = (number, row);
                 let Some(line) = session.line(part, place, target, &mut written)? else { continue };
-                writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
+                writeln!(file, "{line}")
+                    .map_err(|error| DatasetError::io("write", &path, error))?;
                 written.hashes.push((session.name.clone(), blake3::hash(line.as_bytes())));
                 written.rows += 1;
             }
@@ -175,9 +181,10 @@ impl Session {
             .map(|(message, chat)| wanted(message, chat, &mut written.ledger))
             .collect();
         let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
-        let masked = target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
-            DatasetError::Chat { session: self.name.clone(), sample: number, error }
-        })?;
+        let masked =
+            target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
+                DatasetError::Chat { session: self.name.clone(), sample: number, error }
+            })?;
         count(&masked, &mut written.ledger);
         if masked.replies.is_empty() {
             let note = "Rows in which nothing may be trained.";
@@ -298,6 +305,9 @@ fn count(masked: &Masked, ledger: &mut Ledger) {
         };
         ledger.lose(what, 1, note);
     }
+    let note = "Messages of users and tools that spell a special token: it is read as control here, \
+                and perhaps it was not where the model was served.";
+    ledger.lose("context_that_spells_control_tokens", masked.spelled as u64, note);
     if masked.stop_added {
         ledger.keep("stops_added");
     }

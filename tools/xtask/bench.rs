@@ -3,6 +3,7 @@
 //! A measurement is a function in [`MEASUREMENTS`] that returns figures. It runs the release
 //! binary as a user would. Nothing fails on a time; a figure with an aim is printed beside it.
 
+mod dataset;
 mod figures;
 
 use std::path::PathBuf;
@@ -112,6 +113,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("stream", figures::stream),
     ("output", figures::output_50_mb),
     ("session", figures::session),
+    ("dataset", dataset::tokens),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

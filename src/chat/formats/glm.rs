@@ -16,7 +16,8 @@ pub(super) fn read(text: &str, tools: &[Value]) -> (String, Vec<Call>) {
         }
         let mut arguments = Map::new();
         while !rest.trim().is_empty() {
-            let (key, after) = rest.trim_start().strip_prefix("<arg_key>")?.split_once("</arg_key>")?;
+            let (key, after) =
+                rest.trim_start().strip_prefix("<arg_key>")?.split_once("</arg_key>")?;
             let (value, after) =
                 after.trim_start().strip_prefix("<arg_value>")?.split_once("</arg_value>")?;
             arguments.insert(key.to_owned(), typed(tools, name, key, value));
@@ -28,7 +29,8 @@ pub(super) fn read(text: &str, tools: &[Value]) -> (String, Vec<Call>) {
 
 fn typed(tools: &[Value], name: &str, key: &str, value: &str) -> Value {
     let tool = tools.iter().map(|tool| &tool["function"]).find(|tool| tool["name"] == name);
-    let is_text = tool.is_some_and(|tool| tool["parameters"]["properties"][key]["type"] == "string");
+    let is_text =
+        tool.is_some_and(|tool| tool["parameters"]["properties"][key]["type"] == "string");
     let json = if is_text { None } else { serde_json::from_str(value).ok() };
     json.unwrap_or_else(|| value.into())
 }

@@ -19,7 +19,8 @@ fn tools() -> Vec<Value> {
 /// What a template writes for a reply, read again. `ends` is what the template puts after it.
 fn there_and_back(template: &str, reply: &Value, ends: &str) -> Said {
     let source = source(template);
-    let compiled = Template::new(&source, [("bos_token".to_owned(), String::new())].into()).unwrap();
+    let compiled =
+        Template::new(&source, [("bos_token".to_owned(), String::new())].into()).unwrap();
     let messages = [json!({"role": "user", "content": "u"}), reply.clone()];
     let text = compiled.render(&Conversation::new(&messages, &tools(), 0), false).unwrap();
     let prompt = Conversation::new(&messages[..1], &tools(), 0);
@@ -48,14 +49,27 @@ fn a_format_is_known_by_its_template() {
 
 #[test]
 fn what_is_no_call_stays_text() {
-    for text in ["<tool_call>{oops</tool_call>", "<tool_call>", "{\"name\": \"f\"", "a {\"name\": \"f\"}", "</tool_call>", "<｜tool▁call▁begin｜>x<｜tool▁call▁end｜>"] {
+    for text in [
+        "<tool_call>{oops</tool_call>",
+        "<tool_call>",
+        "{\"name\": \"f\"",
+        "a {\"name\": \"f\"}",
+        "</tool_call>",
+        "<｜tool▁call▁begin｜>x<｜tool▁call▁end｜>",
+    ] {
         for format in ALL {
-            if format == Format::Glm && text.contains("</tool_call>") { continue }
+            if format == Format::Glm && text.contains("</tool_call>") {
+                continue;
+            }
             let said = format.read(text, false, &[]);
             assert_eq!((said.text.as_str(), said.calls.len()), (text, 0), "{format:?}");
         }
     }
-    let said = Format::Hermes.read("<tool_call>{bad</tool_call>\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", false, &[]);
+    let said = Format::Hermes.read(
+        "<tool_call>{bad</tool_call>\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>",
+        false,
+        &[],
+    );
     assert_eq!((said.text.as_str(), said.calls.len()), ("<tool_call>{bad</tool_call>", 1));
 }
 
@@ -95,8 +109,11 @@ fn reply(think: Option<&str>, text: &str, calls: &[Value]) -> Value {
 fn check(said: &Said, think: Option<&str>, text: &str, calls: &[Value]) {
     assert_eq!(said.reasoning.as_deref().filter(|it| !it.is_empty()), think);
     assert_eq!(said.text, text);
-    let read: Vec<Value> =
-        said.calls.iter().map(|Call { arguments, .. }| serde_json::from_str(arguments).unwrap()).collect();
+    let read: Vec<Value> = said
+        .calls
+        .iter()
+        .map(|Call { arguments, .. }| serde_json::from_str(arguments).unwrap())
+        .collect();
     assert_eq!(read, calls);
     assert!(said.calls.iter().all(|call| call.name == "f"));
 }

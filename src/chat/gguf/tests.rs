@@ -105,7 +105,9 @@ fn ids_are_those_of_the_tokenizer_that_it_was_made_from() {
         let dialect = Dialect::open(&path, None).unwrap();
         let mut count = 0;
         for (key, golden) in goldens.as_object().unwrap() {
-            let (true, Some(text)) = (key.starts_with(name), golden["text"].as_str()) else { continue };
+            let (true, Some(text)) = (key.starts_with(name), golden["text"].as_str()) else {
+                continue;
+            };
             let ids = dialect.tokenizer().encode(text).unwrap().ids;
             assert_eq!(serde_json::json!(ids), golden["ids"], "{key}");
             count += 1;

@@ -56,7 +56,12 @@ fn what_the_model_wrote_is_trained_with_what_it_stopped_with() {
     check("qwen", "templates/qwen2_5_training.jinja", "plain", &plain);
     check("smollm", "templates/smollm2.jinja", "plain", &plain);
     check("llama", "templates/llama3_1.jinja", "plain", &["Hello! What can I do?<|eot_id|>"]);
-    check("llama", "templates/llama3_training.jinja", "plain", &["Hello! What can I do?<|eot_id|>"]);
+    check(
+        "llama",
+        "templates/llama3_training.jinja",
+        "plain",
+        &["Hello! What can I do?<|eot_id|>"],
+    );
     let two = ["6912.<|im_end|>", "Yes.\n<|im_end|>"];
     check("smollm", "templates/smollm2.jinja", "system", &two);
     check("smollm", TOOL_AWARE, "system", &two);
@@ -115,7 +120,9 @@ fn the_prompt_of_every_reply_is_the_request_that_was_sent() {
 #[test]
 fn a_template_that_forgets_earlier_thoughts_is_told_apart_from_one_that_keeps_them() {
     let (messages, tools) = conversation("two rounds");
-    for (family, template) in [("qwen", "templates/qwen3.jinja"), ("glm", "templates/glm4moe.jinja")] {
+    for (family, template) in
+        [("qwen", "templates/qwen3.jinja"), ("glm", "templates/glm4moe.jinja")]
+    {
         let stock = dialect(family, template);
         let error = mask(&stock, &messages, &tools).unwrap_err();
         assert!(matches!(error, ChatError::NotPrefixStable { message: 1, .. }), "{error:?}");
@@ -131,8 +138,8 @@ fn a_template_that_forgets_earlier_thoughts_is_told_apart_from_one_that_keeps_th
 }
 
 /// A template of which the generation prompt and the tags can be chosen.
-fn made(prompt: &str, before: &str, inside: &str) -> Dialect {
-    let folder = fixtures::folder("qwen", None);
+fn made(family: &str, prompt: &str, before: &str, inside: &str) -> Dialect {
+    let folder = fixtures::folder(family, None);
     let source = format!(
         "{{%- for m in messages %}}{{{{- '<|im_start|>' + m.role + '\\n' }}}}{{%- if m.role == 'assistant' %}}{before}{{%- generation %}}{inside}{{{{- m.content + '<|im_end|>' }}}}{{%- endgeneration %}}{{{{- '\\n' }}}}{{%- else %}}{{{{- m.content + '<|im_end|>\\n' }}}}{{%- endif %}}{{%- endfor %}}{{%- if add_generation_prompt %}}{{{{- '<|im_start|>assistant\\n{prompt}' }}}}{{%- endif %}}"
     );
@@ -142,28 +149,35 @@ fn made(prompt: &str, before: &str, inside: &str) -> Dialect {
 
 #[test]
 fn a_thought_that_the_prompt_opens_is_not_trained() {
-    let messages = [json!({"role": "user", "content": "Hi."}), json!({"role": "assistant", "content": "So.\n</think>\nHello."})];
-    let opened = made("<think>\\n", "{{- '<think>\\n' }}", "");
+    let messages = [
+        json!({"role": "user", "content": "Hi."}),
+        json!({"role": "assistant", "content": "So.\n</think>\nHello."}),
+    ];
+    let opened = made("qwen", "<think>\\n", "{{- '<think>\\n' }}", "");
     let masked = mask(&opened, &messages, &[]).unwrap();
     assert_eq!(trained(&opened, &masked), ["So.\n</think>\nHello.<|im_end|>"]);
     // A template that marks it as generated contradicts its own prompt.
-    let marks = made("<think>\\n", "", "{{- '<think>\\n' }}");
+    let marks = made("qwen", "<think>\\n", "", "{{- '<think>\\n' }}");
     let error = mask(&marks, &messages, &[]).unwrap_err();
     let ChatError::MasksDiffer { message: 1, near, .. } = &error else { panic!("{error:?}") };
     assert!(near.contains("<think>"), "{error}");
     // One that writes the reply without what the prompt opened is another text than was prompted.
-    let forgets = made("<think>\\n", "", "");
+    let forgets = made("qwen", "<think>\\n", "", "");
     let error = mask(&forgets, &messages, &[]).unwrap_err();
     assert!(matches!(error, ChatError::NotPrefixStable { message: 1, .. }), "{error:?}");
 }
 
 #[test]
 fn a_token_that_stands_across_the_end_of_the_prompt_is_not_trained_and_said() {
-    let dialect = made("", "", "");
-    let messages = [json!({"role": "user", "content": "Hi."}), json!({"role": "assistant", "content": "\n\n  Hello."})];
+    // A carriage return and a line end are one token of this family.
+    let dialect = made("smollm", "\\r", "{{- '\\r' }}", "");
+    let messages = [
+        json!({"role": "user", "content": "Hi."}),
+        json!({"role": "assistant", "content": "\n Hello."}),
+    ];
     let masked = mask(&dialect, &messages, &[]).unwrap();
     assert!(masked.replies[0].straddles);
-    assert!(trained(&dialect, &masked)[0].ends_with("Hello.<|im_end|>"));
+    assert_eq!(trained(&dialect, &masked), ["Hello.<|im_end|>"]);
 }
 
 #[test]
@@ -171,7 +185,11 @@ fn parts_of_a_reply_are_trained_alone() {
     let (messages, tools) = conversation("parallel");
     let dialect = dialect("smollm", TOOL_AWARE);
     let mut wanted = all(&messages);
-    let parts = |reasoning, first, second| Wanted::Parts { reasoning, content: false, calls: vec![first, second] };
+    let parts = |reasoning, first, second| Wanted::Parts {
+        reasoning,
+        content: false,
+        calls: vec![first, second],
+    };
     let mut check = |parts: Wanted, expected: &[&str]| {
         wanted[1] = parts;
         wanted[4] = Wanted::Nothing;

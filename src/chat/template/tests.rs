@@ -87,6 +87,18 @@ fn what_a_template_marks_is_what_transformers_finds_marked() {
     assert!(count > 30, "{count} conversations");
 }
 
+/// With LIMN_INTEROP, and the packages that `make.py` names.
+#[test]
+fn goldens_are_what_transformers_gives_now() {
+    if std::env::var_os("LIMN_INTEROP").is_none() {
+        eprintln!("skipped: LIMN_INTEROP is not set");
+        return;
+    }
+    let mut python = std::process::Command::new("python3");
+    let run = python.arg(fixtures::path("make.py")).arg("--check").output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
 fn renders(source: &str, message: &Value) -> Result<String, ChatError> {
     let given = Conversation::new(std::slice::from_ref(message), &[], 86_400 * 59);
     Template::new(source, BTreeMap::new())?.render(&given, false)
@@ -96,17 +108,18 @@ fn renders(source: &str, message: &Value) -> Result<String, ChatError> {
 fn values_print_as_python_prints_them() {
     let value = json!({"content": {"t": true, "n": null, "f": [1e22, 1e16, 123456.0, 0.0001, 1e-5, -0.0],
         "s": ["it's", "\"", "a\n", "both ' and \""], "e": [{}, []]}});
-    let check = |source: &str, expected: &str| assert_eq!(renders(source, &value).unwrap(), expected);
+    let check =
+        |source: &str, expected: &str| assert_eq!(renders(source, &value).unwrap(), expected);
     check("{{ messages[0].content.t }} {{ messages[0].content.n }}", "True None");
     check("{{ messages[0].content.f }}", "[1e+22, 1e+16, 123456.0, 0.0001, 1e-05, -0.0]");
     check("{{ messages[0].content.s }}", r#"["it's", '"', 'a\n', 'both \' and "']"#);
     check("{{ messages[0].content.e | tojson }}", "[{}, []]");
-    check(
-        "{{ messages[0].content.e | tojson(indent=2) }}",
-        "[\n  {},\n  []\n]",
-    );
+    check("{{ messages[0].content.e | tojson(indent=2) }}", "[\n  {},\n  []\n]");
     check("{{ messages[0].content.f | tojson }}", "[1e+22, 1e+16, 123456.0, 0.0001, 1e-05, -0.0]");
-    check("{{ {'b': 'é', 'a': 1} | tojson(sort_keys=True, ensure_ascii=True) }}", r#"{"a": 1, "b": "\u00e9"}"#);
+    check(
+        "{{ {'b': 'é', 'a': 1} | tojson(sort_keys=True, ensure_ascii=True) }}",
+        r#"{"a": 1, "b": "\u00e9"}"#,
+    );
     check("{{ [1, 2] | tojson(separators=(',', ':')) }}", "[1,2]");
 }
 
@@ -125,7 +138,10 @@ fn dates_are_those_of_the_conversation() {
 fn a_template_that_raises_loops_or_is_broken_says_so() {
     let fails = |source: &str| renders(source, &json!({"content": "x"})).unwrap_err();
     let refused = fails("{{ raise_exception('Roles must alternate.') }}");
-    assert!(matches!(&refused, ChatError::Refused(why) if why == "Roles must alternate"), "{refused}");
+    assert!(
+        matches!(&refused, ChatError::Refused(why) if why == "Roles must alternate"),
+        "{refused}"
+    );
     let source = "\n{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
     let endless = Template::with_fuel(source, BTreeMap::new(), 100_000).unwrap();
     let endless = endless.render(&Conversation::new(&[], &[], 0), false).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! `limn export`: recordings as datasets.
 
 use chat::Dialect;
-use dataset::{ExportReport, Format, Rows, Target, Tokens};
+use dataset::{ExportReport, Format, Rows, Target, Tokens, Trainer};
 use record::{Library, Outcome, Review};
 use trajectory::SessionId;
 
@@ -30,6 +30,10 @@ fn target(args: &ExportArgs) -> Result<Target, CliError> {
     };
     match (args.format, &args.tokens.tokenizer) {
         (FormatArg::Messages, None) => Ok(Target::Messages(rows)),
+        (FormatArg::Openai, None) => Ok(Target::Trainer(Trainer::Openai, rows)),
+        (FormatArg::Axolotl, None) => Ok(Target::Trainer(Trainer::Axolotl, rows)),
+        (FormatArg::Slime, None) => Ok(Target::Trainer(Trainer::Slime, rows)),
+        (FormatArg::Limi, None) => Ok(Target::Trainer(Trainer::Limi, rows)),
         (FormatArg::Bundle, None) if rows == Rows::Trajectory => Ok(Target::Bundle),
         (FormatArg::Bundle, None) => {
             let why = "A bundle has no rows. Leave out --rows, or choose another --format.";
@@ -45,8 +49,9 @@ fn target(args: &ExportArgs) -> Result<Target, CliError> {
             let why = "Tokens are those of one model. Name its folder with --tokenizer.";
             Err(CliError::usage(why.to_owned()))
         }
-        (FormatArg::Messages | FormatArg::Bundle, Some(_)) => {
-            let why = "Only --format tokens reads a tokenizer. Leave it out, or choose that format.";
+        (_, Some(_)) => {
+            let why =
+                "Only --format tokens reads a tokenizer. Leave it out, or choose that format.";
             Err(CliError::usage(why.to_owned()))
         }
     }
@@ -119,7 +124,7 @@ fn fits(status: StatusArg, id: SessionId, library: &Library) -> Result<bool, Cli
 
 fn tell(report: &ExportReport) {
     let samples = match report.format {
-        Format::Messages => format!(", {} samples", report.samples),
+        Format::Messages | Format::Trainer(_) => format!(", {} samples", report.samples),
         Format::Tokens => {
             let count = |what: &str| report.ledger.kept.get(what).copied().unwrap_or_default();
             format!(

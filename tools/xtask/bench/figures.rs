@@ -21,18 +21,18 @@ const OUTPUT_COMMAND: &str = "head -c 52428800 /dev/zero | tr '\\0' 'x' | fold -
 const OUTPUT_BYTES: u64 = 52_428_800 + 2 * (52_428_800_u64.div_ceil(99) - 1);
 
 /// Steps of a session of about 150,000 tokens and 800 events.
-const SESSION_STEPS: usize = 260;
+pub(super) const SESSION_STEPS: usize = 260;
 
 /// Bytes that each step of such a session prints.
-const STEP_BYTES: usize = 2_200;
+pub(super) const STEP_BYTES: usize = 2_200;
 
 /// A data folder and a workspace of their own.
-struct World {
-    folder: PathBuf,
+pub(super) struct World {
+    pub(super) folder: PathBuf,
 }
 
 impl World {
-    fn new(name: &str) -> Result<Self> {
+    pub(super) fn new(name: &str) -> Result<Self> {
         let folder = target().join("measure").join(name);
         let _ = fs::remove_dir_all(&folder);
         for part in ["home", "work"] {
@@ -53,7 +53,7 @@ impl World {
             .stderr(Stdio::null());
     }
 
-    fn exec(&self, bench: &Bench, server: &MockServer, more: &[&str]) -> Result<Child> {
+    pub(super) fn exec(&self, bench: &Bench, server: &MockServer, more: &[&str]) -> Result<Child> {
         let mut probe = Probe::new(&bench.limn)?;
         let command = probe.command();
         command.args(["exec", "--model", "mock-model", "--base-url", &server.url()]);
@@ -62,7 +62,7 @@ impl World {
         succeeded("limn exec", probe.run()?)
     }
 
-    fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
+    pub(super) fn limn(&self, bench: &Bench, args: &[&str]) -> Result<Child> {
         let mut probe = Probe::new(&bench.limn)?;
         probe.command().args(args);
         self.dress(probe.command());
@@ -80,12 +80,12 @@ fn succeeded(what: &str, child: Child) -> Result<Child> {
     if child.code == Some(0) { Ok(child) } else { bail!("{what} ended with {:?}", child.code) }
 }
 
-fn shell(command: &str) -> Reply {
+pub(super) fn shell(command: &str) -> Reply {
     let command = command.replace('\\', "\\\\");
     Reply::new().call("shell", &format!(r#"{{"command": "{command}"}}"#))
 }
 
-fn walls(runs: &[Child]) -> Samples {
+pub(super) fn walls(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.wall.as_secs_f64()))
 }
 
@@ -93,7 +93,7 @@ fn cpus(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.cpu.as_secs_f64()))
 }
 
-fn peaks(runs: &[Child]) -> Samples {
+pub(super) fn peaks(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.peak_rss_bytes as f64))
 }
 
