@@ -82,6 +82,9 @@ pub struct Masked {
     /// How many messages that are not trained spell a special token: it is read as control here,
     /// and perhaps it was not where the model was served.
     pub spelled: usize,
+    /// How many replies without a thought the template writes with an empty one, which is trained
+    /// with them: whether the model wrote it, their record does not say.
+    pub empty_thoughts: usize,
     /// The last token is not in the text: the model stopped there, and the template would have
     /// written it with the next message.
     pub stop_added: bool,
@@ -169,6 +172,7 @@ impl Masking<'_> {
             }
         }
         if any {
+            self.masked.empty_thoughts += usize::from(self.has_empty_thought(message, &found));
             self.masked.replies.push(Reply { message, tokens: found.tokens, straddles });
         }
         Ok(())
@@ -219,6 +223,14 @@ impl Masking<'_> {
 
     fn has_calls(&self, message: usize) -> bool {
         self.messages[message]["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty())
+    }
+
+    fn has_empty_thought(&self, message: usize, found: &Found) -> bool {
+        let message = &self.messages[message];
+        let begins = |text: &str| text.trim_start().starts_with("<think>");
+        message["reasoning_content"].as_str().is_none_or(str::is_empty)
+            && begins(&self.rendered.text[found.bytes.clone()])
+            && !message["content"].as_str().is_some_and(begins)
     }
 
     /// Up to where the text does not depend on what the next message says: no reply ends later.

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use trajectory::{LossReason, Message, Sample, SampleMessage};
 
+#[cfg(test)]
+mod tests;
+
 /// What a row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

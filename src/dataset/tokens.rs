@@ -308,6 +308,9 @@ fn count(masked: &Masked, ledger: &mut Ledger) {
     let note = "Messages of users and tools that spell a special token: it is read as control here, \
                 and perhaps it was not where the model was served.";
     ledger.lose("context_that_spells_control_tokens", masked.spelled as u64, note);
+    let note = "Replies without reasoning that the template writes with an empty thought, which is \
+                trained with them.";
+    ledger.lose("empty_thoughts", masked.empty_thoughts as u64, note);
     if masked.stop_added {
         ledger.keep("stops_added");
     }

@@ -142,7 +142,7 @@ proptest! {
         check(&llama, None, said, one);
         if !calls.is_empty() {
             let reply = reply(None, &text, &calls);
-            let said = there_and_back("templates/deepseekv3_training.jinja", &reply, "");
+            let said = there_and_back("templates/deepseekv3_training.jinja", &reply, "<｜end▁of▁sentence｜>");
             check(&said, None, &text, &calls);
         }
     }

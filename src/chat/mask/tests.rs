@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fixtures::{self, TOOL_AWARE, dialect};
@@ -92,6 +93,8 @@ fn glm_stops_with_the_role_of_whoever_speaks_next() {
     let stock = mask(&dialect("glm", "templates/glm4moe.jinja"), &messages, &tools).unwrap();
     let own = mask(&dialect("glm", "templates/glm4moe_training.jinja"), &messages, &tools).unwrap();
     assert!(stock.stop_added && !own.stop_added);
+    // That the model wrote an empty thought is the template's word for it.
+    assert_eq!((stock.empty_thoughts, own.empty_thoughts), (2, 2));
     assert_eq!((stock.ids, stock.trained), (own.ids, own.trained));
 }
 
@@ -225,4 +228,72 @@ fn a_template_without_an_end_of_reply_is_refused() {
     let (messages, tools) = conversation("system");
     let error = mask(&dialect, &messages, &tools).unwrap_err();
     assert!(matches!(error, ChatError::NoTerminator { message: 2, .. }), "{error:?}");
+}
+
+/// Text of all kinds, without the spelling of control tokens.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z ]{0,12}",
+        "\\PC{0,8}",
+        "[ \n\t<>/|{}\"']{0,6}[a-z]",
+        "(日本|e\u{301}|\u{1f600}|\r\n| ){1,4}"
+    ]
+}
+
+/// What happens after the user spoke: replies, each with a thought or none and some calls.
+fn round() -> impl Strategy<Value = Vec<Value>> {
+    let reply = (prop::option::of(text()), text(), prop::collection::vec(text(), 0..3));
+    (text(), prop::collection::vec(reply, 1..4)).prop_map(|(asked, replies)| {
+        let mut messages = vec![json!({"role": "user", "content": asked})];
+        for (think, said, calls) in replies {
+            let mut reply = json!({"role": "assistant", "content": said});
+            if let Some(think) = think {
+                reply["reasoning_content"] = think.into();
+            }
+            let call = |argument: &String| {
+                json!({"id": "c", "type": "function",
+                "function": {"name": "shell", "arguments": {"command": argument}}})
+            };
+            if !calls.is_empty() {
+                reply["tool_calls"] = calls.iter().map(call).collect::<Vec<Value>>().into();
+            }
+            messages.push(reply);
+            messages.extend(
+                calls
+                    .iter()
+                    .map(|said| json!({"role": "tool", "tool_call_id": "c", "content": said})),
+            );
+        }
+        messages
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is said: the ids are those of the whole text, what stands before a trained token is
+    /// the request that was sent, and a reply is trained from its prompt to its end, all of it.
+    #[test]
+    fn what_is_trained_is_what_was_prompted(rounds in prop::collection::vec(round(), 1..3)) {
+        let messages = rounds.concat();
+        let tools = conversation("one tool").1;
+        let dialect = dialect("smollm", TOOL_AWARE);
+        let masked = mask(&dialect, &messages, &tools).unwrap();
+        let tokenizer = dialect.tokenizer();
+        prop_assert_eq!(&masked.ids, &tokenizer.encode(&masked.text).unwrap().ids);
+        let mut expected = vec![false; masked.ids.len()];
+        for reply in &masked.replies {
+            let sent = dialect.conversation(&messages[..reply.message], &tools, 0).unwrap();
+            let prompt = dialect.template().render(&sent, true).unwrap();
+            let ids = tokenizer.encode(&prompt).unwrap().ids;
+            prop_assert_eq!(reply.straddles, ids[..] != masked.ids[..reply.tokens.start]);
+            let from = reply.tokens.start + usize::from(reply.straddles);
+            expected[from..reply.tokens.end].fill(true);
+            let last = masked.ids[reply.tokens.end - 1];
+            prop_assert_eq!(tokenizer.decode(&[last]).unwrap(), "<|im_end|>");
+        }
+        prop_assert_eq!(&masked.trained, &expected);
+        let replies = messages.iter().filter(|message| message["role"] == "assistant").count();
+        prop_assert_eq!(masked.replies.len() + masked.unfit.len(), replies);
+    }
 }

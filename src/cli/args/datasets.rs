@@ -57,7 +57,8 @@ pub(crate) struct TokensArgs {
     /// The model's folder (tokenizer.json and what lies beside it), or a GGUF file.
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// A chat template (Jinja) in the place of the model's own.
+    /// A chat template (Jinja) in the place of the model's own: a file, or `chatml-tools`, which
+    /// comes with limn.
     #[arg(long, value_name = "FILE", requires = "tokenizer")]
     pub(crate) template: Option<PathBuf>,
     /// Leave out rows of more tokens, and say so: nothing is cut.
