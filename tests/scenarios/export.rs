@@ -323,7 +323,7 @@ fn a_round_is_a_row_and_each_reply_is_trained_once() {
     let world = World::new();
     let server = server([
         shell("echo one"),
-        Reply::new().reasoning("So.").text("First."),
+        Reply::new().reasoning("So.").then_text("First."),
         Reply::text("Second."),
     ]);
     world.exec(&server.url(), &["go"]).succeeds();
@@ -344,7 +344,7 @@ fn a_round_is_a_row_and_each_reply_is_trained_once() {
     let args =
         [&["--status", "all", "--tokenizer", model.to_str().unwrap()], &forgets[..]].concat();
     let out = world.path("forgets");
-    export(&world, "tokens", &out, &args).exits(1).says(&["--rows round", "message 3"]);
+    export(&world, "tokens", &out, &args).exits(1).says(&["--rows round", "Message 4"]);
     assert!(!out.exists());
     let args = [&args[..], &["--rows", "round"]].concat();
     export(&world, "tokens", &out, &args).succeeds();
