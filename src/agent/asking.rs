@@ -137,16 +137,22 @@ fn reply(
 ) -> State {
     let mut verdicts = verdicts.into_iter();
     let mut calls = VecDeque::new();
+    let mut is_wordless = true;
+    let mut left = parts.iter().filter(|part| matches!(part, Part::ToolCall { .. })).count();
     for part in parts {
         match part {
             Part::ToolCall { id, name, arguments, freeform, signature } => {
                 agent.counters.call += 1;
-                let malformed = if freeform { None } else { why_malformed(&arguments) };
+                left -= 1;
+                // A reply that was cut off was cut off in its last call, if in any.
+                let cut_off = cut_off.as_deref().filter(|_| left == 0);
+                let malformed = why_malformed(&arguments, freeform, cut_off);
                 let pending = PendingCall {
                     call: agent.counters.call,
                     name: name.clone(),
                     arguments: arguments.clone(),
                     malformed: malformed.clone(),
+                    is_cut_off: cut_off.is_some(),
                     verdict: verdicts.next().flatten(),
                 };
                 effects.push(Effect::Emit(Body::ToolCall(ToolCall {
@@ -162,6 +168,7 @@ fn reply(
                 calls.push_back(pending);
             }
             other => {
+                is_wordless &= !matches!(&other, Part::Text(text) if !text.trim().is_empty());
                 let said = spoken(asking.request, other, cut_off.is_some());
                 effects.extend(said.map(Effect::Emit));
             }
@@ -170,14 +177,18 @@ fn reply(
     match cut_off {
         _ if !calls.is_empty() => running::next(agent, calls, effects),
         Some(why) => {
-            let message = format!(
-                "The server cut the reply off ({why}). Ask the model to go on, or raise the \
-                 endpoint's limit on output tokens."
-            );
-            effects.push(error(ErrorStage::Limit, message, asking.request));
+            effects.push(error(ErrorStage::Limit, cut_off_message(&why), asking.request));
             agent.end_round(Ended::Limit, effects)
         }
-        None => agent.end_round(Ended::Completed, effects),
+        None => {
+            if is_wordless {
+                // It may have done what it should, so this is no failure; silence needs a word.
+                let message = "The model ended its turn without an answer. Ask it what it did, or \
+                               to go on.";
+                effects.push(error(ErrorStage::Model, message.to_owned(), asking.request));
+            }
+            agent.end_round(Ended::Completed, effects)
+        }
     }
 }
 
@@ -199,14 +210,29 @@ fn spoken(request: u32, part: Part, interrupted: bool) -> Option<Body> {
     })
 }
 
-/// Why these arguments are not a JSON object; `None` when they are, or when there are none.
-fn why_malformed(arguments: &str) -> Option<String> {
-    if arguments.trim().is_empty() {
-        return None;
+fn cut_off_message(why: &str) -> String {
+    if why == "content_filter" {
+        return "The server withheld the rest of the reply (content_filter). Ask in other words, \
+                or use another model."
+            .to_owned();
+    }
+    format!(
+        "The server cut the reply off ({why}). Ask the model to go on, or raise the endpoint's \
+         limit on output tokens."
+    )
+}
+
+/// Why these arguments cannot be used: they are not a JSON object, or not whole. `None` when they
+/// can, or when there are none.
+fn why_malformed(arguments: &str, freeform: bool, cut_off: Option<&str>) -> Option<String> {
+    let cut = || cut_off.map(|why| format!("the reply was cut off before they were whole ({why})"));
+    // Of these nobody can tell from the text whether they are whole.
+    if freeform || arguments.trim().is_empty() {
+        return cut();
     }
     match serde_json::from_str::<Value>(arguments) {
         Ok(Value::Object(_)) => None,
-        Ok(_) => Some("they are JSON, but not an object".to_owned()),
-        Err(error) => Some(error.to_string()),
+        Ok(_) => cut().or_else(|| Some("they are JSON, but not an object".to_owned())),
+        Err(error) => cut().or_else(|| Some(error.to_string())),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) const TIMES_MAX: usize = 48;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Habit {
     steps: VecDeque<u64>,
+    /// At how many repetitions of the present pattern the model was last told.
+    told: usize,
 }
 
 /// What is noticed after a step.
@@ -49,13 +51,17 @@ impl Habit {
         if times >= TIMES_MAX {
             return Noticed::Stuck;
         }
-        // The third time, the sixth, the twelfth, …
-        let is_due = times >= TIMES_TOLD
-            && times % TIMES_TOLD == 0
-            && (times / TIMES_TOLD).is_power_of_two();
+        if times < TIMES_TOLD {
+            self.told = 0;
+        }
+        // The third time, the sixth, the twelfth, …, and each of them once: of a pattern of two
+        // steps, the last two make it as much as the two before the last.
+        let is_due =
+            times > self.told && times % TIMES_TOLD == 0 && (times / TIMES_TOLD).is_power_of_two();
         if !is_due {
             return Noticed::Nothing;
         }
+        self.told = times;
         let what = match period {
             1 => "The same call brought the same result".to_owned(),
             _ => format!("The same {period} calls brought the same results"),
@@ -69,6 +75,7 @@ impl Habit {
     /// A new prompt: what was done for the last one is no habit.
     pub(crate) fn forget(&mut self) {
         self.steps.clear();
+        self.told = 0;
     }
 
     /// How often the last `period` steps have come in a row; 1 is once.

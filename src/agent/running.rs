@@ -20,23 +20,37 @@ pub(crate) fn next(
     effects: &mut Vec<Effect>,
 ) -> State {
     while let Some(current) = waiting.pop_front() {
-        if let Some(shown) = why_impossible(agent, &current) {
-            effects.push(Effect::Emit(unrun(current.call, CallStatus::Error, shown)));
-            continue;
-        }
-        match approval(agent, &current) {
-            Approval::Allowed => {
-                effects.extend(allowed_by_rule(&current));
-                return start(agent, current, waiting, effects);
-            }
-            Approval::Ask if agent.setup.interactive => {
-                effects.push(Effect::Decide { call: current.call });
-                return State::Deciding(Step { current, exec: 0, waiting });
-            }
-            decision => deny(agent, &current, decision, effects),
+        let (status, mut shown) = match why_impossible(agent, &current) {
+            Some(why) => (CallStatus::Error, why),
+            None => match approval(agent, &current) {
+                Approval::Allowed => {
+                    effects.extend(allowed_by_rule(&current));
+                    return start(agent, current, waiting, effects);
+                }
+                Approval::Ask if agent.setup.interactive => {
+                    effects.push(Effect::Decide { call: current.call });
+                    return State::Deciding(Step { current, exec: 0, waiting });
+                }
+                decision => (CallStatus::Denied, deny(agent, &current, decision, effects)),
+            },
+        };
+        let noticed = notice(agent, &current, &mut shown);
+        effects.push(Effect::Emit(unrun(current.call, status, shown)));
+        if noticed == Noticed::Stuck {
+            return stuck(agent, waiting, effects);
         }
     }
     asking::ask(agent, effects)
+}
+
+/// Whether the model goes round in a circle, said behind what it is shown. A call that cannot run
+/// is a step like any other: it is what a model in a circle does most.
+fn notice(agent: &mut Agent, call: &PendingCall, shown: &mut String) -> Noticed {
+    let noticed = agent.habit.step(&call.name, &call.arguments, shown);
+    if let Noticed::Told(note) = &noticed {
+        shown.push_str(&format!("\n{note}"));
+    }
+    noticed
 }
 
 /// Starts a call that may run: its intent is emitted, then it runs.
@@ -69,11 +83,7 @@ pub(crate) fn handle(
 ) -> State {
     match input {
         Input::Finished { call, mut outcome } if call == step.current.call => {
-            let Step { current, .. } = &step;
-            let noticed = agent.habit.step(&current.name, &current.arguments, &outcome.shown);
-            if let Noticed::Told(note) = &noticed {
-                outcome.shown.push_str(&format!("\n{note}"));
-            }
+            let noticed = notice(agent, &step.current, &mut outcome.shown);
             observe(&step, outcome, effects);
             if noticed == Noticed::Stuck {
                 return stuck(agent, step.waiting, effects);
@@ -148,10 +158,17 @@ fn why_impossible(agent: &Agent, call: &PendingCall) -> Option<String> {
         ));
     }
     let why = call.malformed.as_ref()?;
-    Some(format!(
-        "The arguments are not a JSON object: {why}. Nothing was run; send the call again with \
-         valid JSON."
-    ))
+    Some(if call.is_cut_off {
+        format!(
+            "The call cannot be used: {why}. Nothing was run; send it again, in smaller parts if \
+             it was too long."
+        )
+    } else {
+        format!(
+            "The arguments are not a JSON object: {why}. Nothing was run; send the call again \
+             with valid JSON."
+        )
+    })
 }
 
 /// That a rule spared the user the question.
@@ -166,7 +183,13 @@ fn allowed_by_rule(call: &PendingCall) -> Option<Effect> {
     })))
 }
 
-fn deny(agent: &Agent, call: &PendingCall, decision: Approval, effects: &mut Vec<Effect>) {
+/// Records that a call is denied; what the model is told of it.
+fn deny(
+    agent: &Agent,
+    call: &PendingCall,
+    decision: Approval,
+    effects: &mut Vec<Effect>,
+) -> String {
     let mode = agent.setup.approval;
     let by_rule = call.verdict.as_ref().filter(|verdict| {
         verdict.decision == decision && mode.decide(spec_effect(agent, call)) != decision
@@ -200,5 +223,5 @@ fn deny(agent: &Agent, call: &PendingCall, decision: Approval, effects: &mut Vec
         reason: Some(reason),
         arguments: None,
     })));
-    effects.push(Effect::Emit(unrun(call.call, CallStatus::Denied, shown)));
+    shown
 }

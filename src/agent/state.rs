@@ -12,6 +12,8 @@ pub(crate) struct PendingCall {
     pub(crate) name: String,
     pub(crate) arguments: String,
     pub(crate) malformed: Option<String>,
+    /// It is malformed because the server cut the reply off.
+    pub(crate) is_cut_off: bool,
     /// What the user's rules say to it.
     pub(crate) verdict: Option<Verdict>,
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chat::Tokenizer;
 use model::{
-    CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel,
+    CassetteModel, EndpointConfig, EndpointModel, Model, OUTPUT_MAX, Profile, RetryPolicy,
+    ScriptedModel,
 };
 use record::{Archive, Home, RecordError};
 use sandbox::Sandbox;
@@ -121,18 +122,29 @@ fn window(settings: &Settings) -> Result<Window, CliError> {
     let Some(endpoint) = settings.endpoint() else {
         return Ok(Window { shorten_at, compact_at, ..default });
     };
-    let facts = settings.catalogue.facts(&endpoint.model);
     let tokenizer = endpoint.provider.tokenizer.as_deref().map(Tokenizer::open).transpose();
     let tokenizer = tokenizer.map_err(|error| CliError::usage(error.to_string()))?;
-    // A reply that may be longer than that is not what the room is kept free for.
-    let output_max = facts.and_then(|facts| facts.output_max).unwrap_or(u64::MAX);
     Ok(Window {
         tokens: settings.catalogue.context_window(&endpoint.model),
-        reply_tokens: default.reply_tokens.min(output_max),
+        reply_tokens: reply_tokens(settings, endpoint),
         shorten_at,
         compact_at,
         tokenizer: tokenizer.map(Arc::new),
     })
+}
+
+/// The tokens that are kept free for a reply: what the user limits replies to, else as many as
+/// most replies take, as far as the model can write them.
+fn reply_tokens(settings: &Settings, endpoint: &Endpoint) -> u64 {
+    let params = &endpoint.provider.params;
+    let param = OUTPUT_MAX.iter().find_map(|name| params.get(*name)?.as_u64());
+    let facts = settings.catalogue.facts(&endpoint.model);
+    let most = facts.and_then(|facts| facts.output_max).unwrap_or(u64::MAX);
+    let usual = Window::default().reply_tokens.min(most);
+    // Servers refuse a request whose limit does not fit behind it, and no more is kept free.
+    let window = settings.catalogue.context_window(&endpoint.model).unwrap_or(u64::MAX);
+    let wanted = settings.context.reply_tokens.unwrap_or(usual);
+    param.unwrap_or_else(|| wanted.min((window / 4).max(1)))
 }
 
 fn instructions(settings: &Settings) -> Instructions {
@@ -171,6 +183,13 @@ fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointC
     config.key = provider.find_key()?;
     config.api = provider.api().into();
     config.params.clone_from(&provider.params);
+    // Most servers let a reply be as long as the window allows, and a limit that nobody asked for
+    // would only cut it.
+    let is_limited = OUTPUT_MAX.iter().any(|name| config.params.contains_key(*name));
+    if !is_limited && (settings.context.reply_tokens.is_some() || config.profile.limits_output) {
+        let most = reply_tokens(settings, endpoint);
+        config.params.insert("max_tokens".to_owned(), most.into());
+    }
     config.silence = provider.silence.unwrap_or(config.silence);
     Ok(config)
 }

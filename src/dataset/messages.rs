@@ -15,16 +15,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
-use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage};
+use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage, wrapped_arguments};
 
 use crate::error::DatasetError;
 use crate::images::Placed;
 use crate::ledger::Ledger;
 use crate::targets::{Draft, Trainer};
-
-/// The key under which malformed arguments are kept: an object, because a column whose values
-/// have two types cannot be loaded.
-const MALFORMED: &str = "_malformed";
 
 /// A row: a sample and where it comes from.
 #[derive(Serialize)]
@@ -308,12 +304,9 @@ fn arguments(raw: &str, ledger: &mut Ledger) -> Box<RawValue> {
             object
         }
         Err(_) if raw.is_empty() => json!({}),
-        _ => {
-            let note = "Arguments that are no JSON object stand under the key `_malformed`, \
-                        without loss.";
-            ledger.lose("malformed_arguments", 1, note);
-            json!({ MALFORMED: raw })
-        }
+        // The fold has made an object of what was malformed; a message made elsewhere gets the
+        // same one, because a column whose values have two types cannot be loaded.
+        _ => return RawValue::from_string(wrapped_arguments(raw)).unwrap_or_default(),
     };
     serde_json::value::to_raw_value(&object).unwrap_or_default()
 }

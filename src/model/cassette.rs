@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -23,11 +24,10 @@ use crate::encode::{Encoder, Request};
 use crate::endpoint::{EndpointModel, send};
 use crate::error::ModelError;
 use crate::exchange::Exchange;
-use crate::failure::{Failure, FailureKind, Fault};
+use crate::failure::{FailureKind, Fault};
 use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::receive::{Ending, Head};
-use crate::reply::Reply;
 
 const FORMAT: &str = "limn-cassette";
 const VERSION: u32 = 1;
@@ -123,50 +123,38 @@ impl CassetteModel {
         }
     }
 
-    /// Asks the server and keeps the answer, or gives the kept one: see [`crate::Model::ask`].
-    ///
-    /// # Errors
-    /// Whatever the server fails with, recorded or live; [`FailureKind::Unscripted`] when there is
-    /// no such answer or it cannot be kept.
-    pub async fn ask(
+    /// The key that is sent where an answer is recorded.
+    pub(crate) fn key(&self) -> Option<SecretString> {
+        match &self.mode {
+            Mode::Record(inner) => inner.key(),
+            Mode::Play(_) => None,
+        }
+    }
+
+    /// Asks the server and keeps the answer, or gives the kept one: the work within
+    /// [`crate::Model::ask`].
+    pub(crate) async fn receive(
         &self,
         request: &Request,
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<(), Fault> {
         match &self.mode {
             Mode::Record(inner) => {
-                let answer = inner.ask(request, sink, exchange).await;
-                self.keep(request, exchange, answer)
+                let result = inner.receive(request, sink, exchange).await;
+                self.keep(request, exchange)?;
+                result
             }
-            Mode::Play(encoder) => {
-                exchange.start(request.request, encoder.dialect(), None);
-                let result = self.give(request, sink, exchange).await;
-                exchange.finish(result)
-            }
+            Mode::Play(_) => self.give(request, sink, exchange).await,
         }
     }
 
-    fn keep(
-        &self,
-        request: &Request,
-        exchange: &Exchange,
-        answer: Result<Reply, Failure>,
-    ) -> Result<Reply, Failure> {
-        let reply = match &answer {
-            Ok(reply) => reply,
-            Err(failure) => &*failure.partial,
-        };
+    fn keep(&self, request: &Request, exchange: &Exchange) -> Result<(), Fault> {
         // No server has answered, or too much: there is nothing to keep.
-        let Some((head, ending)) = exchange.frame() else { return answer };
+        let Some((head, ending, raw)) = exchange.answer() else { return Ok(()) };
         let hash = hash(request);
-        match self.write(&hash, head, ending, &reply.raw) {
-            Ok(()) => answer,
-            Err(error) => {
-                let Fault { kind, message, hint } = self.fault(&hash, &error.to_string());
-                Err(Failure { kind, message, hint, partial: Box::new(reply.clone()) })
-            }
-        }
+        let written = self.write(&hash, head, ending, &raw);
+        written.map_err(|error| self.fault(&hash, &error.to_string()))
     }
 
     fn write(&self, hash: &str, head: Head, ending: Ending, raw: &[u8]) -> io::Result<()> {

@@ -8,18 +8,20 @@
 mod chat;
 mod params;
 mod responses;
+mod written;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use trajectory::event::{Attachment, ModelChanged};
-use trajectory::{ToolSpec, Transcript};
+use trajectory::{ToolSpec, Transcript, Turn};
 
 use crate::api::{Api, Dialect};
 use crate::error::ModelError;
 use crate::profile::Profile;
+pub use params::OUTPUT_MAX;
+pub use written::Written;
 
 /// A request, exactly as it is sent and stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,8 @@ pub struct Request {
     /// The body up to the first message.
     pub head: String,
     /// Each message's exact JSON: a message of Chat Completions, an input item of Responses.
-    pub messages: Vec<String>,
+    /// Requests that hold the same message share it.
+    pub messages: Vec<Arc<str>>,
     /// The body from behind the last message: tools, stream options, sampling parameters.
     pub tail: String,
 }
@@ -129,19 +132,33 @@ impl Encoder {
         Self { model: model.to_owned(), api, profile, params, head, tail }
     }
 
-    /// The n-th request of the session (from 1), for the conversation as it stands.
-    pub(crate) fn encode(&self, number: u32, transcript: &Transcript, media: Media<'_>) -> Request {
+    /// The n-th request of the session (from 1), for the conversation as it stands; of what was
+    /// written for the one before it, nothing is written again.
+    pub(crate) fn encode(
+        &self,
+        number: u32,
+        transcript: &Transcript,
+        media: Media<'_>,
+        written: &mut Written,
+    ) -> Request {
         let style = Style { profile: &self.profile, model: &self.model, media };
-        let turns = transcript.turns();
-        let messages = match self.api {
-            Api::Chat => turns.iter().filter_map(|turn| chat::message(turn, &style)).collect(),
-            Api::Responses => responses::items(turns, &style),
-        };
-        Request {
-            request: number,
-            head: self.head.clone(),
-            messages,
-            tail: self.tail(transcript.tools()),
+        let messages =
+            written.go_on(transcript, |turn, freeform| self.messages(turn, freeform, &style));
+        let tail = written.tail(|| self.tail(transcript.tools()));
+        Request { request: number, head: self.head.clone(), messages, tail }
+    }
+
+    /// The messages that a turn becomes. `freeform` says which calls before it took a text instead
+    /// of arguments.
+    fn messages(
+        &self,
+        turn: &Turn,
+        freeform: &mut HashMap<String, bool>,
+        style: &Style<'_>,
+    ) -> Vec<String> {
+        match self.api {
+            Api::Chat => chat::message(turn, style).into_iter().collect(),
+            Api::Responses => responses::items(turn, freeform, style),
         }
     }
 
@@ -214,15 +231,3 @@ fn with_placeholders<'a>(content: &str, hidden: impl Iterator<Item = &'a Attachm
     }
     text
 }
-
-/// An object that holds these arguments, where they are none themselves.
-fn wrapped(arguments: &str) -> Option<String> {
-    if arguments.trim().is_empty() {
-        return Some("{}".to_owned());
-    }
-    let is_object = serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(arguments).is_ok();
-    (!is_object).then(|| json!({ "malformed": arguments }).to_string())
-}
-
-#[cfg(test)]
-mod tests;

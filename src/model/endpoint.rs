@@ -1,7 +1,7 @@
 //! A model behind an OpenAI-compatible server: Chat Completions or Responses, streamed.
 //!
 //! Lifecycle: [`EndpointModel::new`] checks the settings and touches nothing; the first
-//! [`EndpointModel::ask`] makes the HTTP client, the later ones reuse its connection.
+//! asking makes the HTTP client, the later ones reuse its connection.
 //!
 //! A server that says nothing is waited for as long as [`EndpointConfig::silence`] says. Signs that
 //! it is still there (comments, pings) prolong that, four times over and no more: gateways send
@@ -25,11 +25,10 @@ use crate::catalogue::ModelFacts;
 use crate::encode::{Encoder, Request};
 use crate::error::ModelError;
 use crate::exchange::Exchange;
-use crate::failure::{Failure, Fault};
+use crate::failure::Fault;
 use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::receive::{Appetite, Ending, Head};
-use crate::reply::Reply;
 use crate::transport::Transport;
 use crate::wait;
 
@@ -155,23 +154,13 @@ impl EndpointModel {
         &self.encoder
     }
 
-    /// Asks, once: see [`crate::Model::ask`].
-    ///
-    /// # Errors
-    /// A [`Failure`], with everything that had arrived.
-    pub async fn ask(
-        &self,
-        request: &Request,
-        sink: &mpsc::Sender<Progress>,
-        exchange: &Exchange,
-    ) -> Result<Reply, Failure> {
-        let secret = self.key.as_ref().map(|key| key.0.clone());
-        exchange.start(request.request, self.encoder.dialect(), secret);
-        let result = self.receive(request, sink, exchange).await;
-        exchange.finish(result)
+    /// The key it sends.
+    pub(crate) fn key(&self) -> Option<SecretString> {
+        self.key.as_ref().map(|key| key.0.clone())
     }
 
-    async fn receive(
+    /// Asks, and puts what comes into the exchange: the work within [`crate::Model::ask`].
+    pub(crate) async fn receive(
         &self,
         request: &Request,
         sink: &mpsc::Sender<Progress>,

@@ -51,10 +51,10 @@ impl Exchange {
         self.lock().begin(head, of_server);
     }
 
-    /// How the response began and ended, once it has.
-    pub(crate) fn frame(&self) -> Option<(Head, Ending)> {
+    /// The response, once it has ended: how it began, how it ended, its bytes.
+    pub(crate) fn answer(&self) -> Option<(Head, Ending, Vec<u8>)> {
         let reception = self.lock();
-        Some((reception.head()?.clone(), reception.ending()?))
+        Some((reception.head()?.clone(), reception.ending()?, reception.raw().to_vec()))
     }
 
     pub(crate) fn push(

@@ -48,6 +48,7 @@ mod wire;
 
 use std::iter;
 
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use trajectory::event::{Attachment, ModelChanged};
 use trajectory::{Progress, Transcript};
@@ -56,7 +57,7 @@ pub use api::{Api, Dialect};
 pub use cassette::CassetteModel;
 pub use catalogue::{Catalogue, ModelFacts, Price, ToolSet};
 use encode::Encoder;
-pub use encode::Request;
+pub use encode::{OUTPUT_MAX, Request, Written};
 pub use endpoint::{ApiKey, EndpointConfig, EndpointModel};
 pub use error::ModelError;
 pub use exchange::Exchange;
@@ -100,7 +101,19 @@ impl Model {
         transcript: &Transcript,
         media: &dyn Fn(&Attachment) -> Option<String>,
     ) -> Request {
-        self.encoder().encode(number, transcript, media)
+        self.encode_on(number, transcript, media, &mut Written::default())
+    }
+
+    /// The same, going on from what was written for the last request: it costs what is new.
+    #[must_use]
+    pub fn encode_on(
+        &self,
+        number: u32,
+        transcript: &Transcript,
+        media: &dyn Fn(&Attachment) -> Option<String>,
+        written: &mut Written,
+    ) -> Request {
+        self.encoder().encode(number, transcript, media, written)
     }
 
     /// Asks, once. Pieces go to `sink` as they arrive, and no faster than it takes them; a sink
@@ -115,11 +128,13 @@ impl Model {
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
     ) -> Result<Reply, Failure> {
-        match self {
-            Self::Endpoint(model) => model.ask(request, sink, exchange).await,
-            Self::Scripted(model) => model.ask(request, sink, exchange).await,
-            Self::Cassette(model) => model.ask(request, sink, exchange).await,
-        }
+        exchange.start(request.request, self.encoder().dialect(), self.key());
+        let result = match self {
+            Self::Endpoint(model) => model.receive(request, sink, exchange).await,
+            Self::Scripted(model) => model.play(request, sink, exchange).await,
+            Self::Cassette(model) => model.receive(request, sink, exchange).await,
+        };
+        exchange.finish(result)
     }
 
     /// The prompts of a script, round by round; empty for other models.
@@ -129,6 +144,15 @@ impl Model {
             Self::Endpoint(_) | Self::Cassette(_) => None,
         };
         iter::empty().chain(script.into_iter().flatten())
+    }
+
+    /// What is sent to a server and must not come back out.
+    fn key(&self) -> Option<SecretString> {
+        match self {
+            Self::Endpoint(model) => model.key(),
+            Self::Scripted(_) => None,
+            Self::Cassette(model) => model.key(),
+        }
     }
 
     fn encoder(&self) -> &Encoder {

@@ -56,15 +56,24 @@ impl Peer {
         Fault::new(FailureKind::Protocol, message, self.check_base_url())
     }
 
+    pub(crate) fn packed(&self) -> Fault {
+        let message =
+            format!("{} answered in a compressed form that was not asked for.", self.name);
+        let hint = "Switch compression off at the server, or at the proxy before it.";
+        Fault::new(FailureKind::Protocol, message, hint)
+    }
+
     pub(crate) fn no_event(&self) -> Fault {
         let message = format!("{} answered, but not with a completion.", self.name);
         Fault::new(FailureKind::Protocol, message, self.check_base_url())
     }
 
     pub(crate) fn no_completion(&self, said: &str) -> Fault {
-        let said = tame(said, QUOTE_CHARACTERS_MAX);
-        let message =
-            format!("{} answered with an object that is no completion: {said}", self.name);
+        let message = format!(
+            "{} answered with an object that is no completion: {}",
+            self.name,
+            sentence(said)
+        );
         Fault::new(FailureKind::Protocol, message, self.check_base_url())
     }
 
@@ -93,6 +102,8 @@ impl Peer {
 
     /// Nothing came for so long; `heard` is whether there were signs of life.
     pub(crate) fn silent(&self, waited: Duration, heard: bool) -> Fault {
+        // The patience was four seconds, not the five that four and a bit would be rounded up to.
+        let waited = Duration::from_secs(waited.as_secs().max(1));
         let what = if heard { "nothing but signs that it is there" } else { "nothing" };
         Fault::new(
             FailureKind::Silent,
@@ -103,7 +114,7 @@ impl Peer {
     }
 
     pub(crate) fn told_in_stream(&self, told: &Told) -> Fault {
-        let said = tame(&told.message, QUOTE_CHARACTERS_MAX);
+        let said = sentence(&told.message);
         let message = format!("{} broke off with an error: {said}", self.name);
         let status = told.status.or_else(|| verdict::status_of_words(&told.words));
         let head = Head { status: status.unwrap_or(500), ..Head::default() };
@@ -119,7 +130,7 @@ impl Peer {
         }
         let told = wire::told(body);
         let (kind, hint) = self.kind_of_status(head, told.as_ref());
-        let said = told.map(|told| tame(&told.message, QUOTE_CHARACTERS_MAX));
+        let said = told.map(|told| sentence(&told.message));
         let message = match said {
             Some(said) if !said.is_empty() => {
                 format!("{} refused the request with status {status}: {said}", self.name)
@@ -209,6 +220,14 @@ impl Peer {
         let said = tame(&root.to_string(), QUOTE_CHARACTERS_MAX);
         let chain = chain(error).to_ascii_lowercase();
         let io_kind = io_kind(error);
+        // The library says this of what it cannot read as HTTP, in words only.
+        if said.starts_with("invalid ") {
+            return Fault::new(
+                FailureKind::Protocol,
+                format!("{name} answered with something that is not HTTP ({said})."),
+                "Check the port and the http:// or https:// of the base URL (--base-url).",
+            );
+        }
         if !error.is_connect() && !error.is_timeout() {
             return Fault {
                 message: format!("{name} closed the connection without an answer ({said})."),
@@ -248,6 +267,16 @@ impl Peer {
         };
         Fault::new(FailureKind::Unreachable, message, hint)
     }
+}
+
+/// What a server says, tamed and with a full stop: a sentence of ours follows it.
+fn sentence(said: &str) -> String {
+    let mut said = tame(said, QUOTE_CHARACTERS_MAX);
+    let ends = |c: char| matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？');
+    if !said.is_empty() && !said.trim_end_matches(['"', '\'', ')', '`']).ends_with(ends) {
+        said.push('.');
+    }
+    said
 }
 
 fn sources<'a>(

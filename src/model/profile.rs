@@ -61,7 +61,8 @@ pub enum EmptyContent {
     Text,
 }
 
-/// What arguments that are no JSON object become on their way back.
+/// What arguments that are no JSON object become on their way back in Responses; in Chat
+/// Completions they are always put into an object, by the fold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MalformedBack {
@@ -91,6 +92,9 @@ pub struct Profile {
     pub effort: EffortForm,
     /// `stream_options` is accepted: usage comes with the stream.
     pub stream_options: bool,
+    /// A limit on output tokens is always said: without one the server cuts replies at a limit of
+    /// its own that is lower than what the model can write.
+    pub limits_output: bool,
     /// The key of the limit on output tokens (Chat Completions).
     pub output_max_key: String,
     /// The role of the system prompt.
@@ -99,7 +103,7 @@ pub struct Profile {
     pub images: bool,
     /// What stands for no text.
     pub empty_content: EmptyContent,
-    /// What malformed arguments become.
+    /// What malformed arguments become (Responses).
     pub malformed_back: MalformedBack,
     /// Tools with a grammar instead of a schema are known (Responses).
     pub custom_tools: bool,

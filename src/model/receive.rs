@@ -1,7 +1,8 @@
 //! Bytes → reply: the one way in which every model's answer is read.
 //!
 //! What the body is, is seen from its first byte rather than believed from a header: `{` opens an
-//! object (a whole completion, or an error), `<` a web page, anything else is a stream. A stream
+//! object (a whole completion, or an error), `<` a web page, compressed bytes show themselves,
+//! anything else is a stream. A stream
 //! is complete when a finish reason has come; whatever follows it (usage, `[DONE]`) is taken along.
 
 use std::borrow::Cow;
@@ -23,6 +24,8 @@ pub(crate) const RAW_BYTES_MAX: usize = 64 << 20;
 const EVENT_BYTES_MAX: usize = 16 << 20;
 /// The most that is read of a body that is no stream of a completion: an error, a page.
 const ERROR_BYTES_MAX: usize = 1 << 20;
+/// How gzip and zstd begin.
+const PACKED: [&[u8]; 2] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd"];
 const SKIPPED_LINES_MAX: usize = 100;
 const SKIPPED_LINE_BYTES_MAX: usize = 1000;
 
@@ -77,6 +80,8 @@ enum Form {
     Events,
     Object,
     Page,
+    /// Compressed, which nobody asked for.
+    Packed,
 }
 
 /// A reply while it arrives.
@@ -126,6 +131,11 @@ impl Reception {
         self.head.as_ref()
     }
 
+    /// The body as far as it has come.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// How the body ended, once it has.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.ending
@@ -134,7 +144,7 @@ impl Reception {
     /// How often something came that was more than a sign of life.
     pub(crate) fn signs(&self) -> u64 {
         let whole = match self.form {
-            Form::Object | Form::Page => self.raw.len() as u64,
+            Form::Object | Form::Page | Form::Packed => self.raw.len() as u64,
             Form::Unknown | Form::Events => 0,
         };
         self.accumulator.signs + self.reply.skipped_count + whole
@@ -158,7 +168,7 @@ impl Reception {
             self.form = sniff(&self.raw);
         }
         match self.form {
-            Form::Page => Ok(self.enough_of_an_error()),
+            Form::Page | Form::Packed => Ok(self.enough_of_an_error()),
             Form::Unknown | Form::Object => Ok(Appetite::More),
             Form::Events => {
                 let decoder = &mut self.decoder;
@@ -196,6 +206,7 @@ impl Reception {
         }
         match self.form {
             Form::Page => return Err(peer.page()),
+            Form::Packed => return Err(peer.packed()),
             Form::Object => self.end_object(ending, out, peer)?,
             Form::Unknown | Form::Events => {
                 while let Some(item) = self.decoder.finish(&self.raw) {
@@ -311,6 +322,9 @@ impl Reception {
 }
 
 fn sniff(raw: &[u8]) -> Form {
+    if PACKED.iter().any(|magic| raw.starts_with(magic)) {
+        return Form::Packed;
+    }
     let raw = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
     match raw.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Form::Unknown,

@@ -12,16 +12,15 @@ use tokio::sync::mpsc;
 use trajectory::event::{ModelChanged, ThinkTags};
 use trajectory::{Message, Progress};
 
-use crate::api::{Api, Dialect};
+use crate::api::Api;
 use crate::encode::{Encoder, Request};
 use crate::endpoint::send;
 use crate::error::ModelError;
 use crate::exchange::Exchange;
-use crate::failure::{Failure, FailureKind, Fault, tame};
+use crate::failure::{FailureKind, Fault, tame};
 use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::receive::{Ending, Head};
-use crate::reply::Reply;
 use crate::script::{Script, Turn};
 
 /// The name under which it answers, and its provider's.
@@ -108,23 +107,9 @@ impl ScriptedModel {
         &self.encoder
     }
 
-    /// Says the next turn: see [`crate::Model::ask`].
-    ///
-    /// # Errors
-    /// [`FailureKind::Unscripted`] when the script has no such turn, or what came is not what it
-    /// expects.
-    pub async fn ask(
-        &self,
-        request: &Request,
-        sink: &mpsc::Sender<Progress>,
-        exchange: &Exchange,
-    ) -> Result<Reply, Failure> {
-        exchange.start(request.request, Dialect::default(), None);
-        let result = self.play(request, sink, exchange).await;
-        exchange.finish(result)
-    }
-
-    async fn play(
+    /// Says the next turn: the work within [`crate::Model::ask`]. A fault when the script has no
+    /// such turn, or what came is not what it expects.
+    pub(crate) async fn play(
         &self,
         request: &Request,
         sink: &mpsc::Sender<Progress>,

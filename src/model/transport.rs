@@ -5,8 +5,8 @@
 //! at the first line it cannot read. It is also where it would retry by itself, without a cap on
 //! `Retry-After`. The hook that it offers for the transport is where the response is taken: the
 //! service sends the request once, puts the response aside, and tells the library that there is
-//! nothing to decode. What is sent is the given body, byte for byte, because it passes the
-//! library's serialisation as a [`RawValue`].
+//! nothing to decode. What is sent is the given body, byte for byte: the service puts it in the
+//! place of the library's, which would parse and copy the whole conversation on its way.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +21,6 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::error::ModelError;
@@ -127,21 +126,14 @@ impl Transport {
     /// Sends a body, once.
     pub(crate) async fn send(&self, api: Api, body: String) -> Result<Response, Fault> {
         let client = self.client().map_err(|error| self.peer.unreachable(&error))?;
-        let body = RawValue::from_string(body).map_err(|error| {
-            Fault::new(
-                FailureKind::BadRequest,
-                format!("The request is no JSON ({error})."),
-                "Report this: limn wrote it.",
-            )
-        })?;
-        let taken = Taken::default();
-        let service = TakingService { client: client.clone(), taken: taken.clone() };
+        let (body, taken) = (Slot::with(body), Slot::default());
+        let service = TakingService { client: client.clone(), body, taken: taken.clone() };
         let library =
             async_openai::Client::build(client, self.endpoint.clone()).with_http_service(service);
         let error = match api {
-            Api::Chat => library.chat().create_stream_byot::<_, IgnoredAny>(body).await.err(),
+            Api::Chat => library.chat().create_stream_byot::<_, IgnoredAny>(()).await.err(),
             Api::Responses => {
-                library.responses().create_stream_byot::<_, IgnoredAny>(body).await.err()
+                library.responses().create_stream_byot::<_, IgnoredAny>(()).await.err()
             }
         };
         match (taken.take(), error) {
@@ -201,25 +193,41 @@ impl Transport {
     }
 }
 
-/// Where the service puts the response.
-#[derive(Clone, Default)]
-struct Taken(Arc<Mutex<Option<Result<Response, reqwest::Error>>>>);
+/// What is handed over once, here the body and there the response.
+struct Slot<T>(Arc<Mutex<Option<T>>>);
 
-impl Taken {
-    fn put(&self, outcome: Result<Response, reqwest::Error>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Slot<T> {
+    fn with(value: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(value))))
     }
 
-    fn take(&self) -> Option<Result<Response, reqwest::Error>> {
+    fn put(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+
+    fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// The transport that `async-openai` is given: sends, and keeps the response for us.
+/// The transport that `async-openai` is given: sends our body, and keeps the response for us.
 #[derive(Clone)]
 struct TakingService {
     client: reqwest::Client,
-    taken: Taken,
+    body: Slot<String>,
+    taken: Slot<Result<Response, reqwest::Error>>,
 }
 
 impl tower_service::Service<HttpRequestFactory> for TakingService {
@@ -232,10 +240,14 @@ impl tower_service::Service<HttpRequestFactory> for TakingService {
     }
 
     fn call(&mut self, factory: HttpRequestFactory) -> Self::Future {
-        let Self { client, taken } = self.clone();
+        let Self { client, body, taken } = self.clone();
         Box::pin(async move {
-            let request = factory.build().await?;
-            taken.put(client.execute(request).await);
+            let mut request = factory.build().await?;
+            // Once: there is no second attempt below us.
+            if let Some(body) = body.take() {
+                *request.body_mut() = Some(body.into());
+                taken.put(client.execute(request).await);
+            }
             Err(OpenAIError::InvalidArgument("the response was taken by the transport".to_owned()))
         })
     }

@@ -78,6 +78,16 @@ pub(crate) struct Delta<'a> {
     pub(crate) reasoning_details: Option<&'a RawValue>,
 }
 
+impl Delta<'_> {
+    /// Whether it says nothing: a role, empty pieces.
+    pub(crate) fn is_blank(&self) -> bool {
+        let pieces = [&self.reasoning_content, &self.reasoning, &self.content, &self.refusal];
+        pieces.iter().all(|piece| piece.is_empty())
+            && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
+            && self.reasoning_details.is_none()
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct CallDelta<'a> {

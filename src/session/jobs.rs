@@ -2,11 +2,18 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::sync::Arc;
 
-use record::ExecFinished;
+use record::{Direction, ExecFinished, Row};
 use tokio::sync::mpsc;
 use toolbox::{JobEvent, Toolbox};
-use trajectory::event::{Exit, OutputRef};
+use trajectory::Progress;
+use trajectory::event::{BackgroundExit, Exit, OutputRef};
+
+use crate::Notice;
+use crate::error::SessionError;
+use crate::run::Loop;
+use crate::tool::{Execution, recorded_chunk};
 
 /// Jobs as the loop sees them: what they report, and what goes on record when they end.
 pub(crate) struct Jobs {
@@ -75,6 +82,60 @@ impl Jobs {
                 () = &mut stopping => return,
             }
         }
+    }
+}
+
+impl Loop {
+    /// What a job does goes on record, and to whoever looks on.
+    pub(crate) async fn job(&mut self, event: JobEvent) -> Result<(), SessionError> {
+        if self.running.as_ref().map(Execution::exec) == Some(exec(&event)) {
+            self.jobs.came_early(event);
+            return Ok(());
+        }
+        match event {
+            JobEvent::Output { exec, chunk } => {
+                let bytes = chunk.bytes.clone();
+                let chunk = recorded_chunk(chunk, Direction::Out);
+                self.session.recorder.output(exec, chunk).await?;
+                self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
+                Ok(())
+            }
+            JobEvent::Input { exec, chunk } => {
+                let chunk = recorded_chunk(chunk, Direction::In);
+                Ok(self.session.recorder.output(exec, chunk).await?)
+            }
+            JobEvent::Ended { exec, exit, output, shown, .. } => {
+                let row = self.jobs.ended(exec, exit, output.clone());
+                self.rows.extend(row.map(Row::from));
+                let ended = BackgroundExit { exec, exit, output, shown };
+                self.record(vec![ended.into()], false).await
+            }
+        }
+    }
+
+    /// What a job did while its call was being answered comes after the answer.
+    pub(crate) async fn jobs_came_early(&mut self) -> Result<(), SessionError> {
+        for event in self.jobs.take_early() {
+            self.job(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the jobs: they do not outlive their session.
+    pub(crate) async fn stop_jobs(&mut self) -> Result<(), SessionError> {
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        let mut events = Vec::new();
+        self.jobs.stop(&toolbox, &mut |event| events.push(event)).await;
+        for event in events {
+            self.job(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the jobs of a session that can record nothing more.
+    pub(crate) async fn drop_jobs(&mut self) {
+        let toolbox = Arc::clone(&self.session.options.toolbox);
+        self.jobs.stop(&toolbox, &mut |_| {}).await;
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod attach;
 mod context;
+mod continued;
 mod environment;
 mod error;
 mod instructions;
@@ -28,6 +29,7 @@ pub use attach::Attached;
 use attach::Media;
 use context::Context;
 pub use context::Window;
+use continued::Continued;
 pub use error::SessionError;
 pub use options::{Instructions, Options};
 
@@ -94,6 +96,7 @@ pub struct Session {
     agent: agent::Agent,
     transcript: Transcript,
     context: Context,
+    continued: Continued,
     media: Media,
     /// What the driver has not been shown yet.
     shown_late: Vec<Recorded<Event>>,
@@ -193,7 +196,8 @@ impl Session {
             transcript.apply(event);
         }
         let agent = agent::Agent::new(setup);
-        Ok(Self { id, options, recorder, agent, transcript, context, media, shown_late })
+        let continued = Continued::default();
+        Ok(Self { id, options, recorder, agent, transcript, context, continued, media, shown_late })
     }
 }
 

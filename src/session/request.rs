@@ -10,10 +10,11 @@ use record::{Ack, RequestFinished, RequestStarted, Row, Write};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use trajectory::{MessageDigest, Progress, Transcript};
+use trajectory::Progress;
 
 use crate::Session;
 use crate::context::INSTRUCTION;
+use crate::continued::Continued;
 use crate::error::SessionError;
 use crate::stutter::Stutter;
 
@@ -76,26 +77,25 @@ impl Asking {
         number: u32,
         purpose: Purpose,
     ) -> Self {
-        session.transcript.asked();
-        let transcript = &session.transcript;
-        let media = |attachment: &_| session.media.url(attachment);
-        let model = &session.options.model;
+        let Session { transcript, continued, media, options, context, .. } = session;
+        transcript.asked();
+        context.sent(transcript);
+        let media = |attachment: &_| media.url(attachment);
+        let model = &options.model;
         let request = Arc::new(match purpose {
-            Purpose::Step => model.encode(number, transcript, &media),
+            Purpose::Step => model.encode_on(number, transcript, &media, &mut continued.written),
             Purpose::Summary => {
                 model.encode(number, &transcript.with_instruction(INSTRUCTION), &media)
             }
         });
-        session.context.sent(transcript);
         let before = sent.as_ref().map_or(&[][..], |sent| &sent.request.messages);
-        let kept =
-            request.messages.iter().zip(before).take_while(|(now, before)| now == before).count();
+        let kept = Continued::kept(&request.messages, before);
         let now = Sent {
             attempt: 1,
             head_seq: transcript.head_seq().unwrap_or(0),
-            messages_digest: messages_digest(&request),
-            context_digest: context_digest(transcript),
-            tools_digest: tools_digest(transcript),
+            messages_digest: continued.messages_digest(&request.messages, kept),
+            context_digest: continued.context_digest(transcript),
+            tools_digest: continued.tools_digest(transcript),
             request,
         };
         let asking = Self::send(session, &now, kept);
@@ -274,30 +274,10 @@ fn died() -> Failure {
     }
 }
 
-fn messages_digest(request: &Request) -> String {
-    let mut digest = MessageDigest::default();
-    request.messages.iter().for_each(|message| digest.push(message));
-    digest.finish()
-}
-
-/// Over the conversation as the fold gives it: what was sent may have another form.
-fn context_digest(transcript: &Transcript) -> String {
-    let mut digest = MessageDigest::default();
-    transcript.messages().for_each(|message| digest.push(&message.to_json()));
-    digest.finish()
-}
-
-fn tools_digest(transcript: &Transcript) -> String {
-    let mut digest = MessageDigest::default();
-    for tool in transcript.tools() {
-        digest.push(&tool.to_chat().to_string());
-    }
-    digest.finish()
-}
-
 fn started_row(model: &Model, sent: &Sent, kept: usize) -> RequestStarted {
     let description = model.description();
     let request = &sent.request;
+    let added = request.messages.get(kept..).unwrap_or_default();
     RequestStarted {
         request: request.request,
         attempt: sent.attempt,
@@ -309,7 +289,7 @@ fn started_row(model: &Model, sent: &Sent, kept: usize) -> RequestStarted {
         params: description.params,
         head_seq: sent.head_seq,
         kept,
-        added: request.messages.get(kept..).unwrap_or_default().to_vec(),
+        added: added.iter().map(ToString::to_string).collect(),
         body_head: request.head.clone(),
         body_tail: request.tail.clone(),
         messages_digest: sent.messages_digest.clone(),

@@ -1,7 +1,6 @@
 //! The loop: wait for something to happen, let the agent decide, record, show.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Effect, Input, Remedy};
@@ -9,14 +8,12 @@ use record::{Blob, Direction, NewEvent, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use toolbox::{JobEvent, Toolbox};
-use trajectory::event::{
-    Attachment, BackgroundExit, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt,
-};
+use trajectory::event::{Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt};
 use trajectory::{Body, Part, Progress, Usage, Verdict};
 
 use crate::context::Fit;
 use crate::error::SessionError;
-use crate::jobs::{self, Jobs};
+use crate::jobs::Jobs;
 use crate::request::{Asking, Purpose, Sent};
 use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
@@ -47,10 +44,10 @@ pub(crate) struct Loop {
     notices: mpsc::Sender<Notice>,
     asking: Option<Asking>,
     pause: Option<Pause>,
-    running: Option<Execution>,
-    jobs: Jobs,
+    pub(crate) running: Option<Execution>,
+    pub(crate) jobs: Jobs,
     /// Rows and bytes that belong to the next events, in the same transaction.
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     blobs: Vec<Blob>,
     /// The last request, as it was sent.
     sent: Option<Sent>,
@@ -130,8 +127,7 @@ impl Loop {
             while execution.next().await.is_some() {}
             execution.conclude().await;
         }
-        let toolbox = Arc::clone(&self.session.options.toolbox);
-        self.jobs.stop(&toolbox, &mut |_| {}).await;
+        self.drop_jobs().await;
     }
 
     async fn wait(
@@ -262,49 +258,7 @@ impl Loop {
         }
         outcome.attachments = self.attach(attached);
         self.decide(Input::Finished { call, outcome }).await?;
-        // What a job did while its call was being answered comes after the answer.
-        for event in self.jobs.take_early() {
-            self.job(event).await?;
-        }
-        Ok(())
-    }
-
-    /// What a job does goes on record, and to whoever looks on.
-    async fn job(&mut self, event: JobEvent) -> Result<(), SessionError> {
-        if self.running.as_ref().is_some_and(|running| running.exec() == jobs::exec(&event)) {
-            self.jobs.came_early(event);
-            return Ok(());
-        }
-        match event {
-            JobEvent::Output { exec, chunk } => {
-                let bytes = chunk.bytes.clone();
-                let chunk = crate::tool::recorded_chunk(chunk, Direction::Out);
-                self.session.recorder.output(exec, chunk).await?;
-                self.show(Notice::Progress(Progress::Output { exec, bytes })).await;
-                Ok(())
-            }
-            JobEvent::Input { exec, chunk } => {
-                let chunk = crate::tool::recorded_chunk(chunk, Direction::In);
-                Ok(self.session.recorder.output(exec, chunk).await?)
-            }
-            JobEvent::Ended { exec, exit, output, shown, .. } => {
-                let row = self.jobs.ended(exec, exit, output.clone());
-                self.rows.extend(row.map(Row::from));
-                let ended = BackgroundExit { exec, exit, output, shown };
-                self.record(vec![ended.into()], false).await
-            }
-        }
-    }
-
-    /// Ends the jobs: they do not outlive their session.
-    async fn stop_jobs(&mut self) -> Result<(), SessionError> {
-        let toolbox = Arc::clone(&self.session.options.toolbox);
-        let mut events = Vec::new();
-        self.jobs.stop(&toolbox, &mut |event| events.push(event)).await;
-        for event in events {
-            self.job(event).await?;
-        }
-        Ok(())
+        self.jobs_came_early().await
     }
 
     /// Lets the agent decide, and does what it says: events first, and what depends on them after
@@ -350,7 +304,12 @@ impl Loop {
         Ok(next)
     }
 
-    async fn record(&mut self, bodies: Vec<Body>, durable: bool) -> Result<(), SessionError> {
+    /// Puts events on record, with the rows and bytes that wait for them, and shows them.
+    pub(crate) async fn record(
+        &mut self,
+        bodies: Vec<Body>,
+        durable: bool,
+    ) -> Result<(), SessionError> {
         let mut write = events_write(self.session.agent.round(), bodies);
         write.rows = std::mem::take(&mut self.rows);
         write.blobs = std::mem::take(&mut self.blobs);
@@ -457,7 +416,7 @@ impl Loop {
     }
 
     /// Tells the driver. One that went away is not told; the recording goes on.
-    async fn show(&self, notice: Notice) {
+    pub(crate) async fn show(&self, notice: Notice) {
         let _ = self.notices.send(notice).await;
     }
 }

@@ -19,12 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, Failure};
 use crate::beneath::Workspace;
-use crate::glob::{looked_at, unwalked};
-use crate::path::Relative;
-use crate::pattern::Pattern;
 use crate::protected::{Access, Refusal};
 use crate::read;
-use crate::walk::{Found, Seen, open_file, walk};
+use crate::search::{Search, looked_at};
+use crate::walk::{Found, Seen, open_file};
 
 use hits::{FileHits, Hits};
 
@@ -55,16 +53,14 @@ pub(crate) fn run(
     input: &Input,
     cancel: &CancellationToken,
 ) -> Result<Answer, Failure> {
-    let start = Relative::parse(input.path.as_deref().unwrap_or("."), workspace)?;
     let include = input.include.as_deref().filter(|include| !include.trim().is_empty());
-    let include = include.map(|include| Pattern::parse(include, workspace)).transpose()?;
+    let search = Search::new(workspace, input.path.as_deref(), include, cancel)?;
     let (matcher, note) = matcher(&input.pattern)?;
     let context = input.context.unwrap_or(0).min(CONTEXT_LINES_MAX);
     let hits = Mutex::new(Hits::default());
     let files = AtomicUsize::new(0);
-    let search = |searcher: &mut Searcher, found: Found<'_>| {
-        let wanted = include.as_ref().is_none_or(|it| it.is_match(&found.path, start.as_path()));
-        if found.is_link || !wanted {
+    let look = |searcher: &mut Searcher, found: Found<'_>| {
+        if found.is_link {
             return;
         }
         if let Ok(file) = open_file(found.directory, found.name) {
@@ -75,11 +71,11 @@ pub(crate) fn run(
             }
         }
     };
-    let walked = walk(workspace, start.as_path(), cancel, || searcher(context), search);
-    let seen = match walked {
+    let seen = match search.walk(|| searcher(context), look) {
         Err(Refusal::System(Errno::NOTDIR)) => {
-            let (_, file) = read::open(workspace, &start, Access::Read)?;
-            let (file, _) = read::regular(&start, file)?;
+            let start = &search.start;
+            let (_, file) = read::open(workspace, start, Access::Read)?;
+            let (file, _) = read::regular(start, file)?;
             let mut searcher = searcher(context);
             let kept_max = hits::kept_max(0);
             let file_hits = FileHits::search(&mut searcher, &matcher, &file, kept_max, cancel);
@@ -91,7 +87,7 @@ pub(crate) fn run(
                 .add(start.as_path().into(), file_hits);
             Seen { files: 1, ..Seen::default() }
         }
-        walked => walked.map_err(|refusal| unwalked(workspace, &start, refusal))?,
+        walked => walked.map_err(|refusal| search.unwalked(refusal))?,
     };
     let hits = hits.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(answer(&hits, seen, note))

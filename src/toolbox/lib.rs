@@ -32,6 +32,7 @@ mod read;
 mod rules;
 mod run;
 mod schema;
+mod search;
 mod shell;
 mod sii;
 mod suggest;

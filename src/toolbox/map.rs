@@ -21,8 +21,8 @@ pub(crate) use index::Index;
 
 use crate::answer::{Answer, Failure, count};
 use crate::beneath::{Workspace, printable};
-use crate::glob::{cut, unwalked};
 use crate::path::Relative;
+use crate::search::{cut, unwalked};
 use crate::walk::walk;
 
 const TOKENS: u64 = 1_500;

@@ -76,7 +76,9 @@ pub(crate) async fn run(
     if let Some(problem) = place.jobs.refusal().filter(|_| is_background) {
         return Outcome::told(CallStatus::Error, problem);
     }
-    let timeout_ms = input.timeout_ms.or((!is_background).then_some(TIMEOUT_MS));
+    // Models that mean "as usual" send a zero.
+    let timeout_ms = input.timeout_ms.filter(|ms| *ms > 0);
+    let timeout_ms = timeout_ms.or((!is_background).then_some(TIMEOUT_MS));
     let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.clamp(1, TIMEOUT_MS_MAX)));
     let spec = match command(place.workspace, input, timeout) {
         Ok(spec) => spec,

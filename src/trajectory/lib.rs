@@ -23,7 +23,10 @@ mod usage;
 pub use approval::{Approval, ApprovalMode, Verdict};
 pub use event::{Body, Event, Source};
 pub use id::{DeviceId, EventId, QueryId, RunId, SessionId};
-pub use message::{FunctionCall, Message, MessageDigest, ToolCallMessage, Verbatim};
+pub use message::{
+    FunctionCall, Message, MessageDigest, ToolCallMessage, Verbatim, arguments_as_object,
+    wrapped_arguments,
+};
 pub use progress::Progress;
 pub use recorded::Recorded;
 pub use reply::Part;

@@ -3,6 +3,10 @@
 //! The JSON of a [`Message`] is the JSON of the Chat Completions API. It is written in one place,
 //! [`Message::to_json`], and never normalised afterwards: the stored bytes are the sent bytes.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -42,7 +46,7 @@ impl ToolCallMessage {
         } else if call.malformed.is_some() {
             // Servers read the arguments of every earlier call, and refuse a request in which they
             // are no object. The event keeps them as sent.
-            serde_json::json!({ "malformed": call.arguments }).to_string()
+            wrapped_arguments(&call.arguments)
         } else {
             call.arguments.clone()
         };
@@ -60,6 +64,24 @@ impl ToolCallMessage {
             extra_content: None,
         }
     }
+}
+
+/// An object that holds arguments that are none, under the key `malformed`: the only place that
+/// says how they go back and are exported.
+#[must_use]
+pub fn wrapped_arguments(arguments: &str) -> String {
+    serde_json::json!({ "malformed": arguments }).to_string()
+}
+
+/// An object for arguments that are none themselves: an empty one where there are no arguments;
+/// `None` when they are an object.
+#[must_use]
+pub fn arguments_as_object(arguments: &str) -> Option<String> {
+    if arguments.trim().is_empty() {
+        return Some("{}".to_owned());
+    }
+    let is_object = serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(arguments).is_ok();
+    (!is_object).then(|| wrapped_arguments(arguments))
 }
 
 /// Somebody else's JSON, kept as it came: neither numbers nor keys change on the way back.

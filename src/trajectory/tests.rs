@@ -448,3 +448,31 @@ fn rewinding_forgets_and_keeps_what_came_before() {
     story.emit(Rewind { to_seq: head }.into());
     assert_eq!(story.live.messages().map(Message::to_json).collect::<Vec<_>>(), before);
 }
+
+#[test]
+fn only_what_is_no_object_is_arguments_as_object() {
+    for (arguments, expected) in [
+        (r#"{"a": 1}"#, None),
+        (r#" {"a": 1, "a": [1e999]} "#, None),
+        ("", Some("{}")),
+        (" \n", Some("{}")),
+        ("[1]", Some(r#"{"malformed":"[1]"}"#)),
+        (r#"{"a":"#, Some(r#"{"malformed":"{\"a\":"}"#)),
+        ("null", Some(r#"{"malformed":"null"}"#)),
+    ] {
+        assert_eq!(arguments_as_object(arguments).as_deref(), expected, "{arguments}");
+    }
+}
+
+proptest! {
+    /// What goes back is always an object, and the text is in it.
+    #[test]
+    fn what_goes_back_is_an_object(arguments in ".*") {
+        let back = arguments_as_object(&arguments).unwrap_or_else(|| arguments.clone());
+        let value: serde_json::Value = serde_json::from_str(&back).unwrap();
+        prop_assert!(value.is_object());
+        if !arguments.trim().is_empty() && back != arguments {
+            prop_assert_eq!(value["malformed"].as_str(), Some(arguments.as_str()));
+        }
+    }
+}

@@ -118,6 +118,16 @@ impl Transcript {
         &self.turns
     }
 
+    /// The turns that stay as they are until the revision moves: all but a reply at the end, which
+    /// may go on.
+    #[must_use]
+    pub fn settled_turns(&self) -> &[Turn] {
+        match self.turns.split_last() {
+            Some((last, before)) if last.request.is_some() => before,
+            _ => &self.turns,
+        }
+    }
+
     /// A request is sent now: what the user has said since the last one joins the conversation.
     /// Called at the same places by the live session, from the events it folds, and by whoever
     /// folds the log again, from the requests on record.

@@ -1,10 +1,13 @@
 //! Commands that go on, and commands that ask.
 
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
 use mock_server::{MockServer, Reply, Scenario};
 use serde_json::json;
 use trajectory::Body;
 
-use crate::world::{World, server, shell};
+use crate::world::{PATIENCE, World, server, shell};
 
 fn terminal(arguments: &serde_json::Value) -> Reply {
     Reply::new().call("terminal", &arguments.to_string())
@@ -62,7 +65,7 @@ fn a_question_of_a_command_is_noticed_and_answered() {
 #[test]
 fn a_job_that_ends_by_itself_is_told_with_the_next_request() {
     let world = World::new();
-    std::process::Command::new("mkfifo").arg(world.path("work/fifo")).status().unwrap();
+    Command::new("mkfifo").arg(world.path("work/fifo")).status().unwrap();
     // The model works on until it is told.
     let server = MockServer::start(Scenario::generate(|number, request| match number {
         0 => {
@@ -80,4 +83,42 @@ fn a_job_that_ends_by_itself_is_told_with_the_next_request() {
     let told = server.requests().last().unwrap().json().to_string();
     assert!(told.contains("exit code 3"), "{told}");
     world.assert_sound();
+}
+
+#[test]
+fn jobs_die_with_limn_whatever_ends_it() {
+    // Killed, limn ends nothing itself: its terminals are hung up, and a job dies of that.
+    for (signal, code) in
+        [("TERM", Some(130)), ("HUP", Some(130)), ("INT", Some(130)), ("KILL", None)]
+    {
+        let world = World::new();
+        let command = json!({"command": "echo $$ > pid; exec sleep 1000", "background": true});
+        let server = server([
+            Reply::new().call("shell", &command.to_string()),
+            shell("until [ -s pid ]; do :; done"),
+            Reply::text("never").hang_after(1),
+        ]);
+        let mut limn = world.exec_command(&server.url(), &["go"]);
+        let mut limn = limn.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert!(server.wait_for_requests(3, PATIENCE), "{signal}: the model was not asked");
+        let pid = std::fs::read_to_string(world.workspace().join("pid")).unwrap();
+        assert!(is_alive(pid.trim()), "{signal}: the job never lived");
+        let sent =
+            Command::new("kill").args([format!("-{signal}"), limn.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(limn.wait().unwrap().code(), code, "{signal}");
+        let began = Instant::now();
+        while is_alive(pid.trim()) {
+            assert!(began.elapsed() < PATIENCE, "{signal}: the job lives on");
+            std::thread::yield_now();
+        }
+        world.limn(&["sessions"]).succeeds();
+        world.assert_sound();
+    }
+}
+
+/// Whether a process runs; one that is dead and was not yet asked for its end does not.
+fn is_alive(pid: &str) -> bool {
+    let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap().stdout;
+    state.first().is_some_and(|state| *state != b'Z')
 }

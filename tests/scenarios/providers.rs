@@ -64,6 +64,25 @@ fn a_named_provider_gets_its_key_its_parameters_and_its_name_on_record() {
 }
 
 #[test]
+fn replies_are_limited_where_somebody_wants_them_to_be() {
+    let limit = |settings: &str| {
+        let world = World::new();
+        let server = answering(1);
+        let named =
+            format!("model = \"mine/m\"\n[providers.mine]\nbase_url = \"{}\"\n", server.url());
+        world.settings(&format!("{named}{settings}"));
+        world.limn(&["exec", "--sandbox", "off", "go"]).succeeds();
+        server.requests()[0].json()["max_tokens"].as_u64()
+    };
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("params = { max_completion_tokens = 900 }\n"), Some(900));
+    assert_eq!(limit("[context]\nreply_tokens = 700\n"), Some(700));
+    assert_eq!(limit("params = { max_tokens = 900 }\n[context]\nreply_tokens = 700\n"), Some(900));
+    // Its server would cut them at less than the model can write.
+    assert_eq!(limit("profile = \"deepseek\"\n"), Some(16_384));
+}
+
+#[test]
 fn a_key_of_one_provider_goes_to_no_other_server() {
     let world = World::new();
     let (named, other) = (answering(2), answering(4));
@@ -295,4 +314,21 @@ fn costs_are_told_where_a_price_is_known() {
     world.settings("");
     let result = world.limn(&["show", "last", "--json"]).succeeds().json_lines().pop().unwrap();
     assert_eq!(result["cost_usd"], Value::Null);
+}
+
+#[test]
+fn a_server_that_the_environment_names_is_not_taken_for_openai() {
+    let world = World::new();
+    let said = |settings: &str| {
+        let server = answering(1);
+        world.settings(settings);
+        let mut command = world.command(&["exec", "--model", "m", "--sandbox", "off", "go"]);
+        command.env("OPENAI_BASE_URL", server.url()).env("OPENAI_API_KEY", KEY);
+        run(command).succeeds();
+        assert_eq!(keys(&server), [Some(KEY.to_owned())]);
+        server.requests()[0].messages()[0]["role"].clone()
+    };
+    // Templates of open models know no developer.
+    assert_eq!(said(""), "system");
+    assert_eq!(said("[providers.openai]\nprofile = \"openai\"\n"), "developer");
 }

@@ -55,17 +55,23 @@ fn serve() -> Server {
 }
 
 #[test]
-fn a_real_model_makes_a_tool_call_that_is_recorded() {
+fn a_real_model_makes_a_tool_call_that_is_recorded_in_each_form() {
     if std::env::var_os("LIMN_REAL_MODEL").is_none() {
         eprintln!("skipped: LIMN_REAL_MODEL is not set");
         return;
     }
     let server = serve();
+    for api in ["chat", "responses"] {
+        calls_a_tool(&server, api);
+    }
+}
+
+fn calls_a_tool(server: &Server, api: &str) {
     let world = World::new();
     world.write("work/notes.txt", "The harvest was good this year.\n");
     let prompt = "Use the read tool to read the file notes.txt.";
-    let run = world.exec(&server.url, &["--json", "--max-steps", "3", prompt]);
-    eprintln!("exit code {}\n{}", run.code, run.stdout);
+    let run = world.exec(&server.url, &["--json", "--api", api, "--max-steps", "3", prompt]);
+    eprintln!("{api}: exit code {}\n{}", run.code, run.stdout);
     assert!(run.code == 0 || run.code == 1, "{}", run.stderr);
     let Some(Body::ToolCall(call)) = world.bodies("tool_call").into_iter().next() else {
         panic!("the model called no tool")
@@ -74,6 +80,10 @@ fn a_real_model_makes_a_tool_call_that_is_recorded() {
     let Body::Observation(seen) = &world.bodies("observation")[0] else { panic!() };
     assert_eq!(seen.status, CallStatus::Ok);
     assert!(seen.shown.contains("The harvest was good"), "{}", seen.shown);
+    let Some(Body::ModelChanged(model)) = world.bodies("model_changed").into_iter().next() else {
+        panic!("no model was recorded")
+    };
+    assert_eq!(model.api, api);
     let archive = world.archive();
     let request = archive.request_body(1, 1).unwrap();
     assert!(String::from_utf8(request).unwrap().contains(prompt));

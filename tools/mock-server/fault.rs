@@ -14,6 +14,8 @@ pub enum Fault {
     RetryAfter(u16, String),
     /// This status with this body.
     Body(u16, String),
+    /// These bytes on the connection, HTTP or not, and its end.
+    Wire(Vec<u8>),
     /// The connection closes with no answer.
     Reset,
     /// The connection breaks after so many bytes of the stream.
@@ -46,6 +48,7 @@ impl Fault {
                 Reply::status(*status, &[json, ("retry-after", wait)], error(*status))
             }
             Self::Body(status, body) => Reply::status(*status, &[json], body.as_str()),
+            Self::Wire(bytes) => Reply::wire(bytes.as_slice()),
             Self::Reset => Reply::reset(),
             Self::ResetAfter(bytes) => reply.reset_after(*bytes),
             Self::Cut(events) => reply.cut_after(*events),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 /// No test sends more; a client gone wild is cut off.
 const BODY_BYTES_MAX: usize = 256 << 20;
+const BODY_BYTES_AHEAD: usize = 8 << 20;
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
 /// A request as it arrived.
@@ -22,6 +23,9 @@ pub struct RecordedRequest {
     pub body: Vec<u8>,
     /// Which connection it came over, from 0: equal numbers mean that one was kept alive.
     pub connection: usize,
+    /// When its headers had been read. From here until it has arrived the body is on its way: that
+    /// is the share of a step that the connection and this server take.
+    pub head_arrived: Instant,
     /// When its last byte had been read.
     pub arrived: Instant,
     /// When the last byte of its reply had been handed to the kernel; `None` until then, and when
@@ -93,6 +97,7 @@ pub(crate) fn read_request<S: Read + Write>(
         headers,
         body: Vec::new(),
         connection,
+        head_arrived: Instant::now(),
         arrived: Instant::now(),
         reply_ended: None,
     };
@@ -113,7 +118,8 @@ fn read_body(stream: &mut impl BufRead, request: &RecordedRequest) -> io::Result
     }
     let length = request.header("content-length").map_or(Ok(0), str::parse::<usize>);
     let length = length.map_err(|_| invalid("content-length is no number"))?;
-    let mut body = Vec::new();
+    // What is announced is not always sent.
+    let mut body = Vec::with_capacity(length.min(BODY_BYTES_AHEAD));
     read_exactly(stream, length, &mut body)?;
     Ok(body)
 }
@@ -155,7 +161,7 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// The status line and the headers, without the empty line that ends them.
+/// The status line, the headers and the empty line that ends them.
 pub(crate) fn head(status: u16, headers: &[(String, String)]) -> String {
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (key, value) in headers {
@@ -164,6 +170,7 @@ pub(crate) fn head(status: u16, headers: &[(String, String)]) -> String {
         head.push_str(value);
         head.push_str("\r\n");
     }
+    head.push_str("\r\n");
     head
 }
 

@@ -52,12 +52,13 @@ impl Reply {
     }
 
     pub(crate) fn render(&self, form: Form, number: &str) -> Rendered {
-        let (status, headers, writes, then) = match &self.body {
-            Body::Reset => (0, Vec::new(), Vec::new(), Then::Reset),
+        let (head, writes, then) = match &self.body {
+            Body::Reset => (String::new(), Vec::new(), Then::Reset),
+            Body::Wire(bytes) => (String::new(), vec![bytes.clone()], Then::Cut),
             Body::Plain { status, headers, body } => {
                 let mut headers = headers.clone();
                 headers.push(("content-length".to_owned(), body.len().to_string()));
-                (*status, headers, vec![body.clone()], Then::KeepAlive)
+                (crate::http::head(*status, &headers), vec![body.clone()], Then::KeepAlive)
             }
             Body::Stream => {
                 let headers = [
@@ -67,12 +68,12 @@ impl Reply {
                 ];
                 let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned()));
                 let (writes, then) = self.writes(form, number);
-                (200, headers.to_vec(), writes, then)
+                (crate::http::head(200, &headers), writes, then)
             }
         };
         Rendered {
             chunked: matches!(self.body, Body::Stream),
-            head: crate::http::head(status, &headers),
+            head,
             writes,
             then,
             pause: self.pause,

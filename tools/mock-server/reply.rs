@@ -60,6 +60,8 @@ pub(crate) enum Body {
     },
     /// The connection closes with no answer.
     Reset,
+    /// These bytes and the end of the connection, HTTP or not.
+    Wire(Vec<u8>),
 }
 
 /// A reply to one request. Parts come in the order in which they are added.
@@ -144,6 +146,13 @@ impl Reply {
     #[must_use]
     pub fn reset() -> Self {
         Self { body: Body::Reset, ..Self::new() }
+    }
+
+    /// Exactly these bytes on the connection, the head of a response included if they have one;
+    /// then the connection closes.
+    #[must_use]
+    pub fn wire(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { body: Body::Wire(bytes.into()), ..Self::new() }
     }
 
     /// A stream of exactly these bytes (content type `text/event-stream`), nothing added.

@@ -110,11 +110,22 @@ impl MockServer {
     /// For a benchmark of n steps: from the end of each reply to the arrival of the next request.
     #[must_use]
     pub fn steps(&self) -> Vec<Duration> {
-        let requests = self.requests();
+        self.steps_until(|request| request.arrived)
+    }
+
+    /// The same until the headers of the next request have arrived: without the way of its body.
+    #[must_use]
+    pub fn steps_to_head(&self) -> Vec<Duration> {
+        self.steps_until(|request| request.head_arrived)
+    }
+
+    fn steps_until(&self, arrival: fn(&RecordedRequest) -> Instant) -> Vec<Duration> {
+        let state = self.shared.lock();
+        let requests = &state.requests;
         let pairs = requests.iter().zip(requests.iter().skip(1));
         pairs
             .filter_map(|(this, next)| {
-                Some(next.arrived.saturating_duration_since(this.reply_ended?))
+                Some(arrival(next).saturating_duration_since(this.reply_ended?))
             })
             .collect()
     }
@@ -228,7 +239,6 @@ fn write(shared: &Shared, stream: &mut TcpStream, reply: &Rendered) -> io::Resul
     }
     let mut out = Vec::new();
     out.extend_from_slice(reply.head.as_bytes());
-    out.extend_from_slice(b"\r\n");
     let last = reply.writes.len().saturating_sub(1);
     for (index, data) in reply.writes.iter().enumerate() {
         if reply.chunked {

@@ -181,6 +181,7 @@ fn faults_spoil_an_attempt_each() {
         Fault::Cut(1),
         Fault::Stop(2),
         Fault::BadLine(1),
+        Fault::Wire(b"SSH-2.0-other\r\n".to_vec()),
     ];
     for path in ["/v1/chat/completions", "/v1/responses"] {
         let reply = Reply::text("at last").after(faults.clone());
@@ -195,7 +196,8 @@ fn faults_spoil_an_attempt_each() {
         }
         assert!(answers[6].ends_with("0\r\n\r\n") && !answers[6].contains("complet\"ed"));
         assert!(answers[7].contains("[oops") && answers[7].contains("at last"));
-        assert!(answers[8].contains("at last") && !answers[8].contains("[oops"));
+        assert_eq!(answers[8], "SSH-2.0-other\r\n");
+        assert!(answers[9].contains("at last") && !answers[9].contains("[oops"));
     }
 }
 

@@ -5,6 +5,9 @@
 
 mod dataset;
 mod figures;
+mod search;
+mod tokens;
+mod tree;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +23,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [NAME] [--reps N]
 
 Builds the release binary and prints medians, with the machine and its measured fsync.
-With NAME, only the measurements whose name contains it. --reps is 5 unless given.";
+With NAME, only the measurements whose name contains it. --reps is 5 unless given.
+LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.";
 
 /// What a measurement needs to know.
 pub(crate) struct Bench {
@@ -35,6 +39,8 @@ pub(crate) struct Bench {
 pub(crate) enum Unit {
     Seconds,
     Bytes,
+    Tokens,
+    Percent,
 }
 
 impl Unit {
@@ -43,6 +49,8 @@ impl Unit {
             _ if !value.is_finite() => "none".to_owned(),
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
+            Self::Tokens => format!("{value:.0}"),
+            Self::Percent => format!("{value:+.1} %"),
         }
     }
 }
@@ -114,6 +122,11 @@ const MEASUREMENTS: &[Measurement] = &[
     ("output", figures::output_50_mb),
     ("session", figures::session),
     ("dataset", dataset::tokens),
+    ("map", search::map),
+    ("grep", search::grep),
+    ("glob", search::glob),
+    ("prompt", tokens::prompt),
+    ("tokens", tokens::tokens),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -135,7 +148,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for (name, measure) in chosen {
         println!("measuring {name}");
         for figure in measure(&bench).with_context(|| format!("measurement `{name}`"))? {
-            table.row(figure.cells());
+            let cells = figure.cells();
+            // A run that is interrupted has said something, too.
+            println!("  {}: {}", cells[0], cells[1]);
+            table.row(cells);
         }
     }
     println!("\n{table}\nMedians and p95 of {reps} runs or more, after one to warm up.");

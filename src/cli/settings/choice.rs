@@ -142,7 +142,7 @@ pub(crate) fn provider(name: &str, file: &UserFile) -> Result<Provider, CliError
         Some(base_url) if name == OPENAI => {
             let variable = Some("OPENAI_API_KEY".to_owned());
             let key = KeySource::Custom { variable, required: false };
-            Ok(Provider { key, base_url, ..provider })
+            Ok(Provider { key, ..provider.at(base_url, file) })
         }
         _ => Ok(provider),
     }

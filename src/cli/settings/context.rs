@@ -1,5 +1,7 @@
 //! When the context is shortened and compacted, as shares of the model's window.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 /// `[context]` as it is written.
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct ContextFile {
     shorten_at: Option<Share>,
     compact_at: Option<Share>,
+    reply_tokens: Option<NonZeroU64>,
 }
 
 /// A share of the window: above 0, at most 1.
@@ -34,12 +37,14 @@ pub(crate) struct ContextSettings {
     pub(crate) shorten_at: f64,
     /// The conversation is summed up when it still fills this share.
     pub(crate) compact_at: f64,
+    /// The most tokens of a reply: kept free for it, and told to the server.
+    pub(crate) reply_tokens: Option<u64>,
 }
 
 impl Default for ContextSettings {
     fn default() -> Self {
         let window = session::Window::default();
-        Self { shorten_at: window.shorten_at, compact_at: window.compact_at }
+        Self { shorten_at: window.shorten_at, compact_at: window.compact_at, reply_tokens: None }
     }
 }
 
@@ -48,7 +53,8 @@ impl From<ContextFile> for ContextSettings {
         let default = Self::default();
         let compact_at = file.compact_at.map_or(default.compact_at, |share| share.0);
         let shorten_at = file.shorten_at.map_or(default.shorten_at, |share| share.0);
+        let reply_tokens = file.reply_tokens.map(NonZeroU64::get);
         // Shortening is tried first: a share above the other would never be reached.
-        Self { shorten_at: shorten_at.min(compact_at), compact_at }
+        Self { shorten_at: shorten_at.min(compact_at), compact_at, reply_tokens }
     }
 }

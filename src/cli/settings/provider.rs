@@ -217,6 +217,17 @@ impl Provider {
         self
     }
 
+    /// The same where a variable of the environment says: some other server, most often, and
+    /// spoken to as its address has it, unless the settings say how.
+    pub(super) fn at(mut self, base_url: String, file: &UserFile) -> Self {
+        if !url::same_origin(&self.base_url, &base_url) {
+            let table = file.providers.iter().find(|(name, _)| name.as_str() == self.name);
+            self.profile = table.and_then(|(_, table)| table.profile.clone());
+        }
+        self.base_url = base_url;
+        self
+    }
+
     /// The API form that is spoken.
     pub(crate) fn api(&self) -> Api {
         self.api.unwrap_or(Api::Chat)

@@ -51,17 +51,21 @@ impl Accumulator {
                 continue;
             }
             self.begun = true;
-            self.signs += 1;
             if let Some(error) = choice.error {
                 return self.fail(wire::told(error.get().as_bytes()), Some(error.get()));
             }
-            if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
+            // Some servers send empty pieces while nothing is said: that they are there, no more.
+            if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref())
+                && !delta.is_blank()
+            {
+                self.signs += 1;
                 self.delta(delta, out);
             }
             if self.too_many_calls {
                 return;
             }
             if let Some(reason) = choice.finish_reason.text() {
+                self.signs += 1;
                 self.finish(reason);
                 if self.told.is_some() {
                     return;

@@ -55,7 +55,8 @@ impl Accumulator {
         }
         let Some(kind) = kind.strip_prefix("response.") else { return Taken::Whole };
         self.begun = true;
-        self.signs += 1;
+        // That it was taken up, and still is, is sent for as long as a gateway likes.
+        self.signs += u64::from(!matches!(kind, "created" | "queued" | "in_progress"));
         match kind {
             "created" => self.created(event.response),
             "output_item.added" => return self.item(event, false, out),

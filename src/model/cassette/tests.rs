@@ -3,7 +3,7 @@ use mock_server::Reply as Answer;
 use super::*;
 use crate::endpoint::{ApiKey, EndpointConfig};
 use crate::tests::{ask, hello, prompt, serve, text, transcript};
-use crate::{Model, Part};
+use crate::{Model, Part, Reply};
 
 fn recorder(url: &str, folder: &Path) -> Model {
     let config =

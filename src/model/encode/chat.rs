@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use trajectory::event::Attachment;
-use trajectory::{Message, ToolCallMessage, Turn};
+use trajectory::{Message, Turn};
 
 use super::{Style, with_placeholders};
-use crate::profile::{EmptyContent, MalformedBack, Profile, ReasoningBack};
+use crate::profile::{EmptyContent, Profile, ReasoningBack};
 
 /// What the encoder itself writes, and so nobody may set as a parameter.
 pub(super) const RESERVED: &[&str] = &["model", "messages", "tools", "stream", "stream_options"];
@@ -76,8 +76,10 @@ fn assistant(turn: &Turn, style: &Style<'_>) -> Option<String> {
         if !own || !profile.call_signatures {
             call.extra_content = None;
         }
-        if profile.malformed_back == MalformedBack::Wrapped {
-            wrap(call);
+        // Servers read the arguments of every earlier call. What is no object was made one by the
+        // fold; a call without any may come with no text at all.
+        if call.function.arguments.trim().is_empty() {
+            "{}".clone_into(&mut call.function.arguments);
         }
     }
     let says_nothing = content.as_deref().unwrap_or_default().is_empty();
@@ -88,13 +90,6 @@ fn assistant(turn: &Turn, style: &Style<'_>) -> Option<String> {
         _ => {}
     }
     Some(message.to_json())
-}
-
-/// Makes an object of arguments that are none.
-fn wrap(call: &mut ToolCallMessage) {
-    if let Some(wrapped) = super::wrapped(&call.function.arguments) {
-        call.function.arguments = wrapped;
-    }
 }
 
 fn without_content(message: &Message) -> String {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::api::Api;
 use crate::profile::{EffortForm, Profile};
 
-/// The names of the limit on output tokens.
-const OUTPUT_MAX: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+/// The names of the limit on output tokens: each is sent under the name that the server knows.
+pub const OUTPUT_MAX: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
 const EFFORT: &str = "reasoning_effort";
 /// Tokens of thought for each effort, where a server wants a number.
 const BUDGETS: [(&str, u64); 4] =

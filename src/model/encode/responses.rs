@@ -34,35 +34,35 @@ pub(super) fn options(profile: &Profile) -> String {
     format!(r#","stream":true,"store":false{include}"#)
 }
 
-/// The items of a conversation.
-pub(super) fn items(turns: &[Turn], style: &Style<'_>) -> Vec<String> {
-    let mut items = Vec::with_capacity(turns.len());
-    // Ids may be used again: the last call with one is the one that is answered.
-    let mut freeform: HashMap<&str, bool> = HashMap::new();
-    for turn in turns {
-        match &turn.message {
-            Message::System { content } => {
-                let text = json!([{ "type": "input_text", "text": content }]);
-                let role = style.profile.system_role.as_str();
-                items.push(message(role, &text));
-            }
-            Message::User { content, attachments } => {
-                items.push(message("user", &user(content, attachments, style)));
-            }
-            Message::Assistant { .. } => {
-                for part in &turn.parts {
-                    if let Part::ToolCall { id, freeform: is, .. } = part {
-                        freeform.insert(id, *is && style.profile.custom_tools);
-                    }
+/// The items of a turn. `freeform` says of the calls so far whether they took a text; ids may be
+/// used again, and the last call with one is the one that is answered.
+pub(super) fn items(
+    turn: &Turn,
+    freeform: &mut HashMap<String, bool>,
+    style: &Style<'_>,
+) -> Vec<String> {
+    let mut items = Vec::new();
+    match &turn.message {
+        Message::System { content } => {
+            let text = json!([{ "type": "input_text", "text": content }]);
+            items.push(message(&style.profile.system_role, &text));
+        }
+        Message::User { content, attachments } => {
+            items.push(message("user", &user(content, attachments, style)));
+        }
+        Message::Assistant { .. } => {
+            for part in &turn.parts {
+                if let Part::ToolCall { id, freeform: is, .. } = part {
+                    freeform.insert(id.clone(), *is && style.profile.custom_tools);
                 }
-                reply(turn, style, &mut items);
             }
-            Message::Tool { tool_call_id, content } => {
-                let custom = freeform.get(tool_call_id.as_str()).copied().unwrap_or_default();
-                let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-                let item = json!({ "type": kind, "call_id": tool_call_id, "output": content });
-                items.push(item.to_string());
-            }
+            reply(turn, style, &mut items);
+        }
+        Message::Tool { tool_call_id, content } => {
+            let custom = freeform.get(tool_call_id).copied().unwrap_or_default();
+            let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
+            let item = json!({ "type": kind, "call_id": tool_call_id, "output": content });
+            items.push(item.to_string());
         }
     }
     items
@@ -130,7 +130,7 @@ fn call(id: &str, name: &str, arguments: &str, freeform: bool, profile: &Profile
     }
     let changed = match profile.malformed_back {
         _ if freeform => Some(json!({ "input": arguments }).to_string()),
-        MalformedBack::Wrapped => super::wrapped(arguments),
+        MalformedBack::Wrapped => trajectory::arguments_as_object(arguments),
         MalformedBack::AsSent => None,
     };
     let arguments = changed.as_deref().unwrap_or(arguments);

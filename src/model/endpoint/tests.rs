@@ -6,7 +6,9 @@ use mock_server::Reply as Answer;
 use serde_json::json;
 use trajectory::Progress;
 
-use crate::tests::{ask, call, chat, hello, once, prompt, serve, speaking, text, transcript};
+use crate::tests::{
+    ask, call, chat, hello, once, once_in, prompt, serve, speaking, text, transcript,
+};
 use crate::*;
 
 #[tokio::test]
@@ -349,4 +351,147 @@ async fn the_responses_form_has_its_own_path() {
     assert_eq!(requests[0].path, "/v1/responses");
     assert_eq!(requests[0].body, request.body().as_bytes());
     assert_eq!(requests[0].input().len(), 1);
+}
+
+/// What a server puts on the wire.
+struct Wire {
+    head: &'static str,
+    body: Vec<u8>,
+}
+
+/// The head of a stream whose end is the connection's.
+const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+
+impl Wire {
+    fn stream(body: impl Into<Vec<u8>>) -> Self {
+        Self { head: STREAM, body: body.into() }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.head.as_bytes(), b"\r\n", &self.body].concat()
+    }
+}
+
+/// The bytes of a stream in this form.
+fn events(api: Api, answer: &Answer) -> Vec<u8> {
+    match api {
+        Api::Chat => answer.to_bytes(0),
+        Api::Responses => answer.to_responses_bytes(0),
+    }
+}
+
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8(bytes.to_vec()).unwrap().replace(from, to).into_bytes()
+}
+
+fn chunked(bytes: &[u8], trailer: &str) -> Vec<u8> {
+    let chunks = bytes.chunks(7).flat_map(|chunk| {
+        [format!("{:X}; ext=1\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
+    });
+    chunks.chain(format!("0\r\n{trailer}\r\n").into_bytes()).collect()
+}
+
+#[tokio::test]
+async fn odd_but_whole_answers_are_read() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n";
+    const EARLY: &str = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n";
+    let said = "Grüße 日本 😀";
+    let long = "y".repeat(1 << 20);
+    for api in Api::ALL {
+        let stream = events(api, &Answer::text(said));
+        let signed = |sign: &[u8]| [sign, &stream].concat();
+        let mut rows = vec![
+            ("CR LF", Wire::stream(replaced(&stream, "\n", "\r\n")), said),
+            ("CR alone", Wire::stream(replaced(&stream, "\n", "\r")), said),
+            ("no empty lines", Wire::stream(replaced(&stream, "\n\n", "\n")), said),
+            ("no space behind data", Wire::stream(replaced(&stream, "data: ", "data:")), said),
+            ("a byte order mark", Wire::stream(signed(b"\xef\xbb\xbf")), said),
+            ("comments first", Wire::stream(signed(b": PROCESSING\n\n:\n\n")), said),
+            ("trailers", Wire { head: CHUNKED, body: chunked(&stream, "x-sum: 1\r\n") }, said),
+            ("a status before the status", Wire { head: EARLY, body: stream.clone() }, said),
+            ("a line of 1 MiB", Wire::stream(events(api, &Answer::text(&long))), long.as_str()),
+        ];
+        if api == Api::Chat {
+            let twice = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
+            let twice = format!("{twice}\n\ndata: [DONE]");
+            rows.push(("two ends", Wire::stream(replaced(&stream, "data: [DONE]", &twice)), said));
+            let other = r#"data: {"choices":[{"index":1,"delta":{"content":"other"},"finish_reason":"stop"}]}"#;
+            let other = format!("{other}\n\n");
+            rows.push(("a second choice", Wire::stream(signed(other.as_bytes())), said));
+        }
+        for (name, wire, expected) in rows {
+            let reply = once_in(api, Answer::wire(wire.to_bytes())).await;
+            let reply = reply.unwrap_or_else(|failure| panic!("{api:?}, {name}: {failure}"));
+            assert_eq!(reply.parts, [text(expected)], "{api:?}, {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_whole_or_no_answer_is_told() {
+    use FailureKind::{Interrupted, Protocol};
+    const LONG: &str = "HTTP/1.1 200 OK\r\ncontent-length: 999999\r\n";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n";
+    let half = |bytes: &[u8], at: &str| {
+        let found = memchr::memmem::find(bytes, at.as_bytes()).unwrap();
+        bytes[..found + at.len() - 1].to_vec()
+    };
+    for api in Api::ALL {
+        let spoken = events(api, &Answer::text("one ").then_text("two 😀"));
+        let called = events(api, &Answer::new().call_in("f", r#"{"a": "bcdefgh"}"#, 3));
+        let done = [events(api, &Answer::text("one").without_finish()), b"data: [DONE]\n\n".into()];
+        for (name, wire, kind, word) in [
+            ("cut in a character", Wire::stream(half(&spoken, "😀")), Interrupted, "without"),
+            ("cut in a call", Wire::stream(half(&called, "bcd")), Interrupted, "without"),
+            (
+                "shorter than said",
+                Wire { head: LONG, body: half(&spoken, "😀") },
+                Interrupted,
+                "broke",
+            ),
+            ("done, but not finished", Wire::stream(done.concat()), Interrupted, "without"),
+            ("no chunk", Wire { head: CHUNKED, body: b"zz\r\n".into() }, Interrupted, "broke"),
+            ("nothing", Wire::stream(""), Interrupted, "before it began"),
+            ("no HTTP", Wire { head: "SSH-2.0-other", body: Vec::new() }, Protocol, "not HTTP"),
+            ("gzip", Wire::stream(b"\x1f\x8b\x08\x00rest"), Protocol, "compressed"),
+        ] {
+            let failure = once_in(api, Answer::wire(wire.to_bytes())).await.unwrap_err();
+            assert_eq!(failure.kind, kind, "{api:?}, {name}: {failure}");
+            assert!(failure.message.contains(word), "{api:?}, {name}: {failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_gets_neither_the_request_nor_the_key() {
+    for status in [301, 302, 303, 307, 308] {
+        let other = serve([Answer::text("stolen")]);
+        let there = format!("{}/chat/completions", other.url());
+        let server = serve([Answer::status(status, &[("location", &there)], "")]);
+        let key = Some(ApiKey::new("sk-test"));
+        let config = EndpointConfig { key, ..EndpointConfig::new(&server.url(), "m") };
+        let model = EndpointModel::new(config).unwrap().into();
+        let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Protocol);
+        assert!(failure.message.contains(&there) && failure.hint.contains("key"), "{failure}");
+        assert!(other.requests().is_empty(), "status {status} was followed");
+    }
+}
+
+#[tokio::test]
+async fn pieces_that_say_nothing_are_signs_of_life_only() {
+    let empty = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]});
+    let chat = format!("data: {empty}\n\n");
+    let responses = "data: {\"type\":\"response.in_progress\"}\n\n";
+    for (api, nothing) in [(Api::Chat, chat.as_str()), (Api::Responses, responses)] {
+        // Many more than the patience is long.
+        let stream = Answer::raw_stream(nothing.repeat(1000));
+        let server = serve([stream.bytes_per_write(nothing.len()).pause(SILENCE / 10)]);
+        let config =
+            EndpointConfig { api, silence: SILENCE, ..EndpointConfig::new(&server.url(), "m") };
+        let model = EndpointModel::new(config).unwrap().into();
+        let failure = ask(&model, &hello(&model)).await.0.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Silent, "{api:?}: {failure}");
+        assert!(failure.message.contains("signs"), "{failure}");
+    }
 }

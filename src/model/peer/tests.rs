@@ -40,7 +40,8 @@ fn statuses_are_told_apart() {
 fn what_a_server_says_is_quoted_tamely() {
     let long = "word ".repeat(1000);
     for (body, quoted) in [
-        (r#"{"error":"plain"}"#.to_owned(), "plain"),
+        (r#"{"error":"plain"}"#.to_owned(), "plain."),
+        (r#"{"error":"Is it \"so\"?"}"#.to_owned(), "Is it \"so\"?"),
         (r#"{"detail":"fast\n\tapi"}"#.to_owned(), "fast api"),
         (r#"{"message":"\u001b]0;title\u0007red"}"#.to_owned(), "]0;title red"),
         (format!(r#"{{"error":{{"message":"{long}"}}}}"#), "word word"),
@@ -49,6 +50,7 @@ fn what_a_server_says_is_quoted_tamely() {
     ] {
         let message = status(500, &body).message;
         assert!(message.contains(quoted), "{message:?}");
+        assert!(message.ends_with(['.', '?', '…']) && !message.ends_with("?."), "{message:?}");
         assert!(message.chars().count() < 600 && !message.contains(char::is_control));
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct Row {
     call_signatures: bool,
     effort: EffortForm,
     stream_options: bool,
+    limits_output: bool,
     output_max_key: &'static str,
     system_role: &'static str,
     images: bool,
@@ -30,6 +31,7 @@ impl Row {
             reasoning: true,
             effort: self.effort,
             stream_options: self.stream_options,
+            limits_output: self.limits_output,
             output_max_key: self.output_max_key.to_owned(),
             system_role: self.system_role.to_owned(),
             images: self.images,
@@ -49,6 +51,7 @@ pub(super) const BASE: Row = Row {
     call_signatures: true,
     effort: EffortForm::Plain,
     stream_options: true,
+    limits_output: false,
     output_max_key: "max_tokens",
     system_role: "system",
     images: true,
@@ -90,11 +93,13 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
     (
         "deepseek",
         // The classic reasoner answers 400 to reasoning in its input and makes no calls; the later
-        // models answer 400 when a reply with calls comes back without.
+        // models answer 400 when a reply with calls comes back without. Unless it is told how much
+        // a reply may hold, its chat model stops at 4,096 tokens, in the middle of a file.
         Row {
             reasoning_back: ReasoningBack::WithCalls,
             call_signatures: false,
             effort: EffortForm::Switch,
+            limits_output: true,
             images: false,
             ..BASE
         },

@@ -266,7 +266,10 @@ fn conversation(model: &str) -> Transcript {
         thought(2, "I had better read.", content, ReasoningForm::Full, Some(details)),
         thought(2, "", item, ReasoningForm::Encrypted, Some(encrypted)),
         Body::ToolCall(called(2, 1, r#"{"path":"a"}"#, Some(extra))),
-        Body::ToolCall(called(2, 2, "{\"path\": oops", None)),
+        Body::ToolCall(ToolCall {
+            malformed: Some("expected value".into()),
+            ..called(2, 2, "{\"path\": oops", None)
+        }),
         Body::ToolCall(ToolCall {
             name: "patch".into(),
             freeform: true,

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use mock_server::Reply as Answer;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+use trajectory::Usage;
 use trajectory::event::ReasoningField;
 
 use super::*;
@@ -72,6 +73,15 @@ fn pages_and_plain_text_are_refused() {
     for body in ["<!DOCTYPE html>…", "\n <html>", "Not Found", "hello: world\n\n", "[1, 2]"] {
         let fault = read_whole(body).0.unwrap_err();
         assert_eq!(fault.kind, FailureKind::Protocol, "{body}: {}", fault.message);
+    }
+}
+
+#[test]
+fn a_compressed_answer_is_told_as_that() {
+    for magic in [b"\x1f\x8b\x08\x00".as_slice(), b"\x28\xb5\x2f\xfd\x04"] {
+        let fault = read(&[magic, b"data: \n\n"], Ending::Clean).0.unwrap_err();
+        assert_eq!(fault.kind, FailureKind::Protocol);
+        assert!(fault.message.contains("compressed"), "{}", fault.message);
     }
 }
 
@@ -232,15 +242,36 @@ fn what_is_cancelled_reads_the_same_again() {
 }
 
 #[test]
-fn absurd_token_counts_are_cut() {
-    let body = format!(
-        r#"{{"choices": [], "usage": {{"prompt_tokens": {0}, "completion_tokens": {0},
-            "prompt_tokens_details": {{"cached_tokens": {0}}}}}}}"#,
-        u64::MAX
-    );
-    let usage = read_whole(&body).1.usage.unwrap();
-    assert_eq!((usage.input_tokens, usage.cached_tokens), (1 << 40, 1 << 40));
-    assert_eq!((usage.total(), usage.reasoning_tokens), (1 << 41, 0));
+fn absurd_token_counts_count_nothing() {
+    let counted = |counts: Value| {
+        let body = json!({"choices": [], "usage": counts}).to_string();
+        let usage = read_whole(&body).1.usage?;
+        let Usage { input_tokens, cached_tokens, output_tokens, reasoning_tokens } = usage;
+        Some([input_tokens, cached_tokens, output_tokens, reasoning_tokens])
+    };
+    let named = |input: Value, cached: Value, output: Value, reasoning: Value| {
+        counted(json!({
+            "prompt_tokens": input, "prompt_tokens_details": {"cached_tokens": cached},
+            "completion_tokens": output,
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
+        }))
+    };
+    let huge = || json!(u64::MAX);
+    for (found, expected) in [
+        (named(huge(), json!(1), huge(), json!(1)), None),
+        (named(json!(-5), json!(1), json!("7"), json!(1)), None),
+        (named(json!(1e300), json!(1), json!(3), json!(1)), Some([0, 0, 3, 1])),
+        // Part of it cannot be more than the whole.
+        (named(json!(10), huge(), json!(3), json!(500)), Some([10, 0, 3, 3])),
+        (named(json!(10), json!(99), json!(3), json!(0)), Some([10, 10, 3, 0])),
+        // Numbers as some proxies write them.
+        (named(json!(10.0), json!(4.0), json!(3.0), json!(null)), Some([10, 4, 3, 0])),
+        (named(json!(10.5), json!(0), json!(3), json!(0)), Some([0, 0, 3, 0])),
+        (counted(json!("lots")), None),
+        (counted(json!([1, 2])), None),
+    ] {
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

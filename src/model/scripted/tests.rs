@@ -3,9 +3,9 @@ use trajectory::Progress;
 use trajectory::event::{AssistantText, Body, CallStatus, Observation, ReasoningField, ToolCall};
 
 use super::*;
-use crate::reply::Part;
+use crate::reply::{Part, Reply};
 use crate::tests::{ask, prompt, reasoning, text, transcript};
-use crate::{Model, parse};
+use crate::{Dialect, Failure, Model, parse};
 
 const SCRIPT: &str = r#"
 format = "limn-script"

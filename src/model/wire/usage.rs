@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use trajectory::Usage;
 
-/// No request has more tokens, whatever a server says.
+/// No request has more tokens: what is said beyond counts nothing.
 const TOKENS_MAX: u64 = 1 << 40;
 
 /// Where a count may stand: the first that is there counts.
@@ -45,6 +45,7 @@ pub(crate) fn usage(json: &RawValue) -> Option<Usage> {
             usage.input_tokens += number(&value, &[key]).unwrap_or(0);
         }
     }
+    usage.cached_tokens = usage.cached_tokens.min(usage.input_tokens);
     // Gemini and xAI count thoughts in the total only.
     let counted = usage.total();
     if let Some(total) = number(&value, &["total_tokens"]).filter(|total| *total > counted) {
@@ -54,6 +55,7 @@ pub(crate) fn usage(json: &RawValue) -> Option<Usage> {
             usage.reasoning_tokens = thoughts;
         }
     }
+    usage.reasoning_tokens = usage.reasoning_tokens.min(usage.output_tokens);
     Some(usage)
 }
 
@@ -68,5 +70,13 @@ pub(crate) fn add_timings(json: &RawValue, usage: &mut Usage) {
 
 fn number(value: &Value, path: &[&str]) -> Option<u64> {
     let found = path.iter().try_fold(value, |value, key| value.get(key))?;
-    found.as_u64().map(|count| count.min(TOKENS_MAX))
+    // Proxies that keep numbers as floats write `12.0`.
+    let whole = || found.as_f64().filter(|count| *count >= 0.0 && count.fract() == 0.0);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and not below zero, and what is too large is too large either way"
+    )]
+    let count = found.as_u64().or_else(|| whole().map(|count| count as u64))?;
+    (count <= TOKENS_MAX).then_some(count)
 }

@@ -27,14 +27,22 @@ struct Anchor {
     counted: u64,
 }
 
+/// The tools and the settled turns of a revision of the context, counted once.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    revision: u64,
+    turns: usize,
+    tokens: u64,
+}
+
 /// Measures contexts of one conversation.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     tokenizer: Option<Arc<Tokenizer>>,
     /// Turns as they were counted: first and last event, length.
     counted: HashMap<(u64, u64, usize), u64>,
-    /// The tools of a revision of the context.
-    tools: Option<(u64, u64)>,
+    /// The context as far as it is settled.
+    settled: Option<Settled>,
     /// The request under way: revision and estimate.
     sent: Option<(u64, u64)>,
     anchor: Option<Anchor>,
@@ -47,7 +55,7 @@ impl Gauge {
         Self {
             tokenizer,
             counted: HashMap::new(),
-            tools: None,
+            settled: None,
             sent: None,
             anchor: None,
             correction: 1.0,
@@ -106,20 +114,22 @@ impl Gauge {
     }
 
     fn estimate(&mut self, transcript: &Transcript) -> u64 {
-        let revision = transcript.revision();
-        let tools = match self.tools {
-            Some((of, tokens)) if of == revision => tokens,
-            _ => {
-                let texts = transcript.tools().iter().map(|tool| tool.to_chat().to_string());
-                let tokens = texts.map(|text| self.estimate_text(&text)).sum();
-                // What an earlier revision said of its turns is seldom asked for again.
-                self.counted.clear();
-                self.tools = Some((revision, tokens));
-                tokens
-            }
-        };
-        let turns: u64 = transcript.upcoming().map(|turn| self.estimate_turn(turn)).sum();
-        tools + turns
+        let (revision, turns) = (transcript.revision(), transcript.settled_turns());
+        let known = self.settled.filter(|it| it.revision == revision && it.turns <= turns.len());
+        let mut settled = known.unwrap_or_else(|| {
+            // What an earlier revision said of its turns is seldom asked for again.
+            self.counted.clear();
+            let texts = transcript.tools().iter().map(|tool| tool.to_chat().to_string());
+            let tokens = texts.map(|text| self.estimate_text(&text)).sum();
+            Settled { revision, turns: 0, tokens }
+        });
+        for turn in turns.iter().skip(settled.turns) {
+            settled.tokens += self.estimate_turn(turn);
+        }
+        settled.turns = turns.len();
+        self.settled = Some(settled);
+        let rest = transcript.upcoming().skip(settled.turns);
+        settled.tokens + rest.map(|turn| self.estimate_turn(turn)).sum::<u64>()
     }
 
     fn estimate_turn(&mut self, turn: &Turn) -> u64 {
@@ -172,16 +182,8 @@ impl Gauge {
 
     fn estimate_text(&self, text: &str) -> u64 {
         let counted = self.tokenizer.as_ref().and_then(|tokenizer| tokenizer.count(text));
-        counted.map_or_else(|| by_characters(text), |tokens| tokens as u64)
+        counted.map_or_else(|| chat::estimate(text), |tokens| tokens as u64)
     }
-}
-
-/// Two tokens for seven ASCII characters, one for any other: code and prose are a little above the
-/// first, Chinese and Japanese a little below the second, so a guess errs to the safe side.
-fn by_characters(text: &str) -> u64 {
-    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    let others = text.chars().count() as u64 - ascii;
-    (ascii * 2).div_ceil(7) + others
 }
 
 fn length(message: &Message) -> usize {

@@ -12,7 +12,7 @@ use trajectory::event::Truncation;
 
 use crate::answer::{Answer, count};
 use crate::beneath::printable;
-use crate::glob::cut;
+use crate::search::cut;
 use crate::walk::Seen;
 
 /// Matches that are shown, of all files together.

@@ -1,25 +1,33 @@
 //! The text of PDF documents, page by page.
 //!
 //! The parser works in a thread of its own, with a deep stack, under a deadline, and may panic; so
-//! a document that is made to hurt costs one refusal. A thread that does not end in time is left to
-//! finish on its own: it looks between pages whether anybody still waits.
+//! a document that is made to hurt costs one refusal. What its objects take is counted while they
+//! are read, because a small file can hold gigabytes of them, packed; the thread ends where there
+//! are too many, and where nobody waits any longer.
 //!
 //! Absent: documents that are pictures of text, tables as tables, encrypted ones.
 
+use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use lopdf::{Document, LoadOptions};
+use lopdf::{Document, LoadOptions, Object, ObjectId};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::Failure;
+use crate::answer::{Failure, size};
 
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// How often it is looked whether the call was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
 const STACK_BYTES: usize = 16 << 20;
-/// What one stream of a document may grow to when it is unpacked, bytes.
-const STREAM_BYTES_MAX: usize = 16 << 20;
+/// What one stream of a document may grow to when it is unpacked, bytes. Its objects take many
+/// times that for as long as it is parsed.
+const STREAM_BYTES_MAX: usize = 8 << 20;
+/// What all objects of a document may take, bytes.
+const OBJECT_BYTES_MAX: usize = 128 << 20;
+/// What an entry of a dictionary takes beside its name and its value, about.
+const ENTRY_BYTES: usize = 48;
 const LINE_CHARS_MAX: usize = 200;
 const PAGES_MAX: usize = 2_000;
 const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -32,6 +40,8 @@ pub(crate) enum Problem {
     /// It holds no text at all, as scans do.
     NoText,
     TooSlow,
+    /// It is packed, and unpacked it takes more memory than is given to it.
+    TooLarge,
     Cancelled,
 }
 
@@ -43,6 +53,10 @@ impl Problem {
             Self::Encrypted => format!("{name} is a PDF document that needs a password."),
             Self::NoText => format!("{name} is a PDF document without text; perhaps a scan."),
             Self::TooSlow => format!("{name} is a PDF document that takes too long to read."),
+            Self::TooLarge => {
+                let most = size(OBJECT_BYTES_MAX as u64);
+                format!("{name} is a PDF document that unpacks to more than {most}.")
+            }
             Self::Cancelled => return Failure::Cancelled("Cancelled while reading.".to_owned()),
         })
     }
@@ -56,9 +70,19 @@ enum Said {
 
 /// The text, with a line before each page. Blocks until it is there, or time is up.
 pub(crate) fn text(content: Vec<u8>, cancel: &CancellationToken) -> Result<String, Problem> {
+    text_within(OBJECT_BYTES_MAX, content, cancel)
+}
+
+fn text_within(
+    object_bytes_max: usize,
+    content: Vec<u8>,
+    cancel: &CancellationToken,
+) -> Result<String, Problem> {
     let (sender, receiver) = channel();
     let worker = std::thread::Builder::new().name("pdf".to_owned()).stack_size(STACK_BYTES);
-    let worker = worker.spawn(move || read(&content, &sender)).map_err(|_| Problem::TooSlow)?;
+    let worker = worker
+        .spawn(move || read(&content, object_bytes_max, &sender))
+        .map_err(|_| Problem::TooSlow)?;
     let deadline = Instant::now() + TIME_MAX;
     let mut text = String::new();
     let (mut pages, mut read, mut has_text) = (0, 0, false);
@@ -91,7 +115,7 @@ pub(crate) fn text(content: Vec<u8>, cancel: &CancellationToken) -> Result<Strin
         Ok(Ok(())) if has_text => Ok(text),
         Ok(Ok(())) => Err(Problem::NoText),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(Problem::Damaged),
+        Err(panic) => Err(panic.downcast_ref().copied().unwrap_or(Problem::Damaged)),
     }
 }
 
@@ -113,8 +137,62 @@ fn push_wrapped(text: &mut String, page: &str) {
     }
 }
 
-fn read(content: &[u8], say: &Sender<Said>) -> Result<(), Problem> {
-    let options = LoadOptions::with_max_decompressed_size(STREAM_BYTES_MAX);
+thread_local! {
+    /// What the objects that this thread will still read may take, bytes.
+    static LEFT: Cell<usize> = const { Cell::new(0) };
+    /// Until when somebody waits for this thread.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Called by the parser for each object that it has read. What it answers counts for objects that
+/// were packed together only, and no stream is among those.
+fn count(id: ObjectId, object: &mut Object) -> Option<(ObjectId, Object)> {
+    match LEFT.get().checked_sub(weight(object)) {
+        Some(left) => LEFT.set(left),
+        None => stop(Problem::TooLarge),
+    }
+    if DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline) {
+        stop(Problem::TooSlow);
+    }
+    let kept = match object {
+        Object::Stream(_) => Object::Null,
+        other => other.clone(),
+    };
+    Some((id, kept))
+}
+
+/// The parser has no way to be told that it is enough but this.
+fn stop(problem: Problem) -> ! {
+    resume_unwind(Box::new(problem))
+}
+
+/// What an object takes in memory, about. The parser bounds how deep objects nest.
+fn weight(object: &Object) -> usize {
+    let within = match object {
+        Object::Name(bytes) | Object::String(bytes, _) => bytes.len(),
+        Object::Array(items) => items.iter().map(weight).sum(),
+        Object::Dictionary(dictionary) => entries(dictionary),
+        Object::Stream(stream) => stream.content.len() + entries(&stream.dict),
+        Object::Null
+        | Object::Boolean(_)
+        | Object::Integer(_)
+        | Object::Real(_)
+        | Object::Reference(_) => 0,
+    };
+    size_of::<Object>() + within
+}
+
+fn entries(dictionary: &lopdf::Dictionary) -> usize {
+    dictionary.iter().map(|(name, value)| name.len() + ENTRY_BYTES + weight(value)).sum()
+}
+
+fn read(content: &[u8], object_bytes_max: usize, say: &Sender<Said>) -> Result<(), Problem> {
+    LEFT.set(object_bytes_max);
+    DEADLINE.set(Instant::now().checked_add(TIME_MAX));
+    let options = LoadOptions {
+        filter: Some(count),
+        ..LoadOptions::with_max_decompressed_size(STREAM_BYTES_MAX)
+    };
     let document =
         Document::load_mem_with_options(content, options).map_err(|_| Problem::Damaged)?;
     if document.is_encrypted() {

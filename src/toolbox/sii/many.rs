@@ -9,10 +9,10 @@ use trajectory::event::Truncation;
 
 use crate::answer::{Answer, Failure};
 use crate::beneath::Workspace;
-use crate::glob::unwalked;
 use crate::path::Relative;
 use crate::pattern::Pattern;
 use crate::read;
+use crate::search::unwalked;
 use crate::walk::walk;
 
 const FILES_MAX: usize = 50;

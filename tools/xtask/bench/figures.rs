@@ -76,7 +76,7 @@ impl Drop for World {
     }
 }
 
-fn succeeded(what: &str, child: Child) -> Result<Child> {
+pub(super) fn succeeded(what: &str, child: Child) -> Result<Child> {
     if child.code == Some(0) { Ok(child) } else { bail!("{what} ended with {:?}", child.code) }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn walls(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.wall.as_secs_f64()))
 }
 
-fn cpus(runs: &[Child]) -> Samples {
+pub(super) fn cpus(runs: &[Child]) -> Samples {
     Samples::of(runs.iter().map(|run| run.cpu.as_secs_f64()))
 }
 
@@ -239,6 +239,7 @@ pub(super) fn session(bench: &Bench) -> Result<Vec<Figure>> {
         row("session: 150k tokens, on disk", Unit::Bytes, |it| &it.on_disk),
         row("session: last steps", Unit::Seconds, |it| &it.last_steps)
             .against("its first steps", &one.first_steps),
+        row("session: last steps, without the way of the body", Unit::Seconds, |it| &it.last_heads),
         row("session: open and show --json", Unit::Seconds, |it| &it.show),
         row("session: fold and export", Unit::Seconds, |it| &it.export)
             .against("python3 reading it", &one.python),
@@ -251,6 +252,7 @@ struct Long {
     on_disk: Samples,
     first_steps: Samples,
     last_steps: Samples,
+    last_heads: Samples,
     show: Samples,
     export: Samples,
     export_peak: Samples,
@@ -269,8 +271,10 @@ impl Long {
         let replies = calls.chain([Reply::text("Done.")]);
         let server = MockServer::start(Scenario::replies(replies))?;
         world.exec(bench, &server, &["--no-fsync"])?;
-        let seconds: Vec<f64> =
-            server.steps().iter().map(std::time::Duration::as_secs_f64).collect();
+        let seconds = |steps: Vec<std::time::Duration>| -> Vec<f64> {
+            steps.iter().map(std::time::Duration::as_secs_f64).collect()
+        };
+        let (heads, seconds) = (seconds(server.steps_to_head()), seconds(server.steps()));
         let shows = repeat(bench.reps, || world.limn(bench, &["show", "last", "--json"]))?;
         let out = world.folder.join("export");
         let place = out.to_string_lossy();
@@ -291,6 +295,7 @@ impl Long {
             on_disk: Samples::of([folder_bytes(&world.folder.join("home/sessions"))? as f64]),
             first_steps: Samples::of(seconds[..tenth].iter().copied()),
             last_steps: Samples::of(seconds[seconds.len() - tenth..].iter().copied()),
+            last_heads: Samples::of(heads[heads.len() - tenth..].iter().copied()),
             show: walls(&shows),
             export: walls(&exports),
             export_peak: peaks(&exports),

@@ -54,3 +54,29 @@ fn a_document_that_nests_without_end_is_refused() {
         String::from_utf8(document(&["x"])).unwrap().replace("/Kids [4 0 R ]", "/Kids [2 0 R ]");
     assert!(text(kids.into_bytes(), &CancellationToken::new()).is_err());
 }
+
+/// A document beside whose pages lie so many objects of this many numbers each, packed.
+fn stuffed(objects: usize, numbers: usize) -> Vec<u8> {
+    let mut document = Document::load_mem(&document(&["a page"])).unwrap();
+    for _ in 0..objects {
+        document.add_object(vec![Object::Integer(7); numbers]);
+    }
+    let options = lopdf::SaveOptions::builder()
+        .use_object_streams(true)
+        .use_xref_streams(true)
+        .max_objects_per_stream(10)
+        .compression_level(9)
+        .build();
+    let mut file = Vec::new();
+    document.save_with_options(&mut file, options).unwrap();
+    file
+}
+
+#[test]
+fn packed_documents_are_read_unless_they_unpack_without_bounds() {
+    let read = |file: Vec<u8>| text_within(1 << 20, file, &CancellationToken::new());
+    assert!(read(stuffed(20, 20)).unwrap().contains("a page"));
+    let many = stuffed(20, (1 << 20) / size_of::<Object>() / 10);
+    assert!(many.len() < 100 << 10, "{} bytes", many.len());
+    assert_eq!(read(many), Err(Problem::TooLarge));
+}
