@@ -8,6 +8,7 @@ use std::path::Path;
 use tokenizers::PostProcessorWrapper;
 
 use crate::error::ChatError;
+use crate::gguf;
 
 /// No tokenizer is larger.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -44,6 +45,20 @@ impl Tokenizer {
     pub fn open(path: &Path) -> Result<Self, ChatError> {
         let json = read(path, FILE_BYTES_MAX)?;
         Self::from_json(&json).map_err(|reason| ChatError::Format { path: path.to_owned(), reason })
+    }
+
+    /// Reads the tokenizer of a model: in its folder, as a `tokenizer.json`, or in a GGUF file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub fn of_model(path: &Path) -> Result<Self, ChatError> {
+        if gguf::is_gguf(path) {
+            Ok(gguf::open(path)?.tokenizer)
+        } else if path.is_dir() {
+            Self::open(&path.join("tokenizer.json"))
+        } else {
+            Self::open(path)
+        }
     }
 
     /// Reads the JSON of a tokenizer; the error says what is wrong with it.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Write sessions out as a dataset, with a ledger of what the format cannot hold.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  limn export --format messages --out data/ --status all\n  \
+#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all\n  \
     limn export --format tokens --tokenizer models/qwen3 --max-tokens 131072 --out data/")]
 pub(crate) struct ExportArgs {
     /// `messages` for trainers (one sample a line; as TRL reads it, or in the form of another
@@ -90,7 +90,8 @@ pub(crate) enum DatasetCommand {
 pub(crate) struct InspectArgs {
     /// The folder of an export of tokens.
     pub(crate) dir: PathBuf,
-    /// The tokenizer it was made with: a model's folder, or its tokenizer.json.
+    /// The tokenizer it was made with: a model's folder, its tokenizer.json, or a GGUF
+    /// file.
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: PathBuf,
     /// Only this row, from 1.

@@ -18,12 +18,8 @@ const PLAIN: &str = "\u{1b}[0m";
 const BAR_COLUMNS: usize = 40;
 
 pub(crate) fn inspect(args: &InspectArgs) -> CliResult {
-    let path = if args.tokenizer.is_dir() {
-        args.tokenizer.join("tokenizer.json")
-    } else {
-        args.tokenizer.clone()
-    };
-    let tokenizer = Tokenizer::open(&path).map_err(|error| CliError::failed(error.to_string()))?;
+    let tokenizer = Tokenizer::of_model(&args.tokenizer);
+    let tokenizer = tokenizer.map_err(|error| CliError::failed(error.to_string()))?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut out = Out::new();
     let mut number = 0;
