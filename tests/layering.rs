@@ -55,11 +55,13 @@ const OWNED: &[(&str, &[&str])] = &[
     ("async-openai", &["model"]),
     ("clap", &["cli"]),
     ("crossterm", &["tui"]),
+    ("minijinja", &["chat"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
     ("tch", &["train"]),
+    ("tokenizers", &["chat"]),
     ("tree-sitter", &["syntax"]),
     ("tree-sitter-bash", &["syntax"]),
 ];

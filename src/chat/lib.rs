@@ -1,14 +1,33 @@
-//! What a model family reads: for now, how many tokens a text is to it.
+//! What a model family reads and writes.
 //!
-//! A [`Tokenizer`] is the `tokenizer.json` of a model, loaded once and only counted with; without
-//! one there is [`estimate`]. Absent
-//! until exports need them: chat templates, token masks, the formats of tool calls.
+//! A [`Tokenizer`] is the `tokenizer.json` of a model; without one there is [`estimate`]. A
+//! [`Template`] writes messages as the text that the model reads. A [`Dialect`] is both, opened from
+//! a model's folder or from a GGUF file, and gives a conversation as tokens with the mask of what
+//! the model wrote ([`Masked`]). How a family spells thoughts and calls in its replies is in
+//! `formats/`, one file each.
+//!
+//! Absent here: sessions and samples, which `dataset` knows, and weights, which nobody here needs.
 
+mod dialect;
+mod error;
 mod estimate;
+#[cfg(test)]
+mod fixtures;
+mod formats;
+mod gguf;
+mod mask;
+mod probe;
+mod template;
 mod tokenizer;
 
+pub use dialect::Dialect;
+pub use error::ChatError;
 pub use estimate::estimate;
-pub use tokenizer::{Tokenizer, TokenizerError};
+pub use formats::{Call, Format, Said};
+pub use mask::{Masked, Reply, Unfit, Wanted};
+pub use probe::Part;
+pub use template::{Conversation, Rendered, Template};
+pub use tokenizer::{Tokenizer, Tokens};
 
 #[cfg(test)]
 mod tests;

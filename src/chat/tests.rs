@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{Tokenizer, TokenizerError};
+use crate::{ChatError, Tokenizer};
 
 /// A byte-level tokenizer with one merge, as small as they get.
 const TINY: &str = r#"{
@@ -29,8 +29,8 @@ fn what_is_no_tokenizer_is_refused_with_its_name() {
     let path = folder.path().join("tokenizer.json");
     std::fs::write(&path, "{\"model\": 1}").unwrap();
     let error = Tokenizer::open(&path).unwrap_err();
-    assert!(matches!(error, TokenizerError::Format { .. }));
+    assert!(matches!(error, ChatError::Format { .. }));
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
-    assert!(matches!(Tokenizer::open(folder.path()), Err(TokenizerError::Format { .. })));
-    assert!(matches!(Tokenizer::open(Path::new("/nowhere")), Err(TokenizerError::Io { .. })));
+    assert!(matches!(Tokenizer::open(folder.path()), Err(ChatError::Format { .. })));
+    assert!(matches!(Tokenizer::open(Path::new("/nowhere")), Err(ChatError::Io { .. })));
 }

@@ -2,38 +2,38 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
+
+use tokenizers::PostProcessorWrapper;
+
+use crate::error::ChatError;
+use crate::gguf;
 
 /// No tokenizer is larger.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// Why a tokenizer cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// The file cannot be read.
-    #[error("Cannot read the tokenizer {}: {source}. Name a tokenizer.json.", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is no tokenizer.
-    #[error("{} is no tokenizer.json that can be read: {reason}. Take the one that was published with the model.", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+/// A text as tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// Which bytes of the text each one stands for. Tokens that share a character have its bytes
+    /// in common.
+    pub places: Vec<Range<usize>>,
 }
 
 /// A model's tokenizer.
-pub struct Tokenizer(tokenizers::Tokenizer);
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    hash: String,
+    /// The special tokens: control, never text.
+    specials: Vec<(String, u32)>,
+}
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokenizer").finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("hash", &self.hash).finish_non_exhaustive()
     }
 }
 
@@ -42,24 +42,104 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When it cannot be read or is none.
-    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let io = |source| TokenizerError::Io { path: path.to_owned(), source };
-        let about = fs::metadata(path).map_err(io)?;
-        if !about.is_file() || about.len() > FILE_BYTES_MAX {
-            let reason = "it is no regular file of a sensible size".to_owned();
-            return Err(TokenizerError::Format { path: path.to_owned(), reason });
+    pub fn open(path: &Path) -> Result<Self, ChatError> {
+        let json = read(path, FILE_BYTES_MAX)?;
+        Self::from_json(&json).map_err(|reason| ChatError::Format { path: path.to_owned(), reason })
+    }
+
+    /// Reads the tokenizer of a model: in its folder, as a `tokenizer.json`, or in a GGUF file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub fn of_model(path: &Path) -> Result<Self, ChatError> {
+        if gguf::is_gguf(path) {
+            Ok(gguf::open(path)?.tokenizer)
+        } else if path.is_dir() {
+            Self::open(&path.join("tokenizer.json"))
+        } else {
+            Self::open(path)
         }
-        let json = fs::read(path).map_err(io)?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(&json).map_err(|error| {
-            TokenizerError::Format { path: path.to_owned(), reason: error.to_string() }
-        })?;
-        Ok(Self(tokenizer))
+    }
+
+    /// Reads the JSON of a tokenizer; the error says what is wrong with it.
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        // A post-processor adds what templates write themselves, and may shrink the places of
+        // tokens to what is not space.
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        // What is cut off or filled up is never what the model read.
+        inner.with_truncation(None).map_err(|error| error.to_string())?;
+        inner.with_padding(None);
+        let mut specials: Vec<(String, u32)> = inner
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter(|(_, token)| token.special && !token.content.is_empty())
+            .map(|(id, token)| (token.content, id))
+            .collect();
+        specials.sort_by_key(|(_, id)| *id);
+        Ok(Self { inner, hash: blake3::hash(json).to_hex().to_string(), specials })
+    }
+
+    /// BLAKE3 of its JSON, hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// A text as tokens, without any that a template would put around it.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot read it.
+    pub fn encode(&self, text: &str) -> Result<Tokens, ChatError> {
+        let encoding =
+            self.inner.encode(text, false).map_err(|error| ChatError::Tokens(error.to_string()))?;
+        let places = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
+        Ok(Tokens { ids: encoding.get_ids().to_vec(), places })
     }
 
     /// How many tokens a text is, without those that a template puts around it. `None` when the
     /// tokenizer cannot read it.
     #[must_use]
     pub fn count(&self, text: &str) -> Option<usize> {
-        self.0.encode_fast(text, false).ok().map(|encoding| encoding.len())
+        self.inner.encode_fast(text, false).ok().map(|encoding| encoding.len())
     }
+
+    /// The text of tokens, special ones included; `None` when one is unknown.
+    #[must_use]
+    pub fn decode(&self, ids: &[u32]) -> Option<String> {
+        self.inner.decode(ids, false).ok()
+    }
+
+    /// The id of a token.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether a token is special: control, never text.
+    #[must_use]
+    pub fn is_special(&self, id: u32) -> bool {
+        self.specials.iter().any(|(_, special)| *special == id)
+    }
+
+    /// The first special token whose spelling stands in a text: written out it would be read as
+    /// control.
+    #[must_use]
+    pub fn special_in(&self, text: &str) -> Option<&str> {
+        let mut spellings = self.specials.iter().map(|(spelling, _)| spelling.as_str());
+        spellings
+            .find(|spelling| memchr::memmem::find(text.as_bytes(), spelling.as_bytes()).is_some())
+    }
+}
+
+/// Reads a file of a sensible size.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ChatError> {
+    let io = |source| ChatError::Io { path: path.to_owned(), source };
+    let about = fs::metadata(path).map_err(io)?;
+    if !about.is_file() || about.len() > bytes_max {
+        let reason = "it is no regular file of a sensible size".to_owned();
+        return Err(ChatError::Format { path: path.to_owned(), reason });
+    }
+    fs::read(path).map_err(io)
 }

@@ -3,6 +3,7 @@
 //! environment.
 
 mod checkpoints;
+mod datasets;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use checkpoints::{
     CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
     CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
+};
+pub(crate) use datasets::{
+    DatasetCommand, ExportArgs, FormatArg, ImportBundleArgs, ImportCommand, InspectArgs, RowsArg,
+    StatsArgs, StatusArg,
 };
 
 /// An agent terminal whose every session is a recording good enough to train on.
@@ -34,6 +39,8 @@ pub(crate) enum Command {
     Rewind(RewindArgs),
     Annotate(AnnotateArgs),
     Export(ExportArgs),
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
     #[command(subcommand)]
     Import(ImportCommand),
     Models(ModelsArgs),
@@ -324,61 +331,6 @@ pub(crate) enum ReviewArg {
     Accepted,
     Rejected,
     None,
-}
-
-/// Write sessions out as a dataset, with a ledger of what the format cannot hold.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all")]
-pub(crate) struct ExportArgs {
-    /// `messages` for trainers (one sample a line), `bundle` for everything, losslessly.
-    #[arg(long, value_enum)]
-    pub(crate) format: FormatArg,
-    /// The folder to make; it must not exist, or be empty.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Only these sessions; may be repeated.
-    #[arg(long = "session", value_name = "ID")]
-    pub(crate) sessions: Vec<String>,
-    /// Which sessions count.
-    #[arg(long, value_enum, default_value = "success")]
-    pub(crate) status: StatusArg,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatArg {
-    Messages,
-    Bundle,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StatusArg {
-    /// Annotated as a success, and not rejected in review.
-    Success,
-    /// Reviewed and accepted.
-    Accepted,
-    /// Every session that is not private.
-    All,
-}
-
-/// Bring recordings in.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImportCommand {
-    Bundle(ImportBundleArgs),
-}
-
-/// Import bundles that `limn export --format bundle` wrote: identical rows, identical hashes.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn import bundle out/*.limn")]
-pub(crate) struct ImportBundleArgs {
-    /// Bundle files.
-    #[arg(required = true)]
-    pub(crate) paths: Vec<PathBuf>,
-    /// One JSON object for each bundle.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// List the providers: their address, their API, and whether their key is there.

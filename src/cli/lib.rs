@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{CheckpointCommand, Cli, Command, ImportCommand, KeyCommand, StoreCommand};
+use args::{
+    CheckpointCommand, Cli, Command, DatasetCommand, ImportCommand, KeyCommand, StoreCommand,
+};
 use error::Exit;
 
 /// Parses the command line and does what it says.
@@ -49,6 +51,8 @@ pub fn run() -> ExitCode {
         Command::Rewind(args) => commands::rewind::run(args),
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
+        Command::Dataset(DatasetCommand::Inspect(args)) => commands::dataset::inspect(args),
+        Command::Dataset(DatasetCommand::Stats(args)) => commands::dataset::stats(args),
         Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::Key(KeyCommand::Set(args)) => commands::key::set(args),

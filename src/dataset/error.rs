@@ -41,6 +41,27 @@ pub enum DatasetError {
         /// What differs.
         what: String,
     },
+    /// A sample cannot be written as the model reads it.
+    #[error("Session {session}, sample {sample}: {error}")]
+    Chat {
+        /// The session.
+        session: String,
+        /// The sample of it, from 0.
+        sample: usize,
+        /// Why.
+        error: chat::ChatError,
+    },
+    /// A file is no export of tokens.
+    #[error("{path}, line {line}: no row of tokens. Name the folder of an export of the format tokens.", path = path.display())]
+    NoTokens {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The tokens are those of another tokenizer.
+    #[error("{} was made with another tokenizer. Name the one that its manifest.json gives the hash of.", .0.display())]
+    OtherTokenizer(PathBuf),
     /// A request on record is not what the fold over the events gives.
     #[error(
         "Session {session}, request {request}: the context on record is not the one its events give. Run `limn doctor --store`."

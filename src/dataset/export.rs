@@ -15,7 +15,10 @@ use trajectory::{Event, MessageDigest, Recorded, Sample, SessionId, Transcript, 
 use crate::error::DatasetError;
 use crate::images::{Images, Placed};
 use crate::ledger::Ledger;
-use crate::{bundle, messages};
+use crate::rows::Rows;
+use crate::targets::Trainer;
+use crate::tokens::{OverBudget, Tokens};
+use crate::{bundle, messages, tokens};
 
 /// What an export is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +28,49 @@ pub enum Format {
     Messages,
     /// `<id>.limn`: everything of a session, losslessly.
     Bundle,
+    /// `tokens.jsonl`: one row a line, as tokens with labels.
+    Tokens,
+    /// `messages.jsonl` in the form of one trainer.
+    #[serde(untagged)]
+    Trainer(Trainer),
+}
+
+/// What an export is made as.
+#[derive(Debug)]
+pub enum Target {
+    /// As [`Format::Messages`].
+    Messages(Rows),
+    /// As [`Format::Trainer`].
+    Trainer(Trainer, Rows),
+    /// As [`Format::Bundle`].
+    Bundle,
+    /// As [`Format::Tokens`], for one model.
+    Tokens(Box<Tokens>, Rows),
+}
+
+impl Target {
+    const fn format(&self) -> Format {
+        match self {
+            Self::Messages(_) => Format::Messages,
+            Self::Trainer(trainer, _) => Format::Trainer(*trainer),
+            Self::Bundle => Format::Bundle,
+            Self::Tokens(..) => Format::Tokens,
+        }
+    }
+
+    /// What the manifest says of it beside its name.
+    fn facts(&self) -> Value {
+        match self {
+            Self::Messages(rows) | Self::Trainer(_, rows) => json!({ "rows": rows }),
+            Self::Bundle => json!({}),
+            Self::Tokens(tokens, rows) => json!({
+                "rows": rows,
+                "tokenizer": tokens.dialect.tokenizer().hash(),
+                "template": tokens.dialect.template().hash(),
+                "tokens_max": tokens.tokens_max,
+            }),
+        }
+    }
 }
 
 /// What was written.
@@ -36,8 +82,10 @@ pub struct ExportReport {
     pub format: Format,
     /// How many sessions are in it.
     pub sessions: usize,
-    /// How many samples; 0 for bundles.
+    /// How many samples, or rows of them; 0 for bundles.
     pub samples: usize,
+    /// Rows that were left out because they are too long.
+    pub over_budget: Vec<OverBudget>,
     /// Its files, by name.
     pub files: Vec<FileReport>,
     /// What could not be kept.
@@ -63,7 +111,7 @@ pub struct FileReport {
 pub fn export(
     home: &Home,
     sessions: &[SessionId],
-    format: Format,
+    target: &Target,
     out: &Path,
 ) -> Result<ExportReport, DatasetError> {
     refuse_existing(out)?;
@@ -81,10 +129,20 @@ pub fn export(
     sessions.sort_unstable();
     sessions.dedup();
     let folder = partial.path();
-    let (samples, ledger) = match format {
-        Format::Messages => write_messages(home, &sessions, folder)?,
-        Format::Bundle => write_bundles(home, &sessions, folder)?,
+    let mut over_budget = Vec::new();
+    let (samples, ledger) = match target {
+        Target::Messages(rows) => write_messages(home, &sessions, folder, (None, *rows))?,
+        Target::Trainer(trainer, rows) => {
+            write_messages(home, &sessions, folder, (Some(*trainer), *rows))?
+        }
+        Target::Bundle => write_bundles(home, &sessions, folder)?,
+        Target::Tokens(tokens, rows) => {
+            let written = tokens::write(home, &sessions, folder, tokens, *rows)?;
+            over_budget = written.over_budget;
+            (written.rows, written.ledger)
+        }
     };
+    let format = target.format();
     let ledger_json = serde_json::to_value(&ledger).unwrap_or_default();
     write_json(&folder.join("ledger.json"), &ledger_json)?;
     let mut files = reports(folder)?;
@@ -93,6 +151,8 @@ pub fn export(
         "version": 1,
         "sessions": sessions,
         "samples": samples,
+        "target": target.facts(),
+        "over_budget": over_budget,
         "files": files,
     });
     write_json(&folder.join("manifest.json"), &manifest)?;
@@ -103,6 +163,7 @@ pub fn export(
         format,
         sessions: sessions.len(),
         samples,
+        over_budget,
         files,
         ledger,
     })
@@ -152,6 +213,7 @@ fn write_messages(
     home: &Home,
     sessions: &[SessionId],
     folder: &Path,
+    (trainer, rows): (Option<Trainer>, Rows),
 ) -> Result<(usize, Ledger), DatasetError> {
     let path = folder.join("messages.jsonl");
     let mut file = create(&path)?;
@@ -177,28 +239,31 @@ fn write_messages(
                 }
                 images.place(&archive, attachment, ledger)
             };
-            let key = (name.as_str(), number);
-            let line = messages::row(key, sample, &thoughts, &mut place, &mut ledger)?;
-            let Some(line) = line else { continue };
-            writeln!(file, "{line}").map_err(|error| DatasetError::io("write", &path, error))?;
-            written.push((name.clone(), blake3::hash(line.as_bytes())));
+            for (row, part) in rows.of(sample).iter().enumerate() {
+                let key = (name.as_str(), number, row);
+                let line = messages::row(key, part, trainer, &thoughts, &mut place, &mut ledger)?;
+                let Some(line) = line else { continue };
+                writeln!(file, "{line}")
+                    .map_err(|error| DatasetError::io("write", &path, error))?;
+                written.push((name.clone(), blake3::hash(line.as_bytes())));
+            }
         }
     }
     finish(file, &path)?;
     images.finish()?;
-    read_back(&path, &written)?;
+    read_back(&path, &written, trainer.is_none())?;
     Ok((written.len(), ledger))
 }
 
 /// The request that a sample ends with: what of its images was text there.
 #[derive(Default)]
-struct Unseen {
+pub(crate) struct Unseen {
     body: Option<Vec<u8>>,
 }
 
 impl Unseen {
     /// Whether a line of text was sent in the place of this attachment.
-    fn holds(
+    pub(crate) fn holds(
         &mut self,
         attachment: &Attachment,
         sample: &Sample,
@@ -220,7 +285,11 @@ impl Unseen {
 }
 
 /// The file holds the rows that were written: each is read, parsed and compared.
-fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), DatasetError> {
+fn read_back(
+    path: &Path,
+    written: &[(String, blake3::Hash)],
+    is_ours: bool,
+) -> Result<(), DatasetError> {
     let file = File::open(path).map_err(|error| DatasetError::io("read back", path, error))?;
     let mut lines = BufReader::new(file).lines();
     for (session, hash) in written {
@@ -235,7 +304,7 @@ fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), Data
         }
         let row: Value = serde_json::from_str(&line).map_err(|_| differs("a row is no JSON"))?;
         let count = |key: &str| row[key].as_array().map(Vec::len);
-        if count("messages").is_none() || count("messages") != count("train") {
+        if count("messages").is_none() || (is_ours && count("messages") != count("train")) {
             return Err(differs("a row has not one `train` for each message"));
         }
     }
@@ -248,7 +317,11 @@ fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), Data
 
 /// Every request on record is what the fold over its events gives: what is exported is what was
 /// sent.
-fn check_contexts(id: SessionId, archive: &Archive, events: &[Event]) -> Result<(), DatasetError> {
+pub(crate) fn check_contexts(
+    id: SessionId,
+    archive: &Archive,
+    events: &[Event],
+) -> Result<(), DatasetError> {
     let mut transcript = Transcript::default();
     let mut events = events.iter().peekable();
     let (mut digest, mut hashed, mut revision) = (MessageDigest::default(), 0, 0);
@@ -314,12 +387,12 @@ fn count_images(archive: &Archive, ledger: &mut Ledger) -> Result<(), DatasetErr
     Ok(())
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
+pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
     let file = File::create_new(path).map_err(|error| DatasetError::io("create", path, error))?;
     Ok(BufWriter::with_capacity(1 << 18, file))
 }
 
-fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
+pub(crate) fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
     let file = file.into_inner().map_err(|error| {
         DatasetError::io("write", path, std::io::Error::from(error.error().kind()))
     })?;

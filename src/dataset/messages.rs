@@ -20,6 +20,7 @@ use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage, w
 use crate::error::DatasetError;
 use crate::images::Placed;
 use crate::ledger::Ledger;
+use crate::targets::{Draft, Trainer};
 
 /// A row: a sample and where it comes from.
 #[derive(Serialize)]
@@ -29,6 +30,7 @@ struct Row<'a> {
     train: Vec<bool>,
     session: &'a str,
     sample: usize,
+    row: usize,
     sampled_from: Option<&'a str>,
 }
 
@@ -52,10 +54,12 @@ pub(crate) fn thoughts(events: &[Event]) -> Thoughts<'_> {
     thoughts
 }
 
-/// A sample as a row, on one line; `None` when no message of it would be trained.
+/// A sample as a row, on one line, in the form of a trainer or in the one of this file; `None` when
+/// no message of it would be trained.
 pub(crate) fn row(
-    (session, number): (&str, usize),
+    (session, number, row): (&str, usize, usize),
     sample: &Sample,
+    trainer: Option<Trainer>,
     thoughts: &Thoughts<'_>,
     place: &mut Place<'_>,
     ledger: &mut Ledger,
@@ -77,12 +81,25 @@ pub(crate) fn row(
             chat(&message.message, own.map_or(&[], Vec::as_slice), place, ledger)
         })
         .collect();
+    let (chats, tools) = (chats?, sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect());
+    if let Some(trainer) = trainer {
+        let value = |chat: &Chat<'_>| serde_json::to_value(chat).unwrap_or_default();
+        let messages = chats.iter().map(value).collect();
+        let sampled_from = sample.model.as_deref();
+        let origin = json!({
+            "session": session, "sample": number, "row": row, "sampled_from": sampled_from,
+        });
+        let formed = trainer.form(Draft { sample, messages, tools, train, origin }, ledger);
+        formed.iter().for_each(|_| ledger.keep("samples"));
+        return Ok(formed.map(|row| row.to_string()));
+    }
     let row = Row {
         train,
-        messages: chats?,
-        tools: sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect(),
+        messages: chats,
+        tools,
         session,
         sample: number,
+        row,
         sampled_from: sample.model.as_deref(),
     };
     ledger.keep("samples");
@@ -116,7 +133,7 @@ fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
 /// A message as trainers read it.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Chat<'a> {
+pub(crate) enum Chat<'a> {
     Plain(&'a Message),
     Text {
         role: &'static str,
@@ -137,7 +154,7 @@ enum Chat<'a> {
 }
 
 #[derive(Serialize)]
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     id: &'a str,
     r#type: &'a str,
     function: Function<'a>,
@@ -149,7 +166,8 @@ struct Function<'a> {
     arguments: Box<RawValue>,
 }
 
-fn chat<'a>(
+/// A message as trainers read it.
+pub(crate) fn chat<'a>(
     message: &'a Message,
     thoughts: &[&'a Reasoning],
     place: &mut Place<'_>,

@@ -38,7 +38,7 @@ fn line(sample: &Sample, thoughts: &[Reasoning], ledger: &mut Ledger) -> Option<
         by_request.entry(thought.request).or_default().push(thought);
     }
     let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::Missing);
-    messages::row(("s", 0), sample, &by_request, &mut place, ledger).unwrap()
+    messages::row(("s", 0, 0), sample, None, &by_request, &mut place, ledger).unwrap()
 }
 
 fn row(sample: &Sample) -> (Value, Ledger) {

@@ -226,3 +226,205 @@ fn a_damaged_bundle_changes_nothing() {
     }
     other.limn(&["import", "bundle", "gone.limn"]).exits(1).says(&["gone.limn"]);
 }
+
+/// A tokenizer of a few hundred tokens with the control tokens of Qwen.
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/chat/fixtures/model")
+}
+
+fn template(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+const TOOL_AWARE: &str = "assets/templates/chatml-tools.jinja";
+
+fn export_tokens(world: &World, out: &Path, more: &[&str]) -> crate::world::Run {
+    let (model, template) = (model(), template(TOOL_AWARE));
+    let args = ["--status", "all", "--tokenizer", model.to_str().unwrap(), "--template"];
+    export(world, "tokens", out, &[&args[..], &[template.to_str().unwrap()], more].concat())
+}
+
+fn rows(out: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(out.join("tokens.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn ids(row: &Value, key: &str) -> Vec<i64> {
+    row[key].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
+}
+
+/// The tokens of a request as it was sent, up to where the model went on.
+fn prompt(world: &World, dialect: &chat::Dialect, request: u32) -> Vec<i64> {
+    let body = world.archive().request_body(request, 1).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let mut messages = body["messages"].as_array().unwrap().clone();
+    for message in &mut messages {
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+        for call in calls.into_iter().flatten() {
+            let arguments = &mut call["function"]["arguments"];
+            *arguments = serde_json::from_str(arguments.as_str().unwrap()).unwrap();
+        }
+    }
+    let sent = dialect.conversation(&messages, body["tools"].as_array().unwrap(), 0).unwrap();
+    let text = dialect.template().render(&sent, true).unwrap();
+    dialect.tokenizer().encode(&text).unwrap().ids.into_iter().map(i64::from).collect()
+}
+
+/// What is trained of a row, reply by reply; the prompt of each is the request that was sent.
+fn trained(world: &World, row: &Value) -> Vec<String> {
+    let dialect = chat::Dialect::open(&model(), Some(&template(TOOL_AWARE))).unwrap();
+    let (input, labels) = (ids(row, "input_ids"), ids(row, "labels"));
+    let mut texts = Vec::new();
+    for reply in row["replies"].as_array().unwrap() {
+        let tokens = ids(reply, "tokens");
+        let (from, to) = (tokens[0] as usize, tokens[1] as usize);
+        let request = reply["request"].as_u64().unwrap() as u32;
+        assert!(input[..from] == prompt(world, &dialect, request), "request {request}");
+        let kept: Vec<u32> =
+            labels[from..to].iter().filter(|id| **id >= 0).map(|id| *id as u32).collect();
+        texts.push(dialect.tokenizer().decode(&kept).unwrap());
+        assert!(!reply["events"].as_array().unwrap().is_empty());
+    }
+    texts
+}
+
+#[test]
+fn tokens_train_what_the_model_wrote_on_the_prompts_it_was_given() {
+    let world = recorded();
+    let out = world.path("out");
+    export_tokens(&world, &out, &[]).succeeds();
+    let rows = rows(&out);
+    assert_eq!(rows.len(), 1);
+    let texts = trained(&world, &rows[0]);
+    // Of the first reply, the call that was malformed is not trained, nor that it ended there.
+    let first = "<think>\nLet me see.\n</think>\n\n<tool_call>\n{\"name\": \"shell\", \"arguments\": {\"command\": \"echo hi\"}}\n</tool_call>";
+    assert_eq!(texts[0], first);
+    assert!(
+        texts[1].contains("\\\\377y") && texts[1].ends_with("</tool_call><|im_end|>"),
+        "{texts:?}"
+    );
+    assert_eq!(texts[2], "Done.<|im_end|>");
+    let read =
+        |name: &str| serde_json::from_slice::<Value>(&fs::read(out.join(name)).unwrap()).unwrap();
+    let (ledger, manifest) = (read("ledger.json"), read("manifest.json"));
+    let labels = ids(&rows[0], "labels");
+    let count = labels.iter().filter(|id| **id >= 0).count();
+    assert_eq!(ledger["kept"]["trained_tokens"], count);
+    assert_eq!(ledger["untrained"]["malformed"], 1);
+    assert_eq!(manifest["target"]["template"].as_str().unwrap().len(), 64);
+    // The same sessions give the same bytes.
+    export_tokens(&world, &world.path("again"), &[]).succeeds();
+    let bytes = |folder: &str| fs::read(world.path(folder).join("tokens.jsonl")).unwrap();
+    assert!(bytes("out") == bytes("again"));
+}
+
+#[test]
+fn a_round_is_a_row_and_each_reply_is_trained_once() {
+    let world = World::new();
+    let server = server([
+        shell("echo one"),
+        Reply::new().reasoning("So.").then_text("First."),
+        Reply::text("Second."),
+    ]);
+    world.exec(&server.url(), &["go"]).succeeds();
+    world.exec(&server.url(), &["--resume", "last", "go on"]).succeeds();
+    let (whole, rounds) = (world.path("whole"), world.path("rounds"));
+    export_tokens(&world, &whole, &[]).succeeds();
+    export_tokens(&world, &rounds, &["--rows", "round"]).succeeds();
+    let texts =
+        |out: &Path| rows(out).iter().map(|row| trained(&world, row)).collect::<Vec<Vec<String>>>();
+    let (whole, rounds) = (texts(&whole), texts(&rounds));
+    assert_eq!((whole.len(), rounds.len()), (1, 2));
+    assert_eq!(whole.concat(), rounds.concat());
+    assert_eq!(rounds[1], ["Second.<|im_end|>"]);
+    // A template that forgets earlier thoughts needs it, and says so.
+    let forgets = template("src/chat/fixtures/templates/qwen3.jinja");
+    let forgets = ["--template", forgets.to_str().unwrap()];
+    let model = model();
+    let args =
+        [&["--status", "all", "--tokenizer", model.to_str().unwrap()], &forgets[..]].concat();
+    let out = world.path("forgets");
+    export(&world, "tokens", &out, &args).exits(1).says(&["--rows round", "Message 4"]);
+    assert!(!out.exists());
+    let args = [&args[..], &["--rows", "round"]].concat();
+    export(&world, "tokens", &out, &args).succeeds();
+    assert_eq!(rows(&out).len(), 2);
+}
+
+#[test]
+fn a_row_that_is_too_long_is_named_and_not_cut() {
+    let world = recorded();
+    let out = world.path("out");
+    let run = export_tokens(&world, &out, &["--max-tokens", "20"]).succeeds();
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["samples"], 0);
+    assert!(report["over_budget"][0]["tokens"].as_u64().unwrap() > 20);
+    assert_eq!(report["ledger"]["lost"]["rows_over_budget"]["count"], 1);
+    assert!(rows(&out).is_empty());
+}
+
+#[test]
+fn a_template_that_drops_tools_is_refused() {
+    let world = recorded();
+    let out = world.path("out");
+    let (model, drops) = (model(), template("src/chat/fixtures/templates/smollm2.jinja"));
+    let args = ["--status", "all", "--tokenizer", model.to_str().unwrap(), "--template"];
+    let args = [&args[..], &[drops.to_str().unwrap()]].concat();
+    let run = export(&world, "tokens", &out, &args).exits(1);
+    run.says(&["the tools on offer", "tool calls", "--template chatml-tools"]);
+    assert!(!out.exists());
+    export(&world, "tokens", &out, &["--status", "all"]).exits(2).says(&["--tokenizer"]);
+    export(&world, "messages", &out, &args).exits(2).says(&["--format tokens"]);
+}
+
+#[test]
+fn an_export_of_tokens_is_shown_with_what_is_trained() {
+    let world = recorded();
+    let out = world.path("out");
+    export_tokens(&world, &out, &[]).succeeds();
+    let (place, model) = (out.to_str().unwrap(), model());
+    let inspect = ["dataset", "inspect", place, "--tokenizer", model.to_str().unwrap()];
+    let run = world.limn(&inspect).succeeds();
+    for words in ["row 1:", "⟦Done.<|im_end|>⟧", "\n⟦<think>\nLet me see."] {
+        assert!(run.stdout.contains(words), "{words:?}: {}", run.stdout);
+    }
+    let run = world.limn(&["dataset", "stats", place, "--json"]).succeeds();
+    let stats: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&stats["rows"], &stats["replies"]), (&1.into(), &3.into()));
+    let drawn = world.limn(&["dataset", "stats", place]).succeeds().stdout;
+    assert!(drawn.contains("1 rows") && drawn.contains('█'), "{drawn}");
+    let other = world.path("other");
+    fs::create_dir(&other).unwrap();
+    let tokenizer = fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    fs::write(other.join("tokenizer.json"), format!("{tokenizer}\n")).unwrap();
+    let other = ["dataset", "inspect", place, "--tokenizer", other.to_str().unwrap()];
+    world.limn(&other).exits(1).says(&["tokenizer"]);
+    world.limn(&["dataset", "stats", "nowhere"]).exits(1).says(&["tokens.jsonl"]);
+}
+
+#[test]
+fn messages_are_written_in_the_forms_of_other_trainers() {
+    let world = recorded();
+    let written = |format: &str| {
+        let out = world.path(format);
+        let run = export(&world, format, &out, &["--status", "all"]).succeeds();
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(report["format"], format);
+        let lines = fs::read_to_string(out.join("messages.jsonl")).unwrap();
+        let row = lines.lines().next().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        (row, report)
+    };
+    // The first reply has a malformed call, and is context in each of them.
+    for (format, key, no, yes) in [
+        ("openai", "weight", 0.into(), 1.into()),
+        ("axolotl", "train", false.into(), true.into()),
+        ("slime", "step_loss_mask", Value::from(0), Value::from(1)),
+    ] {
+        let (row, _) = written(format);
+        let row = row.unwrap();
+        assert_eq!((&row["messages"][2][key], &row["messages"][5][key]), (&no, &yes), "{format}");
+    }
+    let (row, report) = written("limi");
+    assert!(row.is_none());
+    assert_eq!(report["ledger"]["lost"]["rows_with_an_untrained_reply"]["count"], 1);
+}

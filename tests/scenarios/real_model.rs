@@ -41,7 +41,7 @@ fn serve() -> Server {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut child = Command::new("python3")
         .args(["-c", SERVE])
-        .arg(root.join("tests/scenarios/chatml-tools.jinja"))
+        .arg(root.join("tests/scenarios/small-model.jinja"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

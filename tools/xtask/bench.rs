@@ -4,6 +4,7 @@
 //! binary as a user would. Nothing fails on a time; a figure with an aim is printed beside it.
 
 mod checkpoints;
+mod dataset;
 mod figures;
 mod search;
 mod tokens;
@@ -122,6 +123,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("output", figures::output_50_mb),
     ("session", figures::session),
     ("checkpoints", checkpoints::checkpoints),
+    ("dataset", dataset::tokens),
     ("map", search::map),
     ("grep", search::grep),
     ("glob", search::glob),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dataset::{ExportReport, Format};
+use dataset::{ExportReport, Rows, Target};
 use model::{Model, ScriptedModel};
 use record::{Archive, Home, Library, Outcome};
 use serde_json::json;
@@ -130,8 +130,9 @@ fn judge_and_export(place: &Place) -> Result<Report, CliError> {
     let tests_passed = verify(&place.workspace())?;
     let outcome = if tests_passed { Outcome::Success } else { Outcome::Failure };
     Library::open(&home)?.set_outcome(id, outcome, "verifier", None)?;
-    let messages = dataset::export(&home, &[id], Format::Messages, &place.root.join("dataset"))?;
-    let bundle = dataset::export(&home, &[id], Format::Bundle, &place.root.join("bundle"))?;
+    let rows = Target::Messages(Rows::Trajectory);
+    let messages = dataset::export(&home, &[id], &rows, &place.root.join("dataset"))?;
+    let bundle = dataset::export(&home, &[id], &Target::Bundle, &place.root.join("bundle"))?;
     let archive = Archive::open(&home, id)?;
     Ok(Report {
         session: id,

@@ -1,28 +1,60 @@
 //! `limn export`: recordings as datasets.
 
-use dataset::{ExportReport, Format};
+use chat::Dialect;
+use dataset::{ExportReport, Format, Rows, Target, Tokens, Trainer};
 use record::{Library, Outcome, Review};
 use trajectory::SessionId;
 
-use crate::args::{ExportArgs, FormatArg, StatusArg};
+use crate::args::{ExportArgs, FormatArg, RowsArg, StatusArg};
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(args: &ExportArgs) -> CliResult {
+    let target = target(args)?;
     let store = Store::open()?;
     let chosen = choose(args, &store)?;
-    let format = match args.format {
-        FormatArg::Messages => Format::Messages,
-        FormatArg::Bundle => Format::Bundle,
-    };
-    let report = dataset::export(&store.home, &chosen, format, &args.out)?;
+    let report = dataset::export(&store.home, &chosen, &target, &args.out)?;
     if args.json {
         Out::new().json(&serde_json::to_value(&report).unwrap_or_default());
     } else {
         tell(&report);
     }
     Ok(Exit::Completed)
+}
+
+fn target(args: &ExportArgs) -> Result<Target, CliError> {
+    let rows = match args.rows {
+        RowsArg::Trajectory => Rows::Trajectory,
+        RowsArg::Round => Rows::Round,
+    };
+    match (args.format, &args.tokens.tokenizer) {
+        (FormatArg::Messages, None) => Ok(Target::Messages(rows)),
+        (FormatArg::Openai, None) => Ok(Target::Trainer(Trainer::Openai, rows)),
+        (FormatArg::Axolotl, None) => Ok(Target::Trainer(Trainer::Axolotl, rows)),
+        (FormatArg::Slime, None) => Ok(Target::Trainer(Trainer::Slime, rows)),
+        (FormatArg::Limi, None) => Ok(Target::Trainer(Trainer::Limi, rows)),
+        (FormatArg::Bundle, None) if rows == Rows::Trajectory => Ok(Target::Bundle),
+        (FormatArg::Bundle, None) => {
+            let why = "A bundle has no rows. Leave out --rows, or choose another --format.";
+            Err(CliError::usage(why.to_owned()))
+        }
+        (FormatArg::Tokens, Some(model)) => {
+            let dialect = Dialect::open(model, args.tokens.template.as_deref());
+            let dialect = dialect.map_err(|error| CliError::failed(error.to_string()))?;
+            let tokens_max = args.tokens.max_tokens;
+            Ok(Target::Tokens(Box::new(Tokens { dialect, tokens_max }), rows))
+        }
+        (FormatArg::Tokens, None) => {
+            let why = "Tokens are those of one model. Name its folder with --tokenizer.";
+            Err(CliError::usage(why.to_owned()))
+        }
+        (_, Some(_)) => {
+            let why =
+                "Only --format tokens reads a tokenizer. Leave it out, or choose that format.";
+            Err(CliError::usage(why.to_owned()))
+        }
+    }
 }
 
 /// The sessions that are meant. Of those that were not named, the ones that do not fit are left
@@ -92,13 +124,26 @@ fn fits(status: StatusArg, id: SessionId, library: &Library) -> Result<bool, Cli
 
 fn tell(report: &ExportReport) {
     let samples = match report.format {
-        Format::Messages => format!(", {} samples", report.samples),
+        Format::Messages | Format::Trainer(_) => format!(", {} samples", report.samples),
+        Format::Tokens => {
+            let count = |what: &str| report.ledger.kept.get(what).copied().unwrap_or_default();
+            format!(
+                ", {} rows, {} tokens of which {} are trained",
+                report.samples,
+                thousands(count("tokens")),
+                thousands(count("trained_tokens"))
+            )
+        }
         Format::Bundle => String::new(),
     };
     let (sessions, out) = (report.sessions, report.out.display());
     note(&format!("{sessions} sessions{samples} in {out}, read back and found whole"));
     for file in &report.files {
         note(&format!("  {:<44} {:>14} bytes", file.name, thousands(file.bytes)));
+    }
+    for row in &report.over_budget {
+        let (sample, tokens) = (row.sample, thousands(row.tokens as u64));
+        note(&format!("  too long: session {}, sample {sample}: {tokens} tokens", row.session));
     }
     for (what, loss) in &report.ledger.lost {
         note(&format!("  not kept: {} × {what}. {}", loss.count, loss.note));

@@ -21,10 +21,10 @@ const OUTPUT_COMMAND: &str = "head -c 52428800 /dev/zero | tr '\\0' 'x' | fold -
 const OUTPUT_BYTES: u64 = 52_428_800 + 2 * (52_428_800_u64.div_ceil(99) - 1);
 
 /// Steps of a session of about 150,000 tokens and 800 events.
-const SESSION_STEPS: usize = 260;
+pub(super) const SESSION_STEPS: usize = 260;
 
 /// Bytes that each step of such a session prints.
-const STEP_BYTES: usize = 2_200;
+pub(super) const STEP_BYTES: usize = 2_200;
 
 /// A data folder and a workspace of their own.
 pub(super) struct World {

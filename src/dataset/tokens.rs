@@ -1,0 +1,348 @@
+//! The pre-tokenized target: `tokens.jsonl`, one row a line, `{"input_ids": […], "labels": […], …}`.
+//!
+//! Labels are the ids themselves where the model wrote them and -100 elsewhere, so a trainer needs
+//! no template and no mask. Loss is by parts here: a denied call beside a good thought costs the
+//! call alone. A row says where it comes from: the session, and for each reply that is trained its
+//! tokens, its request and its events.
+//!
+//! A row that is longer than asked for is left out and named, never cut: a reply without its
+//! beginning is another lesson.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use chat::{Dialect, Masked, Part, Unfit, Wanted};
+use record::{Archive, Home};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use trajectory::event::Attachment;
+use trajectory::{
+    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolSpec,
+    samples,
+};
+
+use crate::error::DatasetError;
+use crate::export::{self, Unseen};
+use crate::images::Placed;
+use crate::ledger::Ledger;
+use crate::messages::{self, Thoughts};
+use crate::rows::Rows;
+
+/// The name of the file.
+pub(crate) const FILE: &str = "tokens.jsonl";
+
+/// The label of a token that is not trained.
+pub(crate) const UNTRAINED: i64 = -100;
+
+/// What the pre-tokenized target is made with.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The model's tokenizer and template.
+    pub dialect: Dialect,
+    /// Longer rows are left out.
+    pub tokens_max: Option<usize>,
+}
+
+/// A row that was too long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OverBudget {
+    /// The session.
+    pub session: String,
+    /// The sample of it, from 0.
+    pub sample: usize,
+    /// The row of the sample, from 0.
+    pub row: usize,
+    /// How many tokens it has.
+    pub tokens: usize,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) input_ids: Vec<u32>,
+    pub(crate) labels: Vec<i64>,
+    pub(crate) session: String,
+    pub(crate) sample: usize,
+    pub(crate) row: usize,
+    sampled_from: Option<String>,
+    pub(crate) replies: Vec<RowReply>,
+}
+
+/// A reply of which something is trained.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RowReply {
+    /// Its first token and the one after its last.
+    tokens: [usize; 2],
+    request: Option<u32>,
+    events: Vec<EventId>,
+}
+
+/// What was written.
+#[derive(Default)]
+pub(crate) struct Written {
+    pub(crate) rows: usize,
+    pub(crate) ledger: Ledger,
+    pub(crate) over_budget: Vec<OverBudget>,
+    hashes: Vec<(String, blake3::Hash)>,
+}
+
+/// Writes `tokens.jsonl` and reads it back.
+pub(crate) fn write(
+    home: &Home,
+    sessions: &[SessionId],
+    folder: &Path,
+    target: &Tokens,
+    rows: Rows,
+) -> Result<Written, DatasetError> {
+    let path = folder.join(FILE);
+    let mut file = export::create(&path)?;
+    let mut written = Written::default();
+    for id in sessions {
+        let mut session = Session::open(home, *id, &mut written.ledger)?;
+        let samples = std::mem::take(&mut session.samples);
+        for (number, sample) in samples.iter().enumerate() {
+            if session.shows_images(sample)? {
+                let note = "Samples in which the model was shown images: tokens cannot hold them.";
+                written.ledger.lose("samples_with_images", 1, note);
+                continue;
+            }
+            for (row, part) in rows.of(sample).iter().enumerate() {
+                let place = (number, row);
+                let Some(line) = session.line(part, place, target, &mut written)? else { continue };
+                writeln!(file, "{line}")
+                    .map_err(|error| DatasetError::io("write", &path, error))?;
+                written.hashes.push((session.name.clone(), blake3::hash(line.as_bytes())));
+                written.rows += 1;
+            }
+        }
+    }
+    export::finish(file, &path)?;
+    read_back(&path, &written.hashes)?;
+    Ok(written)
+}
+
+/// A session that is exported.
+struct Session {
+    name: String,
+    archive: Archive,
+    events: Vec<Event>,
+    samples: Vec<Sample>,
+    ids: HashMap<u64, EventId>,
+    began_s: i64,
+}
+
+impl Session {
+    fn open(home: &Home, id: SessionId, ledger: &mut Ledger) -> Result<Self, DatasetError> {
+        let archive = Archive::open(home, id)?;
+        let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
+        export::check_contexts(id, &archive, &events)?;
+        messages::count_losses(&events, ledger);
+        let samples = samples(&events, &archive.request_points()?);
+        messages::count_left_out(&events, &samples, ledger);
+        Ok(Self {
+            name: id.to_string(),
+            archive,
+            samples,
+            ids: events.iter().map(|event| (event.seq, event.id)).collect(),
+            began_s: events.first().map_or(0, |event| event.wall_ns / 1_000_000_000),
+            events,
+        })
+    }
+
+    /// Whether an image stands in the sample as an image, not as a line of text.
+    fn shows_images(&self, sample: &Sample) -> Result<bool, DatasetError> {
+        let mut unseen = Unseen::default();
+        for message in &sample.messages {
+            let Message::User { attachments, .. } = &message.message else { continue };
+            for attachment in attachments {
+                if !unseen.holds(attachment, sample, &self.archive)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// A row; `None` when nothing of it is trained, or it is too long.
+    fn line(
+        &self,
+        sample: &Sample,
+        (number, row): (usize, usize),
+        target: &Tokens,
+        written: &mut Written,
+    ) -> Result<Option<String>, DatasetError> {
+        let chats = self.chats(sample, &target.dialect, &mut written.ledger)?;
+        let wanted: Vec<Wanted> = sample
+            .messages
+            .iter()
+            .zip(&chats)
+            .map(|(message, chat)| wanted(message, chat, &mut written.ledger))
+            .collect();
+        let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
+        let masked =
+            target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
+                DatasetError::Chat { session: self.name.clone(), sample: number, error }
+            })?;
+        count(&masked, &mut written.ledger);
+        if masked.replies.is_empty() {
+            let note = "Rows in which nothing may be trained.";
+            written.ledger.lose("rows_without_a_trained_reply", 1, note);
+            return Ok(None);
+        }
+        let tokens = masked.ids.len();
+        if target.tokens_max.is_some_and(|max| tokens > max) {
+            let note = "Rows of more tokens than were asked for: left out whole, and named in the \
+                        manifest.";
+            written.ledger.lose("rows_over_budget", 1, note);
+            let session = self.name.clone();
+            written.over_budget.push(OverBudget { session, sample: number, row, tokens });
+            return Ok(None);
+        }
+        *written.ledger.kept.entry("tokens".to_owned()).or_default() += tokens as u64;
+        let trained = masked.trained.iter().filter(|trained| **trained).count() as u64;
+        *written.ledger.kept.entry("trained_tokens".to_owned()).or_default() += trained;
+        written.ledger.keep("rows");
+        Ok(serde_json::to_string(&self.row(sample, (number, row), masked)).ok())
+    }
+
+    /// The messages as templates read them.
+    fn chats(
+        &self,
+        sample: &Sample,
+        dialect: &Dialect,
+        ledger: &mut Ledger,
+    ) -> Result<Vec<Value>, DatasetError> {
+        // A template without a place for reasoning was given it within the text, and so it stays.
+        let thoughts = if dialect.drops(Part::Reasoning) {
+            Thoughts::new()
+        } else {
+            messages::thoughts(&self.events)
+        };
+        let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown);
+        let chat = |message: &SampleMessage| {
+            let own = message.request.and_then(|request| thoughts.get(&request));
+            let own = own.map_or(&[][..], Vec::as_slice);
+            let chat = messages::chat(&message.message, own, &mut place, ledger)?;
+            Ok(serde_json::to_value(&chat).unwrap_or_default())
+        };
+        sample.messages.iter().map(chat).collect()
+    }
+
+    fn row(&self, sample: &Sample, (number, row): (usize, usize), masked: Masked) -> Row {
+        let labels = masked.ids.iter().zip(&masked.trained);
+        let labels = labels.map(|(id, trained)| if *trained { i64::from(*id) } else { UNTRAINED });
+        let replies = masked.replies.iter().map(|reply| {
+            let message = &sample.messages[reply.message];
+            RowReply {
+                tokens: [reply.tokens.start, reply.tokens.end],
+                request: message.request,
+                events: message.seqs.iter().filter_map(|seq| self.ids.get(seq)).copied().collect(),
+            }
+        });
+        Row {
+            labels: labels.collect(),
+            replies: replies.collect(),
+            input_ids: masked.ids,
+            session: self.name.clone(),
+            sample: number,
+            row,
+            sampled_from: sample.model.clone(),
+        }
+    }
+}
+
+/// What of a message is trained, from what may be.
+fn wanted(message: &SampleMessage, chat: &Value, ledger: &mut Ledger) -> Wanted {
+    for span in &message.spans {
+        match span.untrained {
+            Some(why) => ledger.untrain(why.as_str()),
+            None => ledger.keep("trainable_parts"),
+        }
+    }
+    if !message.is_trained() {
+        return Wanted::Nothing;
+    }
+    if message.spans.iter().all(|span| span.untrained.is_none()) {
+        return Wanted::Everything;
+    }
+    let may = |part: SpanPart| {
+        let span = message.spans.iter().find(|span| span.part == part);
+        span.is_none_or(|span| span.untrained.is_none())
+    };
+    let (reasoning, content) = (may(SpanPart::Reasoning), may(SpanPart::Content));
+    let calls = chat["tool_calls"].as_array().map_or(0, Vec::len);
+    Wanted::Parts {
+        reasoning,
+        // Reasoning that stands within the text is trained with it or not at all.
+        content: content && (reasoning || !chat["reasoning_content"].is_null()),
+        calls: (0..calls).map(|place| may(SpanPart::ToolCall(place))).collect(),
+    }
+}
+
+fn count(masked: &Masked, ledger: &mut Ledger) {
+    for reply in &masked.replies {
+        ledger.keep("trained_replies");
+        let note = "Replies whose first token is not trained: it stands across the end of the \
+                    prompt.";
+        ledger.lose("first_tokens_across_the_prompt", u64::from(reply.straddles), note);
+    }
+    for (_, unfit) in &masked.unfit {
+        let (what, note) = match unfit {
+            Unfit::SpecialToken(_) => (
+                "replies_that_spell_control_tokens",
+                "Replies that spell a special token: it would be read as control.",
+            ),
+            Unfit::Changed => (
+                "replies_the_template_changes",
+                "Replies that the template writes otherwise than the model did.",
+            ),
+            Unfit::PartsTogether => (
+                "replies_whose_parts_cannot_be_told_apart",
+                "Replies of which only a part may be trained, and it cannot be told where it ends.",
+            ),
+        };
+        ledger.lose(what, 1, note);
+    }
+    let note = "Messages of users and tools that spell a special token: it is read as control here, \
+                and perhaps it was not where the model was served.";
+    ledger.lose("context_that_spells_control_tokens", masked.spelled as u64, note);
+    let note = "Replies without reasoning that the template writes with an empty thought, which is \
+                trained with them.";
+    ledger.lose("empty_thoughts", masked.empty_thoughts as u64, note);
+    if masked.stop_added {
+        ledger.keep("stops_added");
+    }
+}
+
+/// The file holds the rows that were written, and each is sound in itself.
+fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), DatasetError> {
+    let failed = |error| DatasetError::io("read back", path, error);
+    let mut lines = BufReader::new(File::open(path).map_err(failed)?).lines();
+    for (session, hash) in written {
+        let differs =
+            |what: &str| DatasetError::ReadBack { session: session.clone(), what: what.to_owned() };
+        let line = lines.next().ok_or_else(|| differs("a row is missing"))?.map_err(failed)?;
+        if blake3::hash(line.as_bytes()) != *hash {
+            return Err(differs("a row differs"));
+        }
+        let row: Row = serde_json::from_str(&line).map_err(|_| differs("a row is no row"))?;
+        let fits = |(place, label): (usize, &i64)| {
+            let in_reply = |reply: &RowReply| (reply.tokens[0]..reply.tokens[1]).contains(&place);
+            *label == UNTRAINED
+                || (row.input_ids.get(place).is_some_and(|id| i64::from(*id) == *label)
+                    && row.replies.iter().any(in_reply))
+        };
+        if row.labels.len() != row.input_ids.len() || !row.labels.iter().enumerate().all(fits) {
+            return Err(differs("the labels of a row are not its trained ids"));
+        }
+    }
+    match lines.next() {
+        None => Ok(()),
+        Some(_) => {
+            let what = "a row too many".to_owned();
+            Err(DatasetError::ReadBack { session: String::new(), what })
+        }
+    }
+}
