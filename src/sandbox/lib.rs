@@ -28,6 +28,7 @@ mod error;
 mod keeper;
 mod look;
 mod policy;
+mod proxy;
 mod pump;
 mod running;
 mod terminal;
@@ -42,6 +43,7 @@ pub use policy::{
     Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Sandbox, Surroundings, Target, Tier, WEB_PORTS,
     is_public,
 };
+pub use proxy::Proxy;
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;
