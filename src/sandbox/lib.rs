@@ -25,6 +25,8 @@ mod command;
 mod control;
 mod error;
 #[cfg(target_os = "linux")]
+pub mod holder;
+#[cfg(target_os = "linux")]
 mod keeper;
 mod look;
 mod policy;

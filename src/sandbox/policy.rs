@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::running::{self, Running};
+use crate::terminal;
 
 /// How the policy is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,6 @@ impl Sandbox {
         if let Some(refusal) = self.refusal() {
             return Err(refusal.into());
         }
-        running::start(&spec, &self.policy)
+        running::start(&spec, &self.policy, || terminal::open(&spec))
     }
 }
