@@ -9,6 +9,7 @@
 mod confine;
 mod failure;
 mod filter;
+mod git;
 pub(crate) mod handle;
 mod landlock;
 pub(crate) mod message;

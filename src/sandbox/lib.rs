@@ -26,6 +26,7 @@ mod control;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod holder;
+mod isolation;
 #[cfg(target_os = "linux")]
 mod keeper;
 mod look;
@@ -39,7 +40,11 @@ mod waiting;
 pub use command::CommandSpec;
 pub use control::{Left, Status};
 pub use error::SandboxError;
-pub use policy::{Policy, Refusal, Sandbox, Tier};
+pub use isolation::{Sandbox, Tier, Untried};
+pub use policy::{
+    CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
+    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
+};
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;

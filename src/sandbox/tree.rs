@@ -174,6 +174,14 @@ impl Tree {
         each!(self, it => it.uproot())
     }
 
+    /// Waits until the command may have exited, until this time at most.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_exit(&self, until: Instant) {
+        if let Some(watch) = self.watch() {
+            linux::wait_for_all(std::slice::from_ref(&watch), until);
+        }
+    }
+
     /// Whether it was lost: nobody knows how the command ended.
     pub(crate) fn is_lost(&self) -> bool {
         match self {

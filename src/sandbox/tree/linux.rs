@@ -363,7 +363,7 @@ pub(super) fn signal(member: Stat, signal: Signal) -> Option<OwnedFd> {
 }
 
 /// Waits until these processes have exited, until a time at most.
-pub(super) fn wait_for_all(descriptors: &[OwnedFd], until: Instant) {
+pub(super) fn wait_for_all(descriptors: &[impl AsFd], until: Instant) {
     for descriptor in descriptors {
         let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
         let rest = until.saturating_duration_since(Instant::now());
