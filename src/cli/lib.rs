@@ -9,6 +9,7 @@ mod bill;
 mod commands;
 mod compose;
 mod error;
+mod packages;
 mod print;
 mod settings;
 mod store;
@@ -53,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Key(KeyCommand::Set(args)) => commands::key::set(args),
         Command::Key(KeyCommand::Rm(args)) => commands::key::rm(args),
         Command::Key(KeyCommand::List(args)) => commands::key::list(args),
+        Command::Trust(args) => commands::trust::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod instructions;
 mod jobs;
+mod network;
 mod options;
 mod prompt;
 mod request;

@@ -10,13 +10,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use toolbox::{JobEvent, Toolbox};
 use trajectory::event::{
-    Attachment, BackgroundExit, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt,
+    Attachment, BackgroundExit, Ended, ErrorEvent, ErrorStage, InterruptionCause, NetworkRequest,
+    Prompt,
 };
 use trajectory::{Body, Part, Progress, Usage, Verdict};
 
 use crate::context::Fit;
 use crate::error::SessionError;
 use crate::jobs::{self, Jobs};
+use crate::network::Network;
 use crate::request::{Asking, Purpose, Sent};
 use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
@@ -29,6 +31,7 @@ enum Happening {
     Output(sandbox::OutputChunk),
     Finished,
     Job(JobEvent),
+    Network(NetworkRequest),
     /// It is time to ask again.
     Due,
     TimeUp,
@@ -49,6 +52,7 @@ pub(crate) struct Loop {
     pause: Option<Pause>,
     running: Option<Execution>,
     jobs: Jobs,
+    network: Network,
     /// Rows and bytes that belong to the next events, in the same transaction.
     rows: Vec<Row>,
     blobs: Vec<Blob>,
@@ -77,6 +81,7 @@ pub(crate) async fn run(
     let deadline = session.options.timeout.and_then(|it| Instant::now().checked_add(it));
     let shown_late = std::mem::take(&mut session.shown_late);
     let jobs = Jobs::of(&session.options.toolbox);
+    let network = Network::of(&session.options.toolbox);
     let mut this = Loop {
         session,
         notices,
@@ -84,6 +89,7 @@ pub(crate) async fn run(
         pause: None,
         running: None,
         jobs,
+        network,
         rows: Vec::new(),
         blobs: Vec::new(),
         sent: None,
@@ -167,12 +173,14 @@ impl Loop {
             }
         };
         let job = self.jobs.next();
+        let request = self.network.next();
         tokio::select! {
             biased;
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
             event = job => Happening::Job(event),
+            request = request => Happening::Network(request),
             () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
@@ -196,6 +204,7 @@ impl Loop {
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
             Happening::Job(event) => self.job(event).await,
+            Happening::Network(request) => self.record(vec![request.into()], false).await,
             Happening::Due => {
                 if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
                     self.asking = Some(Asking::again(&self.session, sent, pause.attempt));

@@ -21,6 +21,7 @@ mod export;
 mod faults;
 mod jobs;
 mod loop_and_log;
+mod policy;
 mod providers;
 mod real_model;
 mod real_workspace;

@@ -58,3 +58,6 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (a, _) => a & 0xe000 == 0x2000,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ fn is_secret(value: &OsStr) -> bool {
     });
     with_user || SECRET_VALUES.iter().any(|begins| value.trim_start().starts_with(begins))
 }
+
+#[cfg(test)]
+mod tests;

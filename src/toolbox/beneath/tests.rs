@@ -1,10 +1,14 @@
 //! Both ways of looking up give the same answers.
 
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::atomic::{existing, replace};
 
 struct Ground {
     _folder: TempDir,
@@ -144,4 +148,120 @@ fn the_walk_too_withstands_a_link_that_is_swapped() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// A policy that opens folders beyond the workspace.
+fn opening(readable: &[&Path], writable: &[&Path], hidden: &[&Path]) -> Policy {
+    let paths = |paths: &[&Path]| paths.iter().map(|path| path.canonicalize().unwrap()).collect();
+    let (readable, writable, hidden) = (paths(readable), paths(writable), paths(hidden));
+    Policy { readable, writable, hidden, ..Policy::default() }
+}
+
+#[test]
+fn the_policy_opens_folders_beyond_the_workspace_and_closes_what_it_hides() {
+    let folder = TempDir::new().unwrap();
+    let top = folder.path().canonicalize().unwrap();
+    for name in ["root", "library/secret", "notes"] {
+        std::fs::create_dir_all(top.join(name)).unwrap();
+    }
+    std::fs::write(top.join("library/file"), "inside").unwrap();
+    symlink("../notes", top.join("library/out")).unwrap();
+    symlink("file", top.join("library/link")).unwrap();
+    symlink(top.join("library/file"), top.join("root/into")).unwrap();
+    let (library, notes) = (top.join("library"), top.join("notes"));
+    let policy = opening(&[&library], &[&notes], &[&library.join("secret")]);
+    for resolver in [Resolver::Kernel, Resolver::Walk] {
+        let workspace = Workspace::open(&top.join("root")).unwrap().within(&policy);
+        let workspace = workspace.with_resolver(resolver);
+        let place = |path: &str, access: Access| {
+            let text = top.join(path).display().to_string();
+            let path = Relative::parse(&text, &workspace)?;
+            let denied = |refusal: Refusal| match refusal {
+                Refusal::Denied(rule) => rule.explain(&path),
+                Refusal::System(error) => path.explain(error),
+            };
+            workspace.place(&path, access).map(drop).map_err(denied)
+        };
+        assert_eq!(place("library/file", Access::Read), Ok(()));
+        assert_eq!(place("library/link", Access::Read), Ok(()));
+        assert_eq!(place("root/into", Access::Read), Ok(()));
+        assert_eq!(place("notes/new/today", Access::Create), Ok(()));
+        for (path, access, told) in [
+            ("library/file", Access::Change, "outside what this session may write"),
+            ("library/new", Access::Create, "outside what this session may write"),
+            ("root/into", Access::Change, "outside what this session may write"),
+            ("library/secret/key", Access::Read, "is hidden"),
+            ("library/out/x", Access::Read, "leads out"),
+            ("notes/.git/hooks/x", Access::Create, "git directory"),
+            ("elsewhere", Access::Read, "is outside the workspace"),
+        ] {
+            let found = place(path, access).unwrap_err();
+            assert!(found.contains(told), "{resolver:?} {path}: {found}");
+        }
+        assert!(workspace.open_listing(&library).is_ok());
+        assert!(workspace.open_listing(&library.join("secret")).is_err());
+        std::fs::remove_dir_all(top.join("notes/new")).unwrap();
+    }
+}
+
+#[test]
+fn a_session_that_only_reads_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("file"), "as it is").unwrap();
+    let policy = Policy { workspace_writable: false, ..Policy::default() };
+    let workspace = Workspace::open(folder.path()).unwrap().within(&policy);
+    let path = Relative::parse("file", &workspace).unwrap();
+    assert!(workspace.place(&path, Access::Read).is_ok());
+    for access in [Access::Change, Access::Create] {
+        let refusal = workspace.place(&path, access).map(drop);
+        assert_eq!(refusal, Err(Refusal::Denied(Rule::ReadOnly)));
+    }
+}
+
+/// Swaps a folder and a link to a folder outside for as long as it is not told to stop.
+fn swapping(root: std::path::PathBuf, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    std::thread::spawn(move || {
+        let (folder, link) = (root.join("folder"), root.join("link"));
+        let mut swaps = 0;
+        while !stop.load(Ordering::Relaxed) {
+            renameat_with(CWD, &folder, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+            swaps += 1;
+        }
+        swaps
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_link_that_is_swapped_in_never_leads_a_write_outside() {
+    let folder = TempDir::new().unwrap();
+    let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+    std::fs::create_dir_all(root.join("folder")).unwrap();
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::write(outside.join("file"), "do not touch").unwrap();
+    symlink(&outside, root.join("link")).unwrap();
+    for resolver in [Resolver::Kernel, Resolver::Walk] {
+        let workspace = Workspace::open(&root).unwrap().with_resolver(resolver);
+        let path = Relative::parse("folder/file", &workspace).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let swapper = swapping(root.clone(), Arc::clone(&stop));
+        let (mut written, mut refused) = (0, 0);
+        // Both ways of the race have to have been met, and each many times.
+        while written < 300 || refused < 300 {
+            let done = workspace.place(&path, Access::Create).map(|place| {
+                let before = existing(&place).ok().flatten();
+                replace(&place, before.as_ref(), b"written", &CancellationToken::new())
+            });
+            match done {
+                Ok(_) => written += 1,
+                Err(_) => refused += 1,
+            }
+            let secret = std::fs::read_to_string(outside.join("file")).unwrap();
+            assert_eq!(secret, "do not touch", "{resolver:?}");
+            assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "{resolver:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(swapper.join().unwrap() > 0);
+    }
 }
