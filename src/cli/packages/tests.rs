@@ -13,7 +13,7 @@ fn hosts_are_found_in_the_settings_of_each_tool() {
     for (text, found) in [
         ("registry = \"sparse+https://mirror.example:8081/index/\"", vec!["mirror.example:8081"]),
         ("index-url = https://pypi.example/simple", vec!["pypi.example"]),
-        ("@scope:registry=https://npm.example/", vec![]),
+        ("@scope:registry=https://npm.example/", vec!["npm.example"]),
         ("# index-url = https://no.example", vec![]),
         ("proxy = http://proxy.example:3128", vec![]),
         ("index-url = https://me:pw@secret.example/simple", vec![]),

@@ -164,7 +164,7 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
     assert!(file.provider.is_none() && file.api_key_env.is_none(), "no key goes along");
     assert_eq!(table(file).allow_hosts.len(), 2);
     for text in ["[web]", "annotator = 'x'", "[sandbox]\npreste = 'off'", "sandbox = 'off'"] {
-        assert!(with_workspace("", text, true).is_err(), "{text}");
+        assert!(with_workspace("", text, false).is_err(), "{text}");
     }
 }
 

@@ -1,14 +1,10 @@
 //! Both ways of looking up give the same answers.
 
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::atomic::{existing, replace};
 
 struct Ground {
     _folder: TempDir,
@@ -215,53 +211,5 @@ fn a_session_that_only_reads_changes_nothing() {
     for access in [Access::Change, Access::Create] {
         let refusal = workspace.place(&path, access).map(drop);
         assert_eq!(refusal, Err(Refusal::Denied(Rule::ReadOnly)));
-    }
-}
-
-/// Swaps a folder and a link to a folder outside for as long as it is not told to stop.
-fn swapping(root: std::path::PathBuf, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    std::thread::spawn(move || {
-        let (folder, link) = (root.join("folder"), root.join("link"));
-        let mut swaps = 0;
-        while !stop.load(Ordering::Relaxed) {
-            renameat_with(CWD, &folder, CWD, &link, RenameFlags::EXCHANGE).unwrap();
-            swaps += 1;
-        }
-        swaps
-    })
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_link_that_is_swapped_in_never_leads_a_write_outside() {
-    let folder = TempDir::new().unwrap();
-    let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
-    std::fs::create_dir_all(root.join("folder")).unwrap();
-    std::fs::create_dir_all(&outside).unwrap();
-    std::fs::write(outside.join("file"), "do not touch").unwrap();
-    symlink(&outside, root.join("link")).unwrap();
-    for resolver in [Resolver::Kernel, Resolver::Walk] {
-        let workspace = Workspace::open(&root).unwrap().with_resolver(resolver);
-        let path = Relative::parse("folder/file", &workspace).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let swapper = swapping(root.clone(), Arc::clone(&stop));
-        let (mut written, mut refused) = (0, 0);
-        // Both ways of the race have to have been met, and each many times.
-        while written < 300 || refused < 300 {
-            let done = workspace.place(&path, Access::Create).map(|place| {
-                let before = existing(&place).ok().flatten();
-                replace(&place, before.as_ref(), b"written", &CancellationToken::new())
-            });
-            match done {
-                Ok(_) => written += 1,
-                Err(_) => refused += 1,
-            }
-            let secret = std::fs::read_to_string(outside.join("file")).unwrap();
-            assert_eq!(secret, "do not touch", "{resolver:?}");
-            assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "{resolver:?}");
-        }
-        stop.store(true, Ordering::Relaxed);
-        assert!(swapper.join().unwrap() > 0);
     }
 }
