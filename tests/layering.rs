@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "blob",
         ],
     ),
-    ("limn", &["cli"]),
+    ("limn", &["cli", "sandbox"]),
 ];
 
 /// Third-party crates that decide something big: only these crates of ours may name them, so that
@@ -56,10 +56,12 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("crossterm", &["tui"]),
     ("minijinja", &["chat"]),
+    ("landlock", &["sandbox"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
+    ("seccompiler", &["sandbox"]),
     ("tch", &["train"]),
     ("tokenizers", &["chat"]),
     ("tree-sitter", &["syntax"]),

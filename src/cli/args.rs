@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod datasets;
+mod isolation;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use datasets::{
     DatasetCommand, ExportArgs, FormatArg, ImportBundleArgs, ImportCommand, InspectArgs, RowsArg,
     StatsArgs, StatusArg,
 };
+pub(crate) use isolation::{PresetArg, SandboxArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Store(StoreCommand),
     #[command(subcommand, hide = true)]
     Checkpoint(CheckpointCommand),
+    Trust(TrustArgs),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -130,6 +133,8 @@ pub(crate) struct RunArgs {
     /// commands where there is none.
     #[arg(long, value_enum)]
     pub(crate) sandbox: Option<SandboxArg>,
+    #[command(flatten)]
+    pub(crate) isolation: SandboxArgs,
     /// Requests to the model before the session is stopped.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
@@ -378,6 +383,28 @@ pub(crate) struct KeyRmArgs {
 #[command(after_help = "Example:\n  limn key list")]
 pub(crate) struct KeyListArgs {
     /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// See what a workspace's own settings ask for beyond making things stricter, and trust them.
+///
+/// They are trusted as they are now: when the file changes, it is asked about again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn trust ~/src/project\n  limn trust --list")]
+pub(crate) struct TrustArgs {
+    /// The workspace; the current folder unless told.
+    pub(crate) path: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(long, conflicts_with_all = ["list", "revoke"])]
+    pub(crate) yes: bool,
+    /// List what is trusted.
+    #[arg(long, conflicts_with_all = ["revoke", "path"])]
+    pub(crate) list: bool,
+    /// Trust it no more.
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    /// Print JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -16,3 +16,4 @@ pub(crate) mod rm;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod store;
+pub(crate) mod trust;

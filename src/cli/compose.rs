@@ -9,15 +9,15 @@ use model::{
     ScriptedModel,
 };
 use record::{Archive, Home, RecordError};
-use sandbox::Sandbox;
+use sandbox::{Policy, PolicyFile, Preset, Sandbox, Surroundings, Tier};
 use serde_json::{Value, json};
 use session::{Instructions, Options, Window};
 use toolbox::{SearchEndpoint, Setup, Toolbox, Web};
 use trajectory::event::ConfigChanged;
 use trajectory::{Body, Event, SessionId};
 
-use crate::args::SandboxArg;
 use crate::error::{CliError, Exit};
+use crate::packages::{self, Sources};
 use crate::settings::{self, Endpoint, ModelChoice, Provider, Settings};
 
 /// Runs a session on one thread, since waiting is all it does there. What hangs in a file system
@@ -82,10 +82,7 @@ pub(crate) fn options_with(
     model: Model,
     private: bool,
 ) -> Result<Options, CliError> {
-    let sandbox = match settings.sandbox {
-        SandboxArg::Auto => Sandbox::auto(),
-        SandboxArg::Off => Sandbox::off(),
-    };
+    let sandbox = sandbox(settings)?;
     let tier = sandbox.tier().to_string();
     let set = settings.tool_set().into();
     let setup = Setup {
@@ -115,6 +112,60 @@ pub(crate) fn options_with(
         private,
         annotator: settings.annotator.clone(),
         config: record_of(settings),
+    })
+}
+
+/// Where commands run, as the settings say.
+fn sandbox(settings: &Settings) -> Result<Sandbox, CliError> {
+    if settings.is_unisolated() {
+        let policy = policy(&settings.sandbox, &settings.workspace, &settings.home)?;
+        return Ok(Sandbox::off().with_policy(policy));
+    }
+    isolated(&settings.sandbox, &settings.workspace, &settings.home)
+}
+
+/// The policy for a workspace, with what the preset needs prepared.
+fn policy(asked: &PolicyFile, workspace: &Path, home: &Path) -> Result<Policy, CliError> {
+    let own = settings::user_file_path().ok().and_then(|file| file.parent().map(Path::to_owned));
+    let user = std::env::var_os("HOME").map(PathBuf::from);
+    let sources = match asked.preset {
+        Some(Preset::Packages) => Sources::find(user.as_deref()),
+        _ => Sources::default(),
+    };
+    let around = Surroundings {
+        workspace: workspace.to_owned(),
+        home: user.clone(),
+        own: own.into_iter().chain([home.to_owned()]).collect(),
+        caches: settings::caches(workspace),
+        mirrors: sources.hosts,
+        variables: std::env::vars_os().collect(),
+    };
+    let policy = asked.policy(&around);
+    let mut policy = policy.map_err(|refusal| CliError::usage(format!("{refusal}.")))?;
+    policy.variables.extend(sources.variables);
+    packages::prepare(&policy, user.as_deref())?;
+    Ok(policy)
+}
+
+/// The strongest isolation for a workspace.
+pub(crate) fn isolated(
+    asked: &PolicyFile,
+    workspace: &Path,
+    home: &Path,
+) -> Result<Sandbox, CliError> {
+    let policy = policy(asked, workspace, home)?;
+    Ok(match std::env::var("LIMN_SANDBOX_TIER") {
+        Err(_) => Sandbox::auto(policy),
+        Ok(name) => {
+            let tier = Tier::parse(&name).ok_or_else(|| {
+                let known: Vec<&str> = Tier::ISOLATING.iter().map(|tier| tier.as_str()).collect();
+                CliError::usage(format!(
+                    "LIMN_SANDBOX_TIER is {name:?}, which is no tier. It can be one of: {}.",
+                    known.join(", ")
+                ))
+            })?;
+            Sandbox::strongest(policy, &[tier])
+        }
     })
 }
 
@@ -261,7 +312,9 @@ fn no_cassette() -> CliError {
 fn record_of(settings: &Settings) -> Value {
     json!({
         "approval": settings.approval,
-        "sandbox": match settings.sandbox { SandboxArg::Auto => "auto", SandboxArg::Off => "off" },
+        "sandbox": if settings.is_unisolated() { "off" } else { "auto" },
+        "preset": settings.sandbox.preset.unwrap_or_default(),
+        "allow_hosts": settings.sandbox.allow_hosts,
         "max_steps": settings.limits.steps_max,
         "max_tokens": settings.limits.tokens_max,
         "timeout_s": settings.timeout.map(|timeout| timeout.as_secs()),

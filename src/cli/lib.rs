@@ -9,6 +9,7 @@ mod bill;
 mod commands;
 mod compose;
 mod error;
+mod packages;
 mod print;
 mod settings;
 mod store;
@@ -66,6 +67,7 @@ pub fn run() -> ExitCode {
         }
         Command::Checkpoint(CheckpointCommand::Copy(args)) => commands::checkpoint::copy(args),
         Command::Checkpoint(CheckpointCommand::Enter(args)) => commands::checkpoint::enter(args),
+        Command::Trust(args) => commands::trust::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),

@@ -1,7 +1,7 @@
 //! What was meant: settings files, environment and flags, folded into one answer.
 //!
 //! Later wins: the user's `config.toml`, the workspace's `.limn/config.toml` (which may only
-//! tighten), `LIMN_*` and `OPENAI_*`, flags. An unknown key is an error that names it.
+//! tighten, unless it is trusted), `LIMN_*` and `OPENAI_*`, flags. An unknown key is an error that names it.
 
 mod catalogue;
 mod choice;
@@ -13,18 +13,22 @@ pub(crate) mod keyring;
 mod place;
 mod provider;
 mod rules;
+mod sandbox;
+mod trust;
 mod url;
 mod web;
+mod workspace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::sandbox::{PolicyFile, Preset};
 use agent::Limits;
 use toolbox::Rules;
 use trajectory::ApprovalMode;
 
-use crate::args::{ApprovalArg, RunArgs, SandboxArg, ToolsArg};
+use crate::args::{ApprovalArg, RunArgs, ToolsArg};
 use crate::error::CliError;
 use place::{number_variable, word_variable};
 
@@ -33,9 +37,11 @@ pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{UserFile, user_file};
 pub(crate) use key::KeyState;
-pub(crate) use place::{home, user_file_path};
+pub(crate) use place::{caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
+pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
+pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
 
 /// Everything a session needs to know.
 pub(crate) struct Settings {
@@ -46,7 +52,8 @@ pub(crate) struct Settings {
     /// The names and shapes of the tools; none: as the model does best with them.
     pub(crate) tools: Option<ToolsArg>,
     pub(crate) approval: ApprovalMode,
-    pub(crate) sandbox: SandboxArg,
+    /// What commands may do, as it is asked for; the preset `off` is no isolation.
+    pub(crate) sandbox: PolicyFile,
     pub(crate) limits: Limits,
     pub(crate) timeout: Option<Duration>,
     pub(crate) context: ContextSettings,
@@ -63,27 +70,18 @@ impl Settings {
     /// Folds everything together.
     pub(crate) fn resolve(run: &RunArgs) -> Result<Self, CliError> {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
-        let file = user_file()?;
-        let stricter = file::workspace_file(&workspace)?;
+        let home = home()?;
+        let mut file = workspace::applied(user_file()?, &workspace, &home)?;
         let approval = file.approval.unwrap_or_default();
-        let approval = stricter.approval.map_or(approval, |theirs| theirs.min(approval));
+        let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
         let limits = Limits {
-            steps_max: run
-                .max_steps
-                .or(number_variable("LIMN_MAX_STEPS")?)
-                .or(tighter(file.max_steps, stricter.max_steps)),
-            tokens_max: run
-                .max_tokens
-                .or(number_variable("LIMN_MAX_TOKENS")?)
-                .or(tighter(file.max_tokens, stricter.max_tokens)),
+            steps_max: run.max_steps.or(number_variable("LIMN_MAX_STEPS")?).or(file.max_steps),
+            tokens_max: run.max_tokens.or(number_variable("LIMN_MAX_TOKENS")?).or(file.max_tokens),
         };
-        let timeout = run
-            .timeout
-            .or(number_variable("LIMN_TIMEOUT")?)
-            .or(tighter(file.timeout, stricter.timeout));
+        let timeout = run.timeout.or(number_variable("LIMN_TIMEOUT")?).or(file.timeout);
         let model = choice::model(run, &file)?;
         Ok(Self {
-            home: home()?,
+            home,
             model,
             catalogue: Catalogue::of(&file, run.context_window),
             tools: run.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
@@ -91,16 +89,12 @@ impl Settings {
                 .approval
                 .or(word_variable("LIMN_APPROVAL")?)
                 .map_or(approval, ApprovalMode::from),
-            sandbox: run
-                .sandbox
-                .or(word_variable("LIMN_SANDBOX")?)
-                .or(file.sandbox)
-                .unwrap_or(SandboxArg::Auto),
+            sandbox: sandbox::with_flags(table, run.sandbox, &run.isolation)?,
             limits,
             timeout: timeout.map(Duration::from_secs),
             context: file.context.into(),
             web: WebSettings::of(file.web),
-            rules: rules::in_force(file.rules, stricter.rules),
+            rules: rules::in_force(file.rules),
             agents_md: file.agents_md.unwrap_or(true),
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
@@ -119,7 +113,7 @@ impl Settings {
             catalogue: Catalogue::of(&file, None),
             tools: None,
             approval: ApprovalMode::default(),
-            sandbox: SandboxArg::Auto,
+            sandbox: PolicyFile::default(),
             limits: Limits::default(),
             timeout: None,
             context: file.context.into(),
@@ -130,6 +124,11 @@ impl Settings {
             fsync: true,
             annotator: None,
         }
+    }
+
+    /// Whether commands run without isolation.
+    pub(crate) fn is_unisolated(&self) -> bool {
+        self.sandbox.preset == Some(Preset::Off)
     }
 
     /// The server that is asked, when one is.

@@ -25,9 +25,13 @@ mod command;
 mod control;
 mod error;
 #[cfg(target_os = "linux")]
+pub mod holder;
+mod isolation;
+#[cfg(target_os = "linux")]
 mod keeper;
 mod look;
 mod policy;
+mod proxy;
 mod pump;
 mod running;
 mod terminal;
@@ -37,7 +41,12 @@ mod waiting;
 pub use command::CommandSpec;
 pub use control::{Left, Status};
 pub use error::SandboxError;
-pub use policy::{Policy, Refusal, Sandbox, Tier};
+pub use isolation::{Sandbox, Tier, Untried};
+pub use policy::{
+    CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
+    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
+};
+pub use proxy::Proxy;
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;

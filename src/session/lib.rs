@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod instructions;
 mod jobs;
+mod network;
 mod options;
 mod prompt;
 mod request;

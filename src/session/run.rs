@@ -8,13 +8,16 @@ use record::{Blob, Direction, NewEvent, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use toolbox::{JobEvent, Toolbox};
-use trajectory::event::{Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, Prompt};
+use trajectory::event::{
+    Attachment, Ended, ErrorEvent, ErrorStage, InterruptionCause, NetworkRequest, Prompt,
+};
 use trajectory::{Body, Part, Progress, Usage, Verdict};
 
 use crate::checkpoints::{Checkpoints, Told};
 use crate::context::Fit;
 use crate::error::SessionError;
 use crate::jobs::Jobs;
+use crate::network::Network;
 use crate::request::{Asking, Purpose, Sent};
 use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
@@ -27,6 +30,7 @@ enum Happening {
     Output(sandbox::OutputChunk),
     Finished,
     Job(JobEvent),
+    Network(NetworkRequest),
     /// It is time to ask again.
     Due,
     TimeUp,
@@ -48,6 +52,7 @@ pub(crate) struct Loop {
     pub(crate) running: Option<Execution>,
     pub(crate) jobs: Jobs,
     pub(crate) checkpoints: Checkpoints,
+    network: Network,
     /// Rows and bytes that belong to the next events, in the same transaction.
     pub(crate) rows: Vec<Row>,
     blobs: Vec<Blob>,
@@ -77,6 +82,7 @@ pub(crate) async fn run(
     let shown_late = std::mem::take(&mut session.shown_late);
     let jobs = Jobs::of(&session.options.toolbox);
     let checkpoints = Checkpoints::of(&session.options);
+    let network = Network::of(&session.options.toolbox);
     let mut this = Loop {
         session,
         notices,
@@ -85,6 +91,7 @@ pub(crate) async fn run(
         running: None,
         jobs,
         checkpoints,
+        network,
         rows: Vec::new(),
         blobs: Vec::new(),
         sent: None,
@@ -168,12 +175,14 @@ impl Loop {
             }
         };
         let job = self.jobs.next();
+        let request = self.network.next();
         tokio::select! {
             biased;
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
             event = job => Happening::Job(event),
+            request = request => Happening::Network(request),
             () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
@@ -197,6 +206,7 @@ impl Loop {
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
             Happening::Job(event) => self.job(event).await,
+            Happening::Network(request) => self.record(vec![request.into()], false).await,
             Happening::Due => {
                 if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
                     self.asking = Some(Asking::again(&self.session, sent, pause.attempt));

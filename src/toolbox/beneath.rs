@@ -6,6 +6,9 @@
 //! following links and reads the links itself. The walk also takes the one thing `openat2`
 //! refuses needlessly: an absolute link whose target is inside.
 //!
+//! What the session's policy opens beyond the workspace are further roots of the same kind: a path
+//! into one of them is absolute, and is resolved beneath that root.
+//!
 //! Every place that is handed out has passed [`Protected::check`]: who may do what inside.
 
 use std::ffi::{OsStr, OsString};
@@ -15,9 +18,10 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use sandbox::Policy;
 
 use crate::path::{Relative, lexically};
-use crate::protected::{Access, Identity, Protected, Refusal};
+use crate::protected::{Access, Identity, Protected, Refusal, Rule};
 
 /// How many symbolic links one path may pass, as in the kernel.
 const LINKS_MAX: usize = 40;
@@ -48,6 +52,24 @@ pub(crate) struct Workspace {
     directory: OwnedFd,
     resolver: Resolver,
     protected: Protected,
+    beyond: Vec<Root>,
+}
+
+/// A folder beyond the workspace that the policy opens.
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    directory: OwnedFd,
+    writable: bool,
+}
+
+/// Where a path is resolved from.
+#[derive(Clone, Copy)]
+struct Base<'a> {
+    directory: &'a OwnedFd,
+    /// The paths that it is known by.
+    names: [&'a Path; 2],
+    writable: bool,
 }
 
 /// A directory of the workspace and a name in it that is no symbolic link.
@@ -72,12 +94,47 @@ impl Workspace {
         let root = std::fs::canonicalize(path)?;
         let directory = rustix::fs::open(&root, DIRECTORY, Mode::empty())?;
         let resolver = probe(&directory);
-        Ok(Self { root, named, directory, resolver, protected: Protected::default() })
+        let protected = Protected::default();
+        Ok(Self { root, named, directory, resolver, protected, beyond: Vec::new() })
     }
 
     /// The same workspace, with these paths hidden.
     pub(crate) fn hiding(self, hidden: &[PathBuf]) -> Self {
         Self { protected: Protected::new(hidden), ..self }
+    }
+
+    /// The same workspace, by the rules of a policy, with the folders that it opens.
+    pub(crate) fn within(mut self, policy: &Policy) -> Self {
+        let open = |(path, writable): (&PathBuf, bool)| {
+            let directory = rustix::fs::open(path, DIRECTORY, Mode::empty()).ok()?;
+            Some(Root { path: path.clone(), directory, writable })
+        };
+        let readable = policy.readable.iter().map(|path| (path, false));
+        let writable = policy.writable.iter().map(|path| (path, true));
+        self.beyond = readable.chain(writable).filter_map(open).collect();
+        // Of nested folders the innermost says what may be done.
+        self.beyond.sort_by_key(|root| std::cmp::Reverse(root.path.as_os_str().len()));
+        Self { protected: self.protected.within(policy), ..self }
+    }
+
+    /// Whether an absolute path lies in a folder that the policy opens beyond the workspace.
+    pub(crate) fn is_beyond(&self, path: &Path) -> bool {
+        self.beyond.iter().any(|root| path.starts_with(&root.path))
+    }
+
+    /// Where a path is resolved from, and what is left of it.
+    fn base<'a>(&'a self, path: &'a Path) -> Result<(Base<'a>, &'a Path), Errno> {
+        if !path.is_absolute() {
+            let names = [self.root.as_path(), self.named.as_path()];
+            let writable = !self.protected.is_read_only();
+            return Ok((Base { directory: &self.directory, names, writable }, path));
+        }
+        let found = self.beyond.iter().find_map(|root| {
+            let names = [root.path.as_path(); 2];
+            let base = Base { directory: &root.directory, names, writable: root.writable };
+            Some((base, path.strip_prefix(&root.path).ok()?))
+        });
+        found.ok_or(Errno::XDEV)
     }
 
     /// The same workspace, looked up the other way.
@@ -104,7 +161,7 @@ impl Workspace {
     /// Opens a directory beneath, to list it.
     pub(crate) fn open_listing(&self, path: &Path) -> Result<OwnedFd, Refusal> {
         let directory = self.look_up(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
-        self.protected.check(&self.directory, &directory, None, Access::Read)?;
+        self.protected.check(self.base(path)?.0.directory, &directory, None, Access::Read)?;
         Ok(directory)
     }
 
@@ -117,6 +174,11 @@ impl Workspace {
     pub(crate) fn place(&self, path: &Relative, access: Access) -> Result<Place, Refusal> {
         let mut path = path.as_path().to_path_buf();
         for _ in 0..=LINKS_MAX {
+            let (base, _) = self.base(&path)?;
+            if access != Access::Read && !base.writable {
+                let rule = if path.is_absolute() { Rule::Beyond } else { Rule::ReadOnly };
+                return Err(Refusal::Denied(rule));
+            }
             let name = path.file_name().ok_or(Errno::ISDIR)?.to_os_string();
             let above = path.parent().unwrap_or(Path::new("")).to_path_buf();
             let directory = match self.open_directory(&above) {
@@ -126,14 +188,18 @@ impl Workspace {
             match rustix::fs::readlinkat(&directory, name.as_os_str(), Vec::new()) {
                 Ok(target) => {
                     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                    path = match self.strip(&target)? {
-                        Some(inside) => inside,
-                        None => above.join(target),
+                    path = match self.strip(base, &target) {
+                        Ok(Some(inside)) if path.is_absolute() => base.names[0].join(inside),
+                        Ok(Some(inside)) => inside,
+                        Ok(None) => above.join(target),
+                        // From one folder that is open into another.
+                        Err(_) if self.is_beyond(&target) => target,
+                        Err(error) => return Err(error.into()),
                     };
                 }
                 Err(Errno::INVAL | Errno::NOENT) => {
                     let name_seen = Some(name.as_os_str());
-                    self.protected.check(&self.directory, &directory, name_seen, access)?;
+                    self.protected.check(base.directory, &directory, name_seen, access)?;
                     return Ok(Place { directory, name });
                 }
                 Err(error) => return Err(error.into()),
@@ -143,26 +209,28 @@ impl Workspace {
     }
 
     /// What an absolute target means inside; `None` for a relative one.
-    fn strip(&self, target: &Path) -> Result<Option<PathBuf>, Errno> {
+    fn strip(&self, base: Base<'_>, target: &Path) -> Result<Option<PathBuf>, Errno> {
         if !target.is_absolute() {
             return Ok(None);
         }
-        let inside = target.strip_prefix(&self.root).or_else(|_| target.strip_prefix(&self.named));
+        let [root, named] = base.names;
+        let inside = target.strip_prefix(root).or_else(|_| target.strip_prefix(named));
         inside.map(|inside| Some(inside.to_path_buf())).map_err(|_| Errno::XDEV)
     }
 
     fn make_directories(&self, path: &Path) -> Result<OwnedFd, Refusal> {
         Protected::check_new(path)?;
-        let mut made = PathBuf::new();
+        let (base, inside) = self.base(path)?;
+        let mut made = if path.is_absolute() { base.names[0].to_owned() } else { PathBuf::new() };
         let mut directory = self.open_directory(&made)?;
-        for component in path.components() {
+        for component in inside.components() {
             made.push(component);
             directory = match self.open_directory(&made) {
                 Err(Errno::NOENT) => {
                     let Component::Normal(name) = component else {
                         return Err(Errno::NOENT.into());
                     };
-                    let root = &self.directory;
+                    let root = base.directory;
                     self.protected.check(root, &directory, Some(name), Access::Create)?;
                     match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
                         Ok(()) | Err(Errno::EXIST) => self.open_directory(&made)?,
@@ -176,18 +244,19 @@ impl Workspace {
     }
 
     fn look_up(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let (base, path) = self.base(path)?;
         match self.resolver {
-            Resolver::Kernel => match beneath(&self.directory, path, flags) {
-                Err(Errno::XDEV) => self.walk(path, flags),
+            Resolver::Kernel => match beneath(base.directory, path, flags) {
+                Err(Errno::XDEV) => self.walk(base, path, flags),
                 other => other,
             },
-            Resolver::Walk => self.walk(path, flags),
+            Resolver::Walk => self.walk(base, path, flags),
         }
     }
 
     /// One component after the other, no link followed by the kernel. Going up pops what was
     /// opened on the way down, so it cannot pass the root.
-    fn walk(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn walk(&self, base: Base<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let mut below: Vec<OwnedFd> = Vec::new();
         let mut pending = Vec::new();
         push_components(&mut pending, path);
@@ -197,7 +266,7 @@ impl Workspace {
                 below.pop().ok_or(Errno::XDEV)?;
                 continue;
             }
-            let here = below.last().unwrap_or(&self.directory);
+            let here = below.last().unwrap_or(base.directory);
             match rustix::fs::readlinkat(here, name.as_os_str(), Vec::new()) {
                 Ok(target) => {
                     links += 1;
@@ -205,7 +274,7 @@ impl Workspace {
                         return Err(Errno::LOOP);
                     }
                     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                    match self.strip(&target)? {
+                    match self.strip(base, &target)? {
                         Some(inside) => {
                             below.clear();
                             push_components(&mut pending, &inside);
@@ -229,7 +298,7 @@ impl Workspace {
                 Err(error) => return Err(error),
             }
         }
-        rustix::fs::openat(below.last().unwrap_or(&self.directory), ".", flags, Mode::empty())
+        rustix::fs::openat(below.last().unwrap_or(base.directory), ".", flags, Mode::empty())
     }
 }
 

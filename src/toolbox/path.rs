@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::beneath::{Workspace, printable};
 
 /// A path inside the workspace as far as its letters say: relative, without `.` and `..`. Empty
-/// for the workspace itself. What symbolic links make of it, [`Workspace`] decides.
+/// for the workspace itself. Absolute in a folder that the policy opens beyond it. What symbolic links make of it, [`Workspace`] decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relative(PathBuf);
 
@@ -29,7 +29,13 @@ impl Relative {
         }
         let path = Path::new(text);
         let inside = if path.is_absolute() {
-            strip(&lexically(path), workspace).ok_or_else(|| outside(text))?
+            let plain = lexically(path);
+            match strip(&plain, workspace) {
+                Some(inside) => inside,
+                // By its letters: whether links lead out of there is found when it is opened.
+                None if workspace.is_beyond(&plain) => return Ok(Self(plain)),
+                None => return Err(outside(text)),
+            }
         } else {
             path.to_path_buf()
         };

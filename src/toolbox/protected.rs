@@ -4,12 +4,12 @@
 //! `exec` lines of a rebase, and the list of such places grows; so the rule is the whole
 //! directory, wherever in the workspace it lies, by its name or by what it holds. `.limn` at the
 //! root is read-only: it says what limn may do. Hidden folders are neither read nor written:
-//! limn's own data, when it lies inside.
+//! limn's own data, when it lies inside, and what the policy of the session hides.
 //!
 //! [`Protected::check`] judges the open directory in which something is about to happen, by
 //! climbing from it to the root and comparing identities; links, `..`, other spellings of a name
-//! and other mounts of a folder are thus no way around it. It is the one place of this policy and
-//! will ask the sandbox's once that has file rules.
+//! and other mounts of a folder are thus no way around it. The policy of the session is the one that
+//! commands run by: what it hides, and whether the workspace can be written.
 //!
 //! Absent: the shell, which is the sandbox's, and what somebody else does between the look and
 //! the act: whoever can move folders about under a tool can write the file without it. Hooks that
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
+use sandbox::Policy;
 
 use crate::beneath::DIRECTORY;
 use crate::path::{Relative, lexically};
@@ -48,8 +49,12 @@ pub(crate) enum Rule {
     Git,
     /// It is what the user decided for limn.
     Settings,
-    /// It is limn's own.
+    /// The policy hides it: it is limn's own, or a secret.
     Hidden,
+    /// The session changes nothing in the workspace.
+    ReadOnly,
+    /// It lies beyond the workspace and is there to be read.
+    Beyond,
 }
 
 impl Rule {
@@ -65,8 +70,16 @@ impl Rule {
                  change it."
             ),
             Self::Hidden => format!(
-                "{path} is hidden from tools: limn keeps its own data there. Ask the user for \
-                 what you need of it."
+                "{path} is hidden from tools: limn keeps its own data there, or it is a secret. \
+                 Ask the user for what you need of it."
+            ),
+            Self::ReadOnly => format!(
+                "{path} cannot be changed: the workspace is read-only in this session. Say what \
+                 you would change, or ask the user for `--preset workspace`."
+            ),
+            Self::Beyond => format!(
+                "{path} is outside what this session may write. Write in the workspace, or ask \
+                 the user for `--writable`."
             ),
         }
     }
@@ -95,12 +108,31 @@ pub(crate) type Identity = (u64, u64);
 pub(crate) struct Protected {
     /// Canonical as far as they exist.
     hidden: Vec<PathBuf>,
+    /// Nothing in the workspace is changed.
+    read_only: bool,
 }
 
 impl Protected {
     /// The rules with these paths hidden; they need not exist yet.
     pub(crate) fn new(hidden: &[PathBuf]) -> Self {
-        Self { hidden: hidden.iter().map(|path| canonical(path)).collect() }
+        let hidden = hidden.iter().map(|path| canonical(path)).collect();
+        Self { hidden, read_only: false }
+    }
+
+    /// The same rules and what the session's policy says.
+    pub(crate) fn within(mut self, policy: &Policy) -> Self {
+        // Every place is beneath one of these, so what lies elsewhere cannot be met.
+        let roots = [&policy.workspace].into_iter().chain(&policy.readable).chain(&policy.writable);
+        let roots: Vec<&PathBuf> = roots.filter(|root| root.is_absolute()).collect();
+        let hidden = policy.hidden.iter().map(|path| canonical(path));
+        self.hidden.extend(hidden.filter(|path| roots.iter().any(|root| path.starts_with(root))));
+        self.read_only |= !policy.workspace_writable;
+        self
+    }
+
+    /// Whether the workspace can be changed at all.
+    pub(crate) const fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// What is hidden and exists now, by what it is; for who looks at many files at a time.

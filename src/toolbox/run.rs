@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Sandbox, SandboxError, TerminalSize};
+use sandbox::{OutputChunk, Preset, Sandbox, SandboxError, TerminalSize};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use trajectory::event::CallStatus;
+use trajectory::event::{CallStatus, NetworkRequest};
 use trajectory::{ToolEffect, ToolSpec, Verdict};
 
 use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::jobs::{JobEvent, Jobs};
+use crate::network::Gate;
 use crate::outcome::Outcome;
 use crate::rules::Rules;
 use crate::sii;
@@ -100,6 +101,7 @@ struct Parts {
     /// What the map tool knows of the code.
     atlas: map::Atlas,
     jobs: Jobs,
+    gate: Gate,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -203,17 +205,23 @@ impl Toolbox {
     pub fn open(workspace: &Path, sandbox: Sandbox, setup: &Setup) -> Result<Self, ToolboxError> {
         let workspace = Workspace::open(workspace)
             .map_err(|source| ToolboxError::Workspace { path: workspace.to_path_buf(), source })?
-            .hiding(&setup.hidden);
+            .hiding(&setup.hidden)
+            .within(sandbox.policy());
+        let isolated = sandbox.policy().preset != Preset::Off;
+        let network = isolated.then(|| sandbox.policy().network.clone());
+        let gate = Gate::new();
+        gate.attend(&sandbox);
         let parts = Parts {
             workspace,
             sandbox,
             tools: Tool::offered(setup),
-            browser: Browser::new(&setup.web.allow_private),
-            engine: setup.web.search.as_ref().map(Engine::new),
+            browser: Browser::new(&setup.web.allow_private, network.clone()),
+            engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, network)),
             sees: setup.images,
             rules: setup.rules.clone(),
             atlas: map::Atlas::default(),
             jobs: Jobs::new(),
+            gate,
             writing: Mutex::new(()),
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -245,6 +253,13 @@ impl Toolbox {
     #[must_use]
     pub fn jobs(&self) -> Option<mpsc::Receiver<JobEvent>> {
         self.parts.jobs.take_events()
+    }
+
+    /// What commands ask the network for, allowed or not, for the one who asks first. Whoever takes
+    /// it has to receive from it: a request waits until it is taken.
+    #[must_use]
+    pub fn network_requests(&self) -> Option<mpsc::Receiver<NetworkRequest>> {
+        self.parts.gate.take_requests()
     }
 
     /// Ends all jobs and waits until their last events are sent; those have to be received
@@ -351,7 +366,8 @@ impl Toolbox {
     ) -> Outcome {
         match arguments::parse::<A>(given.spec, given.arguments) {
             Ok(input) => {
-                let Parts { workspace, sandbox, jobs, .. } = &*self.parts;
+                let Parts { workspace, sandbox, jobs, gate, .. } = &*self.parts;
+                gate.attend(sandbox);
                 let place = shell::Place { workspace, sandbox, jobs };
                 shell::run(place, given.exec, &input.into(), out, &given.cancel).await
             }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use sandbox::{
-    CommandSpec, Finished, Left, OutputChunk, Remote, Running, Sandbox, SandboxError, Status,
-    TerminalSize,
+    CommandSpec, Finished, Left, OutputChunk, Policy, Remote, Running, Sandbox, SandboxError,
+    Status, TerminalSize,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use trajectory::event::{CallStatus, Exit, Truncation};
 
 use crate::beneath::Workspace;
-use crate::environment::environment;
 use crate::jobs::{JOBS_MAX, Jobs, output, title};
 use crate::outcome::{ExecutionFacts, Outcome};
 use crate::path::Relative;
@@ -80,15 +79,17 @@ pub(crate) async fn run(
     let timeout_ms = input.timeout_ms.filter(|ms| *ms > 0);
     let timeout_ms = timeout_ms.or((!is_background).then_some(TIMEOUT_MS));
     let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.clamp(1, TIMEOUT_MS_MAX)));
-    let spec = match command(place.workspace, input, timeout) {
+    let policy = place.sandbox.policy();
+    let spec = match command(place.workspace, policy, input, timeout) {
         Ok(spec) => spec,
         Err(problem) => return Outcome::told(CallStatus::Error, problem),
     };
     let execution = Some(facts(&spec, place.sandbox));
+    let cwd = spec.cwd.clone();
     let outcome = match place.sandbox.spawn(spec) {
         Ok(running) => {
             let jobs = place.jobs;
-            Call { jobs, exec, input, timeout, out, cancel }.follow(running).await
+            Call { jobs, exec, input, timeout, out, cancel, policy, cwd }.follow(running).await
         }
         Err(error) => failed(&error),
     };
@@ -97,6 +98,7 @@ pub(crate) async fn run(
 
 fn command(
     workspace: &Workspace,
+    policy: &Policy,
     input: &Input,
     timeout: Option<Duration>,
 ) -> Result<CommandSpec, String> {
@@ -113,7 +115,7 @@ fn command(
     if input.command.contains('\0') {
         return Err("The command holds a NUL character.".to_owned());
     }
-    let env = environment(std::env::vars_os());
+    let env = policy.environment(std::env::vars_os());
     let argv = vec![shell(&env), "-c".into(), input.command.as_str().into()];
     let cwd = directory(workspace, input.workdir.as_deref())?;
     Ok(CommandSpec { argv, cwd, env, size: TerminalSize::default(), timeout, lingers: true })
@@ -191,6 +193,9 @@ struct Call<'a> {
     timeout: Option<Duration>,
     out: mpsc::Sender<OutputChunk>,
     cancel: &'a CancellationToken,
+    policy: &'a Policy,
+    /// Where the command runs.
+    cwd: PathBuf,
 }
 
 impl Call<'_> {
@@ -207,7 +212,10 @@ impl Call<'_> {
             let due = self.listen(&mut running, may_go_on, &mut cancelled).await;
             if let Due::Ended = due {
                 return match running.wait().await {
-                    Ok(finished) => conclude(finished, self.timeout, cancelled, note),
+                    Ok(finished) => {
+                        let note = note.or_else(|| self.explain(&finished));
+                        conclude(finished, self.timeout, cancelled, note)
+                    }
                     Err(error) => failed(&error),
                 };
             }
@@ -222,6 +230,15 @@ impl Call<'_> {
                 running.kill();
             }
         }
+    }
+
+    /// The rule of the sandbox that a command failed by, as far as it can be told.
+    fn explain(&self, finished: &Finished) -> Option<String> {
+        if finished.exit.code == Some(0) || finished.exit.timed_out {
+            return None;
+        }
+        let refusal = self.policy.explain(&finished.text.text, &self.cwd)?;
+        Some(format!("[sandbox: {refusal}]"))
     }
 
     /// Hands on what the command prints until an answer is due; kills it when it is cancelled.

@@ -47,7 +47,7 @@ impl Bench {
         bench
     }
 
-    fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
+    pub(crate) fn open(sandbox: Sandbox, mut setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
         std::fs::create_dir(folder.path().join("outside")).unwrap();

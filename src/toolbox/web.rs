@@ -3,7 +3,8 @@
 //! A model that is led astray must not reach what only this machine reaches: itself, its network,
 //! the metadata services of clouds. Each URL is checked before it is requested, that of every
 //! redirect too; the addresses of a name are checked when it is resolved, and the connection goes
-//! to just these addresses. Hosts that the settings name are exempt.
+//! to just these addresses. Hosts that the settings name are exempt. Where commands are isolated,
+//! the policy of the session decides first, with the same words as its proxy.
 //!
 //! [`Browser`] is all that speaks HTTP here, and [`client`] is where a proxy will be put in. No
 //! cookies, no proxy of the environment: behind one, nobody could say which address is spoken to.
@@ -17,6 +18,7 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use sandbox::Network;
 use secrecy::SecretString;
 
 use guard::{Guard, Refused};
@@ -78,9 +80,10 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// A browser that may also go to these hosts.
-    pub(crate) fn new(allow_private: &[String]) -> Self {
-        Self { guard: Arc::new(Guard::new(allow_private)), client: OnceLock::new() }
+    /// A browser that may go where the network of the session goes, if there is a policy for that,
+    /// and to these hosts though their addresses are private.
+    pub(crate) fn new(allow_private: &[String], network: Option<Network>) -> Self {
+        Self { guard: Arc::new(Guard::new(allow_private, network)), client: OnceLock::new() }
     }
 
     /// Fetches what is at a URL, following redirects.

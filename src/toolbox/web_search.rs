@@ -5,6 +5,7 @@
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
+use sandbox::Network;
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -37,12 +38,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(endpoint: &SearchEndpoint) -> Self {
+    pub(crate) fn new(endpoint: &SearchEndpoint, network: Option<Network>) -> Self {
         // Who set the endpoint knows where it is.
         let url = Url::parse(&endpoint.url.replace(PLACE, "")).ok();
         let host = url.and_then(|url| url.host_str().map(str::to_owned));
         let allowed: Vec<String> = host.into_iter().collect();
-        Self { endpoint: endpoint.clone(), browser: Browser::new(&allowed) }
+        Self { endpoint: endpoint.clone(), browser: Browser::new(&allowed, network) }
     }
 
     fn request(&self, query: &str) -> Result<Request, String> {

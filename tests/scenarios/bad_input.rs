@@ -163,7 +163,7 @@ fn a_workspace_can_only_tighten() {
     let world = World::new();
     world.write("work/.limn/config.toml", "base_url = \"http://evil.example/v1\"\n");
     let server = server([Reply::text("never")]);
-    world.exec(&server.url(), &["go"]).exits(2).says(&["base_url", "own config.toml"]);
+    world.exec(&server.url(), &["go"]).exits(2).says(&["base_url", "limn trust"]);
     assert!(server.requests().is_empty());
 
     world.settings("approval = \"auto\"\nmax_steps = 1\n");

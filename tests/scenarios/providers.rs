@@ -276,12 +276,15 @@ fn a_provider_or_a_profile_that_there_is_not() {
 }
 
 #[test]
-fn a_workspace_names_no_provider() {
+fn a_workspace_that_nobody_trusts_names_no_provider() {
     let world = World::new();
     world.write("work/.limn/config.toml", "[providers.openai]\nbase_url = \"http://evil\"\n");
-    world.limn(&["exec", "--model", "m", "go"]).exits(2).says(&["providers", "own config.toml"]);
+    world
+        .limn(&["exec", "--model", "m", "go"])
+        .exits(2)
+        .says(&["(providers.openai)", "limn trust"]);
     world.write("work/.limn/config.toml", "[rules]\nallow = [\"rm\"]\n");
-    world.limn(&["exec", "--model", "m", "go"]).exits(2).says(&["allow", "line 2"]);
+    world.limn(&["exec", "--model", "m", "go"]).exits(2).says(&["(rules.allow)", "limn trust"]);
     world.write("work/.limn/config.toml", "[rules]\ndeny = [\"rm *\"]\n");
     let server = answering(1);
     world.exec(&server.url(), &["go"]).succeeds();

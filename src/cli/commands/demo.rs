@@ -8,10 +8,11 @@ use std::process::Command;
 use dataset::{ExportReport, Rows, Target};
 use model::{Model, ScriptedModel};
 use record::{Archive, Home, Library, Outcome};
+use sandbox::{PolicyFile, Preset};
 use serde_json::json;
 use session::Session;
 
-use crate::args::{DemoArgs, SandboxArg};
+use crate::args::DemoArgs;
 use crate::commands::exec::{Printer, Prompts, drive};
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
@@ -108,7 +109,7 @@ impl Place {
         let model = ModelChoice::Scripted(SCRIPT_NAME.into());
         // Nothing of the machine's settings: the demo is the same everywhere.
         Settings {
-            sandbox: SandboxArg::Off,
+            sandbox: PolicyFile { preset: Some(Preset::Off), ..PolicyFile::default() },
             ..Settings::bare(self.home(), self.workspace(), model)
         }
     }

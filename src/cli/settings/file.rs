@@ -13,9 +13,10 @@ use super::catalogue::ModelFile;
 use super::context::ContextFile;
 use super::place::user_file_path;
 use super::provider::{ProviderFile, ProviderName};
-use super::rules::{RulesFile, StricterRulesFile};
+use super::rules::RulesFile;
+use super::sandbox::SandboxFile;
 use super::web::WebFile;
-use crate::args::{Api, SandboxArg, ToolsArg};
+use crate::args::{Api, ToolsArg};
 use crate::error::CliError;
 
 /// Opening a pipe does not wait for its other end.
@@ -35,7 +36,7 @@ pub(crate) struct UserFile {
     pub(super) api: Option<Api>,
     pub(super) tools: Option<ToolsArg>,
     pub(super) approval: Option<ApprovalMode>,
-    pub(super) sandbox: Option<SandboxArg>,
+    pub(super) sandbox: Option<SandboxFile>,
     pub(super) max_steps: Option<u32>,
     pub(super) max_tokens: Option<u64>,
     pub(super) timeout: Option<u64>,
@@ -55,45 +56,31 @@ pub(crate) struct UserFile {
     pub(super) rules: RulesFile,
 }
 
-/// A workspace's own settings file: it can make things stricter, nothing else.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WorkspaceFile {
-    pub(super) approval: Option<ApprovalMode>,
-    pub(super) max_steps: Option<u32>,
-    pub(super) max_tokens: Option<u64>,
-    pub(super) timeout: Option<u64>,
-    #[serde(default)]
-    pub(super) rules: StricterRulesFile,
-}
-
 /// Reads the user's settings file; an absent one is empty.
 pub(crate) fn user_file() -> Result<UserFile, CliError> {
     read_toml(&user_file_path()?, "See docs/settings.md for every key there is.")
-}
-
-/// Reads a workspace's settings file; an absent one is empty.
-pub(super) fn workspace_file(workspace: &Path) -> Result<WorkspaceFile, CliError> {
-    let hint = "A workspace may set approval, max_steps, max_tokens and timeout, and only to \
-                something stricter, and add to rules.ask and rules.deny; everything else belongs \
-                into your own config.toml.";
-    read_toml(&workspace.join(".limn/config.toml"), hint)
 }
 
 fn read_toml<T: Default + serde::de::DeserializeOwned>(
     path: &Path,
     hint: &str,
 ) -> Result<T, CliError> {
-    let text = match read_small(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
-        Err(error) => {
-            return Err(CliError::usage(format!("Cannot read {}: {error}.", path.display())));
-        }
-    };
-    parse(&text).map_err(|(line, what)| {
-        CliError::usage(format!("{}, line {line}: {what}. {hint}", path.display()))
-    })
+    let Some(text) = read_text(path)? else { return Ok(T::default()) };
+    parse(&text).map_err(|told| refuse(path, told, hint))
+}
+
+/// The text of a settings file, if there is one.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, CliError> {
+    match read_small(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CliError::usage(format!("Cannot read {}: {error}.", path.display()))),
+    }
+}
+
+/// The error for a line that says nothing sensible.
+pub(super) fn refuse(path: &Path, (line, what): (usize, String), hint: &str) -> CliError {
+    CliError::usage(format!("{}, line {line}: {what}. {hint}", path.display()))
 }
 
 /// What the text says, or the line that says nothing sensible and why.

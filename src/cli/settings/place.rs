@@ -1,7 +1,7 @@
 //! Where things lie: the data folder, the settings file, the variables of the environment.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
 
@@ -16,6 +16,14 @@ pub(crate) fn home() -> Result<PathBuf, CliError> {
 /// The user's settings file, whether it exists or not.
 pub(crate) fn user_file_path() -> Result<PathBuf, CliError> {
     Ok(folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
+}
+
+/// Where the private caches of packages for a workspace lie, in the XDG cache folder.
+pub(crate) fn caches(workspace: &Path) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = blake3::hash(workspace.as_os_str().as_bytes()).to_hex();
+    let name = name.get(..16)?;
+    folder("XDG_CACHE_HOME", ".cache").ok().map(|folder| folder.join("packages").join(name))
 }
 
 fn set(name: &str) -> Option<PathBuf> {

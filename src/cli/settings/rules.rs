@@ -1,23 +1,16 @@
 //! Rules about commands: what runs without asking, what is asked about, what never runs.
 //!
-//! A workspace may add to what is asked about and to what never runs; it cannot allow anything.
+//! A workspace may add to what is asked about and to what never runs; what it allows counts once it
+//! is trusted.
 
 use serde::Deserialize;
 use toolbox::Rules;
 
-/// `[rules]` of the user's file.
+/// `[rules]` as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RulesFile {
     allow: Vec<Pattern>,
-    ask: Vec<Pattern>,
-    deny: Vec<Pattern>,
-}
-
-/// `[rules]` of a workspace's file.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct StricterRulesFile {
     ask: Vec<Pattern>,
     deny: Vec<Pattern>,
 }
@@ -43,12 +36,26 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-/// The rules in force, the user's before the workspace's.
-pub(super) fn in_force(ours: RulesFile, theirs: StricterRulesFile) -> Rules {
-    let texts = |patterns: Vec<Pattern>| patterns.into_iter().map(|pattern| pattern.0);
-    Rules {
-        allow: texts(ours.allow).collect(),
-        ask: texts(ours.ask).chain(texts(theirs.ask)).collect(),
-        deny: texts(ours.deny).chain(texts(theirs.deny)).collect(),
+impl RulesFile {
+    /// The commands that run without asking.
+    pub(super) fn allowed(&self) -> Vec<String> {
+        self.allow.iter().map(|pattern| pattern.0.clone()).collect()
     }
+
+    /// Asks more and denies more, as a workspace says.
+    pub(super) fn tighten(&mut self, theirs: Self) {
+        self.ask.extend(theirs.ask);
+        self.deny.extend(theirs.deny);
+    }
+
+    /// Allows more, as a trusted workspace says.
+    pub(super) fn allow(&mut self, theirs: &Self) {
+        self.allow.extend(theirs.allow.iter().cloned());
+    }
+}
+
+/// The rules in force.
+pub(super) fn in_force(rules: RulesFile) -> Rules {
+    let texts = |patterns: Vec<Pattern>| patterns.into_iter().map(|pattern| pattern.0).collect();
+    Rules { allow: texts(rules.allow), ask: texts(rules.ask), deny: texts(rules.deny) }
 }

@@ -4,11 +4,17 @@
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
-use super::file::{UserFile, WorkspaceFile, parse};
+use sandbox::{NetworkWord, Preset};
+
+use super::file::{UserFile, parse};
 use super::key::KeySource;
 use super::provider::{Provider, names};
 use super::rules;
+use super::sandbox::{SandboxFile, with_flags};
+use super::trust::{Entry, Trusted};
+use super::workspace::{PLACE as WORKSPACE_FILE, applied, find as workspace_file};
 use super::{ContextSettings, command, keyring, url};
+use crate::args::{PresetArg, SandboxArg, SandboxArgs};
 
 fn user(text: &str) -> UserFile {
     parse(text).unwrap()
@@ -28,6 +34,8 @@ fn the_settings_that_come_along_can_be_read_with_and_without_their_comments() {
         .filter_map(|line| line.strip_prefix("# "))
         .filter(|line| line.starts_with('[') || line.split('=').next().is_some_and(is_key))
         .filter(|line| !line.starts_with("base_url = \"https") && !line.starts_with("api_key_env"))
+        // The word stands in place of the table.
+        .filter(|line| !line.starts_with("sandbox = "))
         .map(|line| format!("{line}\n"))
         .collect();
     assert!(bare.contains("allow_private") && bare.contains("[models."), "{bare}");
@@ -71,6 +79,10 @@ fn what_is_wrong_is_named_with_its_line() {
         ("[web]\nsearch_url = 'https://x'", 2, "{query}"),
         ("[web]\nallow_private = ['http://x/']", 2, "no host"),
         ("api = 'soap'", 1, "soap"),
+        ("sandbox = 'on'", 1, "on"),
+        ("[sandbox]\npreset = 'x'", 2, "x"),
+        ("[sandbox]\n\nallow_hosts = ['http://a']", 3, "no host"),
+        ("[sandbox.limits]\nprocs = 1", 2, "procs"),
     ];
     for (text, line, word) in cases {
         let (found, what) = parse::<UserFile>(text).unwrap_err();
@@ -79,18 +91,118 @@ fn what_is_wrong_is_named_with_its_line() {
     }
 }
 
-#[test]
-fn a_workspace_adds_rules_and_allows_nothing() {
-    let theirs: WorkspaceFile = parse("[rules]\ndeny = ['rm *']\nask = ['git push']").unwrap();
-    let ours = user("[rules]\nallow = ['git status']\ndeny = ['dd *']");
-    let rules = rules::in_force(ours.rules, theirs.rules);
-    assert_eq!(rules.allow, ["git status"]);
-    assert_eq!(rules.deny, ["dd *", "rm *"]);
-    assert_eq!(rules.ask, ["git push"]);
-    for text in ["[rules]\nallow = ['x']", "provider = 'a'", "[providers.a]", "[web]", "[models.a]"]
-    {
-        assert!(parse::<WorkspaceFile>(text).is_err(), "{text}");
+/// The user's settings with a workspace's file, which is trusted or not.
+fn with_workspace(ours: &str, theirs: &str, is_trusted: bool) -> Result<UserFile, String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (workspace, home) = (folder.path().join("work"), folder.path().join("data"));
+    std::fs::create_dir_all(workspace.join(".limn")).unwrap();
+    std::fs::write(workspace.join(WORKSPACE_FILE), theirs).unwrap();
+    if is_trusted {
+        let blake3 = workspace_file(&workspace).unwrap().unwrap().digest;
+        let entry = Entry { workspace: workspace.clone(), blake3, at_s: 0 };
+        Trusted::read(&home).unwrap().add(entry).unwrap();
     }
+    applied(user(ours), &workspace, &home).map_err(|error| error.message)
+}
+
+fn table(file: UserFile) -> sandbox::PolicyFile {
+    file.sandbox.map(SandboxFile::table).unwrap_or_default()
+}
+
+#[test]
+fn a_workspace_makes_things_stricter_without_being_asked() {
+    let ours = "max_steps = 9\n[rules]\nallow = ['git status']\ndeny = ['dd *']\n\
+                [sandbox]\npreset = 'network'\nallow_hosts = ['a.example']\nlimits = { cpu_s = 60 }";
+    let theirs = "max_steps = 5\n[rules]\ndeny = ['rm *']\nask = ['git push']\n[sandbox]\n\
+                  preset = 'read-only'\nnetwork = 'off'\nhidden = ['.env']\n\
+                  limits = { cpu_s = 10, wall_s = 20 }";
+    let file = with_workspace(ours, theirs, false).unwrap();
+    assert_eq!(file.max_steps, Some(5));
+    let rules = rules::in_force(file.rules.clone());
+    assert_eq!(rules.allow, ["git status"]);
+    assert_eq!(
+        (rules.deny.as_slice(), rules.ask.as_slice()),
+        (&["dd *".into(), "rm *".into()][..], &["git push".into()][..])
+    );
+    let table = table(file);
+    assert_eq!(table.preset, Some(Preset::ReadOnly));
+    assert_eq!(table.network, Some(NetworkWord::Off));
+    assert!(table.allow_hosts.is_empty() && table.hidden[0].ends_with("work/.env"));
+    assert_eq!((table.limits.cpu_s, table.limits.wall_s), (Some(10), Some(20)));
+    // What is looser than the user's counts for nothing.
+    let looser = with_workspace("max_steps = 5", "max_steps = 9\n[sandbox]\npreset = 'off'", false);
+    let looser = looser.unwrap();
+    assert_eq!(looser.max_steps, Some(5));
+    assert_eq!(self::table(looser).preset, Some(Preset::Workspace));
+}
+
+#[test]
+fn what_a_workspace_opens_counts_once_it_is_trusted() {
+    for (theirs, key) in [
+        ("model = 'x'", "model"),
+        ("base_url = 'http://evil.example/v1'", "base_url"),
+        ("provider = 'a'", "provider"),
+        ("[providers.a]\nbase_url = 'http://evil.example/v1'", "providers.a"),
+        ("[models.a]\ncontext_window = 5", "models.a"),
+        ("[rules]\nallow = ['rm']", "rules.allow"),
+        ("[sandbox]\nallow_hosts = ['evil.example']", "sandbox.allow_hosts"),
+        ("[sandbox]\nnetwork = 'all'", "sandbox.network"),
+        ("[sandbox]\nwritable = ['~']", "sandbox.writable"),
+        ("[sandbox]\nreadable = ['~/.ssh']", "sandbox.readable"),
+        ("[sandbox]\nenv = ['GH_TOKEN']", "sandbox.env"),
+    ] {
+        let told = with_workspace("", theirs, false).map(drop).unwrap_err();
+        assert!(told.contains(&format!("({key})")) && told.contains("limn trust"), "{told}");
+        assert!(with_workspace("", theirs, true).is_ok(), "{theirs}");
+    }
+    let file = with_workspace(
+        "provider = 'openai'\n[sandbox]\nallow_hosts = ['a.example']",
+        "base_url = 'http://here.example/v1'\n[sandbox]\nallow_hosts = ['b.example']",
+        true,
+    )
+    .unwrap();
+    assert_eq!(file.base_url.as_deref(), Some("http://here.example/v1"));
+    assert!(file.provider.is_none() && file.api_key_env.is_none(), "no key goes along");
+    assert_eq!(table(file).allow_hosts.len(), 2);
+    for text in ["[web]", "annotator = 'x'", "[sandbox]\npreste = 'off'", "sandbox = 'off'"] {
+        assert!(with_workspace("", text, false).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_changed_is_asked_about_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (work, home) = (folder.path().join("work"), folder.path().join("data"));
+    let entry =
+        |blake3: &str| Entry { workspace: work.clone(), blake3: blake3.to_owned(), at_s: 1 };
+    let mut trusted = Trusted::read(&home).unwrap();
+    trusted.add(entry("old")).unwrap();
+    trusted.add(entry("new")).unwrap();
+    let mut again = Trusted::read(&home).unwrap();
+    assert!(again.is_trusted(&work, "new") && !again.is_trusted(&work, "old"));
+    assert!(!again.is_trusted(folder.path(), "new"));
+    assert!(again.revoke(&work).unwrap() && !again.revoke(&work).unwrap());
+    assert!(Trusted::read(&home).unwrap().entries().is_empty());
+    std::fs::write(home.join("trust.json"), "broken").unwrap();
+    assert!(Trusted::read(&home).is_err());
+}
+
+#[test]
+fn a_sandbox_is_a_word_or_a_table() {
+    assert_eq!(table(user("sandbox = 'off'")).preset, Some(Preset::Off));
+    assert_eq!(table(user("sandbox = 'auto'")).preset, None);
+    assert_eq!(table(user("[sandbox]\npreset = 'packages'")).preset, Some(Preset::Packages));
+    let flags =
+        SandboxArgs { allow_hosts: vec!["b.example".parse().unwrap()], ..SandboxArgs::default() };
+    let with = |text: &str, word: Option<SandboxArg>, flags: &SandboxArgs| {
+        with_flags(table(user(text)), word, flags).map_err(|error| error.message)
+    };
+    let hosts = with("[sandbox]\nnetwork = 'off'", None, &flags).unwrap();
+    assert_eq!((hosts.network, hosts.allow_hosts.len()), (Some(NetworkWord::Hosts), 1));
+    let none = SandboxArgs::default();
+    assert_eq!(with("sandbox = 'off'", Some(SandboxArg::Auto), &none).unwrap().preset, None);
+    let both = SandboxArgs { preset: Some(PresetArg::Packages), ..SandboxArgs::default() };
+    assert!(with("", Some(SandboxArg::Off), &both).unwrap_err().contains("no preset packages"));
 }
 
 #[test]

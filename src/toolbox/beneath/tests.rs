@@ -145,3 +145,71 @@ fn the_walk_too_withstands_a_link_that_is_swapped() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+/// A policy that opens folders beyond the workspace.
+fn opening(readable: &[&Path], writable: &[&Path], hidden: &[&Path]) -> Policy {
+    let paths = |paths: &[&Path]| paths.iter().map(|path| path.canonicalize().unwrap()).collect();
+    let (readable, writable, hidden) = (paths(readable), paths(writable), paths(hidden));
+    Policy { readable, writable, hidden, ..Policy::default() }
+}
+
+#[test]
+fn the_policy_opens_folders_beyond_the_workspace_and_closes_what_it_hides() {
+    let folder = TempDir::new().unwrap();
+    let top = folder.path().canonicalize().unwrap();
+    for name in ["root", "library/secret", "notes"] {
+        std::fs::create_dir_all(top.join(name)).unwrap();
+    }
+    std::fs::write(top.join("library/file"), "inside").unwrap();
+    symlink("../notes", top.join("library/out")).unwrap();
+    symlink("file", top.join("library/link")).unwrap();
+    symlink(top.join("library/file"), top.join("root/into")).unwrap();
+    let (library, notes) = (top.join("library"), top.join("notes"));
+    let policy = opening(&[&library], &[&notes], &[&library.join("secret")]);
+    for resolver in [Resolver::Kernel, Resolver::Walk] {
+        let workspace = Workspace::open(&top.join("root")).unwrap().within(&policy);
+        let workspace = workspace.with_resolver(resolver);
+        let place = |path: &str, access: Access| {
+            let text = top.join(path).display().to_string();
+            let path = Relative::parse(&text, &workspace)?;
+            let denied = |refusal: Refusal| match refusal {
+                Refusal::Denied(rule) => rule.explain(&path),
+                Refusal::System(error) => path.explain(error),
+            };
+            workspace.place(&path, access).map(drop).map_err(denied)
+        };
+        assert_eq!(place("library/file", Access::Read), Ok(()));
+        assert_eq!(place("library/link", Access::Read), Ok(()));
+        assert_eq!(place("root/into", Access::Read), Ok(()));
+        assert_eq!(place("notes/new/today", Access::Create), Ok(()));
+        for (path, access, told) in [
+            ("library/file", Access::Change, "outside what this session may write"),
+            ("library/new", Access::Create, "outside what this session may write"),
+            ("root/into", Access::Change, "outside what this session may write"),
+            ("library/secret/key", Access::Read, "is hidden"),
+            ("library/out/x", Access::Read, "leads out"),
+            ("notes/.git/hooks/x", Access::Create, "git directory"),
+            ("elsewhere", Access::Read, "is outside the workspace"),
+        ] {
+            let found = place(path, access).unwrap_err();
+            assert!(found.contains(told), "{resolver:?} {path}: {found}");
+        }
+        assert!(workspace.open_listing(&library).is_ok());
+        assert!(workspace.open_listing(&library.join("secret")).is_err());
+        std::fs::remove_dir_all(top.join("notes/new")).unwrap();
+    }
+}
+
+#[test]
+fn a_session_that_only_reads_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("file"), "as it is").unwrap();
+    let policy = Policy { workspace_writable: false, ..Policy::default() };
+    let workspace = Workspace::open(folder.path()).unwrap().within(&policy);
+    let path = Relative::parse("file", &workspace).unwrap();
+    assert!(workspace.place(&path, Access::Read).is_ok());
+    for access in [Access::Change, Access::Create] {
+        let refusal = workspace.place(&path, access).map(drop);
+        assert_eq!(refusal, Err(Refusal::Denied(Rule::ReadOnly)));
+    }
+}

@@ -1,5 +1,6 @@
 //! Commands.
 
+use sandbox::{Network, Preset};
 use serde_json::json;
 use trajectory::event::CallStatus;
 
@@ -104,8 +105,11 @@ fn it_is_bash_without_secrets_and_without_a_pager() {
     let shown = bench.ok("shell", &json!({"command": "[[ a == a ]] && env | cut -d= -f1 | sort"}));
     let names: Vec<&str> = shown.lines().collect();
     assert!(names.contains(&"PATH") && names.contains(&"GIT_PAGER"), "{shown}");
-    let allowed: Vec<OsString> =
-        environment(std::env::vars_os()).into_iter().map(|(name, _)| name).collect();
+    let allowed: Vec<OsString> = Policy::default()
+        .environment(std::env::vars_os())
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     for name in names {
         let by_bash =
             ["PWD", "OLDPWD", "SHLVL", "_", "LINES", "COLUMNS", "LIMN_EXEC"].contains(&name);
@@ -140,7 +144,7 @@ fn a_command_that_cannot_be_one_is_refused() {
 
 #[test]
 fn without_isolation_it_is_denied_and_the_way_out_named() {
-    let bench = Bench::with_sandbox(Sandbox::auto());
+    let bench = Bench::with_sandbox(Sandbox::strongest(Policy::default(), &[]));
     let outcome = bench.run("shell", &json!({"command": "touch planted"}));
     assert_eq!(outcome.status, CallStatus::Denied);
     assert!(outcome.shown.contains("--sandbox off"), "{}", outcome.shown);
@@ -159,4 +163,26 @@ fn much_output_is_bounded_for_the_model_and_whole_for_the_record() {
     let printed = String::from_utf8(bytes).unwrap().replace('\r', "");
     assert_eq!(printed.lines().count(), 200_000);
     assert!(outcome.output.unwrap().bytes >= printed.len() as u64);
+}
+
+#[test]
+fn a_command_that_failed_by_the_policy_is_told_the_rule() {
+    let policy = Policy {
+        preset: Preset::Workspace,
+        workspace: "/work".into(),
+        network: Network::Off,
+        ..Policy::default()
+    };
+    let bench = Bench::with_sandbox(Sandbox::off().with_policy(policy));
+    let run = |command: &str| bench.run("shell", &json!({ "command": command })).shown;
+    let failed = "echo 'curl: (6) Could not resolve host: docs.example' >&2; exit 6";
+    assert_eq!(
+        run(failed),
+        "curl: (6) Could not resolve host: docs.example\n[exit code 6]\n[sandbox: network is off \
+         for this session, and docs.example:443 was asked for; allow docs.example with \
+         `--allow-host docs.example` or sandbox.allow_hosts]"
+    );
+    // What went well needs no explanation, and neither does what failed by itself.
+    assert!(!run(&failed.replace("exit 6", "exit 0")).contains("[sandbox:"));
+    assert!(!run("echo oops; exit 1").contains("[sandbox:"));
 }

@@ -1,9 +1,11 @@
-//! Which servers may be spoken to.
+//! Which servers may be spoken to: those that the session's policy allows, and of them none with a
+//! private address that was not meant.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use sandbox::{Network, Target, is_public};
 
 const RULE: &str = "Only servers on the Internet can be reached.";
 
@@ -21,6 +23,8 @@ pub(super) struct Refused {
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     allowed: Vec<Allowed>,
+    /// What commands may reach, where they are isolated: the tools of the web reach no more.
+    network: Option<Network>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ struct Allowed {
 }
 
 impl Guard {
-    pub(super) fn new(allow_private: &[String]) -> Self {
+    pub(super) fn new(allow_private: &[String], network: Option<Network>) -> Self {
         let allowed = allow_private.iter().map(|text| {
             let text = text.trim().to_ascii_lowercase();
             let split = text.rsplit_once(':').and_then(|(host, port)| {
@@ -43,7 +47,7 @@ impl Guard {
             };
             Allowed { host: bare(&host).to_owned(), port }
         });
-        Self { allowed: allowed.collect() }
+        Self { allowed: allowed.collect(), network }
     }
 
     /// What can be said of a URL before its name is resolved.
@@ -60,7 +64,9 @@ impl Guard {
         let port = url.port_or_known_default();
         let rules: Vec<&Allowed> =
             self.allowed.iter().filter(|allowed| allowed.host == host).collect();
-        if rules.iter().any(|rule| rule.port.is_none() || rule.port == port) {
+        let is_named = rules.iter().any(|rule| rule.port.is_none() || rule.port == port);
+        self.ask_policy(host, port, is_named)?;
+        if is_named {
             return Ok(());
         }
         // The resolver knows no port, so a host that is allowed on another one ends here.
@@ -68,10 +74,27 @@ impl Guard {
             return Err(format!("{host} is allowed on other ports only."));
         }
         match host.parse::<IpAddr>() {
-            Ok(address) if !is_public(address) => {
+            // Where there is a policy, it has decided about addresses.
+            Ok(address) if !is_public(address) && self.network.is_none() => {
                 Err(Refused { host: host.to_owned(), address }.to_string())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the session's policy lets anybody speak to this host. One that is named for the web
+    /// tools need not be on the policy's list, but without a network there is nobody to speak to.
+    fn ask_policy(&self, host: &str, port: Option<u16>, is_named: bool) -> Result<(), String> {
+        let Some(network) = &self.network else { return Ok(()) };
+        if is_named && network != &Network::Off {
+            return Ok(());
+        }
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let target = Target::parse(&host, port)
+            .ok_or_else(|| format!("{host} is no host that can be allowed."))?;
+        match network.decide(&target) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(format!("Refused: {refusal}.")),
         }
     }
 
@@ -107,60 +130,6 @@ impl Resolve for Guard {
 fn bare(host: &str) -> &str {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.strip_suffix('.').unwrap_or(host)
-}
-
-/// Whether an address belongs to a machine on the Internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    /// Networks with the bits that count, from the registry of special addresses.
-    const SPECIAL: &[([u8; 4], u32)] = &[
-        ([0, 0, 0, 0], 8),
-        ([10, 0, 0, 0], 8),
-        ([100, 64, 0, 0], 10),
-        ([127, 0, 0, 0], 8),
-        // The server of instructions in one large cloud.
-        ([168, 63, 129, 16], 32),
-        ([169, 254, 0, 0], 16),
-        ([172, 16, 0, 0], 12),
-        ([192, 0, 0, 0], 24),
-        ([192, 0, 2, 0], 24),
-        ([192, 88, 99, 0], 24),
-        ([192, 168, 0, 0], 16),
-        ([198, 18, 0, 0], 15),
-        ([198, 51, 100, 0], 24),
-        ([203, 0, 113, 0], 24),
-        // Multicast, and all that is reserved beyond it.
-        ([224, 0, 0, 0], 3),
-    ];
-    let bits = u32::from(address);
-    !SPECIAL.iter().any(|(network, length)| {
-        (bits ^ u32::from(Ipv4Addr::from(*network))).leading_zeros() >= *length
-    })
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return is_public_v4(mapped);
-    }
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match (a, b) {
-        // An IPv4 address behind a translator.
-        (0x64, 0xff9b) => [c, d, e, f] == [0; 4] && is_public_v4(inner(g, h)),
-        // An IPv4 address as a prefix.
-        (0x2002, b) => is_public_v4(inner(b, c)),
-        // Protocol assignments, tunnels among them, and documentation.
-        (0x2001, b) if b < 0x200 || b == 0xdb8 => false,
-        (0x3fff, b) if b < 0x1000 => false,
-        // Everything else that is given to machines.
-        (a, _) => a & 0xe000 == 0x2000,
-    }
 }
 
 #[cfg(test)]

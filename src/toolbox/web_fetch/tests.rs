@@ -1,5 +1,6 @@
 //! The tool, over real HTTP.
 
+use sandbox::{Network, Policy, Preset, Sandbox};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use trajectory::event::CallStatus;
@@ -205,4 +206,27 @@ fn a_server_that_says_nothing_can_be_cancelled() {
     let arguments = json!({"url": server.url("/")}).to_string();
     let (outcome, _) = server.bench().run_with("web_fetch", &arguments, cancel);
     assert_eq!(outcome.status, CallStatus::Cancelled, "{}", outcome.shown);
+}
+
+#[test]
+fn a_session_without_network_fetches_nothing_and_says_why() {
+    let server = Server::start(|_| response("200 OK", HTML, "here"));
+    let policy = Policy { preset: Preset::Workspace, network: Network::Off, ..Policy::default() };
+    let setup = || Setup { web: Web { fetch: true, ..Web::default() }, ..Setup::default() };
+    let bench = Bench::open(Sandbox::off().with_policy(policy), setup());
+    let told = bench.fails("web_fetch", &json!({ "url": server.url("/") }));
+    let host = server.address;
+    assert_eq!(
+        told,
+        format!(
+            "Refused: network is off for this session, and {host} was asked for; allow {host} \
+             with `--allow-host {host}` or sandbox.allow_hosts."
+        )
+    );
+    assert!(server.asked().is_empty());
+    // Allowed by its address, it is reached, whatever its network.
+    let network = Network::Hosts(vec![host.to_string().parse().unwrap()]);
+    let policy = Policy { preset: Preset::Workspace, network, ..Policy::default() };
+    let bench = Bench::open(Sandbox::off().with_policy(policy), setup());
+    assert!(bench.ok("web_fetch", &json!({ "url": server.url("/") })).contains("here"));
 }

@@ -1,0 +1,130 @@
+//! What a session may do, said in settings and flags; and what a workspace may say of it.
+
+use mock_server::Reply;
+use serde_json::{Value, json};
+use trajectory::Body;
+
+use crate::world::{Run, World, server, shell};
+
+const WORKSPACE_FILE: &str = "work/.limn/config.toml";
+
+/// A session of these replies, isolated, with these flags. Nothing where this machine has no
+/// isolation, which is said.
+fn isolated(world: &World, replies: &[Reply], flags: &[&str]) -> Option<Run> {
+    let checks = world.limn(&["doctor", "--json"]).json_lines();
+    let works = checks.iter().any(|check| check["check"] == "sandbox" && check["ok"] == true);
+    if !works {
+        eprintln!("skipped: this machine has no isolation");
+        return None;
+    }
+    let server = server(replies.iter().cloned());
+    let flags = [&["--sandbox", "auto", "go"], flags].concat();
+    Some(world.exec(&server.url(), &flags).succeeds())
+}
+
+#[test]
+fn what_commands_ask_the_network_for_is_decided_and_on_record() {
+    let world = World::new();
+    let origin = server([Reply::html("<p>reached</p>")]);
+    let url = origin.url();
+    let host = url.trim_start_matches("http://").split('/').next().unwrap();
+    let page = format!("http://{host}/page");
+    let get = |url: &str| {
+        shell(&format!(
+            "python3 -c \"import urllib.request as r\ntry: print(r.build_opener(r.ProxyHandler({{'http': __import__('os').environ['http_proxy']}})).open('{url}').read().decode())\nexcept Exception as e: print(e.read().decode())\""
+        ))
+    };
+    let replies = [get(&page), get("http://169.254.169.254/latest/"), Reply::text("done")];
+    let Some(_) = isolated(&world, &replies, &["--allow-host", host]) else { return };
+    let shown = world.shown();
+    assert!(shown[0].contains("reached"), "{}", shown[0]);
+    assert!(shown[1].contains("limn refused this request"), "{}", shown[1]);
+    let requests: Vec<(String, bool)> = world
+        .bodies("network_request")
+        .into_iter()
+        .map(|body| match body {
+            Body::NetworkRequest(request) => (request.host, request.allowed),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let own = host.split(':').next().unwrap().to_owned();
+    assert_eq!(requests, [(own, true), ("169.254.169.254".to_owned(), false)]);
+    world.assert_sound();
+}
+
+#[test]
+fn a_session_without_network_names_the_remedy() {
+    let world = World::new();
+    let fetch =
+        Reply::new().call("web_fetch", &json!({"url": "https://docs.example/"}).to_string());
+    let Some(_) = isolated(&world, &[fetch, Reply::text("done")], &[]) else { return };
+    assert!(world.shown()[0].contains("`--allow-host docs.example`"), "{}", world.shown()[0]);
+}
+
+#[test]
+fn a_session_that_only_reads_writes_nothing_by_any_tool() {
+    let world = World::new();
+    world.write("work/file", "as it is\n");
+    let write =
+        Reply::new().call("write", &json!({"file_path": "file", "content": "changed"}).to_string());
+    let replies = [write, shell("echo changed > file; cat file"), Reply::text("done")];
+    let flags = ["--preset", "read-only", "--approval", "all"];
+    let Some(_) = isolated(&world, &replies, &flags) else { return };
+    let shown = world.shown();
+    assert!(shown[0].contains("read-only in this session"), "{}", shown[0]);
+    assert!(shown[1].contains("as it is"), "{}", shown[1]);
+    assert_eq!(std::fs::read_to_string(world.path("work/file")).unwrap(), "as it is\n");
+}
+
+#[test]
+fn a_workspace_gets_what_it_asks_for_once_it_is_trusted_and_until_it_changes() {
+    let world = World::new();
+    let server = server([Reply::text("one"), Reply::text("two")]);
+    world.write(WORKSPACE_FILE, "max_steps = 7\n[sandbox]\nallow_hosts = [\"docs.example\"]\n");
+    let exec = || world.exec(&server.url(), &["go"]);
+    let trusts = |args: &[&str]| -> Value {
+        let run = world.limn(&[&["trust", "--json"], args].concat());
+        run.json_lines().first().cloned().unwrap_or_default()
+    };
+    exec().exits(2).says(&["sandbox.allow_hosts", "limn trust"]);
+    world.limn(&["trust"]).exits(1).says(&["--yes"]);
+    exec().exits(2);
+    let asks = &trusts(&["--yes"])["asks"];
+    assert_eq!(asks[0], json!({"key": "sandbox.allow_hosts", "value": "docs.example"}));
+    exec().succeeds();
+    assert_eq!(trusts(&["--list"])["state"], "trusted");
+    world.write(WORKSPACE_FILE, "[sandbox]\nallow_hosts = [\"evil.example\"]\n");
+    assert_eq!(trusts(&["--list"])["state"], "changed");
+    exec().exits(2).says(&["nobody has trusted it as it is now"]);
+    assert_eq!(trusts(&["--revoke"])["revoked"], true);
+    assert_eq!(trusts(&["--list"]), Value::Null);
+    // What only makes things stricter needs no trust.
+    world.write(WORKSPACE_FILE, "max_steps = 7\n[sandbox]\nnetwork = \"off\"\n");
+    world.limn(&["trust"]).succeeds().says(&["needs no trust"]);
+    exec().succeeds();
+}
+
+#[test]
+fn a_policy_that_makes_no_sense_is_refused_with_a_word() {
+    let world = World::new();
+    let exec =
+        |flags: &[&str]| world.limn(&[&["exec", "--model", "scripted:x", "go"], flags].concat());
+    for (flags, words) in [
+        (&["--preset", "everything"][..], &["invalid value"][..]),
+        (&["--allow-host", "http://a.example"], &["is no host"]),
+        (&["--sandbox", "off", "--preset", "packages"], &["no preset packages"]),
+    ] {
+        exec(flags).exits(2).says(words);
+    }
+    world.settings("[sandbox]\npreste = \"off\"\n");
+    exec(&[]).exits(2).says(&["line 2", "preste"]);
+    world.settings("");
+    let home = world.path("home");
+    let server = server([]);
+    for (workspace, word) in [(home.to_str().unwrap(), "home folder"), ("/", "the root")] {
+        let flags = ["--sandbox", "auto", "--workspace", workspace, "go"];
+        world.exec(&server.url(), &flags).exits(2).says(&[word, "--workspace"]);
+    }
+    let flags = ["--sandbox", "auto", "--writable", "/absent", "go"];
+    world.exec(&server.url(), &flags).exits(2).says(&["sandbox.writable names /absent"]);
+}
