@@ -37,7 +37,11 @@ mod waiting;
 pub use command::CommandSpec;
 pub use control::{Left, Status};
 pub use error::SandboxError;
-pub use policy::{Policy, Refusal, Sandbox, Tier};
+pub use policy::{
+    CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
+    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Sandbox, Surroundings, Target, Tier, WEB_PORTS,
+    is_public,
+};
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;

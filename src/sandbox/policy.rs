@@ -1,4 +1,17 @@
 //! What commands may do, and how that is enforced.
+//!
+//! The policy is data ([`Policy`], below `policy/`); a [`Sandbox`] is a policy and the tier that
+//! enforces it.
+
+mod address;
+mod caches;
+mod environment;
+mod explain;
+mod file;
+mod host;
+mod paths;
+mod places;
+mod rules;
 
 use std::fmt;
 
@@ -7,6 +20,12 @@ use thiserror::Error;
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::running::{self, Running};
+
+pub use address::is_public;
+pub use file::{LimitsFile, NetworkWord, PolicyFile, Surroundings};
+pub use host::{Host, HostPattern, Network, Target, WEB_PORTS};
+pub use places::{CREDENTIALS, REGISTRIES, SYSTEM_SECRETS};
+pub use rules::{Limits, Policy, Preset};
 
 /// How the policy is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +50,6 @@ impl Tier {
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// What commands may do, and what is kept of their output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// About how much of a command's output a model is shown, characters.
-    pub text_chars_max: usize,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { text_chars_max: screen::TEXT_CHARS_MAX }
     }
 }
 
@@ -119,3 +125,6 @@ impl Sandbox {
         running::start(&spec, &self.policy)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -670,7 +670,7 @@ async fn a_command_may_close_its_terminal_and_go_on() {
 
 #[tokio::test]
 async fn the_budget_is_the_policy_s() {
-    let sandbox = Sandbox::off().with_policy(Policy { text_chars_max: 300 });
+    let sandbox = Sandbox::off().with_policy(Policy { text_chars_max: 300, ..Policy::default() });
     let running = sandbox.spawn(spec("seq 1 1000")).expect("it starts");
     let (bytes, finished) = finish(running).await;
     assert_eq!(bytes.len(), 4_893);

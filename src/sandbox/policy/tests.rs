@@ -1,0 +1,399 @@
+//! What a policy allows, refuses, and says of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A machine with a home, a workspace in it, and limn's own data.
+struct Machine {
+    _root: TempDir,
+    home: PathBuf,
+    around: Surroundings,
+}
+
+fn machine() -> Machine {
+    let root = TempDir::new().unwrap();
+    let home = root.path().canonicalize().unwrap().join("home");
+    for folder in [".cargo/bin", ".ssh", "work/.git", "other", ".local/share/limn", "notes"] {
+        fs::create_dir_all(home.join(folder)).unwrap();
+    }
+    fs::write(home.join(".cargo/credentials.toml"), "token").unwrap();
+    let around = Surroundings {
+        workspace: home.join("work"),
+        home: Some(home.clone()),
+        own: vec![home.join(".local/share/limn")],
+        ..Surroundings::default()
+    };
+    Machine { _root: root, home, around }
+}
+
+fn file(text: &str) -> PolicyFile {
+    toml::from_str(text).unwrap()
+}
+
+fn policy(machine: &Machine, text: &str) -> Policy {
+    file(text).policy(&machine.around).unwrap()
+}
+
+fn refusal(machine: &Machine, text: &str) -> String {
+    file(text).policy(&machine.around).unwrap_err().to_string()
+}
+
+fn target(text: &str) -> Target {
+    Target::parse(text, Some(443)).unwrap()
+}
+
+#[test]
+fn a_session_writes_in_its_workspace_and_sees_no_secret() {
+    let machine = machine();
+    let policy = policy(&machine, "");
+    let home = &machine.home;
+    for (path, reads, writes) in [
+        ("work/src/main.rs", true, true),
+        ("work/.git/index", true, true),
+        ("work/.git/hooks/pre-commit", true, false),
+        ("work/.git/config", true, false),
+        ("work/.limn/config.toml", true, false),
+        (".cargo/bin/cargo", true, false),
+        (".cargo/credentials.toml", false, false),
+        (".ssh/id_ed25519", false, false),
+        ("other/file", false, false),
+        (".local/share/limn/sessions", false, false),
+    ] {
+        let path = home.join(path);
+        assert_eq!(policy.may_read(&path), reads, "{}", path.display());
+        assert_eq!(policy.may_write(&path), writes, "{}", path.display());
+    }
+    assert!(policy.may_read(Path::new("/usr/lib")) && !policy.may_write(Path::new("/usr/lib")));
+    assert!(!policy.may_read(Path::new("/etc/shadow")));
+    assert_eq!(policy.network, Network::Off);
+}
+
+#[test]
+fn presets_differ_in_what_is_written_and_who_is_spoken_to() {
+    let machine = machine();
+    let of = |preset: Preset| policy(&machine, &format!("preset = '{}'", preset.as_str()));
+    let file = machine.home.join("work/a");
+    assert!(!of(Preset::ReadOnly).may_write(&file) && of(Preset::ReadOnly).may_read(&file));
+    let ask = |preset: Preset, host: &str| of(preset).network.decide(&target(host)).is_ok();
+    for (preset, crates, any) in [
+        (Preset::ReadOnly, false, false),
+        (Preset::Workspace, false, false),
+        (Preset::Packages, true, false),
+        (Preset::Network, true, true),
+    ] {
+        assert_eq!(ask(preset, "static.crates.io"), crates, "{preset:?}");
+        assert_eq!(ask(preset, "example.com"), any, "{preset:?}");
+        assert!(!ask(preset, "169.254.169.254:80"), "{preset:?}");
+    }
+    assert!(of(Preset::Off).check().is_err(), "there is nothing to enforce");
+    assert!(of(Preset::Off).may_write(&file));
+    assert!(!of(Preset::Off).may_read(&machine.home.join(".local/share/limn/limn.db")));
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_a_remedy() {
+    let machine = machine();
+    for (text, told) in [
+        ("readable = ['~/absent']", "sandbox.readable names"),
+        ("writable = ['']", "is empty"),
+        ("writable = ['work/x']", "is not absolute"),
+        ("writable = ['/tmp/../etc']", "holds `..`"),
+        ("writable = ['/']", "would open everything"),
+        ("writable = ['~']", "would open everything"),
+        ("hidden = ['~/notes']\nreadable = ['~/notes']", "both opened and hidden"),
+        ("hidden = ['~/work']", "where commands may not look"),
+        ("readable = ['~/.local/share/limn']", "both opened and hidden"),
+        ("network = 'off'\nallow_hosts = ['a.example']", "remove one of the two"),
+        ("env = ['A=B']", "no name of a variable"),
+        ("limits = { processes = 0 }", "the limit processes is 0"),
+    ] {
+        let refusal = refusal(&machine, text);
+        assert!(refusal.contains(told), "{text}: {refusal}");
+        assert!(refusal.contains("; "), "a remedy: {refusal}");
+    }
+    for text in ["preste = 'off'", "limits = { procs = 1 }", "allow_hosts = ['*']", "preset = 'x'"]
+    {
+        assert!(toml::from_str::<PolicyFile>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_home_or_the_root_is_no_workspace() {
+    let machine = machine();
+    for workspace in [machine.home.clone(), machine.home.parent().unwrap().into(), "/".into()] {
+        let around = Surroundings { workspace, ..machine.around.clone() };
+        let refusal = PolicyFile::default().policy(&around).unwrap_err().to_string();
+        assert!(refusal.contains("the workspace") && refusal.contains("--workspace"), "{refusal}");
+        // Without isolation limn is not the one to judge.
+        assert!(file("preset = 'off'").policy(&around).is_ok());
+    }
+}
+
+#[test]
+fn what_the_user_opens_by_name_is_open() {
+    let machine = machine();
+    let text = "readable = ['~/.ssh']\nwritable = ['~/notes']\nallow_hosts = ['git.example:22']";
+    let policy = policy(&machine, text);
+    assert!(policy.may_read(&machine.home.join(".ssh/known_hosts")));
+    assert!(policy.may_write(&machine.home.join("notes/today")));
+    assert!(policy.network.decide(&target("git.example:22")).is_ok());
+    let told = policy.network.decide(&target("git.example:443")).unwrap_err().to_string();
+    assert!(
+        told.contains("(git.example:22)") && told.contains("--allow-host git.example"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_link_is_what_it_leads_to() {
+    let machine = machine();
+    std::os::unix::fs::symlink(machine.home.join("notes"), machine.home.join("work/link")).unwrap();
+    let policy = policy(&machine, "writable = ['~/work/link']");
+    assert_eq!(policy.writable, [machine.home.join("notes")]);
+}
+
+#[test]
+fn packages_get_caches_of_their_own() {
+    let mut machine = machine();
+    let caches = machine.home.join(".cache/limn/packages/1");
+    machine.around.caches = Some(caches.clone());
+    machine.around.mirrors = vec!["mirror.example:8081".parse().unwrap()];
+    let packages = policy(&machine, "preset = 'packages'");
+    assert!(packages.may_write(&caches.join("cargo/registry")));
+    assert_eq!(packages.variables["CARGO_HOME"], caches.join("cargo").to_str().unwrap());
+    assert!(packages.network.decide(&target("mirror.example:8081")).is_ok());
+    assert!(policy(&machine, "").variables.is_empty(), "without a network the user's are read");
+}
+
+#[test]
+fn a_policy_travels_as_bytes() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let machine = machine();
+    let mut policy = policy(&machine, "preset = 'packages'\nenv = ['GH_TOKEN']");
+    policy.hidden.push(PathBuf::from(std::ffi::OsStr::from_bytes(b"/odd/\xff")));
+    assert_eq!(Policy::from_bytes(&policy.to_bytes()).unwrap(), policy);
+    let text = String::from_utf8(policy.to_bytes()).unwrap();
+    for broken in [
+        text.replacen("\"preset\"", "\"present\"", 1),
+        text.replacen("\"env\"", "\"more\":1,\"env\"", 1),
+        text.replacen("packages", "everything", 1),
+        text.replacen("packages", "off", 1),
+        text.replacen(policy.workspace.to_str().unwrap(), "", 1),
+        String::new(),
+        "{}".to_owned(),
+    ] {
+        assert!(Policy::from_bytes(broken.as_bytes()).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn hosts_are_matched_as_they_are_meant() {
+    for (pattern, host, fits) in [
+        ("example.com", "example.com", true),
+        ("example.com", "EXAMPLE.com.", true),
+        ("example.com", "example.com:80", true),
+        ("example.com", "example.com:8080", false),
+        ("example.com", "www.example.com", false),
+        ("example.com", "example.com.evil.test", false),
+        ("*.example.com", "www.example.com", true),
+        ("*.example.com", "a.b.example.com", true),
+        ("*.example.com", "example.com", false),
+        ("*.example.com", "badexample.com", false),
+        ("example.com:8443", "example.com:8443", true),
+        ("10.0.0.1:80", "10.0.0.1:80", true),
+        ("[::1]:3000", "[0:0:0:0:0:0:0:1]:3000", true),
+    ] {
+        let pattern: HostPattern = pattern.parse().unwrap();
+        assert_eq!(pattern.matches(&target(host)), fits, "{pattern} {host}");
+    }
+    for wrong in
+        ["", "*", "*.com", "http://a.b", "a.b/c", "a b", "a.b:0", "a.b:x", "*.1.2.3.4", "127.1"]
+    {
+        assert!(wrong.parse::<HostPattern>().is_err(), "{wrong}");
+    }
+    for odd in [
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "a..b",
+        "-a.b",
+        "a.b:99999",
+        "a.b:",
+        "[::1",
+        "é.example",
+    ] {
+        assert_eq!(Target::parse(odd, Some(80)), None, "{odd}");
+    }
+}
+
+#[test]
+fn a_name_does_not_open_the_machines_own_network() {
+    let hosts = |text: &str| file(&format!("allow_hosts = [{text}]")).allow_hosts;
+    let network = Network::Hosts(hosts("'intranet.example', '10.0.0.5:443'"));
+    let asked = target("intranet.example");
+    let found = |text: &str| vec!["8.8.8.8".parse().unwrap(), text.parse().unwrap()];
+    assert!(network.filter(&asked, &found("1.1.1.1")).is_ok());
+    assert!(network.filter(&asked, &found("10.0.0.5")).is_ok(), "it is named itself");
+    let told = network.filter(&asked, &found("10.0.0.6")).unwrap_err().to_string();
+    assert!(told.contains("leads to 10.0.0.6") && told.contains("--allow-host 10.0.0.6"), "{told}");
+}
+
+#[test]
+fn a_failed_command_is_told_the_rule() {
+    let machine = machine();
+    let policy = policy(&machine, "");
+    let cwd = &policy.workspace;
+    let tell = |text: &str| policy.explain(text, cwd).map(|refusal| refusal.to_string());
+    let home = machine.home.display();
+    for (output, told) in [
+        ("touch: cannot touch '/usr/x': Read-only file system", "/usr/x is outside what"),
+        ("bash: line 1: ../../../usr/../usr/x: Permission denied", "is outside what"),
+        ("bash: .git/hooks/x: Read-only file system", "git would act"),
+        ("curl: (6) Could not resolve host: docs.example", "docs.example:443 was asked for"),
+        (
+            "fatal: unable to access 'https://h.example/r/': Could not resolve host: h.example",
+            "h.example",
+        ),
+        (
+            "npm error request to https://r.example/x failed, reason: getaddrinfo EAI_AGAIN r.example",
+            "r.example",
+        ),
+        ("connect: Network is unreachable", "network is off for this session; allow a host"),
+    ] {
+        let found = tell(output).unwrap_or_default();
+        assert!(found.contains(told), "{output}: {found}");
+    }
+    let found = tell(&format!("cat: {home}/.ssh/id_rsa: No such file or directory")).unwrap();
+    assert!(found.contains("is hidden from this session"), "{found}");
+    let found = tell(&format!("ls: {home}/other: No such file or directory")).unwrap();
+    assert!(found.contains("sandbox.readable"), "{found}");
+    for quiet in [
+        "",
+        "error: test failed",
+        "cat: absent: No such file or directory",
+        "x/y: Permission denied",
+    ] {
+        assert_eq!(tell(quiet), None, "{quiet}");
+    }
+    assert_eq!(Policy::default().explain("/usr/x: Read-only file system", cwd), None);
+}
+
+fn any_path() -> impl Strategy<Value = PathBuf> {
+    vec(select(vec!["a", "b", "c"]), 1..4)
+        .prop_map(|parts| Path::new("/").join(parts.iter().collect::<PathBuf>()))
+}
+
+fn any_paths() -> impl Strategy<Value = Vec<PathBuf>> {
+    vec(any_path(), 0..4)
+}
+
+fn any_pattern() -> impl Strategy<Value = HostPattern> {
+    let hosts = ["a.test", "*.a.test", "b.a.test", "*.b.a.test", "10.0.0.1", "8.8.8.8", "c.test"];
+    (select(hosts.to_vec()), select(vec!["", ":80", ":8080"]))
+        .prop_map(|(host, port)| format!("{host}{port}").parse().unwrap())
+}
+
+fn any_network() -> impl Strategy<Value = Network> {
+    prop_oneof![
+        Just(Network::Off),
+        Just(Network::All),
+        vec(any_pattern(), 0..5).prop_map(Network::Hosts),
+    ]
+}
+
+fn any_target() -> impl Strategy<Value = Target> {
+    let hosts = ["a.test", "b.a.test", "x.b.a.test", "c.test", "10.0.0.1", "8.8.8.8", "127.0.0.1"];
+    (select(hosts.to_vec()), select(vec![80_u16, 443, 8080]))
+        .prop_map(|(host, port)| Target::parse(host, Some(port)).unwrap())
+}
+
+prop_compose! {
+    fn any_policy()(
+        preset in select(Preset::ALL.to_vec()),
+        workspace in any_path(),
+        workspace_writable: bool,
+        lists in (any_paths(), any_paths(), any_paths(), any_paths(), any_paths()),
+        network in any_network(),
+        env in vec(select(vec!["A", "B", "C"]), 0..3),
+        processes in 1_u64..50,
+    ) -> Policy {
+        let (closed, readable, writable, frozen, hidden) = lists;
+        let limits = Limits { processes, ..Limits::of_memory(1 << 30) };
+        let env = env.into_iter().map(str::to_owned).collect();
+        Policy {
+            preset, workspace, workspace_writable, closed, readable, writable, frozen, hidden,
+            network, env, limits, ..Policy::default()
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tightened_it_never_allows_what_either_forbids(
+        ours in any_policy(), theirs in any_policy(),
+        paths in vec(any_path(), 20), targets in vec(any_target(), 20),
+    ) {
+        let both = ours.tighten(&theirs);
+        for path in &paths {
+            prop_assert!(!both.may_read(path) || (ours.may_read(path) && theirs.may_read(path)));
+            prop_assert!(!both.may_write(path) || (ours.may_write(path) && theirs.may_write(path)));
+        }
+        let asks = |policy: &Policy, target: &Target| policy.network.decide(target).is_ok();
+        for target in &targets {
+            prop_assert_eq!(asks(&both, target), asks(&ours, target) && asks(&theirs, target));
+        }
+        prop_assert!(both.preset <= ours.preset && both.preset <= theirs.preset);
+        prop_assert!(both.env.is_subset(&ours.env) && both.env.is_subset(&theirs.env));
+        prop_assert_eq!(both.limits.processes, ours.limits.processes.min(theirs.limits.processes));
+    }
+
+    #[test]
+    fn tightened_by_itself_it_is_the_same(ours in any_policy(), paths in vec(any_path(), 20)) {
+        let same = ours.tighten(&ours);
+        for path in &paths {
+            prop_assert_eq!(same.may_read(path), ours.may_read(path));
+            prop_assert_eq!(same.may_write(path), ours.may_write(path));
+        }
+    }
+
+    #[test]
+    fn it_travels_whatever_is_in_it(ours in any_policy()) {
+        let back = Policy::from_bytes(&ours.to_bytes());
+        prop_assert_eq!(back.is_ok(), ours.check().is_ok());
+        if let Ok(back) = back {
+            prop_assert_eq!(back, ours);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = Policy::from_bytes(&bytes);
+    }
+
+    #[test]
+    fn no_settings_make_it_panic(text in "((preset|network|allow_hosts|readable|hidden|env|limits)( )?=?(\\[)?['\"~/a-z0-9.*:-]{0,12}['\"]?(\\])?\n){0,5}") {
+        if let Ok(file) = toml::from_str::<PolicyFile>(&text) {
+            let around = Surroundings { workspace: "/work".into(), ..Surroundings::default() };
+            if let Ok(policy) = file.policy(&around)
+                && policy.preset != Preset::Off
+            {
+                prop_assert!(policy.check().is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn no_output_makes_an_explanation_panic(text in "(\\PC|\n|/|:|'|Permission denied|no such host){0,80}") {
+        let policy = Policy { preset: Preset::Workspace, network: Network::Off, ..Policy::default() };
+        let _ = policy.explain(&text, Path::new("/work"));
+    }
+}
