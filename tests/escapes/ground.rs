@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -177,23 +178,48 @@ fn plant(base: &Path, tmp: &Path, shm: &Path, secret: &str) {
     // The secrets are the user's; that others can pass by to their own is not what is tried here.
     fs::set_permissions(base, fs::Permissions::from_mode(0o755)).unwrap();
     probes::write(&base.join("work/probes"));
-    plant_repository(base);
+    plant_repository(&base.join("work"));
+    fs::create_dir_all(base.join("work/.git/refs/tags")).unwrap();
+}
+
+/// The files of a repository, made once.
+static REPOSITORY: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+
+fn plant_repository(work: &Path) {
+    for (path, content) in REPOSITORY.get_or_init(make_repository) {
+        let path = work.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
 }
 
 /// A repository with a submodule's settings below its own.
-fn plant_repository(base: &Path) {
-    let work = base.join("work");
+fn make_repository() -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let (work, part) = (folder.path().to_owned(), folder.path().join("part"));
+    fs::create_dir(&part).unwrap();
     git(&work, &["init", "--quiet", "--initial-branch=main", "."]);
     fs::create_dir_all(work.join(".git/modules")).unwrap();
-    fs::create_dir_all(work.join("part")).unwrap();
-    let part = work.join("part");
     git(&part, &["init", "--quiet", "--separate-git-dir=../.git/modules/part", "."]);
     fs::write(part.join(".git"), "gitdir: ../.git/modules/part\n").unwrap();
-    fs::write(part.join("text"), "part\n").unwrap();
-    fs::write(work.join("text"), "work\n").unwrap();
     for folder in [&part, &work] {
+        fs::write(folder.join("text"), "text\n").unwrap();
         git(folder, &["add", "."]);
         git(folder, &["commit", "--quiet", "--message=start"]);
+    }
+    let mut files = Vec::new();
+    read_all(&work, &work, &mut files);
+    files
+}
+
+fn read_all(root: &Path, folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(root, &path, files);
+        } else {
+            files.push((path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()));
+        }
     }
 }
 

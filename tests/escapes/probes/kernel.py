@@ -217,7 +217,6 @@ def privileged_calls(ground):
         ("acct", reached(lambda: call("acct", "/no/such/file"), errno.ENOENT)),
         ("swapon", reached(lambda: call("swapon", "/no/such/file", 0), errno.ENOENT)),
         ("pivot_root", reached(lambda: call("pivot_root", "/no", "/no"), errno.ENOENT)),
-        ("quotactl", reached(lambda: call("quotactl", 0x80000100, "/no", 0, None), errno.ENOENT)),
     ]))
 
 
