@@ -43,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "blob",
         ],
     ),
-    ("limn", &["cli"]),
+    ("limn", &["cli", "sandbox"]),
 ];
 
 /// Third-party crates that decide something big: only these crates of ours may name them, so that
@@ -53,10 +53,12 @@ const OWNED: &[(&str, &[&str])] = &[
     ("async-openai", &["model"]),
     ("clap", &["cli"]),
     ("crossterm", &["tui"]),
+    ("landlock", &["sandbox"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
+    ("seccompiler", &["sandbox"]),
     ("tch", &["train"]),
     ("tree-sitter", &["syntax"]),
     ("tree-sitter-bash", &["syntax"]),

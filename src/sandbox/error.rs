@@ -62,6 +62,12 @@ pub enum SandboxError {
     /// The thread that follows a command died; the command's tree was killed.
     #[error("the reader of the command's terminal stopped before the command's end")]
     ReaderLost,
+    /// The sandbox could not be set up, and nothing was run.
+    #[error("the sandbox could not be set up ({0}); `limn doctor` says what this machine can do")]
+    Isolation(String),
+    /// The process that holds the sandbox is gone, and everything that ran in it with it.
+    #[error("the sandbox ended while the command ran, and everything in it was killed; run it again")]
+    IsolationLost,
     /// The system refused something that it always grants.
     #[error("{doing}: {source}")]
     System {

@@ -25,6 +25,9 @@ mod command;
 mod control;
 mod error;
 #[cfg(target_os = "linux")]
+pub mod holder;
+mod isolation;
+#[cfg(target_os = "linux")]
 mod keeper;
 mod look;
 mod policy;
@@ -37,10 +40,10 @@ mod waiting;
 pub use command::CommandSpec;
 pub use control::{Left, Status};
 pub use error::SandboxError;
+pub use isolation::{Sandbox, Tier, Untried};
 pub use policy::{
     CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
-    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Sandbox, Surroundings, Target, Tier, WEB_PORTS,
-    is_public,
+    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
 };
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};

@@ -22,6 +22,7 @@ use trajectory::event::Exit;
 use crate::chunks::Chunks;
 use crate::command::CommandSpec;
 use crate::control::{Control, Left};
+use crate::error::SandboxError;
 use crate::look::Look;
 use crate::running::{Finished, OutputChunk};
 use crate::terminal::{self, Terminal};
@@ -131,7 +132,7 @@ impl Pump {
     }
 
     /// Follows the execution to its end.
-    pub(crate) fn run(mut self) -> Finished {
+    pub(crate) fn run(mut self) -> Result<Finished, SandboxError> {
         loop {
             self.serve();
             self.keep_time();
@@ -160,13 +161,16 @@ impl Pump {
             self.poll();
             self.chunks.send(true, &self.control);
         }
-        Finished {
+        if self.tree.is_lost() {
+            return Err(SandboxError::IsolationLost);
+        }
+        Ok(Finished {
             exit: Exit { timed_out: self.timed_out, ..exit },
             text: self.control.last_text(),
             bytes: self.bytes,
             blake3: self.hasher.finalize().to_hex().to_string(),
             duration: self.started.elapsed(),
-        }
+        })
     }
 
     /// Whether the closing of the terminal is the end.

@@ -14,7 +14,8 @@ use crate::control::{Control, Status};
 use crate::error::SandboxError;
 use crate::policy::Policy;
 use crate::pump::Pump;
-use crate::terminal;
+use crate::terminal::Terminal;
+use crate::tree::Tree;
 
 /// A piece of what a command printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Drop for Output {
 pub struct Running {
     /// What it prints. Read it to its end, then [`Running::wait`].
     pub output: Output,
-    finished: oneshot::Receiver<Finished>,
+    finished: oneshot::Receiver<Result<Finished, SandboxError>>,
     control: KillOnDrop,
 }
 
@@ -121,11 +122,12 @@ impl Running {
     /// count and hash cover it all the same. Dropping the future kills the command.
     ///
     /// # Errors
-    /// [`SandboxError::ReaderLost`] when the execution could not be followed to its end.
+    /// [`SandboxError::ReaderLost`] when the execution could not be followed to its end,
+    /// [`SandboxError::IsolationLost`] when the sandbox ended under it.
     pub async fn wait(self) -> Result<Finished, SandboxError> {
         let Self { output, finished, control } = self;
         drop(output);
-        let finished = finished.await.map_err(|_| SandboxError::ReaderLost);
+        let finished = finished.await.unwrap_or(Err(SandboxError::ReaderLost));
         drop(control);
         finished
     }
@@ -205,7 +207,11 @@ impl Drop for KillOnDrop {
 }
 
 /// Starts a command and the thread that follows it.
-pub(crate) fn start(spec: &CommandSpec, policy: &Policy) -> Result<Running, SandboxError> {
+pub(crate) fn start(
+    spec: &CommandSpec,
+    policy: &Policy,
+    open: impl FnOnce() -> Result<(Terminal, Tree), SandboxError>,
+) -> Result<Running, SandboxError> {
     let failed = |doing: &'static str| move |source| SandboxError::System { doing, source };
     spec.check()?;
     let (bell, wake) = UnixStream::pair().map_err(failed("open a socket pair"))?;
@@ -215,7 +221,7 @@ pub(crate) fn start(spec: &CommandSpec, policy: &Policy) -> Result<Running, Sand
     let control = Arc::new(Control::new(bell, Reader::new(spec.size, policy.text_chars_max)));
     let (chunks, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let (finish, finished) = oneshot::channel();
-    let (terminal, tree) = terminal::open(spec)?;
+    let (terminal, tree) = open()?;
     let pump = Pump::new(terminal, wake, Arc::clone(&control), tree, chunks, spec);
     std::thread::Builder::new()
         .name("limn-terminal".to_owned())

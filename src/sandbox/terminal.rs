@@ -17,7 +17,7 @@ use crate::command::CommandSpec;
 use crate::error::SandboxError;
 #[cfg(target_os = "linux")]
 use crate::keeper::split;
-use crate::tree::{MARKER, Tree};
+use crate::tree::{MARKER, Own, Tree};
 
 /// Our end of a terminal.
 pub(crate) struct Terminal {
@@ -57,7 +57,7 @@ pub(crate) fn open(spec: &CommandSpec) -> Result<(Terminal, Tree), SandboxError>
         .map_err(failed)?;
     let device = slave.metadata().map_err(failed)?.rdev();
 
-    let tree = Tree::plant(|marker| {
+    let tree = Own::plant(|marker| {
         let mut command = command(spec, marker, &slave).map_err(failed)?;
         let child = command.spawn().map_err(|error| SandboxError::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
@@ -65,7 +65,7 @@ pub(crate) fn open(spec: &CommandSpec) -> Result<(Terminal, Tree), SandboxError>
         })?;
         Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)).ok_or(SandboxError::ReaderLost)
     })?;
-    Ok((Terminal { master, device }, tree))
+    Ok((Terminal { master, device }, Tree::Own(tree)))
 }
 
 fn command(spec: &CommandSpec, marker: &str, slave: &File) -> io::Result<Command> {

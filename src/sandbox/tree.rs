@@ -1,6 +1,6 @@
 //! A command and everything it started, and how all of it is found and ended.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,6 +11,8 @@ use trajectory::event::Exit;
 use crate::error::SandboxError;
 
 #[cfg(target_os = "linux")]
+mod held;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -18,6 +20,9 @@ use linux as system;
 mod other;
 #[cfg(not(target_os = "linux"))]
 use other as system;
+
+#[cfg(target_os = "linux")]
+pub(crate) use held::Held;
 
 /// The environment variable by which a process is known as part of an execution, even when it
 /// has left its session and lost its parents.
@@ -69,6 +74,8 @@ pub fn kill_all() {
             Err(TryLockError::WouldBlock) => std::thread::park_timeout(Duration::from_millis(1)),
         }
     };
+    #[cfg(target_os = "linux")]
+    crate::holder::handle::kill_all();
     system::kill_all(leaders.as_deref(), Instant::now() + KILL_ALL_WAIT);
 }
 
@@ -95,9 +102,99 @@ impl Remains {
     pub(crate) const NAME_CHARS_MAX: u64 = 80;
 }
 
+/// A marker that no other execution bears.
+pub(crate) fn marker() -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{}{:x}-{number}", marker_prefix(), since_epoch.as_micros())
+}
+
+/// Refuses to start anything once [`kill_all`] was called.
+#[cfg(target_os = "linux")]
+pub(crate) fn check_not_ending() -> Result<(), SandboxError> {
+    if IS_ENDING.load(Ordering::SeqCst) { Err(SandboxError::Ending) } else { Ok(()) }
+}
+
 /// One execution's processes. Dropping it kills them.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub(crate) enum Tree {
+    /// limn started them itself.
+    Own(Own),
+    /// A holder did.
+    #[cfg(target_os = "linux")]
+    Held(Held),
+}
+
+/// Asks whichever it is.
+macro_rules! each {
+    ($tree:expr, $it:ident => $ask:expr) => {
+        match $tree {
+            Tree::Own($it) => $ask,
+            #[cfg(target_os = "linux")]
+            Tree::Held($it) => $ask,
+        }
+    };
+}
+
+impl Tree {
+    /// What becomes readable when the command exits, where there is such a thing.
+    pub(crate) fn watch(&self) -> Option<BorrowedFd<'_>> {
+        each!(self, it => it.watch())
+    }
+
+    /// How the command ended, once it has.
+    pub(crate) fn exit(&mut self) -> Option<Exit> {
+        each!(self, it => it.exit())
+    }
+
+    /// What is left besides the command, as far as it can be found.
+    pub(crate) fn remains(&mut self) -> Remains {
+        each!(self, it => it.remains())
+    }
+
+    /// The processes that may read the terminal while this group has its foreground, as far as
+    /// they can be found.
+    pub(crate) fn at_terminal(&mut self, foreground: Pid) -> Vec<i32> {
+        each!(self, it => it.at_terminal(foreground))
+    }
+
+    /// Asks everything to end (SIGTERM).
+    pub(crate) fn terminate(&mut self) {
+        each!(self, it => it.terminate());
+    }
+
+    /// Kills everything and collects what remains of it.
+    pub(crate) fn kill(&mut self) {
+        each!(self, it => it.kill());
+    }
+
+    /// Kills everything and forgets it; how the command ended. Calling it again does nothing.
+    pub(crate) fn uproot(&mut self) -> Option<Exit> {
+        each!(self, it => it.uproot())
+    }
+
+    /// Waits until the command may have exited, until this time at most.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_exit(&self, until: Instant) {
+        if let Some(watch) = self.watch() {
+            linux::wait_for_all(std::slice::from_ref(&watch), until);
+        }
+    }
+
+    /// Whether it was lost: nobody knows how the command ended.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Own(_) => false,
+            #[cfg(target_os = "linux")]
+            Self::Held(held) => held.is_lost(),
+        }
+    }
+}
+
+/// The processes of an execution that limn started itself. Dropping it kills them.
+#[derive(Debug)]
+pub(crate) struct Own {
     leader: Pid,
     watch: system::Watch,
     members: system::Members,
@@ -105,15 +202,12 @@ pub(crate) struct Tree {
     is_gone: bool,
 }
 
-impl Tree {
+impl Own {
     /// Starts a command by calling `spawn` with the marker that it must put into the environment.
     pub(crate) fn plant(
         spawn: impl FnOnce(&str) -> Result<Pid, SandboxError>,
     ) -> Result<Self, SandboxError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let marker = format!("{}{:x}-{number}", marker_prefix(), since_epoch.as_micros());
+        let marker = marker();
         system::adopt_orphans();
         let mut leaders = leaders();
         if IS_ENDING.load(Ordering::SeqCst) {
@@ -135,7 +229,7 @@ impl Tree {
     }
 
     /// What becomes readable when the leader exits, where there is such a thing.
-    pub(crate) fn watch(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    pub(crate) fn watch(&self) -> Option<BorrowedFd<'_>> {
         self.watch.descriptor()
     }
 
@@ -202,7 +296,7 @@ impl Tree {
     }
 }
 
-impl Drop for Tree {
+impl Drop for Own {
     fn drop(&mut self) {
         self.uproot();
     }

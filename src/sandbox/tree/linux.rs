@@ -50,14 +50,14 @@ pub(super) fn started(pid: Pid) -> u64 {
 
 /// What `/proc/<pid>/stat` says of a process.
 #[derive(Clone, Copy, Debug)]
-struct Stat {
-    pid: i32,
-    is_dead: bool,
-    parent: i32,
-    group: i32,
-    session: i32,
+pub(super) struct Stat {
+    pub(super) pid: i32,
+    pub(super) is_dead: bool,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
     /// When it started, clock ticks since boot: with the number, it names a process for good.
-    started: u64,
+    pub(super) started: u64,
 }
 
 impl Stat {
@@ -276,7 +276,7 @@ fn reap(stat: Stat) -> bool {
 }
 
 /// These processes and all below them.
-fn with_descendants(mut found: Vec<Stat>) -> Vec<Stat> {
+pub(super) fn with_descendants(mut found: Vec<Stat>) -> Vec<Stat> {
     let mut next = 0;
     while let Some(stat) = found.get(next).copied() {
         next += 1;
@@ -297,7 +297,7 @@ fn marker_of(pid: i32) -> Option<String> {
 }
 
 /// The children of a process, of all its threads.
-fn children(parent: i32) -> Vec<Stat> {
+pub(super) fn children(parent: i32) -> Vec<Stat> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let mut found = Vec::new();
     for thread in threads.flatten() {
@@ -325,14 +325,14 @@ fn children_by_scan(parent: i32) -> Vec<Stat> {
 }
 
 /// Becomes readable when exactly this process exits.
-fn watch(member: Stat) -> Option<OwnedFd> {
+pub(super) fn watch(member: Stat) -> Option<OwnedFd> {
     let descriptor = pidfd_open(Pid::from_raw(member.pid)?, PidfdFlags::empty()).ok()?;
     let same = Stat::read(member.pid).is_some_and(|now| now.started == member.started);
     same.then_some(descriptor)
 }
 
 /// A process's command line, as far as it is short and printable.
-fn name(pid: i32) -> String {
+pub(super) fn name(pid: i32) -> String {
     let read = |file: &str| {
         let mut bytes = Vec::new();
         let file = fs::File::open(format!("/proc/{pid}/{file}"));
@@ -351,7 +351,7 @@ fn name(pid: i32) -> String {
 
 /// Signals exactly this process, not one that has got its number since. The descriptor tells when
 /// it is gone; none when it already is.
-fn signal(member: Stat, signal: Signal) -> Option<OwnedFd> {
+pub(super) fn signal(member: Stat, signal: Signal) -> Option<OwnedFd> {
     let pid = Pid::from_raw(member.pid)?;
     let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else {
         // Without process descriptors (Linux before 5.3) the number has to do.
@@ -363,7 +363,7 @@ fn signal(member: Stat, signal: Signal) -> Option<OwnedFd> {
 }
 
 /// Waits until these processes have exited, until a time at most.
-fn wait_for_all(descriptors: &[OwnedFd], until: Instant) {
+pub(super) fn wait_for_all(descriptors: &[impl AsFd], until: Instant) {
     for descriptor in descriptors {
         let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
         let rest = until.saturating_duration_since(Instant::now());

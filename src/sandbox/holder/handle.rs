@@ -1,0 +1,231 @@
+//! limn's side: a holder that runs, and commands that it is asked to start.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use super::message::{self, Greeting, Report, Request, Strength};
+use super::plan::Plan;
+use crate::command::CommandSpec;
+use crate::error::SandboxError;
+use crate::terminal::Terminal;
+use crate::tree::{Held, MARKER};
+
+/// The word by which the program knows that it is to be a holder.
+pub const WORD: &str = "sandbox-holder";
+
+/// How long a holder may take to set itself up, and to start a command. Both take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program that is a holder when it is started so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderProgram {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl Default for HolderProgram {
+    /// This program.
+    fn default() -> Self {
+        Self { path: "/proc/self/exe".into(), args: vec![WORD.into()] }
+    }
+}
+
+/// A holder and all that runs in it. Dropping it kills everything.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    control: OwnedFd,
+    /// The process in which the sandbox lives and dies.
+    first: OwnedFd,
+    child: Mutex<Child>,
+    pub(crate) strength: Strength,
+    /// The listener inside, for the proxy.
+    listener: Mutex<Option<OwnedFd>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holders that may be there, for [`kill_all`].
+static HOLDERS: Mutex<Vec<std::sync::Weak<Holder>>> = Mutex::new(Vec::new());
+
+/// Kills all holders of this process, with everything in them.
+pub(crate) fn kill_all() {
+    let holders = match HOLDERS.try_lock() {
+        Ok(holders) => holders,
+        Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // Whoever holds it only adds to it, and is not seen then.
+        Err(std::sync::TryLockError::WouldBlock) => return,
+    };
+    for holder in holders.iter().filter_map(std::sync::Weak::upgrade) {
+        holder.kill();
+    }
+}
+
+impl Holder {
+    /// Starts one and waits until it is confined; the error is a sentence without its full stop.
+    pub(crate) fn start(command: &HolderProgram, plan: &Plan) -> Result<Arc<Self>, String> {
+        let failed = |doing: &'static str| move |error: io::Error| format!("{doing}: {error}");
+        let (control, theirs) = message::pair().map_err(failed("open a socket pair"))?;
+        let plan = message::wrap(plan).map_err(failed("write the plan"))?;
+        message::send(&control, &(), &[plan.as_fd()]).map_err(failed("send the plan"))?;
+        let child = Command::new(&command.path)
+            .args(&command.args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // What is typed where limn runs is not for it.
+            .process_group(0)
+            .spawn()
+            .map_err(failed("start the process that holds the sandbox"))?;
+        let mut child = Ending(Some(child));
+        let (strength, mut descriptors) = greet(&control)?;
+        let first = match descriptors.is_empty() {
+            true => return Err("the process that holds the sandbox has no name".to_owned()),
+            false => descriptors.remove(0),
+        };
+        let child = child.0.take().ok_or("the process that holds the sandbox is gone")?;
+        let holder = Arc::new(Self {
+            control,
+            first,
+            child: Mutex::new(child),
+            strength,
+            listener: Mutex::new(descriptors.pop()),
+        });
+        let mut holders = lock(&HOLDERS);
+        holders.retain(|holder| holder.strong_count() > 0);
+        holders.push(Arc::downgrade(&holder));
+        Ok(holder)
+    }
+
+    /// The socket on the loopback inside that the proxy is to answer, once.
+    pub(crate) fn take_listener(&self) -> Option<OwnedFd> {
+        lock(&self.listener).take()
+    }
+
+    /// Whether it is there.
+    pub(crate) fn is_alive(&self) -> bool {
+        !is_readable(&self.first, Duration::ZERO)
+    }
+
+    /// Starts a command in it.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        spec: &CommandSpec,
+        marker: &str,
+    ) -> Result<(Terminal, Held), SandboxError> {
+        let failed = |doing: &'static str| move |source: io::Error| SandboxError::System { doing, source };
+        let program = || spec.argv.first().map_or_else(String::new, |it| it.to_string_lossy().into());
+        let (report, theirs) = message::pair().map_err(failed("open a socket pair"))?;
+        let (ready, begun) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| failed("open a pipe")(error.into()))?;
+        let request = message::wrap(&request(spec, marker)).map_err(failed("write the command"))?;
+        let descriptors = [request.as_fd(), theirs.as_fd(), begun.as_fd()];
+        message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationLost)?;
+        drop((theirs, begun));
+        if !is_readable(&report, PATIENCE) {
+            return Err(SandboxError::IsolationLost);
+        }
+        let (device, mut descriptors) = match message::receive::<Report>(&report) {
+            Ok(Some((Report::Started { device }, descriptors))) => (device, descriptors),
+            Ok(Some((Report::Failed(reason), _))) => {
+                return Err(SandboxError::Spawn { program: program(), reason });
+            }
+            _ => return Err(SandboxError::IsolationLost),
+        };
+        let (Some(keeper), Some(master)) = (descriptors.pop(), descriptors.pop()) else {
+            return Err(SandboxError::IsolationLost);
+        };
+        let held = Held::new(Arc::clone(self), keeper, report);
+        let mut reason = String::new();
+        // Nobody writes but the command that could not be, and nobody holds it open once it is.
+        let _ = std::fs::File::from(ready).take(4_096).read_to_string(&mut reason);
+        if !reason.is_empty() {
+            return Err(SandboxError::Spawn { program: program(), reason });
+        }
+        rustix::io::ioctl_fionbio(&master, true)
+            .map_err(|error| failed("use the terminal")(error.into()))?;
+        Ok((Terminal { master, device }, held))
+    }
+
+    /// Kills everything in it.
+    pub(crate) fn kill(&self) {
+        let _ = pidfd_send_signal(&self.first, Signal::KILL);
+        is_readable(&self.first, Duration::from_millis(400));
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.kill();
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// A child that is killed unless it is taken out.
+struct Ending(Option<Child>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Waits for the holder's first message.
+fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
+    if !is_readable(control, PATIENCE) {
+        return Err("the process that holds the sandbox does not answer".to_owned());
+    }
+    match message::receive::<Greeting>(control) {
+        Ok(Some((Greeting::Ready(strength), descriptors))) => Ok((strength, descriptors)),
+        Ok(Some((Greeting::Failed(reason), _))) => Err(reason),
+        Ok(None) => Err("the process that holds the sandbox ended at once".to_owned()),
+        Err(error) => Err(format!("the process that holds the sandbox said nonsense: {error}")),
+    }
+}
+
+fn request(spec: &CommandSpec, marker: &str) -> Request {
+    let mut env = spec.env.clone();
+    env.push(("TERM".into(), "xterm-256color".into()));
+    env.push((MARKER.into(), marker.into()));
+    let size = spec.size.clamped();
+    Request {
+        argv: spec.argv.clone(),
+        cwd: AsRef::<OsStr>::as_ref(&spec.cwd).to_owned(),
+        env,
+        columns: size.columns,
+        rows: size.rows,
+    }
+}
+
+/// Waits until something can be read or is closed, for so long.
+pub(crate) fn is_readable(descriptor: &OwnedFd, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    loop {
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+        match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], left.as_ref()) {
+            Ok(found) => return found > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return true,
+        }
+    }
+}

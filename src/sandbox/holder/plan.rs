@@ -1,0 +1,174 @@
+//! What a holder is to set up: a policy, made into steps that need no more thought.
+//!
+//! limn makes the plan, where the file system is still seen as it is; the holder follows it to the
+//! letter or says that it cannot.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::git;
+use crate::policy::{Network, Policy};
+
+/// Who makes the namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Means {
+    /// The holder itself.
+    Own,
+    /// `bwrap`, which has done so when the holder begins.
+    Bwrap,
+    /// Nobody: Landlock and seccomp have to do.
+    None,
+}
+
+/// One change of what is seen of the file system. Those of a plan are in the order in which they
+/// are made: what lies above comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Mount {
+    /// An empty folder in memory that can be written; this large at most.
+    Empty { at: OsString, bytes: u64 },
+    /// What lies there on the machine.
+    Show { at: OsString, writable: bool },
+    /// Something that cannot be opened.
+    Hide { at: OsString },
+    /// A few devices, and terminals of its own.
+    Devices,
+    /// The processes of the sandbox.
+    Processes,
+}
+
+impl Mount {
+    pub(crate) fn at(&self) -> &Path {
+        match self {
+            Self::Empty { at, .. } | Self::Show { at, .. } | Self::Hide { at } => Path::new(at),
+            Self::Devices => Path::new("/dev"),
+            Self::Processes => Path::new("/proc"),
+        }
+    }
+}
+
+/// What commands may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bounds {
+    /// Processes and threads; none is no bound.
+    pub(crate) processes: Option<u64>,
+    /// Processor time of one process, seconds.
+    pub(crate) cpu_s: Option<u64>,
+}
+
+/// Everything a holder has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) means: Means,
+    pub(crate) mounts: Vec<Mount>,
+    /// What Landlock lets be written.
+    pub(crate) writable: Vec<OsString>,
+    /// Whether the network is the machine's own.
+    pub(crate) shares_network: bool,
+    /// Whether limn wants a listener inside, for its proxy.
+    pub(crate) proxy: bool,
+    pub(crate) bounds: Bounds,
+}
+
+impl Plan {
+    /// What a policy asks for, here and now.
+    pub(crate) fn new(policy: &Policy, means: Means) -> Result<Self, String> {
+        let workspace = &policy.workspace;
+        if !workspace.is_dir() {
+            return Err(format!("the workspace {} is not there", workspace.display()));
+        }
+        let limits = &policy.limits;
+        let mut view = View::default();
+        for place in PRIVATE {
+            view.empty(Path::new(place), limits.tmp_bytes);
+        }
+        view.devices();
+        for closed in &policy.closed {
+            view.empty(closed, limits.tmp_bytes);
+        }
+        for readable in &policy.readable {
+            view.show(readable, false);
+        }
+        for writable in &policy.writable {
+            view.show(writable, true);
+        }
+        view.show(workspace, policy.workspace_writable);
+        git::guard(&mut view, workspace, policy.workspace_writable);
+        for frozen in &policy.frozen {
+            view.show(frozen, false);
+        }
+        for hidden in &policy.hidden {
+            view.hide(hidden);
+        }
+        let writable = view.writable();
+        Ok(Self {
+            means,
+            mounts: view.mounts(),
+            writable,
+            shares_network: false,
+            proxy: policy.network != Network::Off,
+            bounds: Bounds { processes: Some(limits.processes), cpu_s: Some(limits.cpu_s) },
+        })
+    }
+}
+
+/// Folders that each session has for itself.
+const PRIVATE: &[&str] = &["/tmp", "/var/tmp", "/run"];
+
+/// A view of the file system while it is put together: one thing at each path, the last one that
+/// was said.
+#[derive(Debug, Default)]
+pub(super) struct View(BTreeMap<PathBuf, Mount>);
+
+impl View {
+    /// An empty folder, if there is one on the machine: nothing can be mounted where nothing is.
+    fn empty(&mut self, at: &Path, bytes: u64) {
+        if let Ok(at) = at.canonicalize()
+            && at.is_dir()
+        {
+            self.0.insert(at.clone(), Mount::Empty { at: at.into(), bytes });
+        }
+    }
+
+    /// What lies there, if anything does.
+    pub(super) fn show(&mut self, at: &Path, writable: bool) {
+        if is_there(at) {
+            self.0.insert(at.to_owned(), Mount::Show { at: at.into(), writable });
+        }
+    }
+
+    /// Nothing there, if there is anything to hide: what is covered anyway is left alone.
+    fn hide(&mut self, at: &Path) {
+        let above = self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).last();
+        if is_there(at) && !matches!(above, Some(Mount::Empty { .. } | Mount::Hide { .. })) {
+            self.0.insert(at.to_owned(), Mount::Hide { at: at.into() });
+        }
+    }
+
+    fn devices(&mut self) {
+        self.0.insert("/dev".into(), Mount::Devices);
+        self.0.insert("/proc".into(), Mount::Processes);
+    }
+
+    /// Where something can be written.
+    fn writable(&self) -> Vec<OsString> {
+        let is_writable = |it: &&Mount| {
+            !matches!(it, Mount::Show { writable: false, .. } | Mount::Hide { .. })
+        };
+        self.0.values().filter(is_writable).map(|it| it.at().as_os_str().to_owned()).collect()
+    }
+
+    /// The steps, what lies above first.
+    fn mounts(self) -> Vec<Mount> {
+        self.0.into_values().collect()
+    }
+}
+
+/// Whether something lies there that a mount can cover. A link cannot be covered, and where it
+/// leads to is somebody else's path.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|it| !it.is_symlink())
+}

@@ -1,0 +1,122 @@
+//! The loop in which the holder takes commands and buries the dead.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, wait, waitpid,
+};
+
+use super::failure::{Doing, Failure};
+use super::message::{self, ExitStatus, Report, Request};
+use super::plan::Plan;
+use super::start::{self, Ends};
+
+/// A command that goes on, or what it left.
+pub(super) struct Kept {
+    /// The process that waits for it.
+    pub(super) keeper: Pid,
+    /// Readable when the keeper has ended.
+    pub(super) watch: OwnedFd,
+    /// Closed when the keeper has ended and everything of it is buried.
+    pub(super) report: OwnedFd,
+}
+
+/// Takes commands until limn hangs up; whatever then goes on is ended with this process.
+pub(super) fn serve(control: &OwnedFd, plan: &Plan) -> Result<(), Failure> {
+    let mut kept: Vec<Kept> = Vec::new();
+    loop {
+        let mut polled = vec![PollFd::new(control, PollFlags::IN)];
+        polled.extend(kept.iter().map(|it| PollFd::new(&it.watch, PollFlags::IN)));
+        match poll(&mut polled, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error).doing("wait"),
+        }
+        let is_asked = polled.first().is_some_and(|it| !it.revents().is_empty());
+        let has_ended = polled.iter().skip(1).any(|it| !it.revents().is_empty());
+        drop(polled);
+        if has_ended {
+            bury(&mut kept);
+        }
+        if is_asked {
+            let Some((request, descriptors)) =
+                message::receive::<()>(control).doing("take a command")?
+            else {
+                return Ok(());
+            };
+            let () = request;
+            kept.extend(take(descriptors, plan));
+        }
+    }
+}
+
+/// Starts a command, or says why not.
+fn take(descriptors: Vec<OwnedFd>, plan: &Plan) -> Option<Kept> {
+    let [request, report, ready] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+    let started = message::unwrap::<Request>(request)
+        .doing("read the command")
+        .and_then(|request| start::start(&request, Ends { report: &report, ready }, plan));
+    match started {
+        Ok((keeper, watch)) => Some(Kept { keeper, watch, report }),
+        Err(failure) => {
+            let _ = message::send(&report, &Report::Failed(failure.to_string()), &[]);
+            None
+        }
+    }
+}
+
+/// Collects keepers that have ended, and orphans.
+fn bury(kept: &mut Vec<Kept>) {
+    while let Ok(Some((dead, status))) = wait(WaitOptions::NOHANG) {
+        let Some(index) = kept.iter().position(|it| it.keeper == dead) else { continue };
+        let ended = kept.swap_remove(index);
+        if !status.exited() {
+            // It was killed, and cannot say any more what it waited for.
+            end_strays(kept);
+            let status = exit_status(status);
+            let _ = message::send(&ended.report, &Report::Exited(status), &[]);
+        }
+    }
+}
+
+/// How a process ended.
+pub(super) fn exit_status(status: WaitStatus) -> ExitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, signal) => ExitStatus::Signal(signal.unwrap_or(libc::SIGKILL)),
+    }
+}
+
+/// Kills what lost its keeper.
+fn end_strays(kept: &[Kept]) {
+    const ROUNDS_MAX: u32 = 100;
+    for _ in 0..ROUNDS_MAX {
+        let strays: Vec<Pid> = children()
+            .into_iter()
+            .filter(|child| !kept.iter().any(|it| it.keeper == *child))
+            .collect();
+        if strays.is_empty() {
+            return;
+        }
+        for stray in strays {
+            let _ = kill_process(stray, Signal::KILL);
+            wait_a_moment(stray);
+            let _ = waitpid(Some(stray), WaitOptions::NOHANG);
+        }
+    }
+}
+
+fn wait_a_moment(process: Pid) {
+    const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    if let Ok(watch) = pidfd_open(process, PidfdFlags::empty()) {
+        let _ = poll(&mut [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)], Some(&MOMENT));
+    }
+}
+
+fn children() -> Vec<Pid> {
+    let text = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}

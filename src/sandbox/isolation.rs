@@ -1,0 +1,213 @@
+//! Where commands run: a policy and the tier that enforces it.
+//!
+//! A tier is chosen by trying: a whole sandbox is set up for the policy and a command is run in
+//! it, since each part of it can be forbidden on its own, and asking the kernel for one of them
+//! says little about the rest. What was tried is then used: the first sandbox that works is the
+//! session's, so nothing is set up twice and no answer of yesterday is believed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::command::CommandSpec;
+use crate::error::SandboxError;
+use crate::policy::{Policy, Refusal};
+use crate::running::{self, Running};
+use crate::terminal;
+
+#[cfg(target_os = "linux")]
+mod session;
+#[cfg(target_os = "linux")]
+use session::Session;
+
+#[cfg(target_os = "linux")]
+use crate::holder::HolderProgram;
+
+/// How the policy is enforced, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Namespaces of its own, with Landlock and seccomp.
+    Namespaces,
+    /// The same, where the system lets only `bwrap` make them.
+    Bwrap,
+    /// Landlock and seccomp alone: what is read, and other processes, are isolated in part.
+    Landlock,
+    /// Isolation was asked for and this build or machine has none: commands are refused.
+    None,
+    /// The user runs commands without isolation.
+    Off,
+}
+
+impl Tier {
+    /// Those that isolate, the strongest first.
+    pub const ISOLATING: [Self; 3] = [Self::Namespaces, Self::Bwrap, Self::Landlock];
+
+    /// Its name, as events record it and the screen shows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Bwrap => "bwrap",
+            Self::Landlock => "landlock",
+            Self::None => "none",
+            Self::Off => "off",
+        }
+    }
+
+    /// The isolating tier of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ISOLATING.into_iter().find(|tier| tier.as_str() == name)
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A tier that does not work here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untried {
+    /// The tier.
+    pub tier: Tier,
+    /// Why, as a sentence without its full stop.
+    pub reason: String,
+}
+
+/// Where commands run. Clones are the same sandbox: they share its processes and its `/tmp`.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    policy: Policy,
+    tier: Tier,
+    untried: Vec<Untried>,
+    #[cfg(target_os = "linux")]
+    session: Option<Arc<Session>>,
+}
+
+impl Sandbox {
+    /// The strongest isolation that this machine lets us have for this policy; commands are refused
+    /// when there is none. Takes a few milliseconds.
+    #[must_use]
+    pub fn auto(policy: Policy) -> Self {
+        Self::strongest(policy, &Tier::ISOLATING)
+    }
+
+    /// The first of these tiers that works.
+    #[must_use]
+    pub fn strongest(policy: Policy, tiers: &[Tier]) -> Self {
+        #[cfg(target_os = "linux")]
+        return Self::with_program(policy, tiers, &HolderProgram::default());
+        #[cfg(not(target_os = "linux"))]
+        return Self::refusing(
+            policy,
+            tiers
+                .iter()
+                .map(|tier| Untried { tier: *tier, reason: "it exists on Linux only".into() })
+                .collect(),
+        );
+    }
+
+    /// The same with another program that knows how to be a holder.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn with_program(policy: Policy, tiers: &[Tier], program: &HolderProgram) -> Self {
+        let mut untried = Vec::new();
+        for tier in tiers {
+            match Session::begin(&policy, *tier, program) {
+                Ok(session) => {
+                    let session = Some(Arc::new(session));
+                    return Self { policy, tier: *tier, untried, session };
+                }
+                Err(reason) => untried.push(Untried { tier: *tier, reason }),
+            }
+        }
+        Self::refusing(policy, untried)
+    }
+
+    fn refusing(policy: Policy, untried: Vec<Untried>) -> Self {
+        Self {
+            policy,
+            tier: Tier::None,
+            untried,
+            #[cfg(target_os = "linux")]
+            session: None,
+        }
+    }
+
+    /// No isolation: commands run as the user, with all the user's rights.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { tier: Tier::Off, ..Self::refusing(Policy::default(), Vec::new()) }
+    }
+
+    /// A sandbox without isolation, with another policy: what of it needs none still holds.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The tier in force.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The stronger tiers that do not work here, with the reasons.
+    #[must_use]
+    pub fn untried(&self) -> &[Untried] {
+        &self.untried
+    }
+
+    /// The version of Landlock that is in force, if any.
+    #[must_use]
+    pub fn landlock(&self) -> Option<i32> {
+        #[cfg(target_os = "linux")]
+        return self.session.as_ref().and_then(|session| session.landlock());
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
+    /// Why commands are refused, if they are.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        if self.tier != Tier::None {
+            return None;
+        }
+        let reasons: Vec<String> =
+            self.untried.iter().map(|it| format!("{}: {}", it.tier, it.reason)).collect();
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+        Some(Refusal {
+            rule: format!("commands run only in isolation, and none works here{why}"),
+            remedy: "see `limn doctor` for the fix, or pass `--sandbox off` to run them without \
+                     isolation, with all of your rights"
+                .into(),
+        })
+    }
+
+    /// Starts a command. Takes about a millisecond and does not wait for anything.
+    ///
+    /// # Errors
+    /// [`SandboxError::Refused`] by the policy; else whatever kept the command from starting.
+    pub fn spawn(&self, spec: CommandSpec) -> Result<Running, SandboxError> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal.into());
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(session) = &self.session {
+            return running::start(&spec, &self.policy, || session.spawn(&spec));
+        }
+        running::start(&spec, &self.policy, || terminal::open(&spec))
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

@@ -1,0 +1,105 @@
+//! A session's sandbox: its holder, started anew if it should die.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use screen::TerminalSize;
+
+use super::Tier;
+use crate::command::CommandSpec;
+use crate::error::SandboxError;
+use crate::holder::HolderProgram;
+use crate::holder::handle::Holder;
+use crate::holder::plan::{Means, Plan};
+use crate::policy::Policy;
+use crate::terminal::Terminal;
+use crate::tree::{Tree, check_not_ending, marker};
+
+/// How long the first command, which does nothing, may take.
+const TRIAL: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(super) struct Session {
+    policy: Policy,
+    means: Means,
+    program: HolderProgram,
+    holder: Mutex<Option<Arc<Holder>>>,
+}
+
+impl Session {
+    /// Sets everything up and runs a command that does nothing; the error says what did not work.
+    pub(super) fn begin(
+        policy: &Policy,
+        tier: Tier,
+        program: &HolderProgram,
+    ) -> Result<Self, String> {
+        policy.check().map_err(|refusal| refusal.to_string())?;
+        let means = match tier {
+            Tier::Namespaces => Means::Own,
+            Tier::Bwrap => Means::Bwrap,
+            Tier::Landlock => Means::None,
+            Tier::None | Tier::Off => return Err("it does not isolate".to_owned()),
+        };
+        let session = Self {
+            policy: policy.clone(),
+            means,
+            program: program.clone(),
+            holder: Mutex::new(None),
+        };
+        let holder = session.start()?;
+        session.try_out(&holder)?;
+        *session.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(holder);
+        Ok(session)
+    }
+
+    fn start(&self) -> Result<Arc<Holder>, String> {
+        let plan = Plan::new(&self.policy, self.means)?;
+        Holder::start(&self.program, &plan)
+    }
+
+    /// Runs `true`.
+    fn try_out(&self, holder: &Arc<Holder>) -> Result<(), String> {
+        let spec = CommandSpec {
+            argv: vec!["true".into()],
+            cwd: self.policy.workspace.clone(),
+            env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+            size: TerminalSize::default(),
+            timeout: None,
+            lingers: false,
+        };
+        let (terminal, held) = holder.spawn(&spec, &marker()).map_err(|it| it.to_string())?;
+        let mut tree = Tree::Held(held);
+        let until = std::time::Instant::now() + TRIAL;
+        while tree.exit().is_none() && std::time::Instant::now() < until {
+            tree.wait_for_exit(until);
+        }
+        let exit = tree.uproot();
+        drop(terminal);
+        match exit {
+            Some(exit) if exit.success() => Ok(()),
+            _ => Err("a command that does nothing failed in it".to_owned()),
+        }
+    }
+
+    pub(super) fn landlock(&self) -> Option<i32> {
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        holder.as_ref().map(|holder| holder.strength.landlock).filter(|version| *version > 0)
+    }
+
+    /// The holder, a new one if the last one died.
+    fn holder(&self) -> Result<Arc<Holder>, SandboxError> {
+        let mut current = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(holder) = current.as_ref().filter(|holder| holder.is_alive()) {
+            return Ok(Arc::clone(holder));
+        }
+        let holder = self.start().map_err(SandboxError::Isolation)?;
+        *current = Some(Arc::clone(&holder));
+        Ok(holder)
+    }
+
+    pub(super) fn spawn(&self, spec: &CommandSpec) -> Result<(Terminal, Tree), SandboxError> {
+        check_not_ending()?;
+        let (terminal, held) = self.holder()?.spawn(spec, &marker())?;
+        Ok((terminal, Tree::Held(held)))
+    }
+}
