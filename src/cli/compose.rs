@@ -73,7 +73,7 @@ pub(crate) fn options_with(
     private: bool,
 ) -> Result<Options, CliError> {
     let sandbox = match settings.sandbox {
-        SandboxArg::Auto => Sandbox::auto(),
+        SandboxArg::Auto => Sandbox::auto(sandbox::Policy::default()),
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();

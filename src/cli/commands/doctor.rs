@@ -177,8 +177,8 @@ fn web_search(settings: &Settings) -> Option<Check> {
 }
 
 fn sandbox() -> Check {
-    match Sandbox::auto().refusal() {
-        None => Check::good("sandbox", Sandbox::auto().tier().to_string()),
+    match Sandbox::auto(sandbox::Policy::default()).refusal() {
+        None => Check::good("sandbox", Sandbox::auto(sandbox::Policy::default()).tier().to_string()),
         Some(refusal) => Check::fact("sandbox", refusal.rule, Some(&refusal.remedy)),
     }
 }
