@@ -29,7 +29,7 @@ impl Session {
 
     fn begin(tier: Tier) -> Result<(Cage, Ground), String> {
         let ground = Ground::new(&Cage::limits());
-        Ok((Cage::new(tier, &ground, "")?, ground))
+        Ok((Cage::over(&ground, tier)?, ground))
     }
 
     fn attempt(&mut self, row: &Row) -> Outcome {
@@ -53,12 +53,12 @@ fn attempt(ground: &mut Ground, cage: &Cage, row: &Row) -> Outcome {
         Before::Connect => ground.host_does("connect"),
         Before::GitConfig => {
             // A first command, so that the sandbox stands before the host's git writes.
-            cage.run(ground, &["true"]);
+            cage.run(&["true"]);
             ground.git("work", &["config", "user.name", "Somebody"]);
         }
     }
     let (text, finished) =
-        cage.run(ground, &["python3", "-I", "-B", "probes/try.py", row.probe, "ground.json"]);
+        cage.run(&["python3", "-I", "-B", "probes/try.py", row.probe, "ground.json"]);
     if row.probe.starts_with("repository.") {
         for folder in ["work", "work/nested", "work/planted", "work/part"] {
             if ground.path(folder).is_dir() {

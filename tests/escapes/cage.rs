@@ -1,10 +1,13 @@
-//! A sandbox of one tier over one ground.
+//! A sandbox of one tier, and commands in it.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sandbox::holder::{HolderProgram, WORD};
-use sandbox::{CommandSpec, Finished, PolicyFile, Sandbox, Surroundings, TerminalSize, Tier};
+use sandbox::{
+    CommandSpec, Finished, PolicyFile, Running, Sandbox, Surroundings, TerminalSize, Tier,
+};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,11 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PROCESSES_MAX: u64 = 400;
 const TMP_BYTES_MAX: u64 = 64 << 20;
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
-const FLOOD_BYTES: u64 = 64 << 20;
 
 pub struct Cage {
     sandbox: Sandbox,
     runtime: Runtime,
+    workspace: PathBuf,
+    env: Vec<(OsString, OsString)>,
 }
 
 impl Cage {
@@ -29,61 +33,142 @@ impl Cage {
         json!({
             "tmp_bytes_max": TMP_BYTES_MAX,
             "memory_bytes_max": MEMORY_BYTES_MAX,
-            "flood_bytes": FLOOD_BYTES,
             "allowed_host": "allowed.example",
         })
     }
 
-    /// A sandbox of this tier, with more settings than the usual ones; the error is why this
-    /// machine has none.
-    pub fn new(tier: Tier, ground: &Ground, settings: &str) -> Result<Self, String> {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        if tier == Tier::Off {
-            return Ok(Self { sandbox: Sandbox::off(), runtime });
-        }
-        let usual = format!(
+    /// A narrow sandbox over a ground; the error is why this machine has none of this tier.
+    pub fn over(ground: &Ground, tier: Tier) -> Result<Self, String> {
+        let settings = format!(
             "readable = [{:?}]\nlimits = {{ processes = {PROCESSES_MAX}, \
              memory_bytes = {MEMORY_BYTES_MAX}, tmp_bytes = {TMP_BYTES_MAX} }}\n",
             ground.path("outside").to_str().unwrap()
         );
-        let file: PolicyFile = toml::from_str(&format!("{usual}{settings}")).unwrap();
+        let env = vec![("PATH".into(), PATH.into()), ("HOME".into(), ground.home().into())];
         let around = Surroundings {
             workspace: ground.workspace(),
             home: Some(ground.home()),
             own: vec![ground.path("data")],
-            variables: std::env::vars_os().collect(),
             ..Surroundings::default()
         };
-        let policy = file.policy(&around).expect("a policy");
-        let program = HolderProgram { path: Ground::limn(), args: vec![WORD.into()] };
-        let sandbox = Sandbox::with_program(policy, &[tier], &program);
+        Self::new(tier, &around, &settings, env)
+    }
+
+    /// A sandbox with these settings, in these surroundings.
+    pub fn new(
+        tier: Tier,
+        around: &Surroundings,
+        settings: &str,
+        env: Vec<(OsString, OsString)>,
+    ) -> Result<Self, String> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let workspace = around.workspace.clone();
+        let sandbox = if tier == Tier::Off {
+            Sandbox::off()
+        } else {
+            let file: PolicyFile = toml::from_str(settings).unwrap();
+            let policy = file.policy(around).expect("a policy");
+            let program = HolderProgram { path: Ground::limn(), args: vec![WORD.into()] };
+            Sandbox::with_program(policy, &[tier], &program)
+        };
         match sandbox.tier() {
             Tier::None => Err(sandbox.untried()[0].reason.clone()),
-            _ => Ok(Self { sandbox, runtime }),
+            _ => Ok(Self { sandbox, runtime, workspace, env }),
+        }
+    }
+
+    pub fn tier(&self) -> Tier {
+        self.sandbox.tier()
+    }
+
+    fn spec(&self, argv: &[&str]) -> CommandSpec {
+        CommandSpec {
+            argv: argv.iter().map(OsString::from).collect(),
+            cwd: self.workspace.clone(),
+            env: self.env.clone(),
+            size: TerminalSize::default(),
+            timeout: Some(PATIENCE),
+            lingers: false,
         }
     }
 
     /// Runs a command to its end; what it printed, and how it ended.
-    pub fn run(&self, ground: &Ground, argv: &[&str]) -> (String, Finished) {
-        let spec = CommandSpec {
-            argv: argv.iter().map(OsString::from).collect(),
-            cwd: ground.workspace(),
-            env: vec![
-                ("PATH".into(), PATH.into()),
-                ("HOME".into(), ground.home().into()),
-            ],
-            size: TerminalSize::default(),
-            timeout: Some(PATIENCE),
-            lingers: false,
-        };
-        self.runtime.block_on(async {
-            let mut running = self.sandbox.spawn(spec).expect("the command starts");
-            let mut text = Vec::new();
-            while let Some(chunk) = running.output.recv().await {
-                text.extend_from_slice(&chunk.bytes);
+    pub fn run(&self, argv: &[&str]) -> (String, Finished) {
+        self.start(self.spec(argv)).end()
+    }
+
+    /// Starts a shell's command; what it leaves in the background goes on.
+    pub fn begin(&self, script: &str) -> Live<'_> {
+        self.start(CommandSpec { lingers: true, ..self.spec(&["bash", "-c", script]) })
+    }
+
+    /// Starts one that has so much time.
+    pub fn begin_for(&self, script: &str, time: Duration) -> Live<'_> {
+        self.start(CommandSpec { timeout: Some(time), ..self.spec(&["bash", "-c", script]) })
+    }
+
+    fn start(&self, spec: CommandSpec) -> Live<'_> {
+        let _inside = self.runtime.enter();
+        let running = self.sandbox.spawn(spec).expect("the command starts");
+        Live { cage: self, running, seen: String::new() }
+    }
+}
+
+/// A command that runs.
+pub struct Live<'a> {
+    cage: &'a Cage,
+    running: Running,
+    seen: String,
+}
+
+impl Live<'_> {
+    /// Waits until it has printed this.
+    pub fn until(&mut self, needle: &str) -> &mut Self {
+        while !self.seen.contains(needle) {
+            let chunk = self.cage.runtime.block_on(self.running.output.recv());
+            let chunk = chunk.unwrap_or_else(|| panic!("no {needle:?} in {}", self.seen));
+            self.seen.push_str(&String::from_utf8_lossy(&chunk.bytes));
+        }
+        self
+    }
+
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// Types.
+    pub fn types(&mut self, keys: &str) -> &mut Self {
+        self.running.write(keys.as_bytes()).unwrap();
+        self
+    }
+
+    pub fn resizes(&mut self, columns: u16, rows: u16) -> &mut Self {
+        self.running.resize(TerminalSize { columns, rows }).unwrap();
+        self
+    }
+
+    /// Waits for its end, and kills it once it has printed so much; how much that was.
+    pub fn end_within(mut self, bytes_max: usize) -> (usize, Finished) {
+        let mut printed = 0;
+        self.cage.runtime.block_on(async {
+            while let Some(chunk) = self.running.output.recv().await {
+                printed += chunk.bytes.len();
+                if printed > bytes_max {
+                    self.running.kill();
+                }
             }
-            let finished = running.wait().await.expect("the command is followed to its end");
-            (String::from_utf8_lossy(&text).replace('\r', ""), finished)
+            (printed, self.running.wait().await.expect("it is followed to its end"))
+        })
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> (String, Finished) {
+        self.cage.runtime.block_on(async {
+            while let Some(chunk) = self.running.output.recv().await {
+                self.seen.push_str(&String::from_utf8_lossy(&chunk.bytes));
+            }
+            let finished = self.running.wait().await.expect("it is followed to its end");
+            (self.seen.replace('\r', ""), finished)
         })
     }
 }

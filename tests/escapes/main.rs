@@ -25,3 +25,4 @@ mod decoy;
 mod ground;
 mod probes;
 mod table;
+mod usability;

@@ -212,3 +212,92 @@ pub const ROWS: &[Row] = &[
     row(101, "fill /dev/shm", "limits.fill_shm", Never(BOMB)),
     row(102, "twice the memory that is allowed", "limits.hog_memory", Never(BOMB)),
 ];
+
+/// What stands before and after the table in the documentation.
+const MARKS: (&str, &str) = ("<!-- the table of tests/escapes/table.rs -->\n", "<!-- its end -->");
+
+/// The table as docs/escapes.md has it.
+fn render() -> String {
+    let mut text = String::from(
+        "| | attempt | namespaces | bwrap | landlock | without a sandbox |\n\
+         | --: | --- | --- | --- | --- | --- |\n",
+    );
+    for row in ROWS {
+        let [namespaces, bwrap, landlock] = row.expect.map(Expect::shown);
+        let control = match row.control {
+            Works => "gets out".to_owned(),
+            AsRoot => "gets out as root".to_owned(),
+            Sometimes(why) => format!("may get out: {why}"),
+            Never(why) => format!("not tried: {why}"),
+        };
+        let (number, name) = (row.number, row.name);
+        text += &format!("| {number} | {name} | {namespaces} | {bwrap} | {landlock} | {control} |\n");
+    }
+    let reasons = reasons();
+    if !reasons.is_empty() {
+        text.push('\n');
+    }
+    for (index, reason) in reasons.iter().enumerate() {
+        text += &format!("{}. {reason}.\n", index + 1);
+    }
+    text
+}
+
+/// Why something is open, each reason once.
+fn reasons() -> Vec<&'static str> {
+    let mut found = Vec::new();
+    for expect in ROWS.iter().flat_map(|row| row.expect) {
+        if let Expect::Open(why) = expect
+            && !found.contains(&why)
+        {
+            found.push(why);
+        }
+    }
+    found
+}
+
+impl Expect {
+    fn shown(self) -> String {
+        match self {
+            Self::Blocked => "blocked".to_owned(),
+            Self::Open(why) => {
+                let index = reasons().iter().position(|it| *it == why).unwrap();
+                format!("**open** ({})", index + 1)
+            }
+        }
+    }
+}
+
+#[test]
+fn the_documentation_has_this_table() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/escapes.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(MARKS.0).expect("the mark before the table");
+    let (shown, after) = rest.split_once(MARKS.1).expect("the mark after the table");
+    let expected = format!("\n{}\n", render());
+    if std::env::var_os("LIMN_WRITE_DOCS").is_some() {
+        let text = format!("{before}{}{expected}{}{after}", MARKS.0, MARKS.1);
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    assert!(
+        shown == expected,
+        "docs/escapes.md has another table; LIMN_WRITE_DOCS=1 cargo test --test escapes \
+         documentation writes this one:\n{expected}"
+    );
+}
+
+#[test]
+fn every_attempt_has_a_number_of_its_own() {
+    for (index, row) in ROWS.iter().enumerate() {
+        assert!(ROWS[..index].iter().all(|other| other.number < row.number), "{}", row.number);
+    }
+    // The list that the sandbox was designed against. Those that need limn itself, its settings,
+    // its file tools or the terminal that it runs in, are in `whole`.
+    let elsewhere = [5, 54, 55, 56];
+    let missing: Vec<u32> = (1..=56)
+        .filter(|number| !elsewhere.contains(number))
+        .filter(|number| !ROWS.iter().any(|row| row.number == *number))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
