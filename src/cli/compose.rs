@@ -8,7 +8,7 @@ use model::{
     CassetteModel, EndpointConfig, EndpointModel, Model, Profile, RetryPolicy, ScriptedModel,
 };
 use record::{Archive, Home, RecordError};
-use sandbox::Sandbox;
+use sandbox::{PolicyFile, Sandbox, Surroundings, Tier};
 use serde_json::{Value, json};
 use session::{Instructions, Options, Window};
 use toolbox::{SearchEndpoint, Setup, Toolbox, Web};
@@ -73,7 +73,7 @@ pub(crate) fn options_with(
     private: bool,
 ) -> Result<Options, CliError> {
     let sandbox = match settings.sandbox {
-        SandboxArg::Auto => Sandbox::auto(sandbox::Policy::default()),
+        SandboxArg::Auto => isolated(&settings.workspace, &settings.home)?,
         SandboxArg::Off => Sandbox::off(),
     };
     let tier = sandbox.tier().to_string();
@@ -104,6 +104,33 @@ pub(crate) fn options_with(
         private,
         annotator: settings.annotator.clone(),
         config: record_of(settings),
+    })
+}
+
+/// The strongest isolation for a workspace, with the default policy.
+pub(crate) fn isolated(workspace: &Path, home: &Path) -> Result<Sandbox, CliError> {
+    let own = settings::user_file_path().ok().and_then(|file| file.parent().map(Path::to_owned));
+    let around = Surroundings {
+        workspace: workspace.to_owned(),
+        home: std::env::var_os("HOME").map(PathBuf::from),
+        own: own.into_iter().chain([home.to_owned()]).collect(),
+        variables: std::env::vars_os().collect(),
+        ..Surroundings::default()
+    };
+    let policy = PolicyFile::default().policy(&around);
+    let policy = policy.map_err(|refusal| CliError::usage(format!("{refusal}.")))?;
+    Ok(match std::env::var("LIMN_SANDBOX_TIER") {
+        Err(_) => Sandbox::auto(policy),
+        Ok(name) => {
+            let tier = Tier::parse(&name).ok_or_else(|| {
+                let known: Vec<&str> = Tier::ISOLATING.iter().map(|tier| tier.as_str()).collect();
+                CliError::usage(format!(
+                    "LIMN_SANDBOX_TIER is {name:?}, which is no tier. It can be one of: {}.",
+                    known.join(", ")
+                ))
+            })?;
+            Sandbox::strongest(policy, &[tier])
+        }
     })
 }
 

@@ -14,6 +14,7 @@ use crate::policy::{Policy, Refusal};
 use crate::running::{self, Running};
 use crate::terminal;
 
+mod advice;
 #[cfg(target_os = "linux")]
 mod session;
 #[cfg(target_os = "linux")]
@@ -73,6 +74,14 @@ pub struct Untried {
     pub tier: Tier,
     /// Why, as a sentence without its full stop.
     pub reason: String,
+}
+
+impl Untried {
+    /// What would make it work, where somebody knows.
+    #[must_use]
+    pub fn fix(&self) -> Option<&'static str> {
+        advice::fix(self)
+    }
 }
 
 /// Where commands run. Clones are the same sandbox: they share its processes and its `/tmp`.
@@ -173,6 +182,24 @@ impl Sandbox {
         return self.session.as_ref().and_then(|session| session.landlock());
         #[cfg(not(target_os = "linux"))]
         return None;
+    }
+
+    /// The socket inside that the proxy of the network is to answer, where the policy allows any
+    /// network: whoever takes it speaks for everybody outside. Commands find it by their variables.
+    #[must_use]
+    pub fn take_proxy_listener(&self) -> Option<std::net::TcpListener> {
+        #[cfg(target_os = "linux")]
+        return self.session.as_ref().and_then(|session| session.take_proxy_listener());
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
+    #[cfg(test)]
+    #[cfg(target_os = "linux")]
+    fn kill_holder(&self) {
+        if let Some(session) = &self.session {
+            session.kill_holder();
+        }
     }
 
     /// Why commands are refused, if they are.

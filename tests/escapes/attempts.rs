@@ -1,5 +1,9 @@
 //! Every attempt in every tier, against the table.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use sandbox::Tier;
 
 use crate::cage::Cage;
@@ -150,4 +154,79 @@ fn bwrap_holds_every_attempt() {
 #[test]
 fn landlock_holds_what_it_says() {
     check(Tier::Landlock);
+}
+
+/// A library that leaves a trace outside when a program loads it.
+const LIBRARY: &str = "
+#include <fcntl.h>
+#include <unistd.h>
+__attribute__((constructor)) static void loaded(void) { close(open(TRACE, O_CREAT | O_WRONLY, 0600)); }
+";
+
+#[test]
+fn escape_103_the_holder_loads_no_library_that_a_command_names() {
+    for tier in Tier::ISOLATING.into_iter().chain([Tier::Off]) {
+        let mut ground = Ground::new(&Cage::limits());
+        fs::write(ground.path("work/library.c"), LIBRARY).unwrap();
+        let trace = format!("-DTRACE={:?}", ground.path("outside/owned"));
+        let library = ground.path("work/library.so");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", &trace, "-o"])
+            .args([&library, &ground.path("work/library.c")])
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let Ok(cage) = Cage::over(&ground, tier) else { continue };
+        let cage = cage.with_variable("LD_PRELOAD", &library);
+        cage.run(&["true"]);
+        assert_eq!(!ground.evidence().is_empty(), tier == Tier::Off, "{tier}");
+    }
+}
+
+/// Runs these tests once more, by other means: as somebody else, or in another place.
+fn again(means: &[&str], tests: &[&str]) {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    // Where everybody can read them.
+    let folder = tempfile::Builder::new().prefix("limn-again-").tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (test, limn) = (folder.path().join("test"), folder.path().join("limn"));
+    fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    fs::copy(Ground::limn(), &limn).unwrap();
+    let output = Command::new(means[0])
+        .args(&means[1..])
+        .arg(&test)
+        .args(["--nocapture", "--exact"])
+        .args(tests)
+        .env("LIMN_ESCAPES_LIMN", &limn)
+        .env("HOME", "/nonexistent")
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    eprintln!("{text}");
+    assert!(output.status.success() && text.contains(&format!("{} passed", tests.len())));
+}
+
+const SOMEBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+#[test]
+fn an_unprivileged_user_is_held_as_well() {
+    again(SOMEBODY, &[
+        "attempts::namespaces_hold_every_attempt",
+        "attempts::bwrap_holds_every_attempt",
+        "attempts::landlock_holds_what_it_says",
+        "attempts::without_a_sandbox_every_attempt_gets_out",
+    ]);
+}
+
+#[test]
+fn a_process_namespace_of_others_changes_nothing() {
+    again(&["unshare", "--pid", "--fork", "--mount-proc"], &[
+        "attempts::namespaces_hold_every_attempt",
+        "attempts::bwrap_holds_every_attempt",
+        "attempts::landlock_holds_what_it_says",
+    ]);
 }

@@ -1,7 +1,7 @@
 //! A sandbox of one tier, and commands in it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::holder::{HolderProgram, WORD};
@@ -75,6 +75,12 @@ impl Cage {
             Tier::None => Err(sandbox.untried()[0].reason.clone()),
             _ => Ok(Self { sandbox, runtime, workspace, env }),
         }
+    }
+
+    /// With one more variable in the environment of commands.
+    pub fn with_variable(mut self, name: &str, value: &Path) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
     }
 
     pub fn tier(&self) -> Tier {

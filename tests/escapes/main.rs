@@ -26,3 +26,7 @@ mod ground;
 mod probes;
 mod table;
 mod usability;
+mod whole;
+#[allow(dead_code, reason = "only a part of it is needed here")]
+#[path = "../scenarios/world.rs"]
+mod world;

@@ -23,7 +23,8 @@ struct Check {
 pub(crate) fn run(args: &DoctorArgs) -> CliResult {
     let mut checks = vec![sqlite(), settings_file()];
     checks.extend(model());
-    checks.extend([sandbox(), shell()]);
+    checks.extend(sandbox());
+    checks.push(shell());
     let path = settings::home()?;
     match Home::open(&path) {
         Ok(home) => {
@@ -176,11 +177,35 @@ fn web_search(settings: &Settings) -> Option<Check> {
     })
 }
 
-fn sandbox() -> Check {
-    match Sandbox::auto(sandbox::Policy::default()).refusal() {
-        None => Check::good("sandbox", Sandbox::auto(sandbox::Policy::default()).tier().to_string()),
-        Some(refusal) => Check::fact("sandbox", refusal.rule, Some(&refusal.remedy)),
-    }
+/// The tier in force for the folder that the doctor is called in, and why there is no higher one.
+fn sandbox() -> Vec<Check> {
+    let place = std::env::current_dir().and_then(|folder| folder.canonicalize());
+    let sandbox = match (place, settings::home()) {
+        (Ok(place), Ok(home)) => crate::compose::isolated(&place, &home),
+        (Err(error), _) => return vec![Check::fact("sandbox", error.to_string(), None)],
+        (_, Err(error)) => return vec![Check::fact("sandbox", error.message, None)],
+    };
+    let sandbox = match sandbox {
+        Ok(sandbox) => sandbox,
+        Err(error) => return vec![Check::fact("sandbox", error.message, None)],
+    };
+    let mut checks = vec![match sandbox.refusal() {
+        None => Check::good("sandbox", told(&sandbox)),
+        Some(refusal) => Check::bad("sandbox", refusal.rule, Some(&refusal.remedy)),
+    }];
+    checks.extend(sandbox.untried().iter().map(|it| {
+        let found = format!("no {}: {}", it.tier, it.reason);
+        Check::fact("sandbox", found, it.fix())
+    }));
+    checks
+}
+
+fn told(sandbox: &Sandbox) -> String {
+    let landlock = match sandbox.landlock() {
+        Some(version) => format!("Landlock {version}"),
+        None => "no Landlock".to_owned(),
+    };
+    format!("{} ({landlock}, seccomp)", sandbox.tier())
 }
 
 fn shell() -> Check {

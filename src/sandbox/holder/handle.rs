@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -50,8 +51,10 @@ pub(crate) struct Holder {
     first: OwnedFd,
     child: Mutex<Child>,
     pub(crate) strength: Strength,
-    /// The listener inside, for the proxy.
-    listener: Mutex<Option<OwnedFd>>,
+    /// The listener inside, for the proxy, until somebody takes it.
+    listener: Mutex<Option<TcpListener>>,
+    /// Its port.
+    proxy_port: Option<u16>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,12 +102,14 @@ impl Holder {
             false => descriptors.remove(0),
         };
         let child = child.0.take().ok_or("the process that holds the sandbox is gone")?;
+        let listener = descriptors.pop().map(TcpListener::from);
         let holder = Arc::new(Self {
             control,
             first,
             child: Mutex::new(child),
             strength,
-            listener: Mutex::new(descriptors.pop()),
+            proxy_port: listener.as_ref().and_then(|it| it.local_addr().ok()).map(|it| it.port()),
+            listener: Mutex::new(listener),
         });
         let mut holders = lock(&HOLDERS);
         holders.retain(|holder| holder.strong_count() > 0);
@@ -113,7 +118,7 @@ impl Holder {
     }
 
     /// The socket on the loopback inside that the proxy is to answer, once.
-    pub(crate) fn take_listener(&self) -> Option<OwnedFd> {
+    pub(crate) fn take_listener(&self) -> Option<TcpListener> {
         lock(&self.listener).take()
     }
 
@@ -133,7 +138,7 @@ impl Holder {
         let (report, theirs) = message::pair().map_err(failed("open a socket pair"))?;
         let (ready, begun) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(|error| failed("open a pipe")(error.into()))?;
-        let request = message::wrap(&request(spec, marker)).map_err(failed("write the command"))?;
+        let request = message::wrap(&request(spec, marker, self.proxy_port)).map_err(failed("write the command"))?;
         let descriptors = [request.as_fd(), theirs.as_fd(), begun.as_fd()];
         message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationLost)?;
         drop((theirs, begun));
@@ -203,8 +208,20 @@ fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
     }
 }
 
-fn request(spec: &CommandSpec, marker: &str) -> Request {
+/// The variables by which programs find the way out. They are a convenience: there is no other.
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+/// The variables that say what is not asked of it.
+const NO_PROXY_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+fn request(spec: &CommandSpec, marker: &str, proxy_port: Option<u16>) -> Request {
     let mut env = spec.env.clone();
+    if let Some(port) = proxy_port {
+        let proxy = format!("http://127.0.0.1:{port}");
+        env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
+        let none = "localhost,127.0.0.1,::1";
+        env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
+    }
     env.push(("TERM".into(), "xterm-256color".into()));
     env.push((MARKER.into(), marker.into()));
     let size = spec.size.clamped();

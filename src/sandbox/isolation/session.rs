@@ -1,5 +1,6 @@
 //! A session's sandbox: its holder, started anew if it should die.
 
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,7 @@ impl Session {
         policy.check().map_err(|refusal| refusal.to_string())?;
         let means = match tier {
             Tier::Namespaces => Means::Own,
-            Tier::Bwrap => Means::Bwrap,
-            Tier::Landlock => Means::None,
+            Tier::Bwrap | Tier::Landlock => return Err("this version of limn lacks it".to_owned()),
             Tier::None | Tier::Off => return Err("it does not isolate".to_owned()),
         };
         let session = Self {
@@ -84,6 +84,18 @@ impl Session {
     pub(super) fn landlock(&self) -> Option<i32> {
         let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         holder.as_ref().map(|holder| holder.strength.landlock).filter(|version| *version > 0)
+    }
+
+    /// The socket on the loopback inside that the network's proxy is to answer, once a holder.
+    pub(super) fn take_proxy_listener(&self) -> Option<TcpListener> {
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        holder.as_ref()?.take_listener()
+    }
+
+    #[cfg(test)]
+    pub(super) fn kill_holder(&self) {
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        holder.expect("a holder").kill();
     }
 
     /// The holder, a new one if the last one died.

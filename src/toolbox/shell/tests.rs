@@ -140,7 +140,7 @@ fn a_command_that_cannot_be_one_is_refused() {
 
 #[test]
 fn without_isolation_it_is_denied_and_the_way_out_named() {
-    let bench = Bench::with_sandbox(Sandbox::auto());
+    let bench = Bench::with_sandbox(Sandbox::strongest(sandbox::Policy::default(), &[]));
     let outcome = bench.run("shell", &json!({"command": "touch planted"}));
     assert_eq!(outcome.status, CallStatus::Denied);
     assert!(outcome.shown.contains("--sandbox off"), "{}", outcome.shown);
