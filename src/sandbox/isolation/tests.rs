@@ -107,7 +107,7 @@ impl Bench {
             argv: ["bash", "-c", script].map(OsString::from).to_vec(),
             cwd: self.world.workspace(),
             env: vec![
-                ("PATH".into(), std::env::var_os("PATH").expect("a path")),
+                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
                 ("HOME".into(), self.world.home().into()),
             ],
             size: TerminalSize::default(),
