@@ -31,6 +31,7 @@ mod isolation;
 mod keeper;
 mod look;
 mod policy;
+mod proxy;
 mod pump;
 mod running;
 mod terminal;
@@ -45,6 +46,7 @@ pub use policy::{
     CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
     Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
 };
+pub use proxy::Proxy;
 pub use running::{Finished, Output, OutputChunk, Remote, Running};
 pub use screen::{TerminalSize, Text, Truncation};
 pub use tree::kill_all;

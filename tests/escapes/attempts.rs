@@ -214,19 +214,25 @@ const SOMEBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clea
 
 #[test]
 fn an_unprivileged_user_is_held_as_well() {
-    again(SOMEBODY, &[
-        "attempts::namespaces_hold_every_attempt",
-        "attempts::bwrap_holds_every_attempt",
-        "attempts::landlock_holds_what_it_says",
-        "attempts::without_a_sandbox_every_attempt_gets_out",
-    ]);
+    again(
+        SOMEBODY,
+        &[
+            "attempts::namespaces_hold_every_attempt",
+            "attempts::bwrap_holds_every_attempt",
+            "attempts::landlock_holds_what_it_says",
+            "attempts::without_a_sandbox_every_attempt_gets_out",
+        ],
+    );
 }
 
 #[test]
 fn a_process_namespace_of_others_changes_nothing() {
-    again(&["unshare", "--pid", "--fork", "--mount-proc"], &[
-        "attempts::namespaces_hold_every_attempt",
-        "attempts::bwrap_holds_every_attempt",
-        "attempts::landlock_holds_what_it_says",
-    ]);
+    again(
+        &["unshare", "--pid", "--fork", "--mount-proc"],
+        &[
+            "attempts::namespaces_hold_every_attempt",
+            "attempts::bwrap_holds_every_attempt",
+            "attempts::landlock_holds_what_it_says",
+        ],
+    );
 }

@@ -231,7 +231,8 @@ fn render() -> String {
             Never(why) => format!("not tried: {why}"),
         };
         let (number, name) = (row.number, row.name);
-        text += &format!("| {number} | {name} | {namespaces} | {bwrap} | {landlock} | {control} |\n");
+        text +=
+            &format!("| {number} | {name} | {namespaces} | {bwrap} | {landlock} | {control} |\n");
     }
     let reasons = reasons();
     if !reasons.is_empty() {

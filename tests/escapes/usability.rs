@@ -125,7 +125,10 @@ fn git_works() {
 #[test]
 fn cargo_builds_and_tests_offline() {
     everywhere(&["cargo", "cc"], "", |desk| {
-        desk.write("Cargo.toml", "[package]\nname = 'small'\nversion = '0.1.0'\nedition = '2024'\n");
+        desk.write(
+            "Cargo.toml",
+            "[package]\nname = 'small'\nversion = '0.1.0'\nedition = '2024'\n",
+        );
         desk.write("src/main.rs", "fn main() { println!(\"{}\", 6 * 7) }\n#[test] fn holds() {}\n");
         desk.says("cargo run --offline --quiet", "42");
         desk.says("cargo test --offline 2>&1", "1 passed");
@@ -195,7 +198,8 @@ fn a_server_of_one_command_answers_the_next_and_a_time_out_is_nobody_else_s() {
         let url = server.seen().split('(').nth(1).unwrap().split(')').next().unwrap().to_owned();
         let fetch = format!("python3 -c {fetch:?} {url}");
         desk.says(&fetch, "hello from the page");
-        let (_, late) = desk.cage.begin_for("sleep 1000 & sleep 1000", Duration::from_millis(300)).end();
+        let (_, late) =
+            desk.cage.begin_for("sleep 1000 & sleep 1000", Duration::from_millis(300)).end();
         assert!(late.exit.timed_out);
         desk.says(&fetch, "hello from the page");
     });
@@ -301,9 +305,11 @@ fn a_terminal_is_a_terminal() {
         // Job control, by hand.
         let mut shell = desk.cage.begin("exec bash --norc --noprofile -i");
         shell.types("PS1=READY'> '\n").until("READY> ");
-        shell.types("sleep 1000\n\x1a").until("Stopped");
-        shell.types("bg %1; jobs\n").until("Running").types("fg\n").until("sleep 1000\r\n");
-        shell.types("\x03").types("echo so-$((40+2))\n").until("so-42");
+        let job = "bash -c 'trap \"echo resumed-\\$((40+2))\" CONT; echo begun-$((40+2)); \
+                   while :; do sleep 0.1; done'\n";
+        shell.types(job).until("begun-42").types("\x1a").until("Stopped");
+        shell.types("jobs\n").until("[1]+").types("fg\n").until("resumed-42");
+        shell.types("\x03").until("^C").types("echo so-$((40+2))\n").until("so-42");
         shell.resizes(91, 31).types("stty size\n").until("31 91");
         shell.types("python3 -q\n").until(">>> ").types("6*7\n").until("42\r\n").types("exit()\n");
         shell.types("exit\n");

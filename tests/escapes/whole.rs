@@ -38,7 +38,8 @@ fn exec(world: &World, server: &MockServer, mode: Option<Tier>) -> Command {
 
 #[test]
 fn escape_5_secrets_of_the_environment_stay_outside() {
-    let look = "env; cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n' | grep -a decoy-secret; echo looked";
+    let look =
+        "env; cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n' | grep -a decoy-secret; echo looked";
     for mode in modes() {
         let world = World::new();
         let server = server([shell(look), Reply::text("Done.")]);

@@ -163,12 +163,8 @@ impl PolicyFile {
             }
             Preset::Network | Preset::Off => Network::All,
         };
-        let with = |mut hosts: Vec<HostPattern>| {
-            hosts.extend(self.allow_hosts.iter().cloned());
-            Network::Hosts(hosts)
-        };
         let added = !self.allow_hosts.is_empty();
-        Ok(match (self.network, preset) {
+        let base = match (self.network, preset) {
             (Some(NetworkWord::Off), _) if added => {
                 return Err(Refusal {
                     rule: "sandbox.network is off and sandbox.allow_hosts names hosts".into(),
@@ -177,11 +173,15 @@ impl PolicyFile {
             }
             (Some(NetworkWord::Off), _) => Network::Off,
             (Some(NetworkWord::All), _) => Network::All,
-            (_, Network::Hosts(hosts)) => with(hosts),
-            (Some(NetworkWord::Hosts), _) => with(Vec::new()),
-            (None, Network::Off) if added => with(Vec::new()),
-            (None, preset) => preset,
-        })
+            (Some(NetworkWord::Hosts), Network::Off | Network::All) => Network::Hosts(Vec::new()),
+            (_, preset) => preset,
+        };
+        if !added {
+            return Ok(base);
+        }
+        let mut hosts = base.patterns().unwrap_or_default().to_vec();
+        hosts.extend(self.allow_hosts.iter().cloned());
+        Ok(Network::Hosts(hosts))
     }
 
     fn env(&self) -> Result<BTreeSet<String>, Refusal> {

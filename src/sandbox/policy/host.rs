@@ -107,29 +107,55 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// A host that is allowed: `host`, `host:port`, `*.host`, an address. Without a port, those of the
-/// web are meant.
+/// A host that is allowed: `host`, `host:port`, `*.host`, an address, or `*` for all that are
+/// public. Without a port, those of the web are meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostPattern {
-    host: Host,
-    /// All names beneath the host, and not the host itself.
-    beneath: bool,
+    scope: Scope,
     port: Option<u16>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// Every name, and every public address.
+    Public,
+    /// All names beneath this one, and not itself.
+    Beneath(String),
+    /// This host.
+    One(Host),
+}
+
+impl Scope {
+    fn fits(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Public, Host::Address(address)) => is_public(*address),
+            (Self::Public, Host::Name(_)) => true,
+            (Self::Beneath(above), Host::Name(name)) => is_beneath(name, above),
+            (Self::Beneath(_), Host::Address(_)) => false,
+            (Self::One(ours), theirs) => ours == theirs,
+        }
+    }
+
+    /// Whether everything that the other fits, this fits too.
+    fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::One(host)) => self.fits(host),
+            (Self::Public, _) => true,
+            (Self::Beneath(above), Self::Beneath(name)) => name == above || is_beneath(name, above),
+            _ => false,
+        }
+    }
+}
+
 impl HostPattern {
+    /// The pattern for every public host, on the ports of the web.
+    const PUBLIC: Self = Self { scope: Scope::Public, port: None };
+
     /// Whether it is meant for this target.
     #[must_use]
     pub fn matches(&self, target: &Target) -> bool {
-        self.fits(&target.host) && self.takes(target.port)
-    }
-
-    fn fits(&self, host: &Host) -> bool {
-        match (&self.host, host) {
-            (Host::Name(above), Host::Name(name)) if self.beneath => is_beneath(name, above),
-            (ours, theirs) => ours == theirs && !self.beneath,
-        }
+        self.scope.fits(&target.host) && self.takes(target.port)
     }
 
     fn takes(&self, port: u16) -> bool {
@@ -138,13 +164,12 @@ impl HostPattern {
 
     /// What both are meant for.
     fn intersect(&self, other: &Self) -> Option<Self> {
-        let narrow = match (self.beneath, other.beneath) {
-            (_, false) if self.fits(&other.host) => other,
-            (false, _) if other.fits(&self.host) => self,
-            (true, true) if self.host == other.host => self,
-            (true, true) if self.fits(&other.host) => other,
-            (true, true) if other.fits(&self.host) => self,
-            _ => return None,
+        let scope = if self.scope.holds(&other.scope) {
+            &other.scope
+        } else if other.scope.holds(&self.scope) {
+            &self.scope
+        } else {
+            return None;
         };
         let port = match (self.port, other.port) {
             (None, None) => None,
@@ -153,7 +178,7 @@ impl HostPattern {
             (Some(ours), Some(theirs)) if ours == theirs => Some(ours),
             _ => return None,
         };
-        Some(Self { port, ..narrow.clone() })
+        Some(Self { scope: scope.clone(), port })
     }
 }
 
@@ -163,8 +188,11 @@ fn is_beneath(name: &str, above: &str) -> bool {
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let star = if self.beneath { "*." } else { "" };
-        write!(f, "{star}{}", self.host)?;
+        match &self.scope {
+            Scope::Public => f.write_str("*")?,
+            Scope::Beneath(above) => write!(f, "*.{above}")?,
+            Scope::One(host) => write!(f, "{host}")?,
+        }
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
@@ -199,16 +227,21 @@ impl FromStr for HostPattern {
         if port == Some(0) {
             return Err(wrong());
         }
-        let above = host.strip_prefix("*.");
-        let beneath = above.is_some();
-        let host = Host::parse(above.unwrap_or(host)).ok_or_else(wrong)?;
-        match &host {
-            Host::Address(_) if beneath => Err(wrong()),
-            Host::Name(name) if beneath && !name.contains('.') => Err(format!(
+        if host == "*" {
+            return Ok(Self { scope: Scope::Public, port });
+        }
+        let Some(above) = host.strip_prefix("*.") else {
+            return Ok(Self { scope: Scope::One(Host::parse(host).ok_or_else(wrong)?), port });
+        };
+        match Host::parse(above).ok_or_else(wrong)? {
+            Host::Name(name) if name.contains('.') => {
+                Ok(Self { scope: Scope::Beneath(name), port })
+            }
+            Host::Name(name) => Err(format!(
                 "\"*.{name}\" would allow too much: name at least two parts, or set network = \
                  \"all\""
             )),
-            _ => Ok(Self { host, beneath, port }),
+            Host::Address(_) => Err(wrong()),
         }
     }
 }
@@ -221,9 +254,12 @@ pub enum Network {
     Off,
     /// These hosts, through the proxy.
     Hosts(Vec<HostPattern>),
-    /// Every host with a public address, through the proxy.
+    /// Every host with a public address, on the ports of the web, through the proxy.
     All,
 }
+
+/// What [`Network::All`] stands for.
+const ALL: &[HostPattern] = &[HostPattern::PUBLIC];
 
 impl Network {
     /// What is said to a target before its name is resolved: the rule that lets it through, or the
@@ -232,34 +268,36 @@ impl Network {
     /// # Errors
     /// The rule that says no, and the remedy.
     pub fn decide(&self, target: &Target) -> Result<String, Refusal> {
-        let rule = match self {
-            Self::Off => return Err(off(target)),
-            Self::All => "network = all".to_owned(),
-            Self::Hosts(patterns) => {
-                let found = patterns.iter().find(|pattern| pattern.matches(target));
-                let found = found.ok_or_else(|| not_listed(patterns, target))?;
-                format!("allow_hosts: {found}")
-            }
-        };
+        let Some(patterns) = self.patterns() else { return Err(off(target)) };
         if let Host::Address(address) = target.host
             && !self.admits(address, target.port)
         {
             return Err(not_public(target, address));
         }
-        Ok(rule)
+        let found = patterns.iter().find(|pattern| pattern.matches(target));
+        let found = found.ok_or_else(|| not_listed(patterns, target))?;
+        Ok(match self {
+            Self::Hosts(_) => format!("allow_hosts: {found}"),
+            Self::Off | Self::All => "network = all".to_owned(),
+        })
     }
 
     /// Whether this address may be connected to, whatever name led to it: it is public, or it is
     /// named itself.
     #[must_use]
     pub fn admits(&self, address: IpAddr, port: u16) -> bool {
+        let named = Target { host: Host::Address(address), port };
+        self.patterns().is_some_and(|patterns| {
+            is_public(address) || patterns.iter().any(|pattern| pattern.matches(&named))
+        })
+    }
+
+    /// What is allowed; nothing when there is no network at all.
+    pub(super) fn patterns(&self) -> Option<&[HostPattern]> {
         match self {
-            Self::Off => false,
-            Self::All => is_public(address),
-            Self::Hosts(patterns) => {
-                let named = Target { host: Host::Address(address), port };
-                is_public(address) || patterns.iter().any(|pattern| pattern.matches(&named))
-            }
+            Self::Off => None,
+            Self::Hosts(patterns) => Some(patterns),
+            Self::All => Some(ALL),
         }
     }
 
@@ -278,31 +316,19 @@ impl Network {
     /// The strictest of both.
     #[must_use]
     pub fn tighten(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::Off, _) | (_, Self::Off) => Self::Off,
-            (Self::All, only) | (only, Self::All) => match only {
-                // A private address that is named is not among what `all` allows.
-                Self::Hosts(patterns) => Self::Hosts(
-                    patterns.iter().filter(|pattern| !pattern.is_private()).cloned().collect(),
-                ),
-                _ => Self::All,
-            },
-            (Self::Hosts(ours), Self::Hosts(theirs)) => {
-                let both = |a: &HostPattern| {
-                    theirs.iter().filter_map(|b| a.intersect(b)).collect::<Vec<_>>()
-                };
-                let mut patterns: Vec<HostPattern> = ours.iter().flat_map(both).collect();
-                patterns.sort();
-                patterns.dedup();
-                Self::Hosts(patterns)
-            }
+        let (Some(ours), Some(theirs)) = (self.patterns(), other.patterns()) else {
+            return Self::Off;
+        };
+        if self == &Self::All && other == &Self::All {
+            return Self::All;
         }
-    }
-}
-
-impl HostPattern {
-    fn is_private(&self) -> bool {
-        matches!(self.host, Host::Address(address) if !is_public(address))
+        let both = |a: &HostPattern| {
+            theirs.iter().filter_map(|b| a.intersect(b)).collect::<Vec<HostPattern>>()
+        };
+        let mut patterns: Vec<HostPattern> = ours.iter().flat_map(both).collect();
+        patterns.sort();
+        patterns.dedup();
+        Self::Hosts(patterns)
     }
 }
 

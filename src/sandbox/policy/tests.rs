@@ -118,7 +118,8 @@ fn what_is_wrong_is_refused_with_a_remedy() {
         assert!(refusal.contains(told), "{text}: {refusal}");
         assert!(refusal.contains("; "), "a remedy: {refusal}");
     }
-    for text in ["preste = 'off'", "limits = { procs = 1 }", "allow_hosts = ['*']", "preset = 'x'"]
+    for text in
+        ["preste = 'off'", "limits = { procs = 1 }", "allow_hosts = ['*.com']", "preset = 'x'"]
     {
         assert!(toml::from_str::<PolicyFile>(text).is_err(), "{text}");
     }
@@ -209,12 +210,16 @@ fn hosts_are_matched_as_they_are_meant() {
         ("example.com:8443", "example.com:8443", true),
         ("10.0.0.1:80", "10.0.0.1:80", true),
         ("[::1]:3000", "[0:0:0:0:0:0:0:1]:3000", true),
+        ("*", "example.com", true),
+        ("*", "8.8.8.8", true),
+        ("*", "10.0.0.1", false),
+        ("*", "example.com:22", false),
     ] {
         let pattern: HostPattern = pattern.parse().unwrap();
         assert_eq!(pattern.matches(&target(host)), fits, "{pattern} {host}");
     }
     for wrong in
-        ["", "*", "*.com", "http://a.b", "a.b/c", "a b", "a.b:0", "a.b:x", "*.1.2.3.4", "127.1"]
+        ["", "**", "*.com", "http://a.b", "a.b/c", "a b", "a.b:0", "a.b:x", "*.1.2.3.4", "127.1"]
     {
         assert!(wrong.parse::<HostPattern>().is_err(), "{wrong}");
     }
@@ -295,7 +300,8 @@ fn any_paths() -> impl Strategy<Value = Vec<PathBuf>> {
 }
 
 fn any_pattern() -> impl Strategy<Value = HostPattern> {
-    let hosts = ["a.test", "*.a.test", "b.a.test", "*.b.a.test", "10.0.0.1", "8.8.8.8", "c.test"];
+    let hosts =
+        ["*", "a.test", "*.a.test", "b.a.test", "*.b.a.test", "10.0.0.1", "8.8.8.8", "c.test"];
     (select(hosts.to_vec()), select(vec!["", ":80", ":8080"]))
         .prop_map(|(host, port)| format!("{host}{port}").parse().unwrap())
 }
