@@ -6,7 +6,7 @@ use std::process::Command;
 
 use sandbox::Tier;
 
-use crate::cage::Cage;
+use crate::cage::{ALLOWED_HOST, Cage};
 use crate::ground::Ground;
 use crate::table::{Before, Control, Expect, ROWS, Row};
 
@@ -27,18 +27,25 @@ struct Session {
 impl Session {
     /// The error is why this machine has no such tier.
     fn new(tier: Tier) -> Result<Self, String> {
-        let both = Some(Self::begin(tier)?);
+        let both = Some(Self::begin(tier, "")?);
         Ok(Self { tier, both })
     }
 
-    fn begin(tier: Tier) -> Result<(Cage, Ground), String> {
+    fn begin(tier: Tier, more: &str) -> Result<(Cage, Ground), String> {
         let ground = Ground::new(&Cage::limits());
-        Ok((Cage::over(&ground, tier)?, ground))
+        Ok((Cage::over(&ground, tier, more)?, ground))
     }
 
     fn attempt(&mut self, row: &Row) -> Outcome {
-        let (cage, ground) =
-            self.both.get_or_insert_with(|| Self::begin(self.tier).expect("it worked before"));
+        let more = match row.before {
+            Before::AllowHost => format!("allow_hosts = [{ALLOWED_HOST:?}]\n"),
+            _ => String::new(),
+        };
+        if !more.is_empty() {
+            self.both = None;
+        }
+        let begin = || Self::begin(self.tier, &more).expect("it worked before");
+        let (cage, ground) = self.both.get_or_insert_with(begin);
         let outcome = attempt(ground, cage, row);
         if !matches!(outcome, Outcome::Blocked(_)) || row.spoils {
             self.both = None;
@@ -49,7 +56,7 @@ impl Session {
 
 fn attempt(ground: &mut Ground, cage: &Cage, row: &Row) -> Outcome {
     match row.before {
-        Before::Nothing => {}
+        Before::Nothing | Before::AllowHost => {}
         Before::Socket => {
             let path = ground.path("work/late.sock");
             ground.host_does(&format!("socket {}", path.display()));
@@ -176,7 +183,7 @@ fn escape_103_the_holder_loads_no_library_that_a_command_names() {
             .status()
             .unwrap();
         assert!(built.success());
-        let Ok(cage) = Cage::over(&ground, tier) else { continue };
+        let Ok(cage) = Cage::over(&ground, tier, "") else { continue };
         let cage = cage.with_variable("LD_PRELOAD", &library);
         cage.run(&["true"]);
         assert_eq!(!ground.evidence().is_empty(), tier == Tier::Off, "{tier}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandbox::holder::{HolderProgram, WORD};
 use sandbox::{
-    CommandSpec, Finished, PolicyFile, Running, Sandbox, Surroundings, TerminalSize, Tier,
+    CommandSpec, Finished, PolicyFile, Proxy, Running, Sandbox, Surroundings, TerminalSize, Tier,
 };
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -20,8 +20,13 @@ const PROCESSES_MAX: u64 = 400;
 const TMP_BYTES_MAX: u64 = 64 << 20;
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 
+/// The one host of a sandbox that may speak to any.
+pub const ALLOWED_HOST: &str = "allowed.example";
+
 pub struct Cage {
     sandbox: Sandbox,
+    /// The way out, where the settings allow one.
+    _proxy: Option<Proxy>,
     runtime: Runtime,
     workspace: PathBuf,
     env: Vec<(OsString, OsString)>,
@@ -33,14 +38,14 @@ impl Cage {
         json!({
             "tmp_bytes_max": TMP_BYTES_MAX,
             "memory_bytes_max": MEMORY_BYTES_MAX,
-            "allowed_host": "allowed.example",
+            "allowed_host": ALLOWED_HOST,
         })
     }
 
-    /// A narrow sandbox over a ground; the error is why this machine has none of this tier.
-    pub fn over(ground: &Ground, tier: Tier) -> Result<Self, String> {
+    /// A narrow sandbox over a ground, with these settings on top; the error is why this machine has none of this tier.
+    pub fn over(ground: &Ground, tier: Tier, more: &str) -> Result<Self, String> {
         let settings = format!(
-            "readable = [{:?}]\nlimits = {{ processes = {PROCESSES_MAX}, \
+            "{more}readable = [{:?}]\nlimits = {{ processes = {PROCESSES_MAX}, \
              memory_bytes = {MEMORY_BYTES_MAX}, tmp_bytes = {TMP_BYTES_MAX} }}\n",
             ground.path("outside").to_str().unwrap()
         );
@@ -73,7 +78,7 @@ impl Cage {
         };
         match sandbox.tier() {
             Tier::None => Err(sandbox.untried()[0].reason.clone()),
-            _ => Ok(Self { sandbox, runtime, workspace, env }),
+            _ => Ok(Self { _proxy: proxy(&sandbox), sandbox, runtime, workspace, env }),
         }
     }
 
@@ -118,6 +123,14 @@ impl Cage {
         let running = self.sandbox.spawn(spec).expect("the command starts");
         Live { cage: self, running, seen: String::new() }
     }
+}
+
+/// Serves the socket inside, if there is one; what is asked for is heard, and nothing more.
+fn proxy(sandbox: &Sandbox) -> Option<Proxy> {
+    let listener = sandbox.take_proxy_listener()?;
+    let (log, mut requests) = tokio::sync::mpsc::channel(16);
+    std::thread::spawn(move || while requests.blocking_recv().is_some() {});
+    Some(Proxy::start(listener.into(), sandbox.policy().network.clone(), log).unwrap())
 }
 
 /// A command that runs.

@@ -33,6 +33,8 @@ pub enum Before {
     Connect,
     /// The user's git changes its settings.
     GitConfig,
+    /// The user has allowed one host.
+    AllowHost,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +151,9 @@ pub const ROWS: &[Row] = &[
         "past the list of hosts: plain HTTP, addresses, no proxy, tunnels, the clouds' keys",
         "network.through_proxy",
         Works,
-    ),
+    )
+    .before(Before::AllowHost)
+    .spoils(),
     row(52, "5,000 processes", "limits.fork_bomb", Never(BOMB)),
     row(53, "fill /tmp", "limits.fill_tmp", Never(BOMB)),
     row(57, "overwrite the program that holds the sandbox", "files.overwrite_holder", Works),

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import platform
-import subprocess
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -167,15 +166,3 @@ def in_child(work):
         finally:
             os._exit(99)
     return os.waitpid(child, 0)[1]
-
-
-def compiled(ground, source, *flags):
-    """A C program of this folder, built in the workspace."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    target = os.path.join(ground.workspace, source.replace(".c", ".out"))
-    command = ["cc", *flags, "-o", target, os.path.join(folder, source)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError as missing:
-        raise Absent("no C compiler") from missing
-    return target

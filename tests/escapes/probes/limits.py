@@ -3,13 +3,17 @@
 import errno
 import os
 import signal
-import sys
+import time
 
 from hands import Escaped
 
 
+# Who counts processes and memory now and then needs a moment to act.
+MOMENT_S = 10
+
+
 def fork_bomb(ground):
-    """Children that wait, until the system gives no more or there are 5,000."""
+    """Children that wait, until the system gives no more, kills us, or leaves 5,000 alone."""
     wanted = 5000
     reader, writer = os.pipe()
     children = []
@@ -21,6 +25,7 @@ def fork_bomb(ground):
                 os.read(reader, 1)
                 os._exit(0)
             children.append(child)
+        time.sleep(MOMENT_S)
     except OSError as error:
         raise OSError(error.errno, "after %d children" % len(children)) from error
     finally:
@@ -62,17 +67,10 @@ def hog_memory(ground):
     try:
         while len(blocks) << 24 < wanted:
             blocks.append(bytearray(b"\x01") * (1 << 24))
+        time.sleep(MOMENT_S)
     except MemoryError:
         held = len(blocks) << 4
         blocks.clear()
         raise OSError(errno.ENOMEM, "after %d MiB" % held) from None
     raise Escaped("held %d MiB" % (len(blocks) << 4))
 
-
-def flood(ground):
-    """More output than anybody keeps."""
-    block = b"x" * 1023 + b"\n"
-    for _ in range(ground.flood_bytes // 1024):
-        sys.stdout.buffer.write(block)
-    sys.stdout.flush()
-    return "printed %d MiB" % (ground.flood_bytes >> 20)

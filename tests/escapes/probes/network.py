@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from hands import Absent, Escaped, all_ways, first_success
@@ -244,19 +245,19 @@ def proxy_address():
     return None
 
 
-def tunnel(proxy, target, then=None):
+def connect(proxy):
+    address = urllib.parse.urlsplit(proxy)
+    return socket.create_connection((address.hostname, address.port), 10)
+
+
+def tunnel(proxy, target):
     """A CONNECT, and what is said through it."""
-    host, _, port = proxy.removeprefix("http://").rstrip("/").rpartition(":")
-    connection = socket.create_connection((host, int(port)), 10)
+    connection = connect(proxy)
     connection.sendall(("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (target, target)).encode())
     said = connection.recv(4096)
     if b" 200" not in said.split(b"\r\n")[0]:
         raise PermissionError(errno.EACCES, said.split(b"\r\n")[0].decode(errors="replace"))
-    if then:
-        connection.sendall(then)
-        return connection.recv(4096)
     talk(connection)
-    return said
 
 
 def through_proxy(ground):
@@ -296,8 +297,7 @@ def unreachable():
 
 def host_header(proxy, ground):
     """One host in the request line, an allowed one in the header."""
-    host, _, port = proxy.removeprefix("http://").rstrip("/").rpartition(":")
-    connection = socket.create_connection((host, int(port)), 10)
+    connection = connect(proxy)
     request = "GET http://127.0.0.1:%d/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
     connection.sendall((request % (ground.tcp, ground.allowed_host)).encode())
     said = connection.recv(4096).split(b"\r\n")[0]

@@ -5,7 +5,6 @@ import fcntl
 import os
 import struct
 import sys
-import termios
 
 from hands import Escaped, all_ways, call
 
