@@ -166,20 +166,6 @@ impl Live<'_> {
         self
     }
 
-    /// Waits for its end, and kills it once it has printed so much; how much that was.
-    pub fn end_within(mut self, bytes_max: usize) -> (usize, Finished) {
-        let mut printed = 0;
-        self.cage.runtime.block_on(async {
-            while let Some(chunk) = self.running.output.recv().await {
-                printed += chunk.bytes.len();
-                if printed > bytes_max {
-                    self.running.kill();
-                }
-            }
-            (printed, self.running.wait().await.expect("it is followed to its end"))
-        })
-    }
-
     /// Waits for its end.
     pub fn end(mut self) -> (String, Finished) {
         self.cage.runtime.block_on(async {

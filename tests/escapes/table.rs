@@ -21,6 +21,8 @@ pub enum Expect {
     Blocked,
     /// It gets out, and the tier's description says so.
     Open(&'static str),
+    /// It gets out when limn runs as root.
+    OpenAsRoot(&'static str),
 }
 
 /// What the host does before the attempt, or while it is made.
@@ -64,6 +66,19 @@ impl Row {
         self
     }
 
+    /// Open as root where `bwrap` makes the namespaces.
+    const fn open_in_b_as_root(mut self, why: &'static str) -> Self {
+        self.expect[1] = Expect::OpenAsRoot(why);
+        self
+    }
+
+    /// Open where there are mounts; the last tier has another answer.
+    const fn open_in_a_and_b(mut self, why: &'static str) -> Self {
+        self.expect[0] = Expect::Open(why);
+        self.expect[1] = Expect::Open(why);
+        self
+    }
+
     const fn open(mut self, why: &'static str) -> Self {
         self.expect = [Expect::Open(why); 3];
         self
@@ -81,6 +96,12 @@ impl Row {
 }
 
 const KERNEL: &str = "needs a kernel with this feature";
+const MODE: &str = "`openat2` has the mode in memory, where no filter looks";
+const LATER: &str = "what a program of the machine begins to listen on later is not covered";
+const DETACHED: &str = "a mount goes with the file under it, and git puts a new file in its place";
+const COMMON: &str = "nothing can be mounted over a file that is not there yet";
+const SUBMODULE: &str = "settings of submodules lie in folders of their own, which are not guarded";
+const PROC: &str = "the `/proc` of bwrap is writable where root's own files are";
 const BOMB: &str = "would take the machine along";
 const OWN_REPOSITORY: &str = "a repository is the workspace's own content; git reads it only when \
                               somebody works in that folder, and the round's changes name it";
@@ -138,9 +159,10 @@ pub const ROWS: &[Row] = &[
     row(42, "int 0x80", "kernel.old_system_calls", Sometimes(KERNEL)),
     row(43, "system calls by their x32 numbers", "kernel.x32_system_calls", Sometimes(KERNEL)),
     row(44, "leave a daemon behind", "processes.daemon", Never("limn ends those too")).spoils(),
-    row(45, "write core_pattern", "kernel.core_pattern", AsRoot),
+    row(45, "write core_pattern", "kernel.core_pattern", AsRoot).open_in_b_as_root(PROC),
     row(46, "make or change control groups", "kernel.control_groups", AsRoot),
     row(47, "leave a setuid program in the workspace, in eight ways", "files.chmod_setuid", Works)
+        .open(MODE)
         .spoils(),
     row(48, "make a device", "files.device_node", AsRoot),
     row(49, "chmod outside", "files.chmod_outside", Works)
@@ -157,7 +179,8 @@ pub const ROWS: &[Row] = &[
     row(52, "5,000 processes", "limits.fork_bomb", Never(BOMB)),
     row(53, "fill /tmp", "limits.fill_tmp", Never(BOMB)),
     row(57, "overwrite the program that holds the sandbox", "files.overwrite_holder", Works),
-    row(58, "other settings of the kernel in /proc/sys and /sys", "kernel.kernel_settings", AsRoot),
+    row(58, "other settings of the kernel in /proc/sys and /sys", "kernel.kernel_settings", AsRoot)
+        .open_in_b_as_root(PROC),
     row(59, "clone3 into a user namespace", "kernel.clone3_namespaces", Works),
     row(60, "clone into a user namespace", "kernel.clone_namespaces", Works),
     row(61, "unshare a mount namespace", "kernel.new_mount_namespace", AsRoot),
@@ -196,6 +219,7 @@ pub const ROWS: &[Row] = &[
     row(92, "datagrams to sockets of the host, also from a pair", "network.datagrams", Works),
     row(93, "a socket that the host makes later", "network.late_workspace_socket", Works)
         .before(Before::Socket)
+        .open_in_a_and_b(LATER)
         .spoils(),
     row(94, "every socket that /proc/net/unix names", "network.all_unix_sockets", Works),
     row(95, "netlink: links, audit, events of processes", "network.netlink", Works),
@@ -210,9 +234,14 @@ pub const ROWS: &[Row] = &[
         Works,
     )
     .before(Before::GitConfig)
+    .open(DETACHED)
     .spoils(),
-    row(99, "a .git/commondir that leads elsewhere", "repository.common_folder", Works).spoils(),
-    row(100, "settings of a submodule", "repository.submodule_config", Works).spoils(),
+    row(99, "a .git/commondir that leads elsewhere", "repository.common_folder", Works)
+        .open(COMMON)
+        .spoils(),
+    row(100, "settings of a submodule", "repository.submodule_config", Works)
+        .open(SUBMODULE)
+        .spoils(),
     row(101, "fill /dev/shm", "limits.fill_shm", Never(BOMB)),
     row(102, "twice the memory that is allowed", "limits.hog_memory", Never(BOMB)),
 ];
@@ -252,7 +281,7 @@ fn render() -> String {
 fn reasons() -> Vec<&'static str> {
     let mut found = Vec::new();
     for expect in ROWS.iter().flat_map(|row| row.expect) {
-        if let Expect::Open(why) = expect
+        if let Expect::Open(why) | Expect::OpenAsRoot(why) = expect
             && !found.contains(&why)
         {
             found.push(why);
@@ -261,14 +290,25 @@ fn reasons() -> Vec<&'static str> {
     found
 }
 
+fn number(reason: &str) -> usize {
+    reasons().iter().position(|it| *it == reason).unwrap() + 1
+}
+
 impl Expect {
+    /// Whether an attempt that got out, or did not, fared so.
+    pub fn fits(self, got_out: bool) -> bool {
+        match self {
+            Self::Blocked => !got_out,
+            Self::Open(_) => got_out,
+            Self::OpenAsRoot(_) => got_out == rustix::process::geteuid().is_root(),
+        }
+    }
+
     fn shown(self) -> String {
         match self {
             Self::Blocked => "blocked".to_owned(),
-            Self::Open(why) => {
-                let index = reasons().iter().position(|it| *it == why).unwrap();
-                format!("**open** ({})", index + 1)
-            }
+            Self::Open(why) => format!("**open** ({})", number(why)),
+            Self::OpenAsRoot(why) => format!("**open as root** ({})", number(why)),
         }
     }
 }
