@@ -4,6 +4,7 @@
 //! binary as a user would. Nothing fails on a time; a figure with an aim is printed beside it.
 
 mod figures;
+mod sandbox;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,6 +113,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("stream", figures::stream),
     ("output", figures::output_50_mb),
     ("session", figures::session),
+    ("sandbox", sandbox::spawn),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -24,6 +24,8 @@ pub(super) fn command(program: &HolderProgram, plan: &Plan) -> Result<Command, S
     let mut command = Command::new(bwrap);
     command.args(["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
     command.args(["--unshare-cgroup-try", "--unshare-net", "--cap-drop", "ALL"]);
+    // Its own first process would wait for everybody, and outlive the holder.
+    command.arg("--as-pid-1");
     command.args(["--ro-bind", "/", "/"]);
     for mount in &plan.mounts {
         add(&mut command, mount);
