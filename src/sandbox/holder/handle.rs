@@ -94,14 +94,19 @@ impl Holder {
         let (control, theirs) = message::pair().map_err(failed("open a socket pair"))?;
         let wrapped = message::wrap(plan).map_err(failed("write the plan"))?;
         message::send(&control, &(), &[wrapped.as_fd()]).map_err(failed("send the plan"))?;
-        let child = command_of(program, plan)?
+        let mut command = command_of(program, plan)?;
+        command
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // What is typed where limn runs is not for it.
-            .process_group(0)
+            .stderr(Stdio::null());
+        // What is typed where limn runs is not for it. Where it does not fork, it leaves the
+        // session at once, which the leader of a group may not.
+        if plan.means != Means::None {
+            command.process_group(0);
+        }
+        let child = command
             .spawn()
             .map_err(failed("start the process that holds the sandbox"))?;
         let mut child = Ending(Some(child));
