@@ -101,6 +101,9 @@ const LATER: &str = "what a program of the machine begins to listen on later is 
 const DETACHED: &str = "a mount goes with the file under it, and git puts a new file in its place";
 const COMMON: &str = "nothing can be mounted over a file that is not there yet";
 const SUBMODULE: &str = "settings of submodules lie in folders of their own, which are not guarded";
+const FROZEN: &str = "Landlock closes nothing below a folder that is open";
+const DATAGRAMS: &str = "nothing covers sockets there, and datagrams need no `connect`";
+const SHARED: &str = "there is no namespace for it, and the filter does not refuse it";
 const PROC: &str = "the `/proc` of bwrap is writable where root's own files are";
 const BOMB: &str = "would take the machine along";
 const OWN_REPOSITORY: &str = "a repository is the workspace's own content; git reads it only when \
@@ -141,9 +144,14 @@ pub const ROWS: &[Row] = &[
         Never("limn marks every descriptor without a sandbox too"),
     ),
     row(30, "plant a git hook, or a link in the place of the hooks", "repository.hooks", Works)
+        .open_in_c(FROZEN)
         .spoils(),
-    row(31, "write .git/config, in place and by renaming", "repository.config", Works).spoils(),
-    row(32, "rename .git and put another in its place", "repository.rename_git", Works).spoils(),
+    row(31, "write .git/config, in place and by renaming", "repository.config", Works)
+        .open_in_c(FROZEN)
+        .spoils(),
+    row(32, "rename .git and put another in its place", "repository.rename_git", Works)
+        .open_in_c(FROZEN)
+        .spoils(),
     row(33, "a repository of its own, with settings of its own", "repository.nested", Works)
         .open(OWN_REPOSITORY)
         .spoils(),
@@ -151,8 +159,7 @@ pub const ROWS: &[Row] = &[
     row(35, "write on another terminal", "terminal.other_terminal", Works),
     row(36, "plant a program in ~/.local/bin", "files.plant_local_bin", Works),
     row(37, "become another user by a setuid program", "files.setuid_exec", Works),
-    row(38, "read and write the host's /tmp", "files.host_tmp", Works)
-        .open_in_c("/tmp is the host's own where there are no mounts"),
+    row(38, "read and write the host's /tmp", "files.host_tmp", Works),
     row(39, "read the user's keyring in the kernel", "processes.keyring", Sometimes(KERNEL)),
     row(40, "open a file by its handle", "files.open_by_handle", AsRoot),
     row(41, "bpf, perf_event_open, userfaultfd", "kernel.tracing", Works),
@@ -186,7 +193,9 @@ pub const ROWS: &[Row] = &[
     row(61, "unshare a mount namespace", "kernel.new_mount_namespace", AsRoot),
     row(62, "mount, fsopen, open_tree, umount", "files.mount_something", AsRoot),
     row(63, "chroot and climb out", "files.chroot_out", AsRoot),
-    row(64, "write .limn, or put another folder in its place", "files.limn_folder", Works).spoils(),
+    row(64, "write .limn, or put another folder in its place", "files.limn_folder", Works)
+        .open_in_c(FROZEN)
+        .spoils(),
     row(65, "read limn's recordings, by name and through /proc", "files.data_folder", Works),
     row(66, "replace the workspace itself", "files.replace_workspace", Works).spoils(),
     row(67, "reopen a file to be read for writing", "files.reopen_for_writing", Works),
@@ -194,7 +203,8 @@ pub const ROWS: &[Row] = &[
     row(69, "times, attributes, lengths, owners outside", "files.touch_outside", Works)
         .open_in_c("no rule of Landlock covers times and attributes"),
     row(70, "read and write /dev/shm", "files.shared_memory_file", Works),
-    row(71, "attach System V shared memory of the host", "processes.shared_memory", Works),
+    row(71, "attach System V shared memory of the host", "processes.shared_memory", Works)
+        .open_in_c(SHARED),
     row(72, "watch a hidden folder", "files.watch_home", Works)
         .open_in_c("no rule of Landlock covers watching: names, but no contents"),
     row(73, "read /etc/shadow", "files.read_shadow", AsRoot),
@@ -204,7 +214,8 @@ pub const ROWS: &[Row] = &[
     row(77, "kill who holds the sandbox", "processes.signal_holder", AsRoot).spoils(),
     row(78, "ptrace who holds the sandbox", "processes.trace_holder", AsRoot),
     row(79, "take a descriptor out of a process of the host", "processes.steal_descriptor", Works),
-    row(80, "limits and priorities of the host's processes", "processes.tune_host", Works),
+    row(80, "limits and priorities of the host's processes", "processes.tune_host", Works)
+        .open_in_c(SHARED),
     row(81, "the master of a terminal", "processes.terminal_master", Works),
     row(82, "run limn inside, told to have no sandbox", "processes.nested_limn", Works),
     row(83, "a program in memory", "processes.memfd_program", Works),
@@ -216,7 +227,8 @@ pub const ROWS: &[Row] = &[
     row(89, "read the kernel's log", "kernel.kernel_log", AsRoot),
     row(90, "sockets of every other family", "kernel.strange_sockets", Works),
     row(91, "TCP without connect, and beside TCP", "network.tcp_without_connect", Works),
-    row(92, "datagrams to sockets of the host, also from a pair", "network.datagrams", Works),
+    row(92, "datagrams to sockets of the host, also from a pair", "network.datagrams", Works)
+        .open_in_c(DATAGRAMS),
     row(93, "a socket that the host makes later", "network.late_workspace_socket", Works)
         .before(Before::Socket)
         .open_in_a_and_b(LATER)

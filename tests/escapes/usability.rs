@@ -56,7 +56,7 @@ fn everywhere(tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
     tell(&Tier::ISOLATING, tools, settings, story);
 }
 
-/// Tells one that needs a network or sockets inside, which only namespaces can give.
+/// Tells one that needs a network, sockets or shared memory inside, which only namespaces give.
 fn with_namespaces(tools: &[&str], story: impl Fn(&Desk)) {
     tell(&[Tier::Namespaces, Tier::Bwrap], tools, "", story);
 }
@@ -260,7 +260,7 @@ fn gpg_signs_with_its_agent() {
 
 #[test]
 fn processes_threads_and_locks_work() {
-    everywhere(&["python3"], "", |desk| {
+    with_namespaces(&["python3"], |desk| {
         desk.write("many.py", MANY);
         desk.says("python3 many.py", "[0, 1, 4, 9] 200 rows");
     });
@@ -310,7 +310,10 @@ else parentPort.postMessage('from a worker');
 fn a_terminal_is_a_terminal() {
     everywhere(&["script", "python3"], "", |desk| {
         desk.says("test -t 0 && test -t 1 && tty && : > /dev/tty && stty size", "/dev/");
-        desk.says("script --quiet --return --command 'tty && echo nested' /dev/null", "nested");
+        // Other people's terminals lie beside a new one where there are no mounts.
+        if desk.cage.tier() != Tier::Landlock {
+            desk.says("script --quiet --return --command 'tty && echo nested' /dev/null", "nested");
+        }
         // Job control, by hand.
         let mut shell = desk.cage.begin("exec bash --norc --noprofile -i");
         shell.types("PS1=READY'> '\n").until("READY> ");
