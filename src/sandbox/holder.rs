@@ -6,6 +6,7 @@
 //! anything. limn keeps the other end of a socket pair. It sends commands ([`message::Request`])
 //! and gets terminals and news ([`message::Report`]); when it hangs up, everything inside dies.
 
+mod bwrap;
 mod confine;
 mod failure;
 mod filter;
@@ -14,10 +15,13 @@ pub(crate) mod handle;
 mod landlock;
 pub(crate) mod message;
 mod mounts;
+mod opened;
 pub(crate) mod plan;
 mod process;
 mod serve;
+mod sockets;
 mod start;
+mod watch;
 
 pub use handle::{HolderProgram, WORD};
 pub use process::run;

@@ -22,7 +22,7 @@ mod other;
 use other as system;
 
 #[cfg(target_os = "linux")]
-pub(crate) use held::Held;
+pub(crate) use held::{Held, kill_descendants, number};
 
 /// The environment variable by which a process is known as part of an execution, even when it
 /// has left its session and lost its parents.

@@ -6,6 +6,7 @@
 mod checkpoints;
 mod dataset;
 mod figures;
+mod sandbox;
 mod search;
 mod tokens;
 mod tree;
@@ -129,6 +130,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("glob", search::glob),
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
+    ("sandbox", sandbox::spawn),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

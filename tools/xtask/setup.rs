@@ -97,6 +97,13 @@ const NEEDS: &[Need] = &[
         why: "tests with a full and a read-only disk",
     },
     Need {
+        tool: "bwrap",
+        probe: &["bwrap", "--version"],
+        version_min: (0, 4),
+        fix: Fix::Package("bubblewrap"),
+        why: "the sandbox where the system lets nobody else make namespaces, and its tests",
+    },
+    Need {
         tool: "node",
         probe: &["node", "--version"],
         version_min: (20, 0),

@@ -1,6 +1,5 @@
 //! The last steps before commands are taken: rights are given up, and nothing brings them back.
 
-use std::ffi::OsString;
 use std::io;
 
 use rustix::process::{DumpableBehavior, getpid, set_dumpable_behavior};
@@ -17,27 +16,36 @@ use super::plan::{Means, Plan};
 /// No kernel numbers its capabilities beyond this.
 const CAPABILITIES_MAX: libc::c_ulong = 63;
 
+/// What every command is put under on top, where the holder itself cannot be.
+#[derive(Debug, Default)]
+pub(super) struct PerCommand {
+    /// Where a command's terminal lies among everybody's, only it is opened to it, and that is
+    /// not known before it is there.
+    pub(super) rules: Option<Rules>,
+}
+
 /// Confines this process, and with it everything that it will start.
-pub(super) fn confine(plan: &Plan) -> Result<Strength, Failure> {
+pub(super) fn confine(plan: &Plan) -> Result<(Strength, PerCommand), Failure> {
     // Nobody inside may look into the process that starts commands.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("become unreadable")?;
     drop_capabilities().doing("give up capabilities")?;
     set_no_new_privs(true).doing("refuse new rights")?;
-    let everything = [OsString::from("/")];
-    let strength = Strength {
-        landlock: landlock::enforce(&Rules {
-            readable: &everything,
-            writable: &plan.writable,
-            reaches_out: false,
-        })?,
-    };
+    let strength = Strength { landlock: landlock::version() };
+    let rules = Rules::new(&plan.readable, &plan.writable)?;
+    landlock::stay_inside()?;
+    let mut per_command = PerCommand::default();
     let alone = plan.means != Means::None;
+    match rules {
+        Some(rules) if alone => rules.enforce()?,
+        None if !alone => return Err(Failure::new("the kernel has no Landlock")),
+        rules => per_command.rules = rules,
+    }
     filter::install(Needs {
         sees_processes: !alone,
-        no_network: !alone && !plan.shares_network,
-        guarded: (!alone).then(|| getpid().as_raw_pid()),
+        no_network: !alone,
+        guarded: (plan.means != Means::Own).then(|| getpid().as_raw_pid()),
     })?;
-    Ok(strength)
+    Ok((strength, per_command))
 }
 
 /// As root of a user namespace the holder has all of them there; afterwards it has none, and no

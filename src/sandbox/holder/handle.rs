@@ -1,6 +1,6 @@
 //! limn's side: a holder that runs, and commands that it is asked to start.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
+use tempfile::TempDir;
 
+use super::bwrap;
 use super::message::{self, Greeting, Report, Request, Strength};
-use super::plan::Plan;
+use super::plan::{Means, Plan};
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::terminal::Terminal;
-use crate::tree::{Held, MARKER};
+use crate::tree::{Held, MARKER, kill_descendants, number};
 
 /// The word by which the program knows that it is to be a holder.
 pub const WORD: &str = "sandbox-holder";
@@ -55,6 +57,10 @@ pub(crate) struct Holder {
     listener: Mutex<Option<TcpListener>>,
     /// Its port.
     proxy_port: Option<u16>,
+    /// What stands for `/tmp` where there is no other.
+    private: Option<TempDir>,
+    /// Whether a namespace ends with the first process.
+    has_namespaces: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,22 +85,28 @@ pub(crate) fn kill_all() {
 
 impl Holder {
     /// Starts one and waits until it is confined; the error is a sentence without its full stop.
-    pub(crate) fn start(command: &HolderProgram, plan: &Plan) -> Result<Arc<Self>, String> {
+    pub(crate) fn start(
+        program: &HolderProgram,
+        plan: &Plan,
+        private: Option<TempDir>,
+    ) -> Result<Arc<Self>, String> {
         let failed = |doing: &'static str| move |error: io::Error| format!("{doing}: {error}");
         let (control, theirs) = message::pair().map_err(failed("open a socket pair"))?;
-        let plan = message::wrap(plan).map_err(failed("write the plan"))?;
-        message::send(&control, &(), &[plan.as_fd()]).map_err(failed("send the plan"))?;
-        let child = Command::new(&command.path)
-            .args(&command.args)
+        let wrapped = message::wrap(plan).map_err(failed("write the plan"))?;
+        message::send(&control, &(), &[wrapped.as_fd()]).map_err(failed("send the plan"))?;
+        let mut command = command_of(program, plan)?;
+        command
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // What is typed where limn runs is not for it.
-            .process_group(0)
-            .spawn()
-            .map_err(failed("start the process that holds the sandbox"))?;
+            .stderr(Stdio::null());
+        // What is typed where limn runs is not for it. Where it does not fork, it leaves the
+        // session at once, which the leader of a group may not.
+        if plan.means != Means::None {
+            command.process_group(0);
+        }
+        let child = command.spawn().map_err(failed("start the process that holds the sandbox"))?;
         let mut child = Ending(Some(child));
         let (strength, mut descriptors) = greet(&control)?;
         let first = match descriptors.is_empty() {
@@ -110,6 +122,8 @@ impl Holder {
             strength,
             proxy_port: listener.as_ref().and_then(|it| it.local_addr().ok()).map(|it| it.port()),
             listener: Mutex::new(listener),
+            private,
+            has_namespaces: plan.means != Means::None,
         });
         let mut holders = lock(&HOLDERS);
         holders.retain(|holder| holder.strong_count() > 0);
@@ -140,8 +154,8 @@ impl Holder {
         let (report, theirs) = message::pair().map_err(failed("open a socket pair"))?;
         let (ready, begun) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("open a pipe")(error.into()))?;
-        let request = message::wrap(&request(spec, marker, self.proxy_port))
-            .map_err(failed("write the command"))?;
+        let request =
+            message::wrap(&self.request(spec, marker)).map_err(failed("write the command"))?;
         let descriptors = [request.as_fd(), theirs.as_fd(), begun.as_fd()];
         message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationLost)?;
         drop((theirs, begun));
@@ -158,7 +172,7 @@ impl Holder {
         let (Some(keeper), Some(master)) = (descriptors.pop(), descriptors.pop()) else {
             return Err(SandboxError::IsolationLost);
         };
-        let held = Held::new(Arc::clone(self), keeper, report);
+        let held = Held::new(Arc::clone(self), marker.to_owned(), keeper, report);
         let mut reason = String::new();
         // Nobody writes but the command that could not be, and nobody holds it open once it is.
         let _ = std::fs::File::from(ready).take(4_096).read_to_string(&mut reason);
@@ -170,8 +184,42 @@ impl Holder {
         Ok((Terminal { master, device }, held))
     }
 
+    /// A command with the variables that are the sandbox's to say.
+    fn request(&self, spec: &CommandSpec, marker: &str) -> Request {
+        let mut env = spec.env.clone();
+        env.push(("TERM".into(), "xterm-256color".into()));
+        env.push((MARKER.into(), marker.into()));
+        if let Some(port) = self.proxy_port {
+            let proxy = format!("http://127.0.0.1:{port}");
+            env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
+            let none = "localhost,127.0.0.1,::1";
+            env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
+        }
+        if let Some(private) = &self.private {
+            env.push(("TMPDIR".into(), private.path().into()));
+        }
+        let size = spec.size.clamped();
+        Request {
+            argv: spec.argv.clone(),
+            cwd: spec.cwd.clone().into(),
+            env,
+            columns: size.columns,
+            rows: size.rows,
+        }
+    }
+
+    /// Whether everything in it dies with it.
+    pub(crate) fn has_namespaces(&self) -> bool {
+        self.has_namespaces
+    }
+
     /// Kills everything in it.
     pub(crate) fn kill(&self) {
+        if !self.has_namespaces
+            && let Some(first) = number(&self.first)
+        {
+            kill_descendants(first);
+        }
         let _ = pidfd_send_signal(&self.first, Signal::KILL);
         is_readable(&self.first, Duration::from_millis(400));
     }
@@ -184,6 +232,15 @@ impl Drop for Holder {
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+fn command_of(program: &HolderProgram, plan: &Plan) -> Result<Command, String> {
+    if plan.means == Means::Bwrap {
+        return bwrap::command(program, plan);
+    }
+    let mut command = Command::new(&program.path);
+    command.args(&program.args);
+    Ok(command)
 }
 
 /// A child that is killed unless it is taken out.
@@ -216,26 +273,6 @@ const PROXY_VARIABLES: [&str; 6] =
     ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 /// The variables that say what is not asked of it.
 const NO_PROXY_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
-
-fn request(spec: &CommandSpec, marker: &str, proxy_port: Option<u16>) -> Request {
-    let mut env = spec.env.clone();
-    if let Some(port) = proxy_port {
-        let proxy = format!("http://127.0.0.1:{port}");
-        env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
-        let none = "localhost,127.0.0.1,::1";
-        env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
-    }
-    env.push(("TERM".into(), "xterm-256color".into()));
-    env.push((MARKER.into(), marker.into()));
-    let size = spec.size.clamped();
-    Request {
-        argv: spec.argv.clone(),
-        cwd: AsRef::<OsStr>::as_ref(&spec.cwd).to_owned(),
-        env,
-        columns: size.columns,
-        rows: size.rows,
-    }
-}
 
 /// Waits until something can be read or is closed, for so long.
 pub(crate) fn is_readable(descriptor: &OwnedFd, wait: Duration) -> bool {

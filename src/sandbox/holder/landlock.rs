@@ -4,24 +4,16 @@
 //! kernel is asked first what it can, exactly that is demanded, and what was enforced is checked.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+    Scope,
 };
 
 use super::failure::Failure;
-
-/// What may be done where, for this process and all that it starts.
-pub(super) struct Rules<'a> {
-    /// What can be read, and run.
-    pub(super) readable: &'a [OsString],
-    /// What can be written as well.
-    pub(super) writable: &'a [OsString],
-    /// Whether processes outside can be signalled, and their abstract sockets spoken to.
-    pub(super) reaches_out: bool,
-}
 
 /// The newest version that both we and the kernel know; 0 is none.
 pub(super) fn version() -> i32 {
@@ -46,37 +38,81 @@ fn abi(version: i32) -> ABI {
     }
 }
 
-/// Enforces the rules for good; the version that is in force.
-pub(super) fn enforce(rules: &Rules<'_>) -> Result<i32, Failure> {
-    let version = version();
-    if version == 0 {
-        return Ok(0);
-    }
-    let failed = |error: &dyn std::fmt::Display| Failure::new(format!("Landlock: {error}"));
-    let abi = abi(version);
-    let all = AccessFs::from_all(abi);
-    let mut ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(all)
-        .map_err(|error| failed(&error))?;
-    let scopes: BitFlags<Scope> = Scope::from_all(abi);
-    if !rules.reaches_out && !scopes.is_empty() {
-        ruleset = ruleset.scope(scopes).map_err(|error| failed(&error))?;
-    }
-    let mut ruleset = ruleset.create().map_err(|error| failed(&error))?;
-    let read = AccessFs::from_read(abi);
-    let paths = rules.readable.iter().map(|path| (path, read));
-    for (path, access) in paths.chain(rules.writable.iter().map(|path| (path, all))) {
-        let Ok(descriptor) = PathFd::new(path) else { continue };
-        let access =
-            if Path::new(path).is_dir() { access } else { access & AccessFs::from_file(abi) };
-        ruleset = ruleset
-            .add_rule(PathBeneath::new(descriptor, access))
+/// Rules that are ready to be enforced.
+#[derive(Debug)]
+pub(super) struct Rules(RulesetCreated);
+
+fn failed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("Landlock: {error}"))
+}
+
+impl Rules {
+    /// What can be read, and run; and what can be written as well. None on a kernel without.
+    pub(super) fn new(
+        readable: &[OsString],
+        writable: &[OsString],
+    ) -> Result<Option<Self>, Failure> {
+        let version = version();
+        if version == 0 {
+            return Ok(None);
+        }
+        let abi = abi(version);
+        let all = AccessFs::from_all(abi);
+        let ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(all)
+            .and_then(Ruleset::create)
             .map_err(|error| failed(&error))?;
+        let read = AccessFs::from_read(abi);
+        let paths = readable.iter().map(|path| (path, read));
+        let mut rules = Self(ruleset);
+        for (path, access) in paths.chain(writable.iter().map(|path| (path, all))) {
+            // What is not there any more is not opened either.
+            let Ok(descriptor) = PathFd::new(path) else { continue };
+            let is_folder = Path::new(path).is_dir();
+            let access = if is_folder { access } else { access & AccessFs::from_file(abi) };
+            rules = rules.with(descriptor, access)?;
+        }
+        Ok(Some(rules))
     }
-    let status = ruleset.restrict_self().map_err(|error| failed(&error))?;
-    if status.ruleset != RulesetStatus::FullyEnforced || !status.no_new_privs {
-        return Err(Failure::new("Landlock: the kernel enforced only a part of what it can"));
+
+    fn with(self, at: impl AsFd, access: BitFlags<AccessFs>) -> Result<Self, Failure> {
+        let rule = PathBeneath::new(at, access);
+        self.0.add_rule(rule).map(Self).map_err(|error| failed(&error))
     }
-    Ok(version)
+
+    /// The same rules, and this file may be read and written.
+    pub(super) fn and_file(&self, file: impl AsFd) -> Result<Self, Failure> {
+        let copy = self.0.try_clone().map(Self).map_err(|error| failed(&error))?;
+        copy.with(file, AccessFs::from_file(abi(version())))
+    }
+
+    /// Enforces them for good, for this process and all that it starts.
+    pub(super) fn enforce(self) -> Result<(), Failure> {
+        let status = self.0.restrict_self().map_err(|error| failed(&error))?;
+        check(&status)
+    }
+}
+
+/// Keeps this process and all that it starts from signalling others and from speaking to abstract
+/// sockets of others, where the kernel knows how (version 6).
+pub(super) fn stay_inside() -> Result<(), Failure> {
+    let scopes: BitFlags<Scope> = Scope::from_all(abi(version()));
+    if scopes.is_empty() {
+        return Ok(());
+    }
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .scope(scopes)
+        .and_then(Ruleset::create)
+        .and_then(RulesetCreated::restrict_self)
+        .map_err(|error| failed(&error))?;
+    check(&status)
+}
+
+fn check(status: &RestrictionStatus) -> Result<(), Failure> {
+    if status.ruleset == RulesetStatus::FullyEnforced && status.no_new_privs {
+        return Ok(());
+    }
+    Err(Failure::new("Landlock: the kernel enforced only a part of what it can"))
 }

@@ -21,7 +21,7 @@ use rustix::mount::{
 };
 
 use super::failure::{Doing, Failure};
-use super::plan::Mount;
+use super::plan::{Bounds, Mount};
 
 const READ_ONLY: u64 = 0x1;
 const NO_SET_USER_ID: u64 = 0x2;
@@ -44,15 +44,20 @@ const LINKS: &[(&str, &str)] = &[
 /// written without any capability.
 const MACHINE: &[&str] = &["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"];
 
+/// Numbers of processes that the kernel gives only once.
+const RESERVED_NUMBERS: u64 = 300;
+/// The kernel has no more.
+const PROCESS_NUMBERS_MAX: u64 = 4 * 1024 * 1024;
+
 /// A step whose source has been taken hold of, while it could still be seen.
 enum Held<'a> {
     Plain(&'a Mount),
     Tree(&'a Path, OwnedFd),
-    Devices(Vec<(&'static str, OwnedFd)>),
+    Devices(Vec<(&'static str, OwnedFd)>, u64),
 }
 
 /// Follows the plan.
-pub(super) fn set_up(mounts: &[Mount]) -> Result<(), Failure> {
+pub(super) fn set_up(mounts: &[Mount], bounds: &Bounds) -> Result<(), Failure> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .doing("keep mounts from spreading")?;
     rustix::process::chdir("/").doing("go to /")?;
@@ -63,8 +68,8 @@ pub(super) fn set_up(mounts: &[Mount]) -> Result<(), Failure> {
     for step in held {
         match step {
             Held::Tree(at, tree) => lay(&tree, at)?,
-            Held::Devices(devices) => make_devices(&devices)?,
-            Held::Plain(Mount::Processes) => make_processes()?,
+            Held::Devices(devices, bytes) => make_devices(&devices, bytes)?,
+            Held::Plain(Mount::Processes) => make_processes(bounds)?,
             Held::Plain(Mount::Empty { at, bytes }) => make_empty(Path::new(at), *bytes)?,
             Held::Plain(Mount::Hide { at }) => {
                 let mask = masks.next().ok_or_else(|| Failure::new("a mask is missing"))?;
@@ -92,14 +97,14 @@ fn hold(step: &Mount) -> Result<Held<'_>, Failure> {
             set_attributes(&tree, "", attributes | NO_SET_USER_ID | NO_DEVICES).doing(&doing)?;
             Ok(Held::Tree(Path::new(at), tree))
         }
-        Mount::Devices => DEVICES
+        Mount::Devices { bytes } => DEVICES
             .iter()
             .map(|name| {
                 let path = Path::new("/dev").join(name);
                 Ok((*name, clone(&path).doing(&format!("show {}", path.display()))?))
             })
             .collect::<Result<_, _>>()
-            .map(Held::Devices),
+            .map(|devices| Held::Devices(devices, *bytes)),
         plain => Ok(Held::Plain(plain)),
     }
 }
@@ -179,7 +184,7 @@ fn masks(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Failure> {
     masks
 }
 
-fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), Failure> {
+fn make_devices(devices: &[(&str, OwnedFd)], bytes: u64) -> Result<(), Failure> {
     const DOING: &str = "make /dev";
     let folder = Path::new("/dev");
     mount_memory(folder, "size=64k,mode=0755").doing(DOING)?;
@@ -196,12 +201,18 @@ fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let options = c"newinstance,ptmxmode=0666,mode=0620";
     mount(c"devpts", "/dev/pts", c"devpts", flags, options).doing("make /dev/pts")?;
-    mount_memory(&folder.join("shm"), "mode=1777").doing(DOING)
+    mount_memory(&folder.join("shm"), &format!("size={bytes},mode=1777")).doing(DOING)
 }
 
-fn make_processes() -> Result<(), Failure> {
+fn make_processes(bounds: &Bounds) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount(c"proc", "/proc", c"proc", flags, None).doing("make /proc")?;
+    if let Some(processes) = bounds.processes {
+        // Where the kernel has one for each process namespace (6.14), it bounds also those of real
+        // root, whom no limit of resources binds. Elsewhere it may not be written.
+        let most = processes.saturating_add(RESERVED_NUMBERS).min(PROCESS_NUMBERS_MAX);
+        let _ = fs::write("/proc/sys/kernel/pid_max", most.to_string());
+    }
     for name in MACHINE {
         let at = Path::new("/proc").join(name);
         if at.exists() {

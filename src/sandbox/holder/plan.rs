@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::git;
+use super::{git, opened, sockets};
 use crate::policy::{Network, Policy};
 
 /// Who makes the namespaces.
@@ -34,8 +34,8 @@ pub(crate) enum Mount {
     Show { at: OsString, writable: bool },
     /// Something that cannot be opened.
     Hide { at: OsString },
-    /// A few devices, and terminals of its own.
-    Devices,
+    /// A few devices, terminals of its own, and this much shared memory.
+    Devices { bytes: u64 },
     /// The processes of the sandbox.
     Processes,
 }
@@ -44,7 +44,7 @@ impl Mount {
     pub(crate) fn at(&self) -> &Path {
         match self {
             Self::Empty { at, .. } | Self::Show { at, .. } | Self::Hide { at } => Path::new(at),
-            Self::Devices => Path::new("/dev"),
+            Self::Devices { .. } => Path::new("/dev"),
             Self::Processes => Path::new("/proc"),
         }
     }
@@ -57,6 +57,10 @@ pub(crate) struct Bounds {
     pub(crate) processes: Option<u64>,
     /// Processor time of one process, seconds.
     pub(crate) cpu_s: Option<u64>,
+    /// Memory of all that runs, bytes.
+    pub(crate) memory_bytes: Option<u64>,
+    /// The largest file, bytes, where no file system of its own bounds what is written.
+    pub(crate) file_bytes: Option<u64>,
 }
 
 /// Everything a holder has to know.
@@ -64,59 +68,53 @@ pub(crate) struct Bounds {
 pub(crate) struct Plan {
     pub(crate) means: Means,
     pub(crate) mounts: Vec<Mount>,
-    /// What Landlock lets be written.
+    /// What Landlock lets be read, and run.
+    pub(crate) readable: Vec<OsString>,
+    /// What it lets be written as well.
     pub(crate) writable: Vec<OsString>,
-    /// Whether the network is the machine's own.
-    pub(crate) shares_network: bool,
     /// Whether limn wants a listener inside, for its proxy.
     pub(crate) proxy: bool,
     pub(crate) bounds: Bounds,
 }
 
 impl Plan {
-    /// What a policy asks for, here and now.
-    pub(crate) fn new(policy: &Policy, means: Means) -> Result<Self, String> {
+    /// What a policy asks for, here and now. Where there are no mounts, `private` is a folder that
+    /// stands for `/tmp`.
+    pub(crate) fn new(
+        policy: &Policy,
+        means: Means,
+        private: Option<&Path>,
+    ) -> Result<Self, String> {
         let workspace = &policy.workspace;
         if !workspace.is_dir() {
             return Err(format!("the workspace {} is not there", workspace.display()));
         }
         let limits = &policy.limits;
-        let mut view = View::default();
-        for place in PRIVATE {
-            view.empty(Path::new(place), limits.tmp_bytes);
-        }
-        view.devices();
-        for closed in &policy.closed {
-            view.empty(closed, limits.tmp_bytes);
-        }
-        for readable in &policy.readable {
-            view.show(readable, false);
-        }
-        for writable in &policy.writable {
-            view.show(writable, true);
-        }
-        view.show(workspace, policy.workspace_writable);
-        git::guard(&mut view, workspace, policy.workspace_writable);
-        for frozen in &policy.frozen {
-            view.show(frozen, false);
-        }
-        for hidden in &policy.hidden {
-            view.hide(hidden);
-        }
-        let writable = view.writable();
-        Ok(Self {
+        let plan = Self {
             means,
-            mounts: view.mounts(),
-            writable,
-            shares_network: false,
-            proxy: policy.network != Network::Off,
-            bounds: Bounds { processes: Some(limits.processes), cpu_s: Some(limits.cpu_s) },
-        })
+            mounts: Vec::new(),
+            readable: Vec::new(),
+            writable: Vec::new(),
+            proxy: means != Means::None && policy.network != Network::Off,
+            bounds: Bounds {
+                processes: Some(limits.processes),
+                cpu_s: Some(limits.cpu_s),
+                memory_bytes: Some(limits.memory_bytes),
+                file_bytes: (means == Means::None).then_some(limits.tmp_bytes),
+            },
+        };
+        if means == Means::None {
+            let (readable, writable) = opened::paths(policy, private)?;
+            return Ok(Self { readable, writable, ..plan });
+        }
+        let view = View::new(policy);
+        let writable = view.writable();
+        Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
 }
 
 /// Folders that each session has for itself.
-const PRIVATE: &[&str] = &["/tmp", "/var/tmp", "/run"];
+pub(super) const PRIVATE: &[&str] = &["/tmp", "/var/tmp", "/run"];
 
 /// A view of the file system while it is put together: one thing at each path, the last one that
 /// was said.
@@ -124,6 +122,37 @@ const PRIVATE: &[&str] = &["/tmp", "/var/tmp", "/run"];
 pub(super) struct View(BTreeMap<PathBuf, Mount>);
 
 impl View {
+    fn new(policy: &Policy) -> Self {
+        let bytes = policy.limits.tmp_bytes;
+        let mut view = Self::default();
+        for place in PRIVATE {
+            view.empty(Path::new(place), bytes);
+        }
+        view.devices(bytes);
+        for closed in &policy.closed {
+            view.empty(closed, bytes);
+        }
+        for readable in &policy.readable {
+            view.show(readable, false);
+        }
+        for writable in &policy.writable {
+            view.show(writable, true);
+        }
+        view.show(&policy.workspace, policy.workspace_writable);
+        git::guard(&mut view, &policy.workspace, policy.workspace_writable);
+        for frozen in &policy.frozen {
+            view.show(frozen, false);
+        }
+        for hidden in &policy.hidden {
+            view.hide(hidden);
+        }
+        let open = [&policy.workspace].into_iter().chain(&policy.writable);
+        for socket in sockets::find(&open.map(PathBuf::as_path).collect::<Vec<_>>()) {
+            view.hide(&socket);
+        }
+        view
+    }
+
     /// An empty folder, if there is one on the machine: nothing can be mounted where nothing is.
     fn empty(&mut self, at: &Path, bytes: u64) {
         if let Ok(at) = at.canonicalize()
@@ -148,8 +177,8 @@ impl View {
         }
     }
 
-    fn devices(&mut self) {
-        self.0.insert("/dev".into(), Mount::Devices);
+    fn devices(&mut self, bytes: u64) {
+        self.0.insert("/dev".into(), Mount::Devices { bytes });
         self.0.insert("/proc".into(), Mount::Processes);
     }
 

@@ -24,7 +24,7 @@ use super::failure::{Doing, Failure};
 use super::message::{self, Greeting};
 use super::mounts;
 use super::plan::{Means, Plan};
-use super::serve::serve;
+use super::serve::{end_descendants, serve};
 
 /// What the program does when it is started as a holder: called before it has a second thread.
 #[must_use]
@@ -53,7 +53,7 @@ fn begin(control: &OwnedFd) -> Result<(), Failure> {
     if plan.means != Means::Own {
         return hold(control, &plan);
     }
-    unshare(&plan)?;
+    unshare()?;
     match fork().doing("start the first process")? {
         None => {
             set_parent_process_death_signal(Some(Signal::KILL)).doing("die with the parent")?;
@@ -68,26 +68,23 @@ fn begin(control: &OwnedFd) -> Result<(), Failure> {
 
 /// Makes the namespaces, in which the user is who they are and has every right until the end of
 /// the set-up.
-fn unshare(plan: &Plan) -> Result<(), Failure> {
+fn unshare() -> Result<(), Failure> {
     use rustix::thread::UnshareFlags as Flags;
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mut flags = Flags::NEWUSER
+    let flags = Flags::NEWUSER
         | Flags::NEWNS
         | Flags::NEWPID
         | Flags::NEWIPC
         | Flags::NEWUTS
+        | Flags::NEWNET
         | Flags::NEWCGROUP;
-    flags.set(Flags::NEWNET, !plan.shares_network);
     #[allow(unsafe_code, reason = "unsharing descriptors is unsound, which the flags do not ask")]
     // SAFETY: the process has one thread, and its table of descriptors stays what it is.
     unsafe { rustix::thread::unshare_unsafe(flags) }.doing("make namespaces")?;
     fs::write("/proc/self/setgroups", "deny").doing("give up other groups")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1")).doing("keep the user")?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1")).doing("keep the group")?;
-    if !plan.shares_network {
-        raise_loopback()?;
-    }
-    Ok(())
+    raise_loopback()
 }
 
 /// A network namespace begins with a loopback that is down.
@@ -116,9 +113,9 @@ fn hold(control: &OwnedFd, plan: &Plan) -> Result<(), Failure> {
     // The terminal that limn runs in is none of ours.
     setsid().doing("leave the session")?;
     if plan.means == Means::Own {
-        mounts::set_up(&plan.mounts)?;
+        mounts::set_up(&plan.mounts, &plan.bounds)?;
     }
-    if plan.means == Means::None {
+    if plan.means != Means::Own {
         rustix::process::set_child_subreaper(Some(getpid())).doing("adopt orphans")?;
     }
     let listener = plan
@@ -126,12 +123,17 @@ fn hold(control: &OwnedFd, plan: &Plan) -> Result<(), Failure> {
         .then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("listen for the proxy"))
         .transpose()?;
     let own = pidfd_open(getpid(), PidfdFlags::empty()).doing("name the process")?;
-    let strength = confine(plan)?;
+    let (strength, per_command) = confine(plan)?;
     let mut descriptors = vec![own.as_fd()];
     descriptors.extend(listener.as_ref().map(AsFd::as_fd));
     message::send(control, &Greeting::Ready(strength), &descriptors).doing("report")?;
     drop((listener, own));
-    serve(control, plan)
+    let served = serve(control, plan, &per_command);
+    if plan.means == Means::None {
+        // No namespace ends with this process.
+        end_descendants();
+    }
+    served
 }
 
 /// Waits for the first process, or for limn to be gone.

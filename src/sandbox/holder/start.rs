@@ -21,7 +21,9 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin};
 use rustix::termios::{Winsize, tcsetpgrp, tcsetwinsize};
 
+use super::confine::PerCommand;
 use super::failure::{Doing, Failure};
+use super::landlock::Rules;
 use super::message::{self, Report, Request};
 use super::plan::Plan;
 use super::process::{fork, reset_signals};
@@ -51,7 +53,7 @@ const NOT_FOR_KEEPER: &[i32] = &[
 pub(super) fn start(
     request: &Request,
     ends: Ends<'_>,
-    plan: &Plan,
+    (plan, per_command): (&Plan, &PerCommand),
 ) -> Result<(Pid, OwnedFd), Failure> {
     const DOING: &str = "open a terminal";
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -64,7 +66,7 @@ pub(super) fn start(
     let device = rustix::fs::fstat(&slave).doing(DOING)?.st_rdev;
 
     let Some(keeper) = fork().doing("start a process")? else {
-        let failed = keep(request, &ends, &slave, plan);
+        let failed = keep(request, &ends, &slave, (plan, per_command));
         let _ = File::from(ends.ready).write_all(failed.to_string().as_bytes());
         end(1);
     };
@@ -104,10 +106,18 @@ fn close_from(first: i32, flags: libc::c_uint) {
 }
 
 /// What the fork does; it returns only what kept the command from starting.
-fn keep(request: &Request, ends: &Ends<'_>, slave: &OwnedFd, plan: &Plan) -> Failure {
+fn keep(
+    request: &Request,
+    ends: &Ends<'_>,
+    slave: &OwnedFd,
+    (plan, per_command): (&Plan, &PerCommand),
+) -> Failure {
     match prepare(slave).and_then(|()| fork().doing("start a process")) {
         Err(failure) => failure,
-        Ok(None) => execute(request, plan),
+        Ok(None) => match execute(request, plan, per_command.rules.as_ref()) {
+            Err(failure) => failure,
+            Ok(never) => match never {},
+        },
         Ok(Some(command)) => stay(command, ends.report),
     }
 }
@@ -123,31 +133,33 @@ fn prepare(slave: &OwnedFd) -> Result<(), Failure> {
 }
 
 /// Becomes the command; returns what kept it from that.
-fn execute(request: &Request, plan: &Plan) -> Failure {
+fn execute(
+    request: &Request,
+    plan: &Plan,
+    rules: Option<&Rules>,
+) -> Result<std::convert::Infallible, Failure> {
     let foreground = || {
         setpgid(None, None)?;
         // Who is in the background is stopped when it does this, unless it ignores that.
         ignore(&[libc::SIGTTOU]);
         tcsetpgrp(stdin(), getpid())
     };
-    if let Err(failure) = foreground().doing("take the foreground") {
-        return failure;
-    }
+    foreground().doing("take the foreground")?;
     reset_signals();
-    if let Err(failure) = bound(plan) {
-        return failure;
+    bound(plan)?;
+    if let Some(rules) = rules {
+        rules.and_file(stdin())?.enforce()?;
     }
     close_from(3, libc::CLOSE_RANGE_CLOEXEC);
     let mut words = request.argv.iter();
-    let Some(program) = words.next() else { return Failure::new("there is no program") };
+    let program = words.next().ok_or_else(|| Failure::new("there is no program"))?;
     let mut command = Command::new(program);
     command
         .args(words)
         .env_clear()
         .envs(request.env.iter().map(|(name, value)| (name, value)))
         .current_dir(&request.cwd);
-    let error = command.exec();
-    Failure::new(error.to_string())
+    Err(Failure::new(command.exec().to_string()))
 }
 
 /// Sets what one process may use. What is inherited by all holds for all.
@@ -159,6 +171,7 @@ fn bound(plan: &Plan) -> Result<(), Failure> {
     };
     set(Resource::Nproc, plan.bounds.processes).doing("bound the processes")?;
     set(Resource::Cpu, plan.bounds.cpu_s).doing("bound the processor time")?;
+    set(Resource::Fsize, plan.bounds.file_bytes).doing("bound the size of files")?;
     set(Resource::Core, Some(0)).doing("refuse core files")
 }
 

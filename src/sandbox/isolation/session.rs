@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use screen::TerminalSize;
+use tempfile::TempDir;
 
 use super::Tier;
 use crate::command::CommandSpec;
@@ -37,7 +38,8 @@ impl Session {
         policy.check().map_err(|refusal| refusal.to_string())?;
         let means = match tier {
             Tier::Namespaces => Means::Own,
-            Tier::Bwrap | Tier::Landlock => return Err("this version of limn lacks it".to_owned()),
+            Tier::Bwrap => Means::Bwrap,
+            Tier::Landlock => Means::None,
             Tier::None | Tier::Off => return Err("it does not isolate".to_owned()),
         };
         let session = Self {
@@ -53,8 +55,12 @@ impl Session {
     }
 
     fn start(&self) -> Result<Arc<Holder>, String> {
-        let plan = Plan::new(&self.policy, self.means)?;
-        Holder::start(&self.program, &plan)
+        let private = (self.means == Means::None)
+            .then(|| tempfile::Builder::new().prefix("limn-").tempdir())
+            .transpose()
+            .map_err(|error| format!("make a temporary folder: {error}"))?;
+        let plan = Plan::new(&self.policy, self.means, private.as_ref().map(TempDir::path))?;
+        Holder::start(&self.program, &plan, private)
     }
 
     /// Runs `true`.

@@ -107,7 +107,7 @@ impl Bench {
             argv: ["bash", "-c", script].map(OsString::from).to_vec(),
             cwd: self.world.workspace(),
             env: vec![
-                ("PATH".into(), std::env::var_os("PATH").expect("a path")),
+                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
                 ("HOME".into(), self.world.home().into()),
             ],
             size: TerminalSize::default(),
@@ -160,7 +160,7 @@ async fn read_until(running: &mut Running, needle: &str) -> String {
     seen
 }
 
-/// Whether there are processes with this word among their arguments.
+/// The processes whose arguments end in this.
 fn processes_with(word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("processes").flatten() {
@@ -170,7 +170,7 @@ fn processes_with(word: &str) -> Vec<String> {
         }
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(word) {
+        if line.trim_end().ends_with(word) {
             found.push(format!("{name} {line}"));
         }
     }
@@ -216,25 +216,38 @@ async fn the_terminal_is_real_and_its_own() {
     }
 }
 
+/// Waits until the process whose arguments end so has the foreground of its terminal.
+async fn wait_for_foreground(arguments: &str) {
+    let has_it = |process: &String| {
+        let pid = process.split(' ').next().unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        // Its group, and the terminal's foreground.
+        fields.len() > 5 && fields[2] == fields[5]
+    };
+    while !processes_with(arguments).iter().any(has_it) {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn job_control_works() {
     for bench in Bench::each("job control") {
-        let mut running = bench.spawn("exec bash --norc --noprofile -i");
-        read_until(&mut running, "$ ").await;
-        let time = unique();
-        running.write(format!("sleep {time}\n").as_bytes()).expect("room");
-        read_until(&mut running, "\n").await;
-        while processes_with(&format!("sleep {time}")).is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let mut running = bench.spawn("export PS1='ready> '; exec bash --norc --noprofile -i");
+        read_until(&mut running, "ready> ").await;
+        let sleep = format!("sleep {}", unique());
+        running.write(format!("{sleep}\n").as_bytes()).expect("room");
+        wait_for_foreground(&sleep).await;
         running.write(b"\x1a").expect("room");
         read_until(&mut running, "Stopped").await;
         running.write(b"jobs; bg %1; echo in the back''ground\n").expect("room");
         read_until(&mut running, "in the background").await;
         running.write(b"fg %1\n").expect("room");
-        read_until(&mut running, "sleep").await;
+        wait_for_foreground(&sleep).await;
         running.write(b"\x03").expect("room");
-        read_until(&mut running, "$ ").await;
+        while !processes_with(&sleep).is_empty() {
+            tokio::task::yield_now().await;
+        }
         running.write(b"exit 5\n").expect("room");
         let (_, finished) = finish_whatever(running).await;
         assert_eq!(finished.exit.code, Some(5));
@@ -321,7 +334,8 @@ while ! test -e port; do sleep 0.01; done";
 
 const CLIENT: &str = "python3 -c '
 import urllib.request
-print(urllib.request.urlopen(f\"http://127.0.0.1:{open(\"port\").read()}/page\").read().decode())'";
+url = \"http://127.0.0.1:%s/page\" % open(\"port\").read()
+print(urllib.request.urlopen(url).read().decode())'";
 
 #[tokio::test]
 async fn a_server_of_one_command_answers_the_next_and_files_live_on() {
@@ -408,9 +422,9 @@ async fn a_holder_that_dies_is_an_error_and_the_next_command_gets_another() {
 #[tokio::test]
 async fn much_output_is_whole() {
     for bench in Bench::each("50 MB") {
-        let (text, finished) = bench.run("yes | head -c 50000000").await;
-        // The terminal makes two bytes of a line's end.
-        assert_eq!((text.len(), finished.bytes), (75_000_000, 75_000_000));
+        let (text, finished) = bench.run("head -c 50000000 /dev/zero | tr '\\0' x").await;
+        assert_eq!((text.len(), finished.bytes), (50_000_000, 50_000_000));
+        assert!(text.bytes().all(|byte| byte == b'x'));
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group, pidfd_send_signal};
 use trajectory::event::Exit;
 
 use super::Remains;
-use super::linux::{Stat, children, name, signal, wait_for_all, watch, with_descendants};
+use super::linux::{Members, Stat, children, name, signal, wait_for_all, watch, with_descendants};
 use crate::holder::handle::{Holder, is_readable};
 use crate::holder::message::{self, ExitStatus, Report};
 
@@ -28,7 +28,8 @@ const KEEPER_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Held {
     /// Kept alive for as long as something of it runs.
-    _holder: Arc<Holder>,
+    holder: Arc<Holder>,
+    marker: String,
     keeper: OwnedFd,
     /// The keeper's number; none when it was gone at once.
     pid: Option<i32>,
@@ -39,9 +40,18 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(holder: Arc<Holder>, keeper: OwnedFd, report: OwnedFd) -> Self {
+    pub(crate) fn new(
+        holder: Arc<Holder>,
+        marker: String,
+        keeper: OwnedFd,
+        report: OwnedFd,
+    ) -> Self {
         let pid = number(&keeper);
-        Self { _holder: holder, keeper, pid, report, exit: None, is_lost: false, is_gone: false }
+        if !holder.has_namespaces() {
+            // Should the holder be killed, what it leaves comes to us.
+            super::linux::adopt_orphans();
+        }
+        Self { holder, marker, keeper, pid, report, exit: None, is_lost: false, is_gone: false }
     }
 
     pub(crate) fn watch(&self) -> Option<BorrowedFd<'_>> {
@@ -144,6 +154,12 @@ impl Held {
             let _ = pidfd_send_signal(&self.keeper, Signal::KILL);
             is_readable(&self.keeper, KEEPER_WAIT);
         }
+        if self.is_lost
+            && !self.holder.has_namespaces()
+            && let Some(keeper) = self.pid.and_then(Pid::from_raw)
+        {
+            Members::new(keeper, std::mem::take(&mut self.marker)).kill();
+        }
         self.exit
     }
 }
@@ -151,6 +167,20 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.uproot();
+    }
+}
+
+/// Kills everything below a process, which goes on.
+pub(crate) fn kill_descendants(process: i32) {
+    for _ in 0..ROUNDS_MAX {
+        let alive: Vec<Stat> =
+            with_descendants(children(process)).into_iter().filter(|it| !it.is_dead).collect();
+        if alive.is_empty() {
+            return;
+        }
+        let killed: Vec<OwnedFd> =
+            alive.iter().filter_map(|it| signal(*it, Signal::KILL)).collect();
+        wait_for_all(&killed, Instant::now() + ROUND_WAIT);
     }
 }
 
@@ -163,7 +193,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 }
 
 /// The number that this process knows another by, whatever its own namespace calls it.
-fn number(process: &OwnedFd) -> Option<i32> {
+pub(crate) fn number(process: &OwnedFd) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
     let number = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     number.trim().parse().ok().filter(|pid| *pid > 0)
