@@ -66,7 +66,9 @@ pub enum SandboxError {
     #[error("the sandbox could not be set up ({0}); `limn doctor` says what this machine can do")]
     Isolation(String),
     /// The process that holds the sandbox is gone, and everything that ran in it with it.
-    #[error("the sandbox ended while the command ran, and everything in it was killed; run it again")]
+    #[error(
+        "the sandbox ended while the command ran, and everything in it was killed; run it again"
+    )]
     IsolationLost,
     /// The system refused something that it always grants.
     #[error("{doing}: {source}")]

@@ -210,7 +210,8 @@ impl Sandbox {
         }
         let reasons: Vec<String> =
             self.untried.iter().map(|it| format!("{}: {}", it.tier, it.reason)).collect();
-        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+        let why =
+            if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
         Some(Refusal {
             rule: format!("commands run only in isolation, and none works here{why}"),
             remedy: "see `limn doctor` for the fix, or pass `--sandbox off` to run them without \

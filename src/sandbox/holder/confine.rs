@@ -4,8 +4,7 @@ use std::io;
 
 use rustix::process::{DumpableBehavior, getpid, set_dumpable_behavior};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
-    set_no_new_privs,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
 
 use super::failure::{Doing, Failure};
@@ -69,9 +68,6 @@ fn drop_capabilities() -> io::Result<()> {
     }
     clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
-    set_capabilities(
-        None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )?;
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(())
 }

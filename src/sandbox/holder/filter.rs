@@ -3,10 +3,10 @@
 //! A list of what is refused, not of what is allowed: what runs here is everything a developer
 //! runs. It holds what leads out of the sandbox, what was the way into the kernel again and again,
 //! and what no program of a developer needs. A few traps: the command of an `ioctl` is compared as
-//! 32 bits, as the kernel reads it (CVE-2019-10063); `clone3` has its flags in memory, where a
-//! filter cannot look, so it "does not exist" and programs use `clone`; the numbers of x32 are
-//! other names for the same calls; and whoever changes to the calls of another architecture is
-//! ended.
+//! 32 bits, as the kernel reads it (CVE-2019-10063); `clone3` and `openat2` have what counts in
+//! memory, where a filter cannot look, so they "do not exist" and programs use `clone` and
+//! `openat`; the numbers of x32 are other names for the same calls; and whoever changes to the
+//! calls of another architecture is ended.
 
 use std::collections::BTreeMap;
 
@@ -137,7 +137,8 @@ fn failed(error: Error) -> Failure {
 
 /// The programs, of which the strictest answer counts.
 fn programs(needs: Needs) -> Result<Vec<BpfProgram>, Error> {
-    let not_there = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let not_there =
+        BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
     let mut programs = vec![
         program(rules(needs)?, libc::EPERM)?,
         program(not_there, libc::ENOSYS)?,
@@ -179,9 +180,7 @@ fn rules(needs: Needs) -> Result<Rules, Error> {
         rules.extend(LOOKING.iter().map(|number| (*number, Vec::new())));
     }
     rules.insert(libc::SYS_clone, any_bit(0, NEW_NAMESPACES)?);
-    let typing = |command: &u32| {
-        rule(vec![when(1, Length::Dword, Is::Eq, u64::from(*command))?])
-    };
+    let typing = |command: &u32| rule(vec![when(1, Length::Dword, Is::Eq, u64::from(*command))?]);
     rules.insert(libc::SYS_ioctl, TYPING.iter().map(typing).collect::<Result<_, _>>()?);
     add_modes(&mut rules)?;
     if let Some(guarded) = needs.guarded {
@@ -210,8 +209,10 @@ fn add_modes(rules: &mut Rules) -> Result<(), Error> {
     let node = |mode: u8| -> Result<Vec<SeccompRule>, Error> {
         let kind = u64::from(libc::S_IFMT);
         let devices = [libc::S_IFCHR, libc::S_IFBLK];
-        let device = |it: u32| rule(vec![when(mode, Length::Dword, Is::MaskedEq(kind), it.into())?]);
-        let mut all: Vec<SeccompRule> = devices.into_iter().map(device).collect::<Result<_, _>>()?;
+        let device =
+            |it: u32| rule(vec![when(mode, Length::Dword, Is::MaskedEq(kind), it.into())?]);
+        let mut all: Vec<SeccompRule> =
+            devices.into_iter().map(device).collect::<Result<_, _>>()?;
         all.extend(any_bit(mode, SET_ID)?);
         Ok(all)
     };

@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
+use tempfile::TempDir;
 
 use super::bwrap;
 use super::message::{self, Greeting, Report, Request, Strength};
@@ -144,12 +144,15 @@ impl Holder {
         spec: &CommandSpec,
         marker: &str,
     ) -> Result<(Terminal, Held), SandboxError> {
-        let failed = |doing: &'static str| move |source: io::Error| SandboxError::System { doing, source };
-        let program = || spec.argv.first().map_or_else(String::new, |it| it.to_string_lossy().into());
+        let failed =
+            |doing: &'static str| move |source: io::Error| SandboxError::System { doing, source };
+        let program =
+            || spec.argv.first().map_or_else(String::new, |it| it.to_string_lossy().into());
         let (report, theirs) = message::pair().map_err(failed("open a socket pair"))?;
-        let (ready, begun) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(|error| failed("open a pipe")(error.into()))?;
-        let request = message::wrap(&self.request(spec, marker)).map_err(failed("write the command"))?;
+        let (ready, begun) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("open a pipe")(error.into()))?;
+        let request =
+            message::wrap(&self.request(spec, marker)).map_err(failed("write the command"))?;
         let descriptors = [request.as_fd(), theirs.as_fd(), begun.as_fd()];
         message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationLost)?;
         drop((theirs, begun));

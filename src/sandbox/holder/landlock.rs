@@ -48,7 +48,10 @@ fn failed(error: &dyn std::fmt::Display) -> Failure {
 
 impl Rules {
     /// What can be read, and run; and what can be written as well. None on a kernel without.
-    pub(super) fn new(readable: &[OsString], writable: &[OsString]) -> Result<Option<Self>, Failure> {
+    pub(super) fn new(
+        readable: &[OsString],
+        writable: &[OsString],
+    ) -> Result<Option<Self>, Failure> {
         let version = version();
         if version == 0 {
             return Ok(None);

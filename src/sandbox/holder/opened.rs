@@ -12,8 +12,15 @@ use super::plan::PRIVATE;
 use crate::policy::Policy;
 
 /// Devices that may be written.
-const DEVICES: &[&str] =
-    &["/dev/full", "/dev/null", "/dev/ptmx", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
+const DEVICES: &[&str] = &[
+    "/dev/full",
+    "/dev/null",
+    "/dev/ptmx",
+    "/dev/random",
+    "/dev/tty",
+    "/dev/urandom",
+    "/dev/zero",
+];
 
 /// Terminals of others, and memory that is shared with them.
 const CLOSED: &[&str] = &["/dev"];

@@ -108,7 +108,12 @@ impl Plan {
             return Ok(Self { readable, writable, ..plan });
         }
         let view = View::new(policy);
-        let writable = view.writable();
+        let mut writable = view.writable();
+        if means == Means::Bwrap {
+            // It leaves the settings of the machine to the rights of their files, and root's own
+            // are root's.
+            writable.retain(|path| path != "/proc");
+        }
         Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
 }
@@ -184,9 +189,8 @@ impl View {
 
     /// Where something can be written.
     fn writable(&self) -> Vec<OsString> {
-        let is_writable = |it: &&Mount| {
-            !matches!(it, Mount::Show { writable: false, .. } | Mount::Hide { .. })
-        };
+        let is_writable =
+            |it: &&Mount| !matches!(it, Mount::Show { writable: false, .. } | Mount::Hide { .. });
         self.0.values().filter(is_writable).map(|it| it.at().as_os_str().to_owned()).collect()
     }
 

@@ -73,9 +73,10 @@ pub(super) fn serve(
 /// Starts a command, or says why not.
 fn take(descriptors: Vec<OwnedFd>, plan: &Plan, per_command: &PerCommand) -> Option<Kept> {
     let [request, report, ready] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
-    let started = message::unwrap::<Request>(request)
-        .doing("read the command")
-        .and_then(|request| start::start(&request, Ends { report: &report, ready }, (plan, per_command)));
+    let started =
+        message::unwrap::<Request>(request).doing("read the command").and_then(|request| {
+            start::start(&request, Ends { report: &report, ready }, (plan, per_command))
+        });
     match started {
         Ok((keeper, watch)) => Some(Kept { keeper, watch, report }),
         Err(failure) => {

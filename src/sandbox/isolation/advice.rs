@@ -10,9 +10,8 @@ const COUNT: &str = "/proc/sys/user/max_user_namespaces";
 
 /// The fix for a tier, where somebody knows one.
 pub(super) fn fix(untried: &Untried) -> Option<&'static str> {
-    let holds = |path: &str, value: &str| {
-        fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
-    };
+    let holds =
+        |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
     match untried.tier {
         Tier::Namespaces if holds(COUNT, "0") => {
             Some("User namespaces are switched off: sysctl user.max_user_namespaces=15000.")

@@ -193,8 +193,7 @@ async fn exit_codes_and_signals_are_told() {
         assert_eq!((finished.exit.code, finished.exit.signal), (None, Some(11)));
         let (_, finished) = bench.run("kill -9 $$").await;
         assert_eq!(finished.exit.signal, Some(9));
-        let no_program =
-            CommandSpec { argv: vec!["no-such-program".into()], ..bench.spec("") };
+        let no_program = CommandSpec { argv: vec!["no-such-program".into()], ..bench.spec("") };
         let error = bench.sandbox.spawn(no_program).expect_err("it cannot start").to_string();
         assert!(error.contains("no-such-program"), "{error}");
     }
@@ -203,7 +202,8 @@ async fn exit_codes_and_signals_are_told() {
 #[tokio::test]
 async fn the_terminal_is_real_and_its_own() {
     for bench in Bench::each("terminal") {
-        let said = bench.said("tty; stty size; echo $TERM; test -t 0 && test -t 2 && echo yes").await;
+        let said =
+            bench.said("tty; stty size; echo $TERM; test -t 0 && test -t 2 && echo yes").await;
         let lines: Vec<&str> = said.lines().collect();
         assert!(lines[0].starts_with("/dev/pts/"), "{lines:?}");
         assert_eq!(&lines[1..], ["40 120", "xterm-256color", "yes"]);
@@ -377,8 +377,7 @@ async fn a_time_out_kills_its_own_tree_and_no_other() {
         for timeout_ms in [500, 2_000, 8_000, 32_000] {
             let mut spec = bench.spec(&format!("{}; sleep {FOR_EVER}", stubborn(&own)));
             spec.timeout = Some(Duration::from_millis(timeout_ms));
-            let (text, finished) =
-                finish(bench.sandbox.spawn(spec).expect("it starts")).await;
+            let (text, finished) = finish(bench.sandbox.spawn(spec).expect("it starts")).await;
             assert!(finished.exit.timed_out);
             assert_eq!(processes_with(&format!("sleep {own}")), [""; 0]);
             if text.contains("ready") {

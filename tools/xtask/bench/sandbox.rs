@@ -23,8 +23,7 @@ pub(super) fn spawn(bench: &Bench) -> Result<Vec<Figure>> {
     let workspace = workspace.canonicalize()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plain = plain(&["true"])?;
-    let mut figures =
-        vec![Figure::new("sandbox: plain spawn", Unit::Seconds, plain.clone())];
+    let mut figures = vec![Figure::new("sandbox: plain spawn", Unit::Seconds, plain.clone())];
     let words = ["bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
     match self::plain(&[&words[..], &["--unshare-all", "true"]].concat()) {
         Ok(samples) => figures.push(
