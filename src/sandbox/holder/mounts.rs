@@ -174,7 +174,7 @@ fn covers(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Failure> {
     make_file(&file).doing(DOING)?;
     make_folder(&folder).doing(DOING)?;
     for path in [&file, &folder] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).doing(DOING)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).doing(DOING)?;
     }
     let mut covers = Vec::new();
     for (index, step) in mounts.iter().enumerate() {

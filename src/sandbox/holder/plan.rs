@@ -176,7 +176,8 @@ impl View {
 
     /// Nothing there, if there is anything to hide: what is covered anyway is left alone.
     fn hide(&mut self, at: &Path) {
-        let above = self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).last();
+        let above =
+            self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).next_back();
         if is_there(at) && !matches!(above, Some(Mount::Empty { .. } | Mount::Hide { .. })) {
             self.0.insert(at.to_owned(), Mount::Hide { at: at.into() });
         }
