@@ -13,13 +13,13 @@
 //!
 //! [`kill_all`] ends every command at once, for a program that is about to end in haste.
 //!
-//! [`Sandbox::auto`] isolates with the strongest [`Tier`] that works on the machine; [`Sandbox::off`]
-//! runs commands as the user. Isolated commands are started by a process of the session's own
-//! ([`holder`]), the others by limn.
+//! [`Sandbox::auto`] isolates with the strongest [`Tier`] that works on the machine;
+//! [`Sandbox::off`] runs commands as the user. Isolated commands are started by a process of the
+//! session's own ([`holder`]), the others by limn.
 //!
-//! While a command runs that is not isolated, limn is the reaper of orphaned descendants, so that a daemon cannot leave
-//! the tree. Other parts of the program must not start children in sessions of their own
-//! (`setsid`) meanwhile: they could not be told apart from such daemons.
+//! While a command runs that is not isolated, limn is the reaper of orphaned descendants, so that
+//! a daemon cannot leave the tree. Other parts of the program must not start children in sessions
+//! of their own (`setsid`) meanwhile: they could not be told apart from such daemons.
 
 mod chunks;
 mod command;

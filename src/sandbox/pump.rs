@@ -24,6 +24,7 @@ use crate::command::CommandSpec;
 use crate::control::{Control, Left};
 use crate::error::SandboxError;
 use crate::look::Look;
+use crate::policy::Limits;
 use crate::running::{Finished, OutputChunk};
 use crate::terminal::{self, Terminal};
 use crate::tree::{Remains, Tree};
@@ -77,6 +78,9 @@ pub(crate) struct Pump {
     remains: Remains,
     lingers: bool,
     limit: Option<Instant>,
+    /// What holds even for a command that may run for as long as it likes.
+    limits: Limits,
+    is_flooding: bool,
     timed_out: bool,
     is_killed: bool,
     started: Instant,
@@ -106,9 +110,12 @@ impl Pump {
         tree: Tree,
         chunks: mpsc::Sender<OutputChunk>,
         spec: &CommandSpec,
+        limits: &Limits,
     ) -> Self {
         let started = Instant::now();
+        let wall = started.checked_add(limits.wall());
         let limit = spec.timeout.and_then(|timeout| started.checked_add(timeout));
+        let limit = limit.into_iter().chain(wall).min();
         Self {
             terminal,
             wake,
@@ -119,6 +126,8 @@ impl Pump {
             remains: Remains::default(),
             lingers: spec.lingers,
             limit,
+            limits: *limits,
+            is_flooding: false,
             timed_out: false,
             is_killed: false,
             started,
@@ -154,6 +163,9 @@ impl Pump {
             self.look();
             self.send();
         }
+        if self.is_flooding {
+            self.tell_flood();
+        }
         self.control.end();
         let exit = self.tree.uproot().or(self.exit).unwrap_or_default();
         self.chunks.send(true, &self.control);
@@ -171,6 +183,16 @@ impl Pump {
             blake3: self.hasher.finalize().to_hex().to_string(),
             duration: self.started.elapsed(),
         })
+    }
+
+    /// Says why it was ended, to whoever reads the text: the bytes stay what was printed.
+    fn tell_flood(&self) {
+        let note = format!(
+            "\r\n[it printed more than {} bytes, the limit output_bytes of the sandbox, and was \
+             ended]\r\n",
+            self.limits.output_bytes
+        );
+        self.control.with_reader(|reader| reader.feed(note.as_bytes()));
     }
 
     /// Whether the closing of the terminal is the end.
@@ -191,10 +213,15 @@ impl Pump {
             self.control.with_reader(|reader| reader.resize(size));
         }
         if self.control.is_lifted() {
-            self.limit = None;
+            self.limit = self.started.checked_add(self.limits.wall());
             if let Phase::Running(limit) | Phase::Staying(limit) = &mut self.phase {
-                *limit = None;
+                *limit = self.limit;
             }
+        }
+        if self.bytes > self.limits.output_bytes && !self.is_flooding {
+            self.is_flooding = true;
+            self.is_killed = true;
+            self.end();
         }
         if self.control.is_killed() && !self.is_killed {
             self.is_killed = true;

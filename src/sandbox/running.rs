@@ -222,7 +222,7 @@ pub(crate) fn start(
     let (chunks, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let (finish, finished) = oneshot::channel();
     let (terminal, tree) = open()?;
-    let pump = Pump::new(terminal, wake, Arc::clone(&control), tree, chunks, spec);
+    let pump = Pump::new(terminal, wake, Arc::clone(&control), tree, chunks, spec, &policy.limits);
     std::thread::Builder::new()
         .name("limn-terminal".to_owned())
         .spawn(move || {

@@ -3,10 +3,10 @@
 //! A list of what is refused, not of what is allowed: what runs here is everything a developer
 //! runs. It holds what leads out of the sandbox, what was the way into the kernel again and again,
 //! and what no program of a developer needs. A few traps: the command of an `ioctl` is compared as
-//! 32 bits, as the kernel reads it (CVE-2019-10063); `clone3` has its flags in memory, where a
-//! filter cannot look, so it "does not exist" and programs use `clone`; the numbers of x32 are
-//! other names for the same calls; and whoever changes to the calls of another architecture is
-//! ended.
+//! 32 bits, as the kernel reads it (CVE-2019-10063); `clone3` and `openat2` have what counts in
+//! memory, where a filter cannot look, so they "do not exist" and programs use `clone` and
+//! `openat`; the numbers of x32 are other names for the same calls; and whoever changes to the
+//! calls of another architecture is ended.
 
 use std::collections::BTreeMap;
 
@@ -137,7 +137,8 @@ fn failed(error: Error) -> Failure {
 
 /// The programs, of which the strictest answer counts.
 fn programs(needs: Needs) -> Result<Vec<BpfProgram>, Error> {
-    let not_there = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let not_there =
+        BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
     let mut programs = vec![
         program(rules(needs)?, libc::EPERM)?,
         program(not_there, libc::ENOSYS)?,

@@ -44,6 +44,9 @@ const LINKS: &[(&str, &str)] = &[
 /// written without any capability.
 const MACHINE: &[&str] = &["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"];
 
+/// What is in memory needs room for itself.
+const LEAST_BYTES: u64 = 64 * 1024;
+
 /// Numbers of processes that the kernel gives only once.
 const RESERVED_NUMBERS: u64 = 300;
 /// The kernel has no more.
@@ -53,7 +56,7 @@ const PROCESS_NUMBERS_MAX: u64 = 4 * 1024 * 1024;
 enum Held<'a> {
     Plain(&'a Mount),
     Tree(&'a Path, OwnedFd),
-    Devices(Vec<(&'static str, OwnedFd)>, u64),
+    Devices(Vec<(&'static str, OwnedFd)>),
 }
 
 /// Follows the plan.
@@ -63,18 +66,22 @@ pub(super) fn set_up(mounts: &[Mount], bounds: &Bounds) -> Result<(), Failure> {
     rustix::process::chdir("/").doing("go to /")?;
     let held = mounts.iter().map(hold).collect::<Result<Vec<_>, _>>()?;
     set_attributes(CWD, "/", READ_ONLY | NO_SET_USER_ID).doing("make / read-only")?;
-    let masks = masks(mounts)?;
-    let mut masks = masks.into_iter();
+    let mut covers = covers(mounts)?.into_iter();
+    let mut cover = || covers.next().ok_or_else(|| Failure::new("a cover is missing"));
     for step in held {
         match step {
             Held::Tree(at, tree) => lay(&tree, at)?,
-            Held::Devices(devices, bytes) => make_devices(&devices, bytes)?,
+            Held::Devices(devices) => make_devices(&devices, &cover()?)?,
             Held::Plain(Mount::Processes) => make_processes(bounds)?,
-            Held::Plain(Mount::Empty { at, bytes }) => make_empty(Path::new(at), *bytes)?,
+            Held::Plain(Mount::Empty { at, .. }) => {
+                let (at, doing) = (Path::new(at), format!("cover {}", show(at)));
+                make_folder(at).doing(&doing)?;
+                attach(&cover()?, at).doing(&doing)?;
+            }
             Held::Plain(Mount::Hide { at }) => {
-                let mask = masks.next().ok_or_else(|| Failure::new("a mask is missing"))?;
+                let cover = cover()?;
                 if fs::symlink_metadata(at).is_ok() {
-                    attach(&mask, Path::new(at)).doing(&format!("hide {}", show(at)))?;
+                    attach(&cover, Path::new(at)).doing(&format!("hide {}", show(at)))?;
                 }
             }
             Held::Plain(_) => return Err(Failure::new("a step of the plan makes no sense")),
@@ -97,14 +104,14 @@ fn hold(step: &Mount) -> Result<Held<'_>, Failure> {
             set_attributes(&tree, "", attributes | NO_SET_USER_ID | NO_DEVICES).doing(&doing)?;
             Ok(Held::Tree(Path::new(at), tree))
         }
-        Mount::Devices { bytes } => DEVICES
+        Mount::Devices { .. } => DEVICES
             .iter()
             .map(|name| {
                 let path = Path::new("/dev").join(name);
                 Ok((*name, clone(&path).doing(&format!("show {}", path.display()))?))
             })
             .collect::<Result<_, _>>()
-            .map(|devices| Held::Devices(devices, *bytes)),
+            .map(Held::Devices),
         plain => Ok(Held::Plain(plain)),
     }
 }
@@ -145,46 +152,57 @@ fn make_file(at: &Path) -> io::Result<()> {
     File::options().write(true).create_new(true).mode(0o444).open(at).map(drop)
 }
 
-fn make_empty(at: &Path, bytes: u64) -> Result<(), Failure> {
-    let doing = format!("cover {}", at.display());
-    make_folder(at).doing(&doing)?;
-    let everybody = ["/tmp", "/var/tmp"].iter().any(|it| at == Path::new(it));
-    let mode = if everybody { "1777" } else { "0755" };
-    mount_memory(at, &format!("size={bytes},mode={mode}")).doing(&doing)
-}
-
 fn mount_memory(at: &Path, options: &str) -> io::Result<()> {
     let options = std::ffi::CString::new(options)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     Ok(mount(c"tmpfs", at, c"tmpfs", flags, options.as_c_str())?)
 }
 
-/// What cannot be opened, a file or a folder for each thing that is hidden.
-fn masks(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Failure> {
-    const DOING: &str = "make what hides files";
+/// What is laid over paths in the order of the plan: empty folders, and what cannot be opened.
+/// All of it lies in one file system in memory, so that one size bounds everything together.
+fn covers(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Failure> {
+    const DOING: &str = "make what covers folders";
+    let sizes = mounts.iter().filter_map(|step| match step {
+        Mount::Empty { bytes, .. } | Mount::Devices { bytes } => Some(*bytes),
+        _ => None,
+    });
+    let bytes = sizes.max().unwrap_or(0).max(LEAST_BYTES);
     // It is uncovered again, and covered for good later.
     let place = Path::new("/dev");
-    mount_memory(place, "size=64k,mode=0700").doing(DOING)?;
+    mount_memory(place, &format!("size={bytes},mode=0700")).doing(DOING)?;
     let (file, folder) = (place.join("file"), place.join("folder"));
     make_file(&file).doing(DOING)?;
     make_folder(&folder).doing(DOING)?;
     for path in [&file, &folder] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).doing(DOING)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).doing(DOING)?;
     }
-    let masks = mounts
-        .iter()
-        .filter_map(|step| if let Mount::Hide { at } = step { Some(Path::new(at)) } else { None })
-        .map(|at| {
-            let mask = clone(if at.is_dir() { &folder } else { &file }).doing(DOING)?;
-            set_attributes(&mask, "", READ_ONLY | NO_SET_USER_ID | NO_DEVICES).doing(DOING)?;
-            Ok(mask)
-        })
-        .collect();
+    let mut covers = Vec::new();
+    for (index, step) in mounts.iter().enumerate() {
+        let empty = |mode| {
+            let path = place.join(index.to_string());
+            make_folder(&path).doing(DOING)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).doing(DOING)?;
+            clone(&path).doing(DOING)
+        };
+        covers.push(match step {
+            Mount::Empty { at, .. } if at == "/tmp" || at == "/var/tmp" => empty(0o1777)?,
+            Mount::Empty { .. } => empty(0o755)?,
+            // Shared memory.
+            Mount::Devices { .. } => empty(0o1777)?,
+            Mount::Hide { at } => {
+                let mask = clone(if Path::new(at).is_dir() { &folder } else { &file });
+                let mask = mask.doing(DOING)?;
+                set_attributes(&mask, "", READ_ONLY | NO_SET_USER_ID | NO_DEVICES).doing(DOING)?;
+                mask
+            }
+            Mount::Show { .. } | Mount::Processes => continue,
+        });
+    }
     unmount(place, UnmountFlags::DETACH).doing(DOING)?;
-    masks
+    Ok(covers)
 }
 
-fn make_devices(devices: &[(&str, OwnedFd)], bytes: u64) -> Result<(), Failure> {
+fn make_devices(devices: &[(&str, OwnedFd)], shared: &OwnedFd) -> Result<(), Failure> {
     const DOING: &str = "make /dev";
     let folder = Path::new("/dev");
     mount_memory(folder, "size=64k,mode=0755").doing(DOING)?;
@@ -201,7 +219,7 @@ fn make_devices(devices: &[(&str, OwnedFd)], bytes: u64) -> Result<(), Failure> 
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let options = c"newinstance,ptmxmode=0666,mode=0620";
     mount(c"devpts", "/dev/pts", c"devpts", flags, options).doing("make /dev/pts")?;
-    mount_memory(&folder.join("shm"), &format!("size={bytes},mode=1777")).doing(DOING)
+    attach(shared, &folder.join("shm")).doing(DOING)
 }
 
 fn make_processes(bounds: &Bounds) -> Result<(), Failure> {

@@ -108,7 +108,12 @@ impl Plan {
             return Ok(Self { readable, writable, ..plan });
         }
         let view = View::new(policy);
-        let writable = view.writable();
+        let mut writable = view.writable();
+        if means == Means::Bwrap {
+            // It leaves the settings of the machine to the rights of their files, and root's own
+            // are root's.
+            writable.retain(|path| path != "/proc");
+        }
         Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
 }
@@ -171,7 +176,8 @@ impl View {
 
     /// Nothing there, if there is anything to hide: what is covered anyway is left alone.
     fn hide(&mut self, at: &Path) {
-        let above = self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).last();
+        let above =
+            self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).next_back();
         if is_there(at) && !matches!(above, Some(Mount::Empty { .. } | Mount::Hide { .. })) {
             self.0.insert(at.to_owned(), Mount::Hide { at: at.into() });
         }
