@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &["trajectory", "screen"]),
     ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
+    ("tui", &["trajectory", "screen"]),
     (
         "session",
         &["trajectory", "agent", "model", "toolbox", "sandbox", "workspace", "record", "chat"],
@@ -41,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dataset",
             "session",
             "blob",
+            "tui",
         ],
     ),
     ("limn", &["cli"]),

@@ -12,3 +12,4 @@ pub(crate) mod models;
 pub(crate) mod rm;
 pub(crate) mod sessions;
 pub(crate) mod show;
+pub(crate) mod terminal;
