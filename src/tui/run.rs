@@ -31,6 +31,9 @@ const TURN: Duration = Duration::from_millis(120);
 /// For how long the first frame waits to know the background.
 const BACKGROUND_WAIT: Duration = Duration::from_millis(25);
 
+/// A round that took so long is told of with a bell; microseconds.
+const LONG_ROUND_US: u64 = 10_000_000;
+
 /// Updates that are taken before keys are looked at again.
 const UPDATES_MAX: usize = 4_096;
 
@@ -64,10 +67,17 @@ impl<W: Write> Tui<W> {
     /// When it cannot be set or written.
     pub fn open(out: W, keys: Keys, view: View, outside: Outside) -> io::Result<Self> {
         let screen = Screen::real(out);
-        screen.enter(view.has_mouse)?;
-        screen.ask_background()?;
-        let terminal = Terminal::new(CrosstermBackend::new(screen.clone()))?;
-        Ok(Self::with(terminal, screen, keys, view, outside))
+        let taken = screen
+            .enter(view.has_mouse)
+            .and_then(|()| screen.ask_background())
+            .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
+        match taken {
+            Ok(terminal) => Ok(Self::with(terminal, screen, keys, view, outside)),
+            Err(error) => {
+                screen.leave();
+                Err(error)
+            }
+        }
     }
 
     /// A terminal of a given size, for whoever looks at what is written.
@@ -198,12 +208,17 @@ impl<W: Write> Tui<W> {
     }
 
     fn update(&mut self, update: Update) {
-        let waits = matches!(update, Update::Decide(_) | Update::RoundOver(_));
+        let since = self.view.working.map(|since| self.now_us().saturating_sub(since));
+        let waits = match update {
+            Update::Decide(_) => true,
+            Update::RoundOver(_) => since.is_some_and(|since| since > LONG_ROUND_US),
+            _ => false,
+        };
         self.over |= matches!(update, Update::Gone);
         if let Some(command) = self.view.update(update) {
             self.tell(command);
         } else if waits {
-            // Nobody need look at it to know that it waits. What cannot be rung does no harm.
+            // Whoever looked away hears that it waits. What cannot be rung does no harm.
             let _ = self.screen.ring();
         }
     }

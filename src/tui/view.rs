@@ -132,10 +132,7 @@ impl View {
             Update::Facts(facts) => self.facts = *facts,
             Update::Answer(answer) => self.answered(answer),
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
-            Update::Failed(text) => {
-                self.working = None;
-                self.conversation.note(NoteKind::Error, &text);
-            }
+            Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
                 self.conversation = Conversation::default();
                 self.usage = Usage::default();
@@ -231,9 +228,17 @@ impl View {
         }
     }
 
-    fn round_over(&mut self, _ended: Ended) -> Option<Command> {
+    fn round_over(&mut self, ended: Ended) -> Option<Command> {
         self.working = None;
         self.decision = None;
+        if matches!(ended, Ended::Failed | Ended::Limit) {
+            // Whatever was in the way still is: what waits is sent when the user says so.
+            return None;
+        }
+        self.send_queued()
+    }
+
+    fn send_queued(&mut self) -> Option<Command> {
         let next = self.queued.pop_front()?;
         self.working = Some(self.now_us);
         Some(Command::Submit(next))
@@ -276,7 +281,7 @@ impl View {
     fn send(&mut self) -> Option<Command> {
         self.menu = None;
         if self.composer.text().trim().is_empty() {
-            return None;
+            return if self.working.is_none() { self.send_queued() } else { None };
         }
         if self.is_order() {
             return self.order();

@@ -25,4 +25,5 @@ mod providers;
 mod real_model;
 mod real_workspace;
 mod resume;
+mod terminal;
 mod world;

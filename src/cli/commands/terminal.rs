@@ -12,6 +12,7 @@ mod orders;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tui::{Background, Depth, Keys, Outside, Tui, Update, View};
@@ -110,12 +111,23 @@ async fn wait(thread: JoinHandle<Result<Parted, CliError>>) -> Result<Parted, Cl
     let died = || {
         CliError::failed("The session failed inside limn. Its recording is whole; please report this.")
     };
+    let signal = |kind| tokio::signal::unix::signal(kind).map_err(|error| {
+        CliError::failed(format!("Cannot listen for signals: {error}."))
+    });
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
     tokio::select! {
         joined = spawn_blocking(|| thread.join()) => match joined {
             Ok(Ok(parted)) => parted,
             _ => Err(died()),
         },
-        _ = tokio::signal::ctrl_c() => {
+        () = stopped => {
             // What is on record stays; recovery closes what is open.
             sandbox::kill_all();
             std::process::exit(Exit::Interrupted as i32);

@@ -42,7 +42,7 @@ fn tables() -> String {
     out.push_str("### Commands\n\n| command | what it does |\n| --- | --- |\n");
     for command in COMMANDS {
         let (name, takes, about) = (command.name, command.takes, command.about);
-        out.push_str(&format!("| `{}` | {about} |\n", format!("/{name} {takes}").trim_end()));
+        out.push_str(&format!("| `{}` | {about} |\n", format!("/{name} {takes}").trim_end().replace('|', "\\|")));
     }
     out
 }

@@ -3,7 +3,6 @@
 //! A session begins with the first prompt, so that whoever only looks leaves nothing behind. To go
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
-use std::future::pending;
 use std::pin::Pin;
 
 use session::{Notice, Session, SessionError, Summary};
@@ -111,14 +110,15 @@ impl Driver {
             return Happening::Command(self.commands.recv().await);
         };
         let mut batch = Vec::new();
+        let has_notices = !live.notices.is_closed() || !live.notices.is_empty();
+        // The session first: it takes the commands that wait for it, so there is room for more.
         tokio::select! {
             biased;
+            result = &mut live.running => Happening::Ended(result),
             command = self.commands.recv() => Happening::Command(command),
-            count = live.notices.recv_many(&mut batch, BATCH) => {
-                if count == 0 { pending::<()>().await; }
+            _ = live.notices.recv_many(&mut batch, BATCH), if has_notices => {
                 Happening::Notices(batch)
             }
-            result = &mut live.running => Happening::Ended(result),
         }
     }
 
@@ -178,7 +178,8 @@ impl Driver {
         if self.live.is_none()
             && let Err(error) = self.begin().await
         {
-            return self.fail(error.to_string()).await;
+            self.fail(error.to_string()).await;
+            return self.send(Update::RoundOver(Ended::Failed)).await;
         }
         self.tell(session::Command::Submit { text, attached: Vec::new() }).await;
     }
