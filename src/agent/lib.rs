@@ -31,8 +31,8 @@ mod stopping;
 use std::time::Duration;
 
 use trajectory::event::{
-    ApprovalDecision, Attachment, CallStatus, ConfigChanged, Ended, Exit, InterruptionCause, Observation,
-    OutputRef, Plan, Prompt, RoundEnded, Truncation,
+    ApprovalDecision, Attachment, CallStatus, ConfigChanged, Ended, Exit, InterruptionCause,
+    Observation, OutputRef, Plan, Prompt, RoundEnded, Truncation,
 };
 use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage, Verdict};
 

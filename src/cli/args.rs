@@ -10,9 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "limn", version, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Without a command, the terminal opens in this folder. Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
+#[command(
+    after_help = "Without a command, the terminal opens in this folder. Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
     config.toml in the XDG config folder.\n\nExample:\n  limn exec --model gpt-5 --sandbox \
-    off \"Why does the build fail?\"")]
+    off \"Why does the build fail?\""
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,

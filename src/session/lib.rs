@@ -22,9 +22,7 @@ mod tool;
 use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
-use trajectory::{
-    ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage,
-};
+use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
 
 pub use attach::Attached;
 use attach::Media;

@@ -212,13 +212,19 @@ impl Card {
     }
 
     /// Its rows.
-    pub(crate) fn rows(&self, columns: usize, open: bool, now_us: u64, theme: &Theme) -> Vec<Line<'static>> {
+    pub(crate) fn rows(
+        &self,
+        columns: usize,
+        open: bool,
+        now_us: u64,
+        theme: &Theme,
+    ) -> Vec<Line<'static>> {
         let mut rows = vec![self.header(columns, now_us, theme)];
         if let Some(decided) = &self.decided {
             let line = shorten(decided, columns.saturating_sub(2));
             rows.push(Line::from(vec![
                 Span::styled("│ ", theme.faint),
-                Span::styled(line, theme.warning),
+                Span::styled(line, theme.dim),
             ]));
         }
         if open && self.diff.is_none() {
@@ -227,9 +233,12 @@ impl Card {
         let inner = columns.saturating_sub(2);
         let body = self.body(inner, open, theme);
         rows.extend(body.into_iter().map(|line| {
-            let mut spans = vec![Span::styled("│ ", theme.faint)];
-            spans.extend(line.spans);
-            Line::from(spans)
+            let style = line.style;
+            let own = line.spans.into_iter().map(|span| {
+                let look = style.patch(span.style);
+                span.style(look)
+            });
+            Line::from_iter(std::iter::once(Span::styled("│ ", theme.faint)).chain(own))
         }));
         rows
     }
@@ -292,15 +301,25 @@ impl Card {
         let texts: Vec<(String, String)> = match fields {
             Some(fields) => fields
                 .iter()
-                .map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .map(|(key, value)| {
+                    (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                })
                 .collect(),
             None => vec![(String::new(), self.arguments.clone())],
         };
         for (key, text) in texts {
             let text: String = clean(&text).chars().take(16_000).collect();
             for (number, line) in text.lines().take(200).enumerate() {
-                let label = if number == 0 && !key.is_empty() { format!("{}: ", clean(&key)) } else { String::new() };
-                let spans = [bar[0].clone(), Span::styled(label, theme.dim), Span::styled(line.to_owned(), theme.text)];
+                let label = if number == 0 && !key.is_empty() {
+                    format!("{}: ", clean(&key))
+                } else {
+                    String::new()
+                };
+                let spans = [
+                    bar[0].clone(),
+                    Span::styled(label, theme.dim),
+                    Span::styled(line.to_owned(), theme.text),
+                ];
                 rows.extend(wrap(&spans, columns, &bar));
             }
         }
@@ -335,7 +354,11 @@ impl Card {
             return self.shown_rows(columns, rows_max, theme);
         }
         let left_out = self.output.len().saturating_sub(rows_max);
-        let mut rows: Vec<Line<'static>> = more(left_out, theme).into_iter().collect();
+        let mut rows: Vec<Line<'static>> = if self.output.len() < OUTPUT_ROWS_MAX {
+            more(left_out, theme).into_iter().collect()
+        } else {
+            vec![Line::styled("⋯ many more lines", theme.dim)]
+        };
         rows.extend(self.styled(self.output.get(left_out..).unwrap_or_default(), columns, theme));
         rows
     }

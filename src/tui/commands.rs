@@ -1,4 +1,5 @@
-//! The commands that are typed: a table, from which the list above the prompt and the help are made.
+//! The commands that are typed: a table, from which the list above the prompt and the help are
+//! made.
 
 use crate::protocol::{Command, Order};
 use trajectory::ApprovalMode;
@@ -71,7 +72,9 @@ pub(crate) fn parse(line: &str) -> Typed {
         "bad" => outcome("failure"),
         "note" => order(Order::Judge("note", rest)),
         "outcome" if ["success", "failure", "unknown"].contains(&rest.as_str()) => outcome(&rest),
-        "outcome" => Typed::Wrong(format!("An outcome is one of {}.", row.takes.replace('|', ", "))),
+        "outcome" => {
+            Typed::Wrong(format!("An outcome is one of {}.", row.takes.replace('|', ", ")))
+        }
         "mode" => match MODES.iter().find(|mode| mode.as_str() == rest) {
             Some(mode) => Typed::Driver(Command::Mode(*mode)),
             None => Typed::Wrong(format!("A mode is one of {}.", row.takes.replace('|', ", "))),

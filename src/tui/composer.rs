@@ -136,7 +136,8 @@ impl Composer {
         if is_short || number >= CHIPS_MAX {
             return self.insert(&text);
         }
-        let Some(mark) = char::from_u32(CHIP_FIRST + number).filter(|_| held + text.len() <= BYTES_MAX)
+        let Some(mark) =
+            char::from_u32(CHIP_FIRST + number).filter(|_| held + text.len() <= BYTES_MAX)
         else {
             return;
         };
@@ -153,7 +154,9 @@ impl Composer {
     /// What a key does.
     pub(crate) fn edit(&mut self, edit: Edit) {
         match edit {
-            Edit::Left => self.caret -= self.before().graphemes(true).next_back().map_or(0, str::len),
+            Edit::Left => {
+                self.caret -= self.before().graphemes(true).next_back().map_or(0, str::len)
+            }
             Edit::Right => self.caret += self.after().graphemes(true).next().map_or(0, str::len),
             Edit::WordLeft => self.caret = self.word_left(),
             Edit::WordRight => self.caret = self.word_right(),
@@ -163,7 +166,8 @@ impl Composer {
             Edit::End => self.caret += self.after().find('\n').unwrap_or(self.after().len()),
             Edit::Backspace => {
                 // One mark of a letter, or the whole of what was composed, as people see it.
-                let start = self.caret - self.before().graphemes(true).next_back().map_or(0, str::len);
+                let start =
+                    self.caret - self.before().graphemes(true).next_back().map_or(0, str::len);
                 self.delete(start, self.caret);
             }
             Edit::Delete => {
@@ -238,7 +242,7 @@ impl Composer {
 
     /// Up or down a row; beyond the first or the last, through the history.
     fn vertical(&mut self, up: bool) {
-        let places = self.places(self.columns.max(1));
+        let places = self.places(if self.columns == 0 { usize::MAX } else { self.columns });
         let at = places.iter().rposition(|(byte, ..)| *byte <= self.caret);
         let Some((_, row, column)) = at.and_then(|at| places.get(at)).copied() else {
             return self.recall(up);
@@ -308,10 +312,13 @@ impl Composer {
             if *byte == self.caret {
                 caret = (*row, *column);
             }
-            let Some(grapheme) = self.text.get(*byte..).and_then(|rest| rest.graphemes(true).next()) else {
+            let Some(grapheme) =
+                self.text.get(*byte..).and_then(|rest| rest.graphemes(true).next())
+            else {
                 continue;
             };
-            let chip = grapheme.chars().next().and_then(|mark| self.chip(mark)).map(|chip| label(chip));
+            let chip =
+                grapheme.chars().next().and_then(|mark| self.chip(mark)).map(|chip| label(chip));
             let is_chip = chip.is_some();
             let text = chip.unwrap_or_else(|| grapheme.trim_end_matches('\n').to_owned());
             let Some(row) = rows.get_mut(*row) else { continue };

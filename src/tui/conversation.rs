@@ -6,9 +6,7 @@
 
 mod scroll;
 
-use trajectory::event::{
-    CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall,
-};
+use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall};
 use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
@@ -16,8 +14,8 @@ use crate::entry::{Block, Context, Entry, NoteKind};
 use crate::text::{clean, duration, short_number};
 use crate::theme::Theme;
 
-pub(crate) use scroll::Step;
 use scroll::Scroll;
+pub(crate) use scroll::Step;
 
 /// Blocks that are kept; the oldest give way.
 const ENTRIES_MAX: usize = 20_000;
@@ -63,7 +61,8 @@ impl Conversation {
     /// A remark.
     pub(crate) fn note(&mut self, kind: NoteKind, text: &str) {
         let text = clean(text);
-        let is_said = matches!(self.entries.last(), Some(Entry { block: Block::Note { text: last, .. }, .. }) if *last == text);
+        let last = self.entries.last().map(|entry| &entry.block);
+        let is_said = matches!(last, Some(Block::Note { text: last, .. }) if *last == text);
         if !is_said {
             self.push(Entry::new(Block::Note { kind, text }));
         }
@@ -78,7 +77,9 @@ impl Conversation {
                 let attachments = prompt.attachments.len();
                 self.push(Entry::new(Block::User { text: clean(&prompt.text), attachments }));
             }
-            Body::Reasoning(reasoning) => self.reasoning(&reasoning.text, reasoning.request, wall_ns),
+            Body::Reasoning(reasoning) => {
+                self.reasoning(&reasoning.text, reasoning.request, wall_ns)
+            }
             Body::Message(message) => {
                 self.message(&message.text, message.request, message.interrupted);
             }
@@ -97,11 +98,14 @@ impl Conversation {
             }
             Body::Plan(plan) => self.plan(plan.items.clone()),
             Body::RoundEnded(round) => self.end_round(round, wall_ns),
-            Body::Interruption(interruption) => self.note(NoteKind::Error, match interruption.cause {
-                InterruptionCause::User => "Interrupted by you.",
-                InterruptionCause::Crash => "Cut short: the program ended here.",
-                InterruptionCause::Limit => "The time limit is reached.",
-            }),
+            Body::Interruption(interruption) => self.note(
+                NoteKind::Error,
+                match interruption.cause {
+                    InterruptionCause::User => "Interrupted by you.",
+                    InterruptionCause::Crash => "Cut short: the program ended here.",
+                    InterruptionCause::Limit => "The time limit is reached.",
+                },
+            ),
             Body::Error(error) => self.error(&error.message),
             body => self.others(body),
         }
@@ -119,7 +123,10 @@ impl Conversation {
             ),
             Body::ContextEdit(edit) => {
                 let count = edit.observations.len();
-                self.note(NoteKind::Info, &format!("Older outputs were shortened for the model: {count}."));
+                self.note(
+                    NoteKind::Info,
+                    &format!("Older outputs were shortened for the model: {count}."),
+                );
             }
             Body::UserEdit(edit) => {
                 let paths: Vec<&str> =
@@ -199,11 +206,18 @@ impl Conversation {
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {
-        self.entries.iter_mut().rev().take(200).filter(|entry| entry.live == Some(request)).filter(|entry| is_it(&entry.block)).last()
+        self.entries
+            .iter_mut()
+            .rev()
+            .take(200)
+            .filter(|entry| entry.live == Some(request))
+            .filter(|entry| is_it(&entry.block))
+            .last()
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {
-        let took_us = u64::try_from(wall_ns.saturating_sub(self.round.step_ns) / 1_000).unwrap_or(0);
+        let took_us =
+            u64::try_from(wall_ns.saturating_sub(self.round.step_ns) / 1_000).unwrap_or(0);
         let is_it = |block: &Block| matches!(block, Block::Reasoning { .. });
         match self.find_live(request, is_it) {
             Some(entry) => {
@@ -252,7 +266,8 @@ impl Conversation {
     }
 
     fn touch_last(&mut self, request: u32) {
-        let live = self.entries.iter_mut().rev().take(200).filter(|entry| entry.live == Some(request));
+        let live =
+            self.entries.iter_mut().rev().take(200).filter(|entry| entry.live == Some(request));
         live.for_each(Entry::touch);
     }
 
@@ -312,7 +327,10 @@ impl Conversation {
     fn error(&mut self, message: &str) {
         // A retry was told before it was recorded.
         let text = clean(message);
-        let is_told = |entry: &Entry| matches!(&entry.block, Block::Note { kind: NoteKind::Retry, text: told } if *told == text);
+        let is_told = |entry: &Entry| match &entry.block {
+            Block::Note { kind: NoteKind::Retry, text: told } => *told == text,
+            _ => false,
+        };
         if !self.entries.iter().rev().take(4).any(is_told) {
             self.note(NoteKind::Error, message);
         }
@@ -374,9 +392,8 @@ impl Conversation {
 
     /// The text of the chosen block, or of the last thing the model said.
     pub(crate) fn chosen_text(&self) -> Option<String> {
-        let last = || {
-            self.entries.iter().rposition(|entry| matches!(entry.block, Block::Text { .. }))
-        };
+        let last =
+            || self.entries.iter().rposition(|entry| matches!(entry.block, Block::Text { .. }));
         Some(self.entries.get(self.chosen.or_else(last)?)?.plain())
     }
 }

@@ -105,7 +105,12 @@ impl Decision {
     /// The denial, with what was written as its reason.
     pub(crate) fn deny(&self) -> Command {
         let reason = self.reason.as_ref().map(Composer::content);
-        self.command(ApprovalDecision::Denied, reason.filter(|why| !why.trim().is_empty()), None, None)
+        self.command(
+            ApprovalDecision::Denied,
+            reason.filter(|why| !why.trim().is_empty()),
+            None,
+            None,
+        )
     }
 
     fn allow(&self, mode: Option<ApprovalMode>) -> Command {

@@ -45,9 +45,7 @@ pub(crate) fn of_call(name: &str, arguments: &str) -> Option<Diff> {
     let fields: Option<Map<String, Value>> = serde_json::from_str(arguments).ok();
     let text = |key: &str| fields.as_ref()?.get(key)?.as_str();
     match name {
-        "edit" | "replace" => {
-            between(text("file_path")?, text("old_string")?, text("new_string")?)
-        }
+        "edit" | "replace" => between(text("file_path")?, text("old_string")?, text("new_string")?),
         "write" | "write_file" => between(text("file_path")?, "", text("content")?),
         "apply_patch" => {
             let input = text("input").or_else(|| text("patch"));
@@ -124,7 +122,12 @@ impl Diff {
     }
 
     /// Its rows, at most so many of them, a line each.
-    pub(crate) fn rows(&self, columns: usize, rows_max: usize, theme: &Theme) -> Vec<Line<'static>> {
+    pub(crate) fn rows(
+        &self,
+        columns: usize,
+        rows_max: usize,
+        theme: &Theme,
+    ) -> Vec<Line<'static>> {
         let extension = self.path.rsplit('.').next().unwrap_or_default();
         // Two, since what was and what is are two texts.
         let mut before = Highlighter::new(extension);
@@ -148,7 +151,10 @@ impl Diff {
                     let base = if *kind == Kind::Same { theme.text } else { base };
                     spans.extend(highlighter.line(&text, theme, base));
                 }
-                _ => spans.push(Span::styled(text, if *kind == Kind::Between { theme.dim } else { base })),
+                _ => spans.push(Span::styled(
+                    text,
+                    if *kind == Kind::Between { theme.dim } else { base },
+                )),
             }
             let used: usize = spans.iter().map(Span::width).sum();
             spans.push(Span::styled(" ".repeat(columns.saturating_sub(used)), base));

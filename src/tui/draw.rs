@@ -61,10 +61,7 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
 /// The area above so many rows' end, and the one below.
 fn split(area: Rect, rows: u16) -> [Rect; 2] {
     let rows = rows.min(area.height);
-    [
-        Rect { height: rows, ..area },
-        Rect { y: area.y + rows, height: area.height - rows, ..area },
-    ]
+    [Rect { height: rows, ..area }, Rect { y: area.y + rows, height: area.height - rows, ..area }]
 }
 
 /// Lines from the top of an area on.
@@ -77,6 +74,7 @@ fn lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
 fn too_small(view: &View, frame: &mut Frame<'_>) {
     let area = frame.area();
     let word = format!("limn likes {COLUMNS_MIN} × {ROWS_MIN}.");
-    let text = [Line::styled(word, view.theme.text), Line::styled("Please widen me.", view.theme.dim)];
+    let text =
+        [Line::styled(word, view.theme.text), Line::styled("Please widen me.", view.theme.dim)];
     lines(frame, area, &text);
 }

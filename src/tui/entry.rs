@@ -152,7 +152,8 @@ impl Entry {
 
     /// Whether an empty row stands before it, when that one does.
     pub(crate) fn gap_after(&self, before: &Self) -> usize {
-        let is_step = |entry: &Self| matches!(entry.block, Block::Card(_) | Block::Reasoning { .. });
+        let is_step =
+            |entry: &Self| matches!(entry.block, Block::Card(_) | Block::Reasoning { .. });
         if is_step(self) && is_step(before) { 0 } else { 1 }
     }
 
@@ -164,9 +165,10 @@ impl Entry {
             | Block::Text { text, .. }
             | Block::Note { text, .. } => text.clone(),
             Block::Card(card) => card.plain(),
-            Block::Plan(items) => {
-                items.iter().map(|item| format!("{} {}\n", plan_mark(item.status), item.text)).collect()
-            }
+            Block::Plan(items) => items
+                .iter()
+                .map(|item| format!("{} {}\n", plan_mark(item.status), item.text))
+                .collect(),
         }
     }
 

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use ratatui::style::Style;
 use ratatui::text::Span;
 use syntect::easy::HighlightLines;
-use syntect::highlighting::{Color, ScopeSelectors, StyleModifier, Theme as SyntectTheme, ThemeItem};
+use syntect::highlighting::{
+    Color, ScopeSelectors, StyleModifier, Theme as SyntectTheme, ThemeItem,
+};
 use syntect::parsing::{SyntaxReference, SyntaxSet};
 
 use crate::theme::{CODE, Theme};

@@ -7,7 +7,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
+use crossterm::event::{
+    Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent,
+};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 

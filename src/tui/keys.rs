@@ -48,24 +48,36 @@ pub(crate) enum Action {
     /// Into the conversation and back.
     Switch,
     Mode,
-    Scroll { up: bool, pages: bool },
-    Ends { up: bool },
+    Scroll {
+        up: bool,
+        pages: bool,
+    },
+    Ends {
+        up: bool,
+    },
     ToggleReasoning,
     Mouse,
     Send,
     Edit(Edit),
     Editor,
     /// In the list: up, down, take, close.
-    MenuMove { up: bool },
+    MenuMove {
+        up: bool,
+    },
     MenuTake,
     MenuClose,
     /// Takes a prompt back, or stops what goes on.
     Escape,
-    Jump { step: Step, up: bool },
+    Jump {
+        step: Step,
+        up: bool,
+    },
     Toggle,
     Copy,
     Search,
-    SearchNext { up: bool },
+    SearchNext {
+        up: bool,
+    },
     Decide(Choice),
 }
 
@@ -183,7 +195,9 @@ pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
     let name = name(key)?;
     [place, Place::Anywhere].iter().find_map(|place| {
         let here = KEYS.iter().filter(|binding| binding.place == *place);
-        here.filter(|binding| binding.keys.contains(&name.as_str())).map(|binding| binding.action).next()
+        here.filter(|binding| binding.keys.contains(&name.as_str()))
+            .map(|binding| binding.action)
+            .next()
     })
 }
 

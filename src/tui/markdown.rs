@@ -71,7 +71,10 @@ impl Flow {
             return Vec::new();
         }
         let mut rows = Vec::new();
-        if self.fence.is_some() {
+        if let Some(fence) = &self.fence {
+            if fence.is_closed_by(&self.open) {
+                return rows;
+            }
             let line = Span::styled(self.open.clone(), theme.text);
             rows.extend(self.code_rows(vec![line], theme));
         } else {
@@ -104,7 +107,8 @@ impl Flow {
                 return true;
             }
             // The next line has to be seen: what is indented belongs to the item above.
-            let Some(next) = self.open.get(line_end + 1..).and_then(|rest| rest.chars().next()) else {
+            let Some(next) = self.open.get(line_end + 1..).and_then(|rest| rest.chars().next())
+            else {
                 break;
             };
             if line.trim().is_empty() && !next.is_whitespace() {
@@ -117,7 +121,8 @@ impl Flow {
         if self.open.len() > OPEN_BYTES_MAX {
             let end = (1..=OPEN_BYTES_MAX).rev().find(|end| self.open.is_char_boundary(*end));
             let end = end.unwrap_or(self.open.len());
-            let cut = self.open.get(..end).and_then(|text| text.rfind('\n')).map_or(end, |at| at + 1);
+            let cut =
+                self.open.get(..end).and_then(|text| text.rfind('\n')).map_or(end, |at| at + 1);
             self.settle_prose(cut, theme);
             return true;
         }

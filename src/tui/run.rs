@@ -84,7 +84,13 @@ impl<W: Write> Tui<W> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn fixed(out: W, (columns, rows): (u16, u16), keys: Keys, view: View, outside: Outside) -> io::Result<Self> {
+    pub fn fixed(
+        out: W,
+        (columns, rows): (u16, u16),
+        keys: Keys,
+        view: View,
+        outside: Outside,
+    ) -> io::Result<Self> {
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
         let screen = Screen::given(out);
         let backend = CrosstermBackend::new(screen.clone());
@@ -275,7 +281,8 @@ impl<W: Write> Tui<W> {
         let has_mouse = self.view.has_mouse;
         self.screen.enter(has_mouse)?;
         self.keys.resume();
-        self.terminal.clear()?;
+        // The screen is blank again: nothing of the last frame counts.
+        self.terminal.swap_buffers();
         match written {
             Ok(text) => self.view.edited(&text),
             Err(what) => self.view.say(what),

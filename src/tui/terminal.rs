@@ -24,7 +24,8 @@ const NO_MOUSE: &str = "\x1b[?1006l\x1b[?1002l";
 const ASK_BACKGROUND: &str = "\x1b]11;?\x1b\\";
 
 /// The reverse of all that, with the cursor to be seen and no colour left.
-const LEAVE: &str = "\x1b[?2026l\x1b[<u\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
+const LEAVE: &str =
+    "\x1b[?2026l\x1b[<u\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
 
 const BEGIN_FRAME: &str = "\x1b[?2026h";
 const END_FRAME: &str = "\x1b[?2026l";

@@ -81,7 +81,11 @@ pub(crate) fn shorten(text: &str, columns: usize) -> String {
 
 /// The rows of styled text in so many columns. Words are kept whole where they fit; every row but
 /// the first begins with `indent`.
-pub(crate) fn wrap(spans: &[Span<'_>], columns: usize, indent: &[Span<'static>]) -> Vec<Line<'static>> {
+pub(crate) fn wrap(
+    spans: &[Span<'_>],
+    columns: usize,
+    indent: &[Span<'static>],
+) -> Vec<Line<'static>> {
     let indent_columns: usize = indent.iter().map(Span::width).sum();
     let columns = columns.max(indent_columns + 2).max(2);
     let mut rows = Rows { rows: Vec::new(), row: Vec::new(), used: 0, columns, indent };

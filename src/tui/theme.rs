@@ -104,7 +104,11 @@ pub(crate) const CODE: &[(&str, &str)] = &[
     ("string", "string, punctuation.definition.string"),
     ("number", "constant"),
     ("function", "entity.name.function, support.function, variable.function"),
-    ("type", "entity.name.type, entity.name.class, entity.name.struct, entity.name.enum, entity.name.trait, support.type, support.class"),
+    (
+        "type",
+        "entity.name.type, entity.name.class, entity.name.struct, entity.name.enum, \
+         entity.name.trait, support.type, support.class",
+    ),
     ("attribute", "entity.other.attribute-name, meta.annotation, variable.annotation"),
     ("tag", "entity.name.tag, markup.heading"),
     ("inserted", "markup.inserted"),
@@ -133,9 +137,8 @@ impl Theme {
     }
 
     fn of(file: &ThemeFile, depth: Depth) -> Self {
-        let style = |words: Option<&String>| {
-            words.map(|words| style(words, depth)).unwrap_or_default()
-        };
+        let style =
+            |words: Option<&String>| words.map(|words| style(words, depth)).unwrap_or_default();
         let ui = |name: &str| style(file.ui.get(name));
         Self {
             text: ui("text"),
@@ -271,8 +274,21 @@ fn colour(word: &str, depth: Depth) -> Option<Color> {
 }
 
 const NAMES: [&str; 16] = [
-    "black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "bright-black",
-    "bright-red", "bright-green", "bright-yellow", "bright-blue", "bright-magenta", "bright-cyan",
+    "black",
+    "red",
+    "green",
+    "yellow",
+    "blue",
+    "magenta",
+    "cyan",
+    "white",
+    "bright-black",
+    "bright-red",
+    "bright-green",
+    "bright-yellow",
+    "bright-blue",
+    "bright-magenta",
+    "bright-cyan",
     "bright-white",
 ];
 

@@ -204,7 +204,11 @@ impl View {
     pub fn edited(&mut self, text: &str) {
         self.composer.clear();
         let text = text.trim_end_matches('\n');
-        if text.len() > 64 << 10 { self.composer.paste(text) } else { self.composer.insert(text) }
+        if text.len() > 64 << 10 {
+            self.composer.paste(text)
+        } else {
+            self.composer.insert(text)
+        }
         self.offer();
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
-use mock_server::{Reply, Scenario, MockServer};
+use mock_server::{MockServer, Reply, Scenario};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
@@ -134,7 +134,10 @@ fn a_question_is_answered_and_on_record() {
     terminal.assert_given_back();
     assert!(terminal.screen().contains("limn resume"), "{}", terminal.screen());
     let kinds: Vec<_> = world.events().iter().map(|event| event.body.kind()).collect();
-    assert!(kinds.ends_with(&["prompt", "reasoning", "message", "round_ended", "session_ended"]), "{kinds:?}");
+    assert!(
+        kinds.ends_with(&["prompt", "reasoning", "message", "round_ended", "session_ended"]),
+        "{kinds:?}"
+    );
     world.assert_sound();
 }
 
@@ -152,11 +155,8 @@ fn whoever_only_looks_leaves_nothing_behind() {
 #[test]
 fn a_call_is_asked_about_allowed_and_denied() {
     let world = World::new();
-    let server = server([
-        shell("echo one; exit 3"),
-        shell("echo two > two"),
-        Reply::text("As you say."),
-    ]);
+    let server =
+        server([shell("echo one; exit 3"), shell("echo two > two"), Reply::text("As you say.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
     terminal.shows("May it? shell").press("y").shows("exit 3");
     terminal.shows("May it? shell").shows("echo two").press("n").shows("why not");
@@ -264,7 +264,8 @@ fn a_session_is_gone_on_with() {
 #[test]
 fn a_signal_ends_it_in_order_and_leaves_no_orphan() {
     let world = World::new();
-    let server = server([shell("echo $$ > pid; printf 're%s\\n' ady; exec sleep 1000"), Reply::text("no")]);
+    let server =
+        server([shell("echo $$ > pid; printf 're%s\\n' ady; exec sleep 1000"), Reply::text("no")]);
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("│ ready");
     kill_process(terminal.pid(), Signal::TERM).unwrap();

@@ -93,11 +93,7 @@ fn open(
     }
 }
 
-fn show(
-    view: View,
-    outside: Outside,
-    updates: mpsc::Receiver<Update>,
-) -> std::io::Result<()> {
+fn show(view: View, outside: Outside, updates: mpsc::Receiver<Update>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         Tui::open(std::io::stdout(), Keys::of_terminal(), view, outside)?.run(updates).await
@@ -109,11 +105,14 @@ fn show(
 /// Waits until the session is closed in order; a signal, or Ctrl-C once more, ends it at once.
 async fn wait(thread: JoinHandle<Result<Parted, CliError>>) -> Result<Parted, CliError> {
     let died = || {
-        CliError::failed("The session failed inside limn. Its recording is whole; please report this.")
+        CliError::failed(
+            "The session failed inside limn. Its recording is whole; please report this.",
+        )
     };
-    let signal = |kind| tokio::signal::unix::signal(kind).map_err(|error| {
-        CliError::failed(format!("Cannot listen for signals: {error}."))
-    });
+    let signal = |kind| {
+        tokio::signal::unix::signal(kind)
+            .map_err(|error| CliError::failed(format!("Cannot listen for signals: {error}.")))
+    };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stopped = async {

@@ -158,7 +158,9 @@ impl Conversation {
     /// Chooses the next block of a kind, upwards or downwards, and brings it into sight.
     pub(crate) fn jump(&mut self, step: Step, up: bool, context: Context<'_>) -> bool {
         let fits = |entry: &Entry| match step {
-            Step::Block => !matches!(entry.block, Block::Note { kind: crate::entry::NoteKind::End, .. }),
+            Step::Block => {
+                !matches!(entry.block, Block::Note { kind: crate::entry::NoteKind::End, .. })
+            }
             Step::Round => matches!(entry.block, Block::User { .. }),
             Step::Error => entry.is_error(),
             Step::Edit => matches!(&entry.block, Block::Card(card) if card.diff().is_some()),
@@ -189,11 +191,7 @@ impl Conversation {
         });
         let from = from.unwrap_or(count);
         let at = |index: &usize| self.entries.get(*index).is_some_and(&fits);
-        if up {
-            (0..from.min(count)).rev().find(at)
-        } else {
-            (from + 1..count).find(at)
-        }
+        if up { (0..from.min(count)).rev().find(at) } else { (from + 1..count).find(at) }
     }
 
     fn choose(&mut self, at: usize, context: Context<'_>) {

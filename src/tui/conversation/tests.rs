@@ -5,13 +5,8 @@ use crate::theme::{Background, Depth, Theme};
 #[test]
 fn the_end_is_reached_again_however_far_one_went() {
     let theme = Theme::new(Background::Dark, Depth::None);
-    let context = Context {
-        columns: 40,
-        theme: &theme,
-        theme_number: 0,
-        now_us: 0,
-        show_reasoning: false,
-    };
+    let context =
+        Context { columns: 40, theme: &theme, theme_number: 0, now_us: 0, show_reasoning: false };
     let mut conversation = Conversation::default();
     for number in 0..1_000 {
         conversation.note(NoteKind::Info, &format!("note {number}"));

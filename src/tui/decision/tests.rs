@@ -4,7 +4,8 @@ use super::Decision;
 use crate::keys::Choice;
 use crate::protocol::Command;
 
-const EDIT: &str = r#"{"file_path":"a","old_string":"1\n2\n3\n4\n5\n","new_string":"one\n2\nthree\n4\nfive\n"}"#;
+const EDIT: &str =
+    r#"{"file_path":"a","old_string":"1\n2\n3\n4\n5\n","new_string":"one\n2\nthree\n4\nfive\n"}"#;
 
 fn decided(decision: &mut Decision, choices: &[Choice]) -> (ApprovalDecision, Option<String>) {
     let answers: Vec<Command> =

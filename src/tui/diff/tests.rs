@@ -2,7 +2,8 @@ use super::{Kind, of_call};
 
 #[test]
 fn an_edit_is_told_by_its_lines() {
-    let arguments = r#"{"file_path":"a.rs","old_string":"one\ntwo\nthree\n","new_string":"one\n2\nthree\n"}"#;
+    let arguments =
+        r#"{"file_path":"a.rs","old_string":"one\ntwo\nthree\n","new_string":"one\n2\nthree\n"}"#;
     let diff = of_call("edit", arguments).unwrap();
     let kinds: Vec<Kind> = diff.lines.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, [Kind::Same, Kind::Removed, Kind::Added, Kind::Same]);
@@ -24,6 +25,7 @@ fn what_changes_nothing_has_no_diff() {
 
 #[test]
 fn escapes_in_an_edit_do_not_get_through() {
-    let diff = of_call("write", r#"{"file_path":"a\u001b[2J","content":"\u001b]0;x\u0007\n"}"#).unwrap();
+    let diff =
+        of_call("write", r#"{"file_path":"a\u001b[2J","content":"\u001b]0;x\u0007\n"}"#).unwrap();
     assert!(!diff.path.contains('\u{1b}') && !diff.lines[0].1.contains('\u{1b}'));
 }

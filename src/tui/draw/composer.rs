@@ -64,7 +64,9 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
 
 fn hint(view: &View) -> &'static str {
     match (&view.focus, view.working) {
-        (Focus::Conversation | Focus::Search, _) => "↑↓ choose · enter unfold · y copy · / search · tab back",
+        (Focus::Conversation | Focus::Search, _) => {
+            "↑↓ choose · enter unfold · y copy · / search · tab back"
+        }
         (_, Some(_)) => "type ahead: it waits until the round is over",
         (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
         (_, None) => "ask · @ file · / command · F1 help",
@@ -74,7 +76,10 @@ fn hint(view: &View) -> &'static str {
 fn queued(view: &View, columns: usize) -> Vec<Line<'static>> {
     let line = |prompt: &String| {
         let text = headline(prompt, columns.saturating_sub(14));
-        Line::from(vec![Span::styled("  waits  ", view.theme.warning), Span::styled(text, view.theme.dim)])
+        Line::from(vec![
+            Span::styled("  waits  ", view.theme.warning),
+            Span::styled(text, view.theme.dim),
+        ])
     };
     let mut lines: Vec<Line<'static>> = view.queued.iter().take(QUEUED_SHOWN).map(line).collect();
     if view.queued.len() > QUEUED_SHOWN {
@@ -89,12 +94,19 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
     let theme = &view.theme;
     let mut left = Vec::new();
     if let Some((toast, _)) = &view.toast {
-        left.push(Span::styled(format!(" {} ", shorten(toast, columns.saturating_sub(6))), theme.warning));
+        left.push(Span::styled(
+            format!(" {} ", shorten(toast, columns.saturating_sub(6))),
+            theme.warning,
+        ));
     } else if let Some(since) = view.working {
         let turn = usize::try_from(view.now_us / SPINNER_US).unwrap_or(0) % SPINNER.len();
         let spinner = SPINNER.get(turn).copied().unwrap_or_default();
         let seconds = view.now_us.saturating_sub(since) / 1_000_000 * 1_000_000;
-        let time = if seconds == 0 { String::new() } else { format!(" {}", duration(seconds).replace(".0", "")) };
+        let time = if seconds == 0 {
+            String::new()
+        } else {
+            format!(" {}", duration(seconds).replace(".0", ""))
+        };
         left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
         left.push(Span::styled("esc stops ", theme.dim));
     }

@@ -35,7 +35,13 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
             buffer.set_style(Rect { y, height: 1, width, ..area }, view.theme.selected);
         }
         if view.focus != Focus::Composer && !wanted.is_empty() {
-            mark(frame, Rect { x: area.x + MARGIN, y, width: columns, height: 1 }, &row.line.to_string(), &wanted, view.theme.chip);
+            mark(
+                frame,
+                Rect { x: area.x + MARGIN, y, width: columns, height: 1 },
+                &row.line.to_string(),
+                &wanted,
+                view.theme.chip,
+            );
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::view::View;
 const TEXT_ROWS_MAX: usize = 12;
 
 pub(super) fn height(view: &View, area: Rect) -> u16 {
-    let rows = view.decision.as_ref().map_or(0, |it| body(it, columns(area), &view.theme).len() + 2);
+    let rows =
+        view.decision.as_ref().map_or(0, |it| body(it, columns(area), &view.theme).len() + 2);
     u16::try_from(rows).unwrap_or(u16::MAX).min(area.height.saturating_sub(2))
 }
 
@@ -30,9 +31,9 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
     // The answers stay in sight, whatever the question is.
     body.truncate(usize::from(area.height).saturating_sub(2));
     rows.extend(body.into_iter().map(|line| {
-        let mut spans = vec![Span::raw("  ")];
-        spans.extend(line.spans);
-        Line::from(spans)
+        let style = line.style;
+        let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
+        Line::from_iter(spans).style(style)
     }));
     rows.push(answers(decision, theme));
     super::lines(frame, area, &rows);
@@ -102,8 +103,7 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
     let pointer = if is_chosen { "▸" } else { " " };
     let (added, removed) = (hunk.new.lines().count(), hunk.old.lines().count());
     let style = if is_chosen { theme.accent } else { theme.dim };
-    let mut rows =
-        vec![Line::styled(format!("{pointer} {mark} +{added} −{removed}"), style)];
+    let mut rows = vec![Line::styled(format!("{pointer} {mark} +{added} −{removed}"), style)];
     if is_chosen {
         let lines = hunk.old.lines().map(|line| ("- ", line, theme.removed));
         let lines = lines.chain(hunk.new.lines().map(|line| ("+ ", line, theme.added)));

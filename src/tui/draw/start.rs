@@ -31,12 +31,19 @@ fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
     ];
     if let Some(hint) = &facts.hint {
         for line in hint.lines() {
-            rows.extend(wrap(&[Span::styled(line.to_owned(), theme.text)], columns, &[Span::raw("  ")]));
+            rows.extend(wrap(
+                &[Span::styled(line.to_owned(), theme.text)],
+                columns,
+                &[Span::raw("  ")],
+            ));
         }
         rows.push(Line::default());
     }
     if facts.recent.is_empty() {
-        rows.push(Line::styled("Everything you do here is recorded in one file of yours.", theme.dim));
+        rows.push(Line::styled(
+            "Everything you do here is recorded in one file of yours.",
+            theme.dim,
+        ));
     } else {
         rows.push(Line::styled("Before, in this folder (↓ to go on with one)", theme.dim));
     }

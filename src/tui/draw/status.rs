@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use trajectory::ApprovalMode;
 
-use crate::text::{shorten, short_number};
+use crate::text::{short_number, shorten};
 use crate::view::View;
 
 pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {

@@ -15,10 +15,9 @@ fn pass(answer: &mut Answer, text: &str, end: Event) -> Vec<Input> {
 
 #[test]
 fn an_answer_is_never_typed() {
-    for (text, expected) in [
-        ("11;rgb:ffff/ffff/f0f0", Background::Light),
-        ("11;rgb:1e/1e/2e", Background::Dark),
-    ] {
+    for (text, expected) in
+        [("11;rgb:ffff/ffff/f0f0", Background::Light), ("11;rgb:1e/1e/2e", Background::Dark)]
+    {
         for end in [key('\\', KeyModifiers::ALT), key('g', KeyModifiers::CONTROL)] {
             let inputs = pass(&mut Answer::default(), text, end);
             assert_eq!(inputs, [Input::Background(expected)]);

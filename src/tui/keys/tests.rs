@@ -17,9 +17,8 @@ fn no_key_means_two_things_in_one_place() {
 
 #[test]
 fn a_key_is_found_however_the_terminal_tells_it() {
-    let stop = |modifiers, letter| {
-        find(Place::Composer, KeyEvent::new(KeyCode::Char(letter), modifiers))
-    };
+    let stop =
+        |modifiers, letter| find(Place::Composer, KeyEvent::new(KeyCode::Char(letter), modifiers));
     assert_eq!(stop(KeyModifiers::CONTROL, 'c'), Some(Action::Stop));
     assert_eq!(stop(KeyModifiers::CONTROL, 'C'), Some(Action::Stop));
     let back_tab = |modifiers| find(Place::Composer, KeyEvent::new(KeyCode::BackTab, modifiers));
@@ -42,7 +41,10 @@ fn tables() -> String {
     out.push_str("### Commands\n\n| command | what it does |\n| --- | --- |\n");
     for command in COMMANDS {
         let (name, takes, about) = (command.name, command.takes, command.about);
-        out.push_str(&format!("| `{}` | {about} |\n", format!("/{name} {takes}").trim_end().replace('|', "\\|")));
+        out.push_str(&format!(
+            "| `{}` | {about} |\n",
+            format!("/{name} {takes}").trim_end().replace('|', "\\|")
+        ));
     }
     out
 }

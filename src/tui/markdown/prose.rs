@@ -78,11 +78,8 @@ impl Prose<'_> {
                 self.is_loose = true;
             }
             Event::TaskListMarker(is_done) => {
-                let (mark, style) = if is_done {
-                    ("☑ ", self.theme.success)
-                } else {
-                    ("☐ ", self.theme.dim)
-                };
+                let (mark, style) =
+                    if is_done { ("☑ ", self.theme.success) } else { ("☐ ", self.theme.dim) };
                 self.text(mark, style);
             }
         }

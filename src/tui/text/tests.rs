@@ -46,6 +46,12 @@ fn a_headline_of_a_huge_line_is_short() {
 
 #[test]
 fn numbers_are_short() {
-    assert_eq!([short_number(12), short_number(12_345), short_number(1_500_000)], ["12", "12.3k", "1.5M"]);
-    assert_eq!([duration(2_000), duration(3_400_000), duration(125_000_000)], ["2 ms", "3.4 s", "2 min 5 s"]);
+    assert_eq!(
+        [short_number(12), short_number(12_345), short_number(1_500_000)],
+        ["12", "12.3k", "1.5M"]
+    );
+    assert_eq!(
+        [duration(2_000), duration(3_400_000), duration(125_000_000)],
+        ["2 ms", "3.4 s", "2 min 5 s"]
+    );
 }

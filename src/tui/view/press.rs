@@ -121,7 +121,11 @@ impl View {
             Action::ToggleReasoning => self.conversation.toggle_reasoning(),
             Action::Mouse => {
                 self.has_mouse = !self.has_mouse;
-                self.say(if self.has_mouse { "The mouse is ours again." } else { "The mouse is the terminal's." });
+                self.say(if self.has_mouse {
+                    "The mouse is ours again."
+                } else {
+                    "The mouse is the terminal's."
+                });
                 return Some(Command::Mouse(self.has_mouse));
             }
             Action::Send => return self.send(),

@@ -9,9 +9,7 @@ use trajectory::event::{
     Plan, PlanItem, PlanStatus, Prompt, Reasoning, ReasoningField, RoundEnded, ToolCall,
     ToolStarted,
 };
-use trajectory::{
-    ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage,
-};
+use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
 
 use super::View;
 use crate::protocol::{Answer, Command, Facts, Order, Query, Recent, Update};
@@ -173,8 +171,14 @@ impl Stage {
             let mut line = String::new();
             for column in 0..self.size.0 {
                 let Some(cell) = screen.cell(row, column) else { continue };
-                let flags = [(cell.bold(), " bold"), (cell.italic(), " italic"), (cell.underline(), " underline"), (cell.inverse(), " inverse")];
-                let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+                let flags = [
+                    (cell.bold(), " bold"),
+                    (cell.italic(), " italic"),
+                    (cell.underline(), " underline"),
+                    (cell.inverse(), " inverse"),
+                ];
+                let flags: String =
+                    flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
                 let look = format!("{:?} on {:?}{flags}", cell.fgcolor(), cell.bgcolor());
                 if look == "Default on Default" {
                     line.push('.');
@@ -192,7 +196,9 @@ impl Stage {
         let legend: String = looks
             .iter()
             .enumerate()
-            .map(|(at, look)| format!("{} {look}\n", char::from(b'a' + u8::try_from(at % 26).unwrap())))
+            .map(|(at, look)| {
+                format!("{} {look}\n", char::from(b'a' + u8::try_from(at % 26).unwrap()))
+            })
             .collect();
         let cursor = screen.cursor_position();
         format!("{}\n{letters}\n{legend}cursor {cursor:?}", self.text())
@@ -243,7 +249,11 @@ fn round(columns: u16, rows: u16) -> Stage {
     });
     stage.says("I'll **look** at `数.rs` first.");
     stage.calls(1, "shell", r#"{"command":"cargo test 一二三"}"#).starts(1);
-    stage.prints(1, b"running\r\n\x1b[32mok\x1b[0m \xe4\xb8\x80\r\n").sees(1, "running\nok", Some(0));
+    stage.prints(1, b"running\r\n\x1b[32mok\x1b[0m \xe4\xb8\x80\r\n").sees(
+        1,
+        "running\nok",
+        Some(0),
+    );
     stage.calls(2, "edit", EDIT).starts(2).sees(2, "done", None);
     let item = |text: &str, status| PlanItem { text: text.to_owned(), status };
     stage.happens(Plan {
@@ -276,7 +286,8 @@ fn a_terminal_that_is_too_small_gets_a_polite_word() {
 #[test]
 fn the_first_screen_says_where_we_are() {
     let mut stage = Stage::new(60, 14);
-    let recent = Recent { id: "1".into(), title: "一 thing".into(), when: "2026-11-23 17:04".into() };
+    let recent =
+        Recent { id: "1".into(), title: "一 thing".into(), when: "2026-11-23 17:04".into() };
     stage.view.facts.recent = vec![recent.clone()];
     insta::assert_snapshot!(stage.text());
     assert_eq!(stage.press("<down>"), Some(Command::Ask(Query::Sessions)));
@@ -414,7 +425,10 @@ fn commands_are_listed_and_wrong_ones_told() {
     stage.press("/nonsense<enter>");
     assert!(stage.text().contains("There is no command /nonsense"));
     stage.press("<ctrl-u>");
-    assert_eq!(stage.press("/etc/hosts is what?<enter>"), Some(Command::Submit("/etc/hosts is what?".into())));
+    assert_eq!(
+        stage.press("/etc/hosts is what?<enter>"),
+        Some(Command::Submit("/etc/hosts is what?".into()))
+    );
 }
 
 #[test]
@@ -425,7 +439,7 @@ fn a_file_is_asked_for_and_put_in() {
     stage.view.update(Update::Answer(answer));
     assert!(stage.text().contains("Makefile"));
     stage.press("<down><enter>");
-    assert_eq!(stage.view.composer.text(), "see Makefile ");
+    assert_eq!(stage.view.composer.text(), "see @Makefile ");
 }
 
 #[test]

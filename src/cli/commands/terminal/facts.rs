@@ -53,11 +53,12 @@ impl Chosen {
             SandboxArg::Auto => Sandbox::auto(),
             SandboxArg::Off => Sandbox::off(),
         };
-        let price = endpoint.and_then(|it| settings.catalogue.price(&it.model)).map(|price| Price {
-            input: price.input,
-            cached: price.cached.unwrap_or(price.input),
-            output: price.output,
-        });
+        let price =
+            endpoint.and_then(|it| settings.catalogue.price(&it.model)).map(|price| Price {
+                input: price.input,
+                cached: price.cached.unwrap_or(price.input),
+                output: price.output,
+            });
         Facts {
             model,
             mode: settings.approval,
@@ -85,7 +86,9 @@ impl Chosen {
             row.is_ok_and(|row| row.environment.cwd == here)
         };
         let rows = rows.unwrap_or_default().into_iter().filter(|row| row.error.is_none());
-        let fits = rows.take(LOOKED_AT_MAX).filter(|row| row.status.title.is_some() && is_here(row.session));
+        let fits = rows
+            .take(LOOKED_AT_MAX)
+            .filter(|row| row.status.title.is_some() && is_here(row.session));
         let recent = fits.map(|row| Recent {
             id: row.session.to_string(),
             title: row.status.title.unwrap_or_default(),
@@ -97,7 +100,8 @@ impl Chosen {
 
 /// The first screen of whoever has no model yet.
 fn hint() -> String {
-    let file = settings::user_file_path().map_or_else(|_| PathBuf::from("config.toml"), PathBuf::from);
+    let file =
+        settings::user_file_path().map_or_else(|_| PathBuf::from("config.toml"), PathBuf::from);
     format!(
         "No model is chosen yet. Ways to choose one:\n  \
          a hosted one:    export OPENAI_API_KEY=…, then: limn --model NAME\n  \

@@ -55,11 +55,14 @@ fn names(root: &PathBuf, known: &Known) -> Arc<Vec<String>> {
     {
         return Arc::clone(names);
     }
-    let walk = WalkBuilder::new(root).require_git(false).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build();
+    let walk = WalkBuilder::new(root)
+        .require_git(false)
+        .hidden(false)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build();
     let files = walk.flatten().filter(|entry| entry.file_type().is_some_and(|kind| !kind.is_dir()));
-    let names = files.filter_map(|entry| {
-        Some(entry.path().strip_prefix(root).ok()?.to_str()?.to_owned())
-    });
+    let names =
+        files.filter_map(|entry| Some(entry.path().strip_prefix(root).ok()?.to_str()?.to_owned()));
     let names = Arc::new(names.take(NAMES_MAX).collect::<Vec<_>>());
     *known = Some((Instant::now(), Arc::clone(&names)));
     names
