@@ -20,6 +20,9 @@ pub(crate) use scroll::Step;
 /// Blocks that are kept; the oldest give way.
 const ENTRIES_MAX: usize = 20_000;
 
+/// Blocks at the end that what is being written can be about.
+const RECENT: usize = 200;
+
 /// Tools whose call is the checklist.
 const PLAN_TOOLS: &[&str] = &["plan", "todo_write"];
 
@@ -206,13 +209,14 @@ impl Conversation {
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {
-        self.entries
-            .iter_mut()
-            .rev()
-            .take(200)
-            .filter(|entry| entry.live == Some(request))
-            .filter(|entry| is_it(&entry.block))
-            .last()
+        let mut recent = self.recent();
+        recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))
+    }
+
+    /// The last blocks, in their order.
+    fn recent(&mut self) -> impl DoubleEndedIterator<Item = &mut Entry> {
+        let from = self.entries.len().saturating_sub(RECENT);
+        self.entries.iter_mut().skip(from)
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {
@@ -249,26 +253,22 @@ impl Conversation {
     }
 
     fn write_call(&mut self, request: u32, index: u32, name: Option<&str>, arguments: &str) {
-        let is_it = |entry: &&mut Entry| entry.live == Some(request) && entry.index == index;
-        let is_card = |entry: &&mut Entry| matches!(entry.block, Block::Card(_));
-        let found = self.entries.iter_mut().rev().take(200).filter(is_card).find(is_it);
-        if found.is_none() {
+        let is_it = |entry: &&mut Entry| {
+            let is_card = matches!(entry.block, Block::Card(_));
+            is_card && entry.live == Some(request) && entry.index == index
+        };
+        if !self.recent().any(|entry| is_it(&entry)) {
             let block = Block::Card(Box::new(Card::begun(name.unwrap_or_default())));
             let mut entry = Entry::live(block, request);
             entry.index = index;
             self.push(entry);
         }
-        let found = self.entries.iter_mut().rev().take(200).filter(is_card).find(is_it);
-        if let Some(Entry { block: Block::Card(card), .. }) = found {
-            card.write(name, arguments);
+        if let Some(entry) = self.recent().rev().find(is_it) {
+            entry.touch();
+            if let Block::Card(card) = &mut entry.block {
+                card.write(name, arguments);
+            }
         }
-        self.touch_last(request);
-    }
-
-    fn touch_last(&mut self, request: u32) {
-        let live =
-            self.entries.iter_mut().rev().take(200).filter(|entry| entry.live == Some(request));
-        live.for_each(Entry::touch);
     }
 
     fn call(&mut self, call: &ToolCall) {

@@ -1,6 +1,6 @@
 //! What is marked with the mouse, on the screen as it is drawn.
 
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Position;
 use ratatui::style::{Modifier, Style};
 use unicode_width::UnicodeWidthStr;
@@ -49,7 +49,7 @@ impl Selection {
             let mut line = String::new();
             let mut x = first;
             while x <= last {
-                let symbol = buffer.cell(Position { x, y }).map_or(" ", |cell| cell.symbol());
+                let symbol = buffer.cell(Position { x, y }).map_or(" ", Cell::symbol);
                 line.push_str(symbol);
                 // Behind a wide character stands a cell that is no blank.
                 x += u16::try_from(symbol.width().max(1)).unwrap_or(1);

@@ -142,7 +142,7 @@ impl View {
                 self.working = None;
                 self.decision = None;
                 self.usage = usage;
-                self.conversation.to_end();
+                self.conversation.go_to_end();
             }
             Update::Gone => {}
         }
@@ -301,7 +301,7 @@ impl View {
             return None;
         }
         let prompt = self.composer.take();
-        self.conversation.to_end();
+        self.conversation.go_to_end();
         if self.working.is_some() {
             self.queued.push_back(prompt);
             return None;

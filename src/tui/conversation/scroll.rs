@@ -107,13 +107,13 @@ impl Conversation {
     }
 
     /// Goes to the end, and stays there.
-    pub(crate) fn to_end(&mut self) {
+    pub(crate) fn go_to_end(&mut self) {
         self.scroll.top = None;
         self.chosen = None;
     }
 
     /// Goes to the beginning.
-    pub(crate) fn to_start(&mut self) {
+    pub(crate) fn go_to_start(&mut self) {
         self.scroll.top = Some(Place::default());
     }
 

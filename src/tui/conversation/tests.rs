@@ -24,7 +24,7 @@ fn the_end_is_reached_again_however_far_one_went() {
         assert_eq!(shown(&mut conversation), end, "{rows}");
         assert!(conversation.follows());
     }
-    conversation.to_start();
+    conversation.go_to_start();
     assert_eq!(shown(&mut conversation)[0], "note 0");
     assert!(!conversation.jump(Step::Error, false, context));
 }

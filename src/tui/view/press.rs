@@ -116,8 +116,8 @@ impl View {
                 let page = self.conversation.page().saturating_sub(2).max(1);
                 self.scroll(up, if pages { page } else { 1 });
             }
-            Action::Ends { up: true } => self.conversation.to_start(),
-            Action::Ends { up: false } => self.conversation.to_end(),
+            Action::Ends { up: true } => self.conversation.go_to_start(),
+            Action::Ends { up: false } => self.conversation.go_to_end(),
             Action::ToggleReasoning => self.conversation.toggle_reasoning(),
             Action::Mouse => {
                 self.has_mouse = !self.has_mouse;
@@ -197,7 +197,7 @@ impl View {
         if self.working.is_some() {
             return Some(Command::Interrupt);
         }
-        self.conversation.to_end();
+        self.conversation.go_to_end();
         None
     }
 

@@ -3,7 +3,7 @@
 //! The names are read when somebody first asks, honouring `.gitignore`, and again when they are
 //! older than a few seconds and are asked for. Only names are read, nothing is opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Files {
     }
 }
 
-fn names(root: &PathBuf, known: &Known) -> Arc<Vec<String>> {
+fn names(root: &Path, known: &Known) -> Arc<Vec<String>> {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((read, names)) = known.as_ref()
         && read.elapsed() < AGE_MAX
