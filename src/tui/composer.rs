@@ -155,7 +155,7 @@ impl Composer {
     pub(crate) fn edit(&mut self, edit: Edit) {
         match edit {
             Edit::Left => {
-                self.caret -= self.before().graphemes(true).next_back().map_or(0, str::len)
+                self.caret -= self.before().graphemes(true).next_back().map_or(0, str::len);
             }
             Edit::Right => self.caret += self.after().graphemes(true).next().map_or(0, str::len),
             Edit::WordLeft => self.caret = self.word_left(),

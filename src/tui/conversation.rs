@@ -81,7 +81,7 @@ impl Conversation {
                 self.push(Entry::new(Block::User { text: clean(&prompt.text), attachments }));
             }
             Body::Reasoning(reasoning) => {
-                self.reasoning(&reasoning.text, reasoning.request, wall_ns)
+                self.reasoning(&reasoning.text, reasoning.request, wall_ns);
             }
             Body::Message(message) => {
                 self.message(&message.text, message.request, message.interrupted);

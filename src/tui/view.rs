@@ -205,9 +205,9 @@ impl View {
         self.composer.clear();
         let text = text.trim_end_matches('\n');
         if text.len() > 64 << 10 {
-            self.composer.paste(text)
+            self.composer.paste(text);
         } else {
-            self.composer.insert(text)
+            self.composer.insert(text);
         }
         self.offer();
     }
