@@ -69,7 +69,7 @@ impl Terminal {
         let mut all = vec!["--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
         all.extend(args);
         let mut terminal = Self::open(world, &all);
-        terminal.shows("F1 help");
+        terminal.shows("sandbox off");
         terminal
     }
 
