@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &["trajectory", "screen"]),
     ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
+    ("tui", &["trajectory", "screen"]),
     (
         "session",
         &["trajectory", "agent", "model", "toolbox", "sandbox", "workspace", "record", "chat"],
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "session",
             "workspace",
             "blob",
+            "tui",
         ],
     ),
     ("limn", &["cli", "sandbox"]),

@@ -31,8 +31,8 @@ mod stopping;
 use std::time::Duration;
 
 use trajectory::event::{
-    ApprovalDecision, Attachment, CallStatus, Ended, Exit, InterruptionCause, Observation,
-    OutputRef, Plan, Prompt, RoundEnded, Truncation,
+    ApprovalDecision, Attachment, CallStatus, ConfigChanged, Ended, Exit, InterruptionCause,
+    Observation, OutputRef, Plan, Prompt, RoundEnded, Truncation,
 };
 use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage, Verdict};
 
@@ -125,6 +125,8 @@ pub enum Input {
         /// What came of it.
         outcome: Outcome,
     },
+    /// How much may be done without asking, from here on.
+    Approval(ApprovalMode),
     /// Stop what you are doing.
     Interrupt(InterruptionCause),
     /// No more prompts will come.
@@ -269,6 +271,9 @@ impl Agent {
     /// Takes what happened, returns what to do. Inputs that make no sense in the present state
     /// (a reply after an interruption, a second decision) do nothing.
     pub fn handle(&mut self, input: Input) -> Vec<Effect> {
+        if let Input::Approval(mode) = input {
+            return self.approve_as(mode);
+        }
         let mut effects = Vec::new();
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
@@ -301,6 +306,16 @@ impl Agent {
     #[must_use]
     pub const fn state(&self) -> StateName {
         self.state.name()
+    }
+
+    /// Another mode holds for the calls that come; one that waits for a person still does.
+    fn approve_as(&mut self, mode: ApprovalMode) -> Vec<Effect> {
+        if self.setup.approval == mode || self.state.name() == StateName::Closed {
+            return Vec::new();
+        }
+        self.setup.approval = mode;
+        let changed = ConfigChanged { approval: Some(mode), ..ConfigChanged::default() };
+        vec![Effect::Emit(changed.into())]
     }
 
     fn spend(&mut self, usage: Usage) {

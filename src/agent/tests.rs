@@ -140,6 +140,27 @@ fn check(setup: Setup, script: Vec<(Input, &[&str])>) -> Agent {
 const AUTO: ApprovalMode = ApprovalMode::Auto;
 
 #[test]
+fn another_mode_holds_for_the_calls_that_come() {
+    check(
+        setup(ApprovalMode::Ask, true),
+        vec![
+            (Input::Approval(AUTO), &["config_changed"]),
+            (Input::Approval(AUTO), &[]),
+            (submit(), &["prompt", "> ask 1"]),
+            (Input::Approval(ApprovalMode::Ask), &["config_changed"]),
+            (calls(&["shell", "shell"]), &["tool_call 1 shell", "tool_call 2 shell", "> decide 1"]),
+            // What waits for a person goes on waiting.
+            (Input::Approval(AUTO), &["config_changed"]),
+            (
+                decided(1, ApprovalDecision::Allowed),
+                &["approval 1 Allowed User", "tool_started 1 1", "> run 1 shell {}"],
+            ),
+            (finished(1), &["observation 1 Ok", "tool_started 2 2", "> run 2 shell {}"]),
+        ],
+    );
+}
+
+#[test]
 fn a_round_with_two_calls() {
     let agent = check(
         setup(AUTO, false),
@@ -632,6 +653,7 @@ fn input() -> impl Strategy<Value = Input> {
         3 => (1..6u32, decision).prop_map(|(call, decision)| decided(call, decision)),
         5 => (1..6u32).prop_map(finished),
         1 => cause.prop_map(Input::Interrupt),
+        1 => Just(Input::Approval(ApprovalMode::Ask)),
         1 => Just(Input::Close),
     ]
 }

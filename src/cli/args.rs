@@ -22,18 +22,47 @@ pub(crate) use isolation::{PresetArg, SandboxArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
-#[command(name = "limn", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
+#[command(name = "limn", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Without a command, the terminal opens in this folder. Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
     config.toml in the XDG config folder.\n\nExample:\n  limn exec --model gpt-5 --sandbox \
-    off \"Why does the build fail?\"")]
+    off \"Why does the build fail?\""
+)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) terminal: TerminalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+}
+
+/// The terminal.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TerminalArgs {
+    /// What to ask first.
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Keep the session out of datasets.
+    #[arg(long)]
+    pub(crate) private: bool,
+}
+
+/// Go on with a recorded session in the terminal.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn resume last")]
+pub(crate) struct ResumeArgs {
+    /// An id, a unique prefix of one, or `last`.
+    #[arg(default_value = "last")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Exec(Box<ExecArgs>),
+    Resume(Box<ResumeArgs>),
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),

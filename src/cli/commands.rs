@@ -16,4 +16,5 @@ pub(crate) mod rm;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod store;
+pub(crate) mod terminal;
 pub(crate) mod trust;

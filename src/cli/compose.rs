@@ -116,7 +116,7 @@ pub(crate) fn options_with(
 }
 
 /// Where commands run, as the settings say.
-fn sandbox(settings: &Settings) -> Result<Sandbox, CliError> {
+pub(crate) fn sandbox(settings: &Settings) -> Result<Sandbox, CliError> {
     if settings.is_unisolated() {
         let policy = policy(&settings.sandbox, &settings.workspace, &settings.home)?;
         return Ok(Sandbox::off().with_policy(policy));

@@ -22,7 +22,7 @@ use clap::error::ErrorKind;
 use args::{
     CheckpointCommand, Cli, Command, DatasetCommand, ImportCommand, KeyCommand, StoreCommand,
 };
-use error::Exit;
+use error::{CliResult, Exit};
 
 /// Parses the command line and does what it says.
 #[must_use]
@@ -30,20 +30,17 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let asked = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp
-                    | ErrorKind::DisplayVersion
-                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            );
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // A closed terminal is no reason to fail louder.
             let _ = error.print();
-            let usage =
-                !asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-            return ExitCode::from(if usage { Exit::Usage as u8 } else { 0 });
+            return ExitCode::from(if asked { 0 } else { Exit::Usage as u8 });
         }
     };
-    let result = match &cli.command {
+    let Some(command) = &cli.command else {
+        return ended(commands::terminal::run(&cli.terminal));
+    };
+    ended(match command {
+        Command::Resume(args) => commands::terminal::resume(args),
         Command::Exec(args) => commands::exec::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Sessions(args) => commands::sessions::run(args),
@@ -71,7 +68,11 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),
-    };
+    })
+}
+
+/// The exit code of a command, and its error told.
+fn ended(result: CliResult) -> ExitCode {
     match result {
         Ok(Exit::Completed) if print::has_failed() => ExitCode::from(Exit::Failed as u8),
         Ok(exit) => ExitCode::from(exit as u8),

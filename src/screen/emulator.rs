@@ -7,6 +7,7 @@ use alacritty_terminal::term::TermMode;
 use crate::collector::Collector;
 use crate::core::Core;
 use crate::size::TerminalSize;
+use crate::style::{Run, styled_rows};
 
 /// Where the cursor is, counted from the upper left corner of the screen, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,13 @@ impl Emulator {
     #[must_use]
     pub fn screen(&self) -> Vec<String> {
         self.core.screen()
+    }
+
+    /// Scrollback and screen with their colours, row by row: the last `rows_max`, without empty ones
+    /// at the end. Each row is told in runs of one look, without blanks at its end.
+    #[must_use]
+    pub fn styled_rows(&self, rows_max: usize) -> Vec<Vec<Run>> {
+        styled_rows(&self.core, rows_max)
     }
 
     /// Scrollback and screen as lines: what the terminal wrapped is one line again, and empty

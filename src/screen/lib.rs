@@ -18,11 +18,13 @@ mod plain;
 mod reader;
 mod row;
 mod size;
+mod style;
 mod text;
 
 pub use emulator::{Cursor, Emulator};
 pub use reader::Reader;
 pub use size::TerminalSize;
+pub use style::{Colour, Look, Run};
 pub use text::{Text, Truncation};
 
 /// What a model is shown of a command's output unless somebody says otherwise, characters.

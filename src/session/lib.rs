@@ -25,7 +25,7 @@ mod tool;
 use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
-use trajectory::{Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
+use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
 
 pub use attach::Attached;
 use attach::Media;
@@ -57,6 +57,8 @@ pub enum Command {
         /// The user's arguments, when amended.
         arguments: Option<String>,
     },
+    /// How much the agent may do without asking, from here on.
+    Approval(ApprovalMode),
     /// Stop what is being done.
     Interrupt,
     /// No more prompts will come.
@@ -71,6 +73,8 @@ pub enum Notice {
     Event(Recorded<Event>),
     /// Something is on its way.
     Progress(Progress),
+    /// What a request took, as the provider counted it.
+    Usage(Usage),
     /// A call waits for the user's decision.
     Decide {
         /// The call.

@@ -240,6 +240,8 @@ impl Loop {
             self.usage += *usage;
             self.session.context.counted(*usage);
             *verdicts = judge(&self.session.options.toolbox, parts);
+            let usage = *usage;
+            self.show(Notice::Usage(usage)).await;
         }
         if let Some(told) = concluded.overflow {
             self.session.context.overflowed(&self.session.transcript, told);
@@ -424,6 +426,7 @@ impl Loop {
             Command::Decide { call, decision, reason, arguments } => {
                 Input::Decided { call, decision, reason, arguments }
             }
+            Command::Approval(mode) => Input::Approval(mode),
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
         }

@@ -28,4 +28,5 @@ mod real_model;
 mod real_workspace;
 mod resume;
 mod rewind;
+mod terminal;
 mod world;

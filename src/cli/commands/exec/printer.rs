@@ -70,7 +70,7 @@ impl Printer {
                 self.in_line = !text.ends_with('\n');
             }
             Notice::Progress(Progress::Retry { reason, .. }) => self.retry(&reason),
-            Notice::Progress(_) | Notice::Decide { .. } => return,
+            Notice::Progress(_) | Notice::Usage(_) | Notice::Decide { .. } => return,
             Notice::RoundOver(_) => {}
         }
         self.out.flush();

@@ -1,0 +1,158 @@
+//! `limn` and `limn resume`: the terminal, and the driver behind it.
+//!
+//! The terminal has this thread, so that nothing a session does keeps a key waiting; the session
+//! has another ([`driver`]). They share nothing but two channels.
+
+mod driver;
+mod editor;
+mod facts;
+mod files;
+mod orders;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use tokio::signal::unix::SignalKind;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tui::{Background, Depth, Keys, Outside, Tui, Update, View};
+
+use crate::args::{ResumeArgs, RunArgs, TerminalArgs};
+use crate::bill::Bill;
+use crate::compose;
+use crate::error::{CliError, CliResult, Exit};
+use crate::print::note;
+use driver::{Driver, Parted};
+use facts::Chosen;
+
+/// Commands that may wait for the driver.
+const COMMANDS_WAITING_MAX: usize = 256;
+
+/// Updates that may wait for the terminal; a session that is faster waits.
+const UPDATES_WAITING_MAX: usize = 4_096;
+
+pub(crate) fn run(args: &TerminalArgs) -> CliResult {
+    open(&args.run, args.private, args.prompt.as_deref(), None)
+}
+
+pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
+    need_terminal()?;
+    let found = compose::find_resumable(&args.id)?;
+    let mut run = args.run.clone();
+    run.workspace.get_or_insert_with(|| found.workspace.clone());
+    open(&run, false, None, Some(found.id))
+}
+
+fn need_terminal() -> Result<(), CliError> {
+    let term = std::env::var("TERM").ok();
+    tui::is_capable(term.as_deref()).map_err(|what| {
+        CliError::usage(format!(
+            "{what} Use `limn exec PROMPT` there; `limn --help` lists every command."
+        ))
+    })
+}
+
+fn open(
+    run: &RunArgs,
+    private: bool,
+    prompt: Option<&str>,
+    resumed: Option<trajectory::SessionId>,
+) -> CliResult {
+    need_terminal()?;
+    let chosen = Chosen::of(run)?;
+    let mut view = View::new(chosen.facts(private), background(), Depth::of(variable));
+    let (commands, commands_end) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (updates, updates_end) = mpsc::channel(UPDATES_WAITING_MAX);
+    let first = prompt.and_then(|prompt| view.begin(prompt));
+    if let Some(first) = first {
+        // The channel is empty: it takes one.
+        let _ = commands.try_send(first);
+    }
+    let run = run.clone();
+    let thread = std::thread::spawn(move || {
+        // Made here, since a session never leaves its thread.
+        let driver = Driver::new(run, chosen, private, updates, commands_end);
+        compose::run(driver.run(resumed))?
+    });
+    tui::leave_by_panic();
+    let outside = Outside { commands, edit: Box::new(editor::edit) };
+    let shown = catch_unwind(AssertUnwindSafe(|| show(view, outside, updates_end)));
+    let parted = compose::run(wait(thread))??;
+    tell(&parted);
+    match shown {
+        Err(_) => Err(CliError::failed(
+            "The terminal failed inside limn. The recording is whole; please report this.",
+        )),
+        Ok(Err(error)) => Err(CliError::failed(format!(
+            "The terminal cannot be used any more: {error}. `limn resume` goes on."
+        ))),
+        Ok(Ok(())) => match parted.failed {
+            Some(error) => Err(CliError::new(Exit::RecordingFailed, error)),
+            None => Ok(Exit::Completed),
+        },
+    }
+}
+
+fn show(view: View, outside: Outside, updates: mpsc::Receiver<Update>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        Tui::open(std::io::stdout(), Keys::of_terminal(), view, outside)?.run(updates).await
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// Waits until the session is closed in order; a signal, or Ctrl-C once more, ends it at once.
+async fn wait(thread: JoinHandle<Result<Parted, CliError>>) -> Result<Parted, CliError> {
+    let died = || {
+        CliError::failed(
+            "The session failed inside limn. Its recording is whole; please report this.",
+        )
+    };
+    let signal = |kind| {
+        tokio::signal::unix::signal(kind)
+            .map_err(|error| CliError::failed(format!("Cannot listen for signals: {error}.")))
+    };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::select! {
+        joined = spawn_blocking(|| thread.join()) => match joined {
+            Ok(Ok(parted)) => parted,
+            _ => Err(died()),
+        },
+        () = stopped => {
+            // What is on record stays; recovery closes what is open.
+            sandbox::kill_all();
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    }
+}
+
+/// What is left to say, once the terminal is as it was.
+fn tell(parted: &Parted) {
+    let Some(id) = parted.session else { return };
+    note(&format!("session {id}"));
+    if parted.usage.total() > 0 {
+        note(&parted.bill.as_ref().unwrap_or(&Bill::free()).line(&parted.usage));
+    }
+    note("`limn resume` goes on with it, `limn show last` shows it.");
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What some terminals say of their background, until they are asked.
+fn background() -> Background {
+    let colours = variable("COLORFGBG").unwrap_or_default();
+    match colours.rsplit(';').next().and_then(|last| last.parse::<u8>().ok()) {
+        Some(7 | 15) => Background::Light,
+        _ => Background::Dark,
+    }
+}

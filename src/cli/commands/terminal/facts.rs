@@ -1,0 +1,127 @@
+//! What frames a session, as the terminal shows it.
+
+use std::path::PathBuf;
+
+use record::{Archive, Home, Library};
+use tui::{Facts, Price, Recent};
+
+use crate::args::RunArgs;
+use crate::compose;
+use crate::error::CliError;
+use crate::settings::{self, ModelChoice, Settings};
+use crate::store::moment;
+
+/// Sessions that are listed.
+const RECENT_MAX: usize = 20;
+
+/// Recordings that are looked into for that.
+const LOOKED_AT_MAX: usize = 60;
+
+/// The settings, and whether they name a model.
+pub(super) struct Chosen {
+    pub(super) settings: Settings,
+    /// Why nothing can be asked.
+    pub(super) hint: Option<String>,
+    /// The name of the tier that commands would run in: it is found by trying, once.
+    tier: String,
+}
+
+impl Chosen {
+    /// What the flags, the variables and the files say. That no model is chosen is no error here:
+    /// one can be chosen in the terminal.
+    pub(super) fn of(run: &RunArgs) -> Result<Self, CliError> {
+        let error = match Settings::resolve(run) {
+            Ok(settings) => return Self::with(settings, None),
+            Err(error) => error,
+        };
+        let somewhere = RunArgs { model: Some("scripted:".to_owned()), ..run.clone() };
+        match Settings::resolve(&somewhere) {
+            Ok(settings) if run.model.is_none() => Self::with(settings, Some(hint())),
+            _ => Err(error),
+        }
+    }
+
+    fn with(settings: Settings, hint: Option<String>) -> Result<Self, CliError> {
+        let tier = compose::sandbox(&settings)?.tier().to_string();
+        Ok(Self { settings, hint, tier })
+    }
+
+    /// All of it but the recent sessions, which take a while.
+    pub(super) fn facts(&self, is_private: bool) -> Facts {
+        let settings = &self.settings;
+        let endpoint = settings.endpoint();
+        let model = match &settings.model {
+            _ if self.hint.is_some() => None,
+            ModelChoice::Endpoint(endpoint) => Some(endpoint.model.clone()),
+            ModelChoice::Scripted(path) => Some(format!("scripted:{}", path.display())),
+            ModelChoice::Cassette(path) => Some(format!("cassette:{}", path.display())),
+        };
+        let price =
+            endpoint.and_then(|it| settings.catalogue.price(&it.model)).map(|price| Price {
+                input: price.input,
+                cached: price.cached.unwrap_or(price.input),
+                output: price.output,
+            });
+        Facts {
+            model,
+            mode: settings.approval,
+            sandbox: self.tier.clone(),
+            window: endpoint.and_then(|it| settings.catalogue.context_window(&it.model)),
+            price,
+            workspace: shown(&settings.workspace),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            is_private,
+            recent: Vec::new(),
+            hint: self.hint.clone(),
+        }
+    }
+
+    /// Recent sessions of the folder, the newest first. That there is no store is no failure.
+    pub(super) fn recent(&self) -> Vec<Recent> {
+        if !self.settings.home.join("device").is_file() {
+            return Vec::new();
+        }
+        let Ok(home) = Home::open(&self.settings.home) else { return Vec::new() };
+        let rows = Library::open(&home).and_then(|library| library.list());
+        let here = self.settings.workspace.display().to_string();
+        let is_here = |id| {
+            let row = Archive::open(&home, id).and_then(|archive| archive.session());
+            row.is_ok_and(|row| row.environment.cwd == here)
+        };
+        let rows = rows.unwrap_or_default().into_iter().filter(|row| row.error.is_none());
+        let fits = rows
+            .take(LOOKED_AT_MAX)
+            .filter(|row| row.status.title.is_some() && is_here(row.session));
+        let recent = fits.map(|row| Recent {
+            id: row.session.to_string(),
+            title: row.status.title.unwrap_or_default(),
+            when: moment(row.status.started_ns),
+        });
+        recent.take(RECENT_MAX).collect()
+    }
+}
+
+/// The first screen of whoever has no model yet.
+fn hint() -> String {
+    let file =
+        settings::user_file_path().map_or_else(|_| PathBuf::from("config.toml"), PathBuf::from);
+    format!(
+        "No model is chosen yet. Ways to choose one:\n  \
+         a hosted one:    export OPENAI_API_KEY=…, then: limn --model NAME\n  \
+         one of your own: limn --base-url http://127.0.0.1:8080/v1 --model NAME\n  \
+         for good:        model = \"NAME\" in {}\n  \
+         from here:       /model NAME, or /model PROVIDER/NAME (limn models lists providers)\n\
+         To see how it works without a key: limn demo",
+        shown(&file)
+    )
+}
+
+/// A path as people write it.
+fn shown(path: &std::path::Path) -> String {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
+        Some(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
+}

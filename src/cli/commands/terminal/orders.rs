@@ -1,0 +1,117 @@
+//! The commands of the composer that need more than the screen.
+
+use std::path::Path;
+
+use dataset::{Rows, Target};
+use record::{Library, Outcome};
+use tui::Order;
+
+use super::driver::Driver;
+use super::facts::Chosen;
+use crate::args::RunArgs;
+use crate::bill::{Bill, tokens_and};
+use crate::compose;
+use crate::error::CliError;
+
+impl Driver {
+    pub(super) async fn order(&mut self, order: Order) {
+        let done = match order {
+            Order::Model(name) => self.change_model(name).await,
+            Order::Resume(id) => self.go_on_with(&id).await,
+            Order::Status => Ok(self.status()),
+            Order::Export(dir) => self.export(&dir),
+            Order::Judge(field, value) => self.judge(field, &value),
+            Order::Private => self.keep_private().await,
+        };
+        match done {
+            Ok(text) => self.say(text).await,
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    async fn change_model(&mut self, name: String) -> Result<String, CliError> {
+        let run = RunArgs { model: Some(name.clone()), ..self.run.clone() };
+        let chosen = Chosen::of(&run)?;
+        self.close().await;
+        self.run = run;
+        self.chosen = chosen;
+        self.tell_facts().await;
+        Ok(format!("From here on, {name} answers."))
+    }
+
+    async fn go_on_with(&mut self, id: &str) -> Result<String, CliError> {
+        let found = compose::find_resumable(id)?;
+        self.close().await;
+        let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
+        self.chosen = Chosen::of(&run)?;
+        self.run = run;
+        self.show_recorded(found.id).await;
+        self.tell_facts().await;
+        Ok("You go on with this session from here.".to_owned())
+    }
+
+    fn status(&self) -> String {
+        let settings = &self.chosen.settings;
+        let mut lines = Vec::new();
+        match self.session {
+            Some(id) => {
+                lines.push(format!("session    {id}"));
+                let file = settings.home.join("sessions").join(format!("{id}.db"));
+                lines.push(format!("recorded   {}", file.display()));
+            }
+            None => lines.push("session    none yet: it begins with the first prompt".to_owned()),
+        }
+        match settings.endpoint() {
+            Some(endpoint) => {
+                lines.push(format!("model      {} of {}", endpoint.model, endpoint.provider.name));
+                lines.push(format!("server     {}", endpoint.provider.base_url));
+            }
+            None => lines.push("model      none of a server".to_owned()),
+        }
+        lines.push(format!("workspace  {}", settings.workspace.display()));
+        let cost = Bill::of(settings).cost(&self.usage);
+        lines.push(format!("since then {}", tokens_and(&self.usage, cost)));
+        if cost.is_some() {
+            lines.push(format!("prices     as of {}", settings.catalogue.date()));
+        }
+        lines.join("\n")
+    }
+
+    fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {
+        self.session.ok_or_else(|| {
+            CliError::failed("There is no session yet. It begins with the first prompt.")
+        })
+    }
+
+    fn export(&self, dir: &str) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        let home = compose::home_to_record(&self.chosen.settings.home)?;
+        let out = self.chosen.settings.workspace.join(Path::new(dir));
+        let report = dataset::export(&home, &[id], &Target::Messages(Rows::Trajectory), &out)?;
+        Ok(format!("{} samples were written to {}.", report.samples, out.display()))
+    }
+
+    fn judge(&self, field: &'static str, value: &str) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        let settings = &self.chosen.settings;
+        let library = Library::open(&compose::home_to_record(&settings.home)?)?;
+        let annotator = settings.annotator.as_deref();
+        match Outcome::parse(value).filter(|_| field == "outcome") {
+            Some(outcome) => library.set_outcome(id, outcome, "user", annotator)?,
+            None => library.annotate(id, field, value, "user", annotator)?,
+        }
+        Ok(format!("Noted, beside the recording: {field} {value}"))
+    }
+
+    async fn keep_private(&mut self) -> Result<String, CliError> {
+        if self.session.is_some() {
+            return Err(CliError::failed(
+                "This session has begun already. `limn --private` begins one that is kept out of \
+                 datasets.",
+            ));
+        }
+        self.is_private = true;
+        self.tell_facts().await;
+        Ok("This session will be kept out of datasets.".to_owned())
+    }
+}

@@ -1,0 +1,349 @@
+//! Where the user writes: lines, characters as people count them, pastes, history.
+//!
+//! A large paste is kept aside and stands in the text as one character of a private range, drawn
+//! as a chip: it is deleted like a character and sent whole.
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use crate::text::{clean, thousands};
+
+/// A paste with more lines or bytes becomes a chip.
+const PASTE_LINES_MAX: usize = 8;
+const PASTE_BYTES_MAX: usize = 2_000;
+
+/// All that may be in the composer at once.
+const BYTES_MAX: usize = 16 << 20;
+
+/// Prompts that are remembered.
+const HISTORY_MAX: usize = 500;
+
+/// The first of the characters that stand for pastes.
+const CHIP_FIRST: u32 = 0xf_0000;
+const CHIPS_MAX: u32 = 1_000;
+
+/// What the keys do to the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Left,
+    Right,
+    WordLeft,
+    WordRight,
+    Up,
+    Down,
+    Home,
+    End,
+    Backspace,
+    Delete,
+    DeleteWord,
+    DeleteToStart,
+    DeleteToEnd,
+    PutBack,
+    NewLine,
+}
+
+/// A row of the text as it is drawn: pieces, and whether each is a chip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DrawnRow {
+    pub(crate) pieces: Vec<(String, bool)>,
+}
+
+/// The text, where the caret is, and what was written before.
+#[derive(Debug, Default)]
+pub(crate) struct Composer {
+    text: String,
+    /// A place between two characters, in bytes.
+    caret: usize,
+    chips: Vec<String>,
+    history: Vec<String>,
+    /// Where in the history we are, and what was being written when we went there.
+    recalled: Option<(usize, String)>,
+    deleted: String,
+    /// Columns of the last drawing, for going up and down by rows.
+    columns: usize,
+}
+
+impl Composer {
+    /// The text as it is sent.
+    pub(crate) fn content(&self) -> String {
+        let mut content = String::with_capacity(self.text.len());
+        for character in self.text.chars() {
+            match self.chip(character) {
+                Some(chip) => content.push_str(chip),
+                None => content.push(character),
+            }
+        }
+        content
+    }
+
+    /// The text with its chips as they stand.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Replaces everything.
+    pub(crate) fn set(&mut self, text: &str) {
+        self.clear();
+        self.insert(text);
+    }
+
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.chips.clear();
+        self.caret = 0;
+        self.recalled = None;
+    }
+
+    /// Takes the text out, and remembers it.
+    pub(crate) fn take(&mut self) -> String {
+        let content = self.content();
+        self.remember(&content);
+        self.clear();
+        content
+    }
+
+    /// Remembers a prompt.
+    pub(crate) fn remember(&mut self, prompt: &str) {
+        let is_worth_it = !prompt.trim().is_empty() && prompt.len() <= 64 << 10;
+        if is_worth_it && self.history.last().is_none_or(|last| last != prompt) {
+            self.history.push(prompt.to_owned());
+            if self.history.len() > HISTORY_MAX {
+                self.history.remove(0);
+            }
+        }
+    }
+
+    /// Writes at the caret.
+    pub(crate) fn insert(&mut self, text: &str) {
+        let text: String = clean(text).chars().filter(|c| !is_private(*c)).collect();
+        if self.text.len() + text.len() <= BYTES_MAX {
+            self.text.insert_str(self.caret, &text);
+            self.caret += text.len();
+        }
+    }
+
+    /// Takes what was pasted.
+    pub(crate) fn paste(&mut self, text: &str) {
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let is_short = text.len() <= PASTE_BYTES_MAX && text.lines().count() <= PASTE_LINES_MAX;
+        let held: usize = self.chips.iter().map(String::len).sum();
+        let number = u32::try_from(self.chips.len()).unwrap_or(CHIPS_MAX);
+        if is_short || number >= CHIPS_MAX {
+            return self.insert(&text);
+        }
+        let Some(mark) =
+            char::from_u32(CHIP_FIRST + number).filter(|_| held + text.len() <= BYTES_MAX)
+        else {
+            return;
+        };
+        self.chips.push(text);
+        self.text.insert(self.caret, mark);
+        self.caret += mark.len_utf8();
+    }
+
+    fn chip(&self, mark: char) -> Option<&String> {
+        let number = u32::from(mark).checked_sub(CHIP_FIRST)?;
+        self.chips.get(usize::try_from(number).ok()?)
+    }
+
+    /// What a key does.
+    pub(crate) fn edit(&mut self, edit: Edit) {
+        match edit {
+            Edit::Left => {
+                self.caret -= self.before().graphemes(true).next_back().map_or(0, str::len);
+            }
+            Edit::Right => self.caret += self.after().graphemes(true).next().map_or(0, str::len),
+            Edit::WordLeft => self.caret = self.word_left(),
+            Edit::WordRight => self.caret = self.word_right(),
+            Edit::Up => self.vertical(true),
+            Edit::Down => self.vertical(false),
+            Edit::Home => self.caret = self.line_start(),
+            Edit::End => self.caret += self.after().find('\n').unwrap_or(self.after().len()),
+            Edit::Backspace => {
+                // One mark of a letter, or the whole of what was composed, as people see it.
+                let start =
+                    self.caret - self.before().graphemes(true).next_back().map_or(0, str::len);
+                self.delete(start, self.caret);
+            }
+            Edit::Delete => {
+                let end = self.caret + self.after().graphemes(true).next().map_or(0, str::len);
+                self.delete(self.caret, end);
+            }
+            Edit::DeleteWord => self.cut(self.word_left(), self.caret),
+            Edit::DeleteToStart => self.cut(self.line_start(), self.caret),
+            Edit::DeleteToEnd => {
+                let end = self.caret + self.after().find('\n').unwrap_or(self.after().len());
+                self.cut(self.caret, end);
+            }
+            Edit::PutBack => {
+                let text = self.deleted.clone();
+                self.text.insert_str(self.caret, &text);
+                self.caret += text.len();
+            }
+            Edit::NewLine => self.insert("\n"),
+        }
+    }
+
+    fn before(&self) -> &str {
+        self.text.get(..self.caret).unwrap_or_default()
+    }
+
+    fn after(&self) -> &str {
+        self.text.get(self.caret..).unwrap_or_default()
+    }
+
+    fn line_start(&self) -> usize {
+        self.before().rfind('\n').map_or(0, |at| at + 1)
+    }
+
+    fn word_left(&self) -> usize {
+        let before = self.before().trim_end();
+        before.unicode_word_indices().next_back().map_or(0, |(at, _)| at)
+    }
+
+    fn word_right(&self) -> usize {
+        let after = self.after();
+        let word = after.unicode_word_indices().next();
+        self.caret + word.map_or(after.len(), |(at, word)| at + word.len())
+    }
+
+    fn delete(&mut self, start: usize, end: usize) {
+        self.text.replace_range(start..end, "");
+        self.caret = start;
+    }
+
+    fn cut(&mut self, start: usize, end: usize) {
+        self.deleted = self.text.get(start..end).unwrap_or_default().to_owned();
+        self.delete(start, end);
+    }
+
+    /// The word at the caret that begins with `@`, without it.
+    pub(crate) fn mention(&self) -> Option<&str> {
+        let before = self.before();
+        let start = before.rfind(char::is_whitespace).map_or(0, |at| {
+            at + before.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8)
+        });
+        before.get(start..)?.strip_prefix('@')
+    }
+
+    /// Puts a path in the place of that word.
+    pub(crate) fn complete_mention(&mut self, path: &str) {
+        if let Some(word) = self.mention() {
+            let start = self.caret - word.len();
+            self.delete(start, self.caret);
+            self.insert(&format!("{path} "));
+        }
+    }
+
+    /// Up or down a row; beyond the first or the last, through the history.
+    fn vertical(&mut self, up: bool) {
+        let places = self.places(if self.columns == 0 { usize::MAX } else { self.columns });
+        let at = places.iter().rposition(|(byte, ..)| *byte <= self.caret);
+        let Some((_, row, column)) = at.and_then(|at| places.get(at)).copied() else {
+            return self.recall(up);
+        };
+        let last = places.last().map_or(0, |(_, row, _)| *row);
+        if (up && row == 0) || (!up && row == last) {
+            return self.recall(up);
+        }
+        let wanted = if up { row - 1 } else { row + 1 };
+        let in_row = places.iter().filter(|(_, row, _)| *row == wanted);
+        let nearest = in_row.min_by_key(|(_, _, at)| at.abs_diff(column));
+        self.caret = nearest.map_or(self.caret, |(byte, ..)| *byte);
+    }
+
+    fn recall(&mut self, up: bool) {
+        let at = self.recalled.as_ref().map_or(self.history.len(), |(at, _)| *at);
+        let wanted = if up { at.checked_sub(1) } else { Some(at + 1) };
+        let Some(wanted) = wanted.filter(|wanted| *wanted <= self.history.len()) else { return };
+        let draft = match self.recalled.take() {
+            Some((_, draft)) => draft,
+            None if up => self.content(),
+            None => return,
+        };
+        let text = self.history.get(wanted).cloned().unwrap_or_else(|| draft.clone());
+        let is_draft = wanted >= self.history.len();
+        self.clear();
+        self.insert(&text);
+        self.recalled = (!is_draft).then_some((wanted, draft));
+    }
+
+    /// Every place where the caret can be: byte, row, column.
+    fn places(&self, columns: usize) -> Vec<(usize, usize, usize)> {
+        let mut places = Vec::new();
+        let (mut row, mut column) = (0, 0);
+        for (byte, grapheme) in self.text.grapheme_indices(true) {
+            let width = self.width(grapheme);
+            if grapheme != "\n" && column + width > columns && column > 0 {
+                (row, column) = (row + 1, 0);
+            }
+            places.push((byte, row, column));
+            (row, column) = if grapheme == "\n" { (row + 1, 0) } else { (row, column + width) };
+        }
+        if column >= columns {
+            (row, column) = (row + 1, 0);
+        }
+        places.push((self.text.len(), row, column));
+        places
+    }
+
+    fn width(&self, grapheme: &str) -> usize {
+        match grapheme.chars().next().and_then(|mark| self.chip(mark)) {
+            Some(chip) => label(chip).width(),
+            None => grapheme.width(),
+        }
+    }
+
+    /// Its rows in so many columns, and the row and the column of the caret.
+    pub(crate) fn draw(&mut self, columns: usize) -> (Vec<DrawnRow>, (usize, usize)) {
+        self.columns = columns.max(1);
+        let places = self.places(self.columns);
+        let mut rows: Vec<DrawnRow> = Vec::new();
+        let mut caret = (0, 0);
+        for (byte, row, column) in &places {
+            if rows.len() <= *row {
+                rows.resize(row + 1, DrawnRow::default());
+            }
+            if *byte == self.caret {
+                caret = (*row, *column);
+            }
+            let Some(grapheme) =
+                self.text.get(*byte..).and_then(|rest| rest.graphemes(true).next())
+            else {
+                continue;
+            };
+            let chip =
+                grapheme.chars().next().and_then(|mark| self.chip(mark)).map(|chip| label(chip));
+            let is_chip = chip.is_some();
+            let text = chip.unwrap_or_else(|| grapheme.trim_end_matches('\n').to_owned());
+            let Some(row) = rows.get_mut(*row) else { continue };
+            match row.pieces.last_mut() {
+                Some((last, false)) if !is_chip => last.push_str(&text),
+                _ => row.pieces.push((text, is_chip)),
+            }
+        }
+        (rows, caret)
+    }
+}
+
+const fn is_private(character: char) -> bool {
+    character as u32 >= CHIP_FIRST
+}
+
+/// What a paste looks like.
+fn label(paste: &str) -> String {
+    let lines = paste.lines().count();
+    if lines > 1 {
+        format!("[pasted {} lines]", thousands(lines as u64))
+    } else {
+        format!("[pasted {} characters]", thousands(paste.chars().count() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+use super::{Composer, Edit};
+
+fn composer(text: &str) -> Composer {
+    let mut composer = Composer::default();
+    composer.insert(text);
+    composer
+}
+
+fn drawn(composer: &mut Composer, columns: usize) -> (Vec<String>, (usize, usize)) {
+    let (rows, caret) = composer.draw(columns);
+    let text = |row: &super::DrawnRow| row.pieces.iter().map(|(text, _)| text.as_str()).collect();
+    (rows.iter().map(text).collect(), caret)
+}
+
+#[test]
+fn a_character_is_what_people_count() {
+    let mut composer = composer("ae\u{301}👨‍👩‍👧");
+    composer.edit(Edit::Backspace);
+    assert_eq!(composer.content(), "ae\u{301}");
+    composer.edit(Edit::Left);
+    composer.insert("x");
+    assert_eq!(composer.content(), "axe\u{301}");
+    composer.edit(Edit::Delete);
+    assert_eq!(composer.content(), "ax");
+}
+
+#[test]
+fn the_caret_stands_where_the_next_character_comes() {
+    let mut composer = composer("一二三\nab");
+    assert_eq!(drawn(&mut composer, 4), (vec!["一二".into(), "三".into(), "ab".into()], (2, 2)));
+    composer.edit(Edit::Up);
+    assert_eq!(drawn(&mut composer, 4).1, (1, 2));
+    composer.edit(Edit::Home);
+    assert_eq!(drawn(&mut composer, 4).1, (0, 0));
+    let mut full = self::composer("abcd");
+    assert_eq!(drawn(&mut full, 4).1, (1, 0));
+}
+
+#[test]
+fn a_large_paste_is_one_character() {
+    let paste: String = (1..=10_000).map(|line| format!("line {line}\n")).collect();
+    let mut composer = composer("see ");
+    composer.paste(&paste.replace('\n', "\r\n"));
+    composer.insert("!");
+    assert_eq!(drawn(&mut composer, 80).0, ["see [pasted 10,000 lines]!"]);
+    assert_eq!(composer.content(), format!("see {paste}!"));
+    composer.edit(Edit::Left);
+    composer.edit(Edit::Backspace);
+    assert_eq!(composer.content(), "see !");
+}
+
+#[test]
+fn words_are_deleted_and_put_back() {
+    let mut composer = composer("one two 三");
+    composer.edit(Edit::WordLeft);
+    composer.edit(Edit::DeleteWord);
+    assert_eq!(composer.content(), "one 三");
+    composer.edit(Edit::End);
+    composer.edit(Edit::PutBack);
+    assert_eq!(composer.content(), "one 三two ");
+    composer.edit(Edit::DeleteToStart);
+    assert_eq!(composer.content(), "");
+}
+
+#[test]
+fn history_keeps_the_draft() {
+    let mut composer = Composer::default();
+    for prompt in ["first", "second"] {
+        composer.insert(prompt);
+        composer.take();
+    }
+    composer.insert("draft");
+    composer.edit(Edit::Up);
+    composer.edit(Edit::Up);
+    assert_eq!(composer.content(), "first");
+    composer.edit(Edit::Up);
+    assert_eq!(composer.content(), "first");
+    composer.edit(Edit::Down);
+    composer.edit(Edit::Down);
+    assert_eq!(composer.content(), "draft");
+}
+
+#[test]
+fn a_mention_is_the_word_at_the_caret() {
+    let mut composer = composer("look at @src/ma");
+    assert_eq!(composer.mention(), Some("src/ma"));
+    composer.complete_mention("src/main.rs");
+    assert_eq!(composer.content(), "look at @src/main.rs ");
+    assert_eq!(composer.mention(), None);
+}
+
+#[test]
+fn escapes_and_private_characters_cannot_be_pasted_in() {
+    let mut composer = composer("");
+    composer.paste("\u{1b}[2J\u{f0000}x");
+    assert_eq!(composer.content(), "␛[2Jx");
+}

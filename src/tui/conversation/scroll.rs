@@ -1,0 +1,278 @@
+//! Where the conversation is looked at.
+//!
+//! The place is a block and a row of it, not a number of rows from the top: so a frame lays out
+//! what it shows and nothing else, a resize stays where it was, and what comes at the end does not
+//! move what is being read.
+
+use ratatui::text::Line;
+
+use super::{Block, Context, Conversation, Entry};
+
+/// Blocks whose rows are kept; those that were shown longest ago give way.
+const LAID_OUT_MAX: usize = 300;
+
+/// Where the first row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    entry: usize,
+    /// Counted with the empty row before the block.
+    row: usize,
+}
+
+/// The part of the conversation that is seen.
+#[derive(Default)]
+pub(super) struct Scroll {
+    /// None: the end is followed.
+    top: Option<Place>,
+    rows: usize,
+    /// Blocks with rows, in the order in which they were last shown.
+    laid_out: Vec<usize>,
+}
+
+/// A row to draw.
+pub(crate) struct Row {
+    /// The block it is of.
+    pub(crate) entry: usize,
+    /// Whether it is the block's first.
+    pub(crate) is_first: bool,
+    pub(crate) line: Line<'static>,
+}
+
+/// To where one can jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To the block before or behind.
+    Block,
+    /// To a prompt.
+    Round,
+    /// To something that went wrong.
+    Error,
+    /// To a change of a file.
+    Edit,
+}
+
+impl Scroll {
+    pub(super) fn shift(&mut self) {
+        if let Some(top) = &mut self.top {
+            top.entry = top.entry.saturating_sub(1);
+        }
+        self.laid_out.clear();
+    }
+
+    pub(super) fn clamp(&mut self, entries: usize) {
+        if let Some(top) = &mut self.top {
+            top.entry = top.entry.min(entries.saturating_sub(1));
+        }
+        self.laid_out.clear();
+    }
+}
+
+impl Conversation {
+    /// The rows to draw, from the top; at most so many.
+    pub(crate) fn visible(&mut self, rows: usize, context: Context<'_>) -> Vec<Row> {
+        self.scroll.rows = rows;
+        let top = match self.scroll.top {
+            Some(top) => top,
+            None => self.back_from_end(rows, context),
+        };
+        let mut seen: Vec<Row> = Vec::new();
+        for entry in top.entry..self.entries.len() {
+            let skipped = if entry == top.entry { top.row } else { 0 };
+            let gap = self.gap(entry);
+            let laid_out = self.lay_out(entry, context);
+            let blank = (0..gap).map(|_| Row { entry, is_first: false, line: Line::default() });
+            let lines = laid_out.iter().enumerate().map(|(at, line)| Row {
+                entry,
+                is_first: at == 0,
+                line: line.clone(),
+            });
+            let more: Vec<Row> = blank.chain(lines).skip(skipped).take(rows - seen.len()).collect();
+            seen.extend(more);
+            if seen.len() >= rows {
+                break;
+            }
+        }
+        // The end came up from below, as when something was folded.
+        if seen.len() < rows && self.scroll.top.is_some() && top > Place::default() {
+            self.scroll.top = None;
+            return self.visible(rows, context);
+        }
+        self.forget_old();
+        seen
+    }
+
+    /// Whether the end is in sight and stays there.
+    pub(crate) const fn follows(&self) -> bool {
+        self.scroll.top.is_none()
+    }
+
+    /// Goes to the end, and stays there.
+    pub(crate) fn go_to_end(&mut self) {
+        self.scroll.top = None;
+        self.chosen = None;
+    }
+
+    /// Goes to the beginning.
+    pub(crate) fn go_to_start(&mut self) {
+        self.scroll.top = Some(Place::default());
+    }
+
+    /// How many rows are in sight.
+    pub(crate) const fn page(&self) -> usize {
+        self.scroll.rows
+    }
+
+    /// Goes up by so many rows.
+    pub(crate) fn up(&mut self, rows: usize, context: Context<'_>) {
+        let seen = self.scroll.rows;
+        let mut top = match self.scroll.top {
+            Some(top) => top,
+            None => self.back_from_end(seen, context),
+        };
+        let mut left = rows;
+        while left > top.row && top.entry > 0 {
+            left -= top.row + 1;
+            top.entry -= 1;
+            top.row = self.height(top.entry, context).saturating_sub(1);
+        }
+        top.row = top.row.saturating_sub(left);
+        self.scroll.top = Some(top);
+    }
+
+    /// Goes down by so many rows; at the end, follows it.
+    pub(crate) fn down(&mut self, rows: usize, context: Context<'_>) {
+        let Some(mut top) = self.scroll.top else { return };
+        top.row += rows;
+        while top.entry < self.entries.len() {
+            let height = self.height(top.entry, context);
+            if top.row < height {
+                break;
+            }
+            top.row -= height;
+            top.entry += 1;
+        }
+        let last = self.back_from_end(self.scroll.rows, context);
+        self.scroll.top = (top < last).then_some(top);
+    }
+
+    /// Chooses the next block of a kind, upwards or downwards, and brings it into sight.
+    pub(crate) fn jump(&mut self, step: Step, up: bool, context: Context<'_>) -> bool {
+        let fits = |entry: &Entry| match step {
+            Step::Block => {
+                !matches!(entry.block, Block::Note { kind: crate::entry::NoteKind::End, .. })
+            }
+            Step::Round => matches!(entry.block, Block::User { .. }),
+            Step::Error => entry.is_error(),
+            Step::Edit => matches!(&entry.block, Block::Card(card) if card.diff().is_some()),
+        };
+        let found = self.search(up, fits);
+        found.is_some_and(|at| {
+            self.choose(at, context);
+            true
+        })
+    }
+
+    /// Chooses the next block that holds a text, in capitals or not.
+    pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
+        let wanted = text.to_lowercase();
+        let found = self.search(up, |entry| entry.plain().to_lowercase().contains(&wanted));
+        found.is_some_and(|at| {
+            self.choose(at, context);
+            true
+        })
+    }
+
+    fn search(&self, up: bool, fits: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let count = self.entries.len();
+        let from = self.chosen.or_else(|| {
+            // From what is in sight, when nothing is chosen.
+            let top = self.scroll.top?;
+            Some(if up { top.entry + 1 } else { top.entry })
+        });
+        let from = from.unwrap_or(count);
+        let at = |index: &usize| self.entries.get(*index).is_some_and(&fits);
+        if up { (0..from.min(count)).rev().find(at) } else { (from + 1..count).find(at) }
+    }
+
+    fn choose(&mut self, at: usize, context: Context<'_>) {
+        self.chosen = Some(at);
+        let rows = self.scroll.rows.max(1);
+        let last = self.back_from_end(rows, context);
+        let top = self.scroll.top.unwrap_or(last);
+        let mut below = 0;
+        let mut entry = top.entry;
+        while entry < at && below <= rows {
+            below += self.height(entry, context);
+            entry += 1;
+        }
+        let end = (below + self.height(at, context)).saturating_sub(top.row);
+        if at >= top.entry && end <= rows && (at > top.entry || top.row == 0) {
+            return;
+        }
+        let wanted = Place { entry: at, row: 0 };
+        self.scroll.top = (wanted < last).then_some(wanted);
+    }
+
+    /// The place from which the last rows are in sight.
+    fn back_from_end(&mut self, rows: usize, context: Context<'_>) -> Place {
+        let mut left = rows;
+        for entry in (0..self.entries.len()).rev() {
+            let height = self.height(entry, context);
+            if height >= left {
+                return Place { entry, row: height - left };
+            }
+            left -= height;
+        }
+        Place::default()
+    }
+
+    fn height(&mut self, entry: usize, context: Context<'_>) -> usize {
+        self.gap(entry) + self.lay_out(entry, context).len()
+    }
+
+    fn gap(&self, entry: usize) -> usize {
+        let before = entry.checked_sub(1).and_then(|before| self.entries.get(before));
+        match (before, self.entries.get(entry)) {
+            (Some(before), Some(entry)) => entry.gap_after(before),
+            _ => 0,
+        }
+    }
+
+    fn lay_out(&mut self, entry: usize, context: Context<'_>) -> &[Line<'static>] {
+        let laid_out = &mut self.scroll.laid_out;
+        if laid_out.last() != Some(&entry) {
+            laid_out.push(entry);
+        }
+        match self.entries.get_mut(entry) {
+            Some(entry) => entry.rows(context),
+            None => &[],
+        }
+    }
+
+    /// Rows of what is no longer looked at are forgotten.
+    fn forget_old(&mut self) {
+        if self.scroll.laid_out.len() <= 4 * LAID_OUT_MAX {
+            return;
+        }
+        let mut kept: Vec<usize> = Vec::new();
+        for entry in self.scroll.laid_out.iter().rev() {
+            if kept.len() < LAID_OUT_MAX && !kept.contains(entry) {
+                kept.push(*entry);
+            }
+        }
+        for entry in std::mem::take(&mut self.scroll.laid_out) {
+            if !kept.contains(&entry)
+                && let Some(entry) = self.entries.get_mut(entry)
+            {
+                entry.forget();
+            }
+        }
+        kept.reverse();
+        self.scroll.laid_out = kept;
+    }
+
+    /// The blocks, for whoever draws their signs.
+    pub(crate) fn entry(&self, at: usize) -> Option<&Entry> {
+        self.entries.get(at)
+    }
+}

@@ -1,0 +1,185 @@
+//! A call that waits for the user's word.
+//!
+//! An edit can be taken in part: its hunks are taken or left, and what runs is an edit with the
+//! user's arguments, which is recorded as such.
+
+use serde_json::{Map, Value};
+use similar::{DiffTag, TextDiff};
+use trajectory::ApprovalMode;
+use trajectory::event::ApprovalDecision;
+
+use crate::composer::Composer;
+use crate::keys::Choice;
+use crate::protocol::Command;
+use crate::text::clean;
+
+/// Texts with more bytes are taken whole or not at all.
+const BYTES_MAX: usize = 256 << 10;
+
+/// A piece of an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hunk {
+    pub(crate) old: String,
+    pub(crate) new: String,
+    pub(crate) is_taken: bool,
+}
+
+/// The question, and how far the answer is.
+pub(crate) struct Decision {
+    pub(crate) call: u32,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+    /// The pieces of the text: what stays, and what may change.
+    parts: Vec<Part>,
+    pub(crate) chosen: usize,
+    /// The reason for a denial, while it is written.
+    pub(crate) reason: Option<Composer>,
+}
+
+enum Part {
+    Same(String),
+    Hunk(Hunk),
+}
+
+impl Decision {
+    pub(crate) fn new(call: u32, name: &str, arguments: &str) -> Self {
+        let parts = parts(name, arguments);
+        Self {
+            call,
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            parts,
+            chosen: 0,
+            reason: None,
+        }
+    }
+
+    /// The hunks, where there is a choice.
+    pub(crate) fn hunks(&self) -> Vec<&Hunk> {
+        let hunks = self.parts.iter().filter_map(|part| match part {
+            Part::Hunk(hunk) => Some(hunk),
+            Part::Same(_) => None,
+        });
+        hunks.collect()
+    }
+
+    /// What the call would do, for reading: a command, or the arguments.
+    pub(crate) fn text(&self) -> String {
+        let fields: Option<Map<String, Value>> = serde_json::from_str(&self.arguments).ok();
+        let command = fields.as_ref().and_then(|fields| fields.get("command")?.as_str());
+        let named = |(key, value): (&String, &Value)| {
+            format!("{key}: {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        let text = match (command, &fields) {
+            (Some(command), _) => command.to_owned(),
+            (None, Some(fields)) => fields.iter().map(named).collect(),
+            (None, None) => self.arguments.clone(),
+        };
+        clean(text.trim_end())
+    }
+
+    /// Takes an answer; a command, once it is whole.
+    pub(crate) fn answer(&mut self, choice: Choice) -> Option<Command> {
+        let count = self.hunks().len();
+        match choice {
+            Choice::Allow => return Some(self.allow(None)),
+            Choice::AllowAll => return Some(self.allow(Some(ApprovalMode::Auto))),
+            Choice::Deny => self.reason = Some(Composer::default()),
+            Choice::NextHunk => self.chosen = (self.chosen + 1).min(count.saturating_sub(1)),
+            Choice::PreviousHunk => self.chosen = self.chosen.saturating_sub(1),
+            Choice::Hunk => {
+                let hunks = self.parts.iter_mut().filter_map(|part| match part {
+                    Part::Hunk(hunk) => Some(hunk),
+                    Part::Same(_) => None,
+                });
+                if count > 1
+                    && let Some(hunk) = hunks.into_iter().nth(self.chosen)
+                {
+                    hunk.is_taken = !hunk.is_taken;
+                }
+            }
+        }
+        None
+    }
+
+    /// The denial, with what was written as its reason.
+    pub(crate) fn deny(&self) -> Command {
+        let reason = self.reason.as_ref().map(Composer::content);
+        self.command(
+            ApprovalDecision::Denied,
+            reason.filter(|why| !why.trim().is_empty()),
+            None,
+            None,
+        )
+    }
+
+    fn allow(&self, mode: Option<ApprovalMode>) -> Command {
+        let hunks = self.hunks();
+        let taken = hunks.iter().filter(|hunk| hunk.is_taken).count();
+        if taken == hunks.len() {
+            return self.command(ApprovalDecision::Allowed, None, None, mode);
+        }
+        if taken == 0 {
+            let reason = Some("None of its hunks was taken.".to_owned());
+            return self.command(ApprovalDecision::Denied, reason, None, mode);
+        }
+        let reason = Some(format!("{taken} of {} hunks were taken.", hunks.len()));
+        match self.amended() {
+            Some(arguments) => {
+                self.command(ApprovalDecision::Amended, reason, Some(arguments), mode)
+            }
+            None => self.command(ApprovalDecision::Denied, reason, None, mode),
+        }
+    }
+
+    fn amended(&self) -> Option<String> {
+        let mut fields: Map<String, Value> = serde_json::from_str(&self.arguments).ok()?;
+        let text = self.parts.iter().map(|part| match part {
+            Part::Same(text) => text.as_str(),
+            Part::Hunk(hunk) if hunk.is_taken => hunk.new.as_str(),
+            Part::Hunk(hunk) => hunk.old.as_str(),
+        });
+        *fields.get_mut("new_string")? = Value::String(text.collect());
+        serde_json::to_string(&fields).ok()
+    }
+
+    fn command(
+        &self,
+        decision: ApprovalDecision,
+        reason: Option<String>,
+        arguments: Option<String>,
+        mode: Option<ApprovalMode>,
+    ) -> Command {
+        Command::Decide { call: self.call, decision, reason, arguments, mode }
+    }
+}
+
+/// The pieces of an edit; none where there is no choice.
+fn parts(name: &str, arguments: &str) -> Vec<Part> {
+    if !matches!(name, "edit" | "replace") {
+        return Vec::new();
+    }
+    let fields: Map<String, Value> = serde_json::from_str(arguments).unwrap_or_default();
+    let text = |key: &str| fields.get(key).and_then(Value::as_str);
+    let (Some(old), Some(new)) = (text("old_string"), text("new_string")) else {
+        return Vec::new();
+    };
+    if old.is_empty() || old.len() + new.len() > BYTES_MAX {
+        return Vec::new();
+    }
+    let diff = TextDiff::from_lines(old, new);
+    let lines = |slices: &[&str], range: std::ops::Range<usize>| -> String {
+        slices.get(range).unwrap_or_default().concat()
+    };
+    let part = |op: &similar::DiffOp| {
+        let old = lines(diff.old_slices(), op.old_range());
+        if op.tag() == DiffTag::Equal {
+            return Part::Same(old);
+        }
+        Part::Hunk(Hunk { old, new: lines(diff.new_slices(), op.new_range()), is_taken: true })
+    };
+    diff.ops().iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+use trajectory::event::ApprovalDecision;
+
+use super::Decision;
+use crate::keys::Choice;
+use crate::protocol::Command;
+
+const EDIT: &str =
+    r#"{"file_path":"a","old_string":"1\n2\n3\n4\n5\n","new_string":"one\n2\nthree\n4\nfive\n"}"#;
+
+fn decided(decision: &mut Decision, choices: &[Choice]) -> (ApprovalDecision, Option<String>) {
+    let answers: Vec<Command> =
+        choices.iter().filter_map(|choice| decision.answer(*choice)).collect();
+    match answers.as_slice() {
+        [Command::Decide { decision, arguments, .. }] => (*decision, arguments.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_hunk_of_three_is_taken() {
+    let mut decision = Decision::new(1, "edit", EDIT);
+    assert_eq!(decision.hunks().len(), 3);
+    let choices = [Choice::Hunk, Choice::NextHunk, Choice::NextHunk, Choice::Hunk, Choice::Allow];
+    let (decided, arguments) = decided(&mut decision, &choices);
+    assert_eq!(decided, ApprovalDecision::Amended);
+    let arguments = arguments.unwrap();
+    assert!(arguments.contains(r#""new_string":"1\n2\nthree\n4\n5\n""#), "{arguments}");
+    assert!(arguments.starts_with(r#"{"file_path":"a""#));
+}
+
+#[test]
+fn all_is_a_plain_yes_and_none_a_no() {
+    let all = decided(&mut Decision::new(1, "edit", EDIT), &[Choice::Allow]);
+    assert_eq!(all, (ApprovalDecision::Allowed, None));
+    let mut decision = Decision::new(1, "edit", EDIT);
+    let out = [Choice::Hunk, Choice::NextHunk, Choice::Hunk, Choice::NextHunk, Choice::Hunk];
+    out.iter().for_each(|choice| assert!(decision.answer(*choice).is_none()));
+    assert_eq!(decided(&mut decision, &[Choice::Allow]).0, ApprovalDecision::Denied);
+}
+
+#[test]
+fn a_command_is_taken_whole() {
+    let mut decision = Decision::new(2, "shell", r#"{"command":"rm -rf x","timeout_ms":3}"#);
+    assert_eq!(decision.text(), "rm -rf x");
+    assert_eq!(decided(&mut decision, &[Choice::Hunk, Choice::Allow]).0, ApprovalDecision::Allowed);
+}

@@ -1,0 +1,80 @@
+//! Drawing: what the view holds, laid out in the rows there are. One file for each part.
+//!
+//! Nothing here decides anything. What is kept between two frames is rows that were laid out, so
+//! that a frame costs what it shows.
+
+mod composer;
+mod conversation;
+mod decision;
+mod help;
+mod menu;
+mod start;
+mod status;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use crate::view::View;
+
+/// The least that a terminal must have.
+const COLUMNS_MIN: u16 = 24;
+const ROWS_MIN: u16 = 8;
+
+/// Columns at the left of the conversation, for its signs.
+const MARGIN: u16 = 2;
+
+/// Lines that are wider than this are hard to read.
+const COLUMNS_MAX: u16 = 140;
+
+/// Draws everything.
+pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
+        return too_small(view, frame);
+    }
+    view.columns = usize::from((area.width - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
+    if view.help.is_some() {
+        return help::draw(view, frame, area);
+    }
+    let [area, status] = split(area, area.height - 1);
+    status::draw(view, frame, status);
+    let wanted = match &view.decision {
+        Some(_) => decision::height(view, area),
+        None => composer::height(view, area),
+    };
+    let [conversation, below] = split(area, area.height.saturating_sub(wanted));
+    match &view.decision {
+        Some(_) => decision::draw(view, frame, below),
+        None => composer::draw(view, frame, below),
+    }
+    if view.conversation.is_empty() {
+        start::draw(view, frame, conversation);
+    } else {
+        conversation::draw(view, frame, conversation);
+    }
+    if view.decision.is_none() {
+        menu::draw(view, frame, conversation);
+    }
+}
+
+/// The area above so many rows' end, and the one below.
+fn split(area: Rect, rows: u16) -> [Rect; 2] {
+    let rows = rows.min(area.height);
+    [Rect { height: rows, ..area }, Rect { y: area.y + rows, height: area.height - rows, ..area }]
+}
+
+/// Lines from the top of an area on.
+fn lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
+    for (y, line) in (area.y..area.bottom()).zip(lines) {
+        frame.buffer_mut().set_line(area.x, y, line, area.width);
+    }
+}
+
+fn too_small(view: &View, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let word = format!("limn likes {COLUMNS_MIN} × {ROWS_MIN}.");
+    let text =
+        [Line::styled(word, view.theme.text), Line::styled("Please widen me.", view.theme.dim)];
+    lines(frame, area, &text);
+}

@@ -1,0 +1,142 @@
+//! The prompt that is written, the rule above it, and prompts that wait.
+
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+
+use super::{MARGIN, split};
+use crate::text::{duration, headline, shorten};
+use crate::theme::Theme;
+use crate::view::{Focus, View};
+
+/// Prompts that wait are shown up to this number.
+const QUEUED_SHOWN: usize = 3;
+
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// How long a picture of the spinner stays, microseconds.
+const SPINNER_US: u64 = 120_000;
+
+/// How many rows it wants.
+pub(super) fn height(view: &mut View, area: Rect) -> u16 {
+    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let (rows, _) = view.composer.draw(columns);
+    let rows = u16::try_from(rows.len()).unwrap_or(u16::MAX);
+    let queued = u16::try_from(view.queued.len().min(QUEUED_SHOWN + 1)).unwrap_or(0);
+    (rows.clamp(1, (area.height / 2).max(1)) + 1 + queued).min(area.height.saturating_sub(2))
+}
+
+pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+    let queued = queued(view, usize::from(area.width));
+    let count = u16::try_from(queued.len()).unwrap_or(0);
+    let [above, area] = split(area, count);
+    super::lines(frame, above, &queued);
+    let [line, area] = split(area, 1);
+    frame.buffer_mut().set_line(line.x, line.y, &rule(view, usize::from(line.width)), line.width);
+    if view.focus == Focus::Search {
+        return search(view, frame, area);
+    }
+    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let (rows, (caret_row, caret_column)) = view.composer.draw(columns);
+    // The row of the caret is always in sight.
+    let from = (caret_row + 1).saturating_sub(usize::from(area.height));
+    let theme = &view.theme;
+    let is_active = view.focus == Focus::Composer;
+    let sign = if is_active { theme.accent } else { theme.dim };
+    frame.buffer_mut().set_stringn(area.x, area.y, "❯", 1, sign);
+    if view.composer.is_empty() {
+        let hint = Line::styled(hint(view), theme.dim);
+        frame.buffer_mut().set_line(area.x + MARGIN, area.y, &hint, area.width - MARGIN);
+    }
+    for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
+        let spans = row.pieces.iter().map(|(text, is_chip)| {
+            Span::styled(text.clone(), if *is_chip { theme.chip } else { theme.text })
+        });
+        let line = Line::from(spans.collect::<Vec<_>>());
+        frame.buffer_mut().set_line(area.x + MARGIN, y, &line, area.width - MARGIN);
+    }
+    if is_active {
+        let x = area.x + MARGIN + u16::try_from(caret_column).unwrap_or(0);
+        let y = area.y + u16::try_from(caret_row - from).unwrap_or(0);
+        frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y });
+    }
+}
+
+fn hint(view: &View) -> &'static str {
+    match (&view.focus, view.working) {
+        (Focus::Conversation | Focus::Search, _) => {
+            "↑↓ choose · enter unfold · y copy · / search · tab back"
+        }
+        (_, Some(_)) => "type ahead: it waits until the round is over",
+        (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
+        (_, None) => "ask · @ file · / command · F1 help",
+    }
+}
+
+fn queued(view: &View, columns: usize) -> Vec<Line<'static>> {
+    let line = |prompt: &String| {
+        let text = headline(prompt, columns.saturating_sub(14));
+        Line::from(vec![
+            Span::styled("  waits  ", view.theme.warning),
+            Span::styled(text, view.theme.dim),
+        ])
+    };
+    let mut lines: Vec<Line<'static>> = view.queued.iter().take(QUEUED_SHOWN).map(line).collect();
+    if view.queued.len() > QUEUED_SHOWN {
+        let more = view.queued.len() - QUEUED_SHOWN;
+        lines.push(Line::styled(format!("  and {more} more"), view.theme.dim));
+    }
+    lines
+}
+
+/// The line above the prompt: what goes on, or a remark.
+pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
+    let theme = &view.theme;
+    let mut left = Vec::new();
+    if let Some((toast, _)) = &view.toast {
+        left.push(Span::styled(
+            format!(" {} ", shorten(toast, columns.saturating_sub(6))),
+            theme.warning,
+        ));
+    } else if let Some(since) = view.working {
+        let turn = usize::try_from(view.now_us / SPINNER_US).unwrap_or(0) % SPINNER.len();
+        let spinner = SPINNER.get(turn).copied().unwrap_or_default();
+        let seconds = view.now_us.saturating_sub(since) / 1_000_000 * 1_000_000;
+        let time = if seconds == 0 {
+            String::new()
+        } else {
+            format!(" {}", duration(seconds).replace(".0", ""))
+        };
+        left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
+        left.push(Span::styled("esc stops ", theme.dim));
+    }
+    let right = if view.conversation.follows() { "" } else { " more below: ctrl-end " };
+    framed(left, right, columns, theme)
+}
+
+/// A rule with something in it at the left and at the right.
+pub(super) fn framed(
+    left: Vec<Span<'static>>,
+    right: &str,
+    columns: usize,
+    theme: &Theme,
+) -> Line<'static> {
+    let mut spans = vec![Span::styled("─", theme.faint)];
+    spans.extend(left);
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = columns.saturating_sub(used + Span::raw(right).width() + 1);
+    spans.push(Span::styled("─".repeat(room), theme.faint));
+    spans.push(Span::styled(right.to_owned(), theme.accent));
+    spans.push(Span::styled("─", theme.faint));
+    Line::from(spans)
+}
+
+fn search(view: &View, frame: &mut Frame<'_>, area: Rect) {
+    let line = Line::from(vec![
+        Span::styled("search: ", view.theme.accent),
+        Span::styled(view.search.clone(), view.theme.text),
+    ]);
+    frame.buffer_mut().set_line(area.x, area.y, &line, area.width);
+    let x = area.x + u16::try_from(line.width()).unwrap_or(0);
+    frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y: area.y });
+}

@@ -1,0 +1,46 @@
+//! Every key and every command, from their tables.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::split;
+use crate::commands::COMMANDS;
+use crate::keys::{Place, told};
+use crate::view::View;
+
+pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+    let rows = rows(view, usize::from(area.width));
+    let [area, last] = split(area, area.height - 1);
+    let most = rows.len().saturating_sub(usize::from(area.height));
+    let from = view.help.unwrap_or(0).min(most);
+    view.help = Some(from);
+    super::lines(frame, area, rows.get(from..).unwrap_or_default());
+    let hint = Line::styled(" ↑↓ scroll · any other key closes", view.theme.dim);
+    frame.buffer_mut().set_line(last.x, last.y, &hint, last.width);
+}
+
+fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
+    let theme = &view.theme;
+    let row = |left: String, about: &str| {
+        let width = 34.min(columns / 2);
+        let pad = width.saturating_sub(Span::raw(&left).width()).max(1);
+        Line::from(vec![
+            Span::styled(format!("  {left}"), theme.accent),
+            Span::raw(" ".repeat(pad)),
+            Span::styled(about.to_owned(), theme.text),
+        ])
+    };
+    let mut rows = Vec::new();
+    for place in Place::ALL {
+        rows.push(Line::styled(place.title(), theme.heading));
+        rows.extend(told(place).into_iter().map(|(keys, about)| row(keys, about)));
+        rows.push(Line::default());
+    }
+    rows.push(Line::styled("Commands", theme.heading));
+    for command in COMMANDS {
+        let left = format!("/{} {}", command.name, command.takes);
+        rows.push(row(left.trim_end().to_owned(), command.about));
+    }
+    rows
+}

@@ -1,0 +1,42 @@
+//! The list above the prompt.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use crate::text::{clean, shorten};
+use crate::view::View;
+
+/// Rows of the list.
+const ROWS_MAX: usize = 10;
+
+pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
+    let Some(menu) = &view.menu else { return };
+    let theme = &view.theme;
+    let count = menu.rows.len().min(ROWS_MAX).min(usize::from(above.height));
+    let from = (menu.chosen + 1).saturating_sub(count);
+    let height = u16::try_from(count).unwrap_or(0);
+    let area = Rect { y: above.bottom() - height, height, ..above };
+    Clear.render(area, frame.buffer_mut());
+    let columns = usize::from(area.width);
+    let widest = menu.rows.iter().map(|row| Span::raw(row.label.as_str()).width()).max();
+    let label_columns = widest.unwrap_or(0).min(columns * 2 / 3);
+    let rows = menu.rows.iter().enumerate().skip(from).take(count);
+    for (y, (at, row)) in (area.y..area.bottom()).zip(rows) {
+        let is_chosen = at == menu.chosen;
+        let label = shorten(&clean(&row.label).replace('\n', " "), label_columns);
+        let pad = label_columns.saturating_sub(Span::raw(&label).width());
+        let about = shorten(&row.about, columns.saturating_sub(label_columns + 6));
+        let line = Line::from(vec![
+            Span::styled(if is_chosen { "▸ " } else { "  " }, theme.accent),
+            Span::styled(label, if is_chosen { theme.accent } else { theme.text }),
+            Span::raw(" ".repeat(pad + 2)),
+            Span::styled(about, theme.dim),
+        ]);
+        frame.buffer_mut().set_line(area.x, y, &line, area.width);
+        if is_chosen {
+            frame.buffer_mut().set_style(Rect { y, height: 1, ..area }, theme.selected);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Every key, in one table: what it does, where, and how it is told. The help is made from it.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::composer::Edit;
+use crate::conversation::Step;
+
+/// Where a key is pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Everywhere.
+    Anywhere,
+    /// While a prompt is written.
+    Composer,
+    /// While the list above the prompt is open.
+    Menu,
+    /// While blocks are chosen.
+    Conversation,
+    /// While a call waits for the user's word.
+    Decision,
+}
+
+impl Place {
+    /// All of them, in the order of the help.
+    pub const ALL: [Self; 5] =
+        [Self::Anywhere, Self::Composer, Self::Menu, Self::Conversation, Self::Decision];
+
+    /// Its heading.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Anywhere => "Everywhere",
+            Self::Composer => "Writing",
+            Self::Menu => "In the list above the prompt",
+            Self::Conversation => "In the conversation",
+            Self::Decision => "When a call waits for you",
+        }
+    }
+}
+
+/// What a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Ctrl-C.
+    Stop,
+    LeaveWhenEmpty,
+    Help,
+    /// Into the conversation and back.
+    Switch,
+    Mode,
+    Scroll {
+        up: bool,
+        pages: bool,
+    },
+    Ends {
+        up: bool,
+    },
+    ToggleReasoning,
+    Mouse,
+    Send,
+    Edit(Edit),
+    Editor,
+    /// In the list: up, down, take, close.
+    MenuMove {
+        up: bool,
+    },
+    MenuTake,
+    MenuClose,
+    /// Takes a prompt back, or stops what goes on.
+    Escape,
+    Jump {
+        step: Step,
+        up: bool,
+    },
+    Toggle,
+    Copy,
+    Search,
+    SearchNext {
+        up: bool,
+    },
+    Decide(Choice),
+}
+
+/// An answer to a call that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This once.
+    Allow,
+    /// This, and whatever comes.
+    AllowAll,
+    /// No, with a reason.
+    Deny,
+    /// Take a hunk in, or leave it out.
+    Hunk,
+    NextHunk,
+    PreviousHunk,
+}
+
+/// A row of the table.
+pub(crate) struct Binding {
+    pub(crate) place: Place,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) action: Action,
+    pub(crate) about: &'static str,
+}
+
+macro_rules! keys {
+    ($($place:ident { $($($key:literal)|+ => $action:expr, $about:literal;)+ })+) => {
+        &[$($(Binding {
+            place: Place::$place,
+            keys: &[$($key),+],
+            action: $action,
+            about: $about,
+        }),+),+]
+    };
+}
+
+/// The table.
+pub(crate) const KEYS: &[Binding] = keys! {
+    Anywhere {
+        "ctrl-c" => Action::Stop, "stop what goes on; empty the prompt; twice: leave";
+        "ctrl-d" => Action::LeaveWhenEmpty, "leave, when nothing is written";
+        "f1" => Action::Help, "every key and every command";
+        "shift-tab" => Action::Mode, "the next approval mode";
+        "pageup" => Action::Scroll { up: true, pages: true }, "a page up";
+        "pagedown" => Action::Scroll { up: false, pages: true }, "a page down";
+        "shift-up" => Action::Scroll { up: true, pages: false }, "a row up";
+        "shift-down" => Action::Scroll { up: false, pages: false }, "a row down";
+        "ctrl-home" => Action::Ends { up: true }, "to the beginning";
+        "ctrl-end" => Action::Ends { up: false }, "to the end, and follow it";
+        "alt-up" => Action::Jump { step: Step::Round, up: true }, "to the prompt before";
+        "alt-down" => Action::Jump { step: Step::Round, up: false }, "to the prompt behind";
+        "ctrl-o" => Action::Toggle, "fold or unfold the chosen block, or the last";
+        "ctrl-t" => Action::ToggleReasoning, "show or hide all reasoning";
+        "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
+    }
+    Composer {
+        "enter" => Action::Send, "send; while the model works: queue";
+        "alt-enter" | "shift-enter" | "ctrl-j" => Action::Edit(Edit::NewLine), "a new line";
+        "tab" => Action::Switch, "into the conversation";
+        "esc" => Action::Escape, "stop what goes on; take a queued prompt back";
+        "up" => Action::Edit(Edit::Up), "a row up; from the first, the prompt before";
+        "down" => Action::Edit(Edit::Down), "a row down; from the last, the prompt behind";
+        "left" | "ctrl-b" => Action::Edit(Edit::Left), "a character left";
+        "right" | "ctrl-f" => Action::Edit(Edit::Right), "a character right";
+        "ctrl-left" | "alt-left" | "alt-b" => Action::Edit(Edit::WordLeft), "a word left";
+        "ctrl-right" | "alt-right" | "alt-f" => Action::Edit(Edit::WordRight), "a word right";
+        "home" | "ctrl-a" => Action::Edit(Edit::Home), "to the line's beginning";
+        "end" | "ctrl-e" => Action::Edit(Edit::End), "to the line's end";
+        "backspace" | "ctrl-h" => Action::Edit(Edit::Backspace), "delete backwards";
+        "delete" => Action::Edit(Edit::Delete), "delete forwards";
+        "ctrl-w" | "alt-backspace" | "ctrl-backspace" => Action::Edit(Edit::DeleteWord), "delete a word";
+        "ctrl-u" => Action::Edit(Edit::DeleteToStart), "delete to the line's beginning";
+        "ctrl-k" => Action::Edit(Edit::DeleteToEnd), "delete to the line's end";
+        "ctrl-y" => Action::Edit(Edit::PutBack), "put back what was deleted";
+        "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
+    }
+    Menu {
+        "up" | "ctrl-p" => Action::MenuMove { up: true }, "the row above";
+        "down" | "ctrl-n" => Action::MenuMove { up: false }, "the row below";
+        "tab" | "enter" => Action::MenuTake, "take it";
+        "esc" => Action::MenuClose, "close the list";
+    }
+    Conversation {
+        "up" | "k" => Action::Jump { step: Step::Block, up: true }, "the block above";
+        "down" | "j" => Action::Jump { step: Step::Block, up: false }, "the block below";
+        "[" => Action::Jump { step: Step::Round, up: true }, "to the prompt before";
+        "]" => Action::Jump { step: Step::Round, up: false }, "to the prompt behind";
+        "e" => Action::Jump { step: Step::Error, up: true }, "to the failure before";
+        "E" => Action::Jump { step: Step::Error, up: false }, "to the failure behind";
+        "c" => Action::Jump { step: Step::Edit, up: true }, "to the change before";
+        "C" => Action::Jump { step: Step::Edit, up: false }, "to the change behind";
+        "enter" | "space" => Action::Toggle, "fold or unfold";
+        "y" => Action::Copy, "copy the block as plain text";
+        "/" => Action::Search, "search";
+        "n" => Action::SearchNext { up: true }, "the match before";
+        "N" => Action::SearchNext { up: false }, "the match behind";
+        "g" => Action::Ends { up: true }, "to the beginning";
+        "G" => Action::Ends { up: false }, "to the end";
+        "?" => Action::Help, "every key and every command";
+        "tab" | "esc" | "i" => Action::Switch, "back to the prompt";
+    }
+    Decision {
+        "y" | "enter" => Action::Decide(Choice::Allow), "allow it, this once, with the hunks that are taken";
+        "a" => Action::Decide(Choice::AllowAll), "allow it, and go on in the mode auto";
+        "n" | "esc" => Action::Decide(Choice::Deny), "deny it; a reason may be given";
+        "space" => Action::Decide(Choice::Hunk), "take a hunk, or leave it out";
+        "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";
+        "up" | "k" => Action::Decide(Choice::PreviousHunk), "the hunk before";
+    }
+};
+
+/// What a key does there; what it does everywhere comes last.
+pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
+    let name = name(key)?;
+    [place, Place::Anywhere].iter().find_map(|place| {
+        let here = KEYS.iter().filter(|binding| binding.place == *place);
+        here.filter(|binding| binding.keys.contains(&name.as_str()))
+            .map(|binding| binding.action)
+            .next()
+    })
+}
+
+/// What a key is called, as in the table.
+fn name(key: KeyEvent) -> Option<String> {
+    let mut name = String::new();
+    let mut add = |modifier, word| {
+        if key.modifiers.contains(modifier) {
+            name.push_str(word);
+        }
+    };
+    add(KeyModifiers::CONTROL, "ctrl-");
+    add(KeyModifiers::ALT, "alt-");
+    let is_letter = matches!(key.code, KeyCode::Char(_) | KeyCode::BackTab);
+    if !is_letter {
+        add(KeyModifiers::SHIFT, "shift-");
+    }
+    match key.code {
+        KeyCode::Char(' ') => name.push_str("space"),
+        // A terminal may send capitals with or without saying shift.
+        KeyCode::Char(letter) if key.modifiers.contains(KeyModifiers::CONTROL) => {
+            name.extend(letter.to_lowercase());
+        }
+        KeyCode::Char(letter) => name.push(letter),
+        KeyCode::BackTab => name.push_str("shift-tab"),
+        KeyCode::Enter => name.push_str("enter"),
+        KeyCode::Tab => name.push_str("tab"),
+        KeyCode::Esc => name.push_str("esc"),
+        KeyCode::Up => name.push_str("up"),
+        KeyCode::Down => name.push_str("down"),
+        KeyCode::Left => name.push_str("left"),
+        KeyCode::Right => name.push_str("right"),
+        KeyCode::Home => name.push_str("home"),
+        KeyCode::End => name.push_str("end"),
+        KeyCode::PageUp => name.push_str("pageup"),
+        KeyCode::PageDown => name.push_str("pagedown"),
+        KeyCode::Backspace => name.push_str("backspace"),
+        KeyCode::Delete => name.push_str("delete"),
+        KeyCode::F(number) => name.push_str(&format!("f{number}")),
+        _ => return None,
+    }
+    Some(name)
+}
+
+/// The keys of a place and what they do, as the help and the manual tell them.
+#[must_use]
+pub fn told(place: Place) -> Vec<(String, &'static str)> {
+    let here = KEYS.iter().filter(|binding| binding.place == place);
+    here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The terminal: what is recorded, drawn; what is pressed, told.
+//!
+//! A [`View`] folds the events that are recorded, and what flickers between them, and turns keys
+//! into [`Command`]s; [`draw`] lays it out; [`Tui`] is the loop that has a terminal and a stream of
+//! keys, both of which it is given. The session is on the other side of [`Update`] and [`Command`],
+//! and nothing of it is named here.
+//!
+//! Everything that comes from a model, a tool or a file is cleaned where it comes in: no escape
+//! sequence of theirs is ever written to the terminal.
+
+mod card;
+mod commands;
+mod composer;
+mod conversation;
+mod decision;
+mod diff;
+mod draw;
+mod entry;
+mod highlight;
+mod input;
+mod keys;
+mod markdown;
+mod protocol;
+mod run;
+mod selection;
+mod terminal;
+mod text;
+mod theme;
+mod view;
+
+pub use draw::draw;
+pub use input::{Input, Keys};
+pub use keys::{Place, told};
+pub use protocol::{Answer, Command, Facts, Order, Price, Query, Recent, Update};
+pub use run::{Outside, Tui};
+pub use terminal::{Screen, is_capable, leave_by_panic};
+pub use theme::{Background, Depth};
+pub use view::View;

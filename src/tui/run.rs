@@ -1,0 +1,365 @@
+//! The loop: everything that waits is handled, then one frame is drawn.
+//!
+//! A key is answered with a frame at once; what a model or a command prints waits for the next
+//! sixtieth of a second, so that twenty thousand pieces are a few frames.
+
+use std::future::{pending, ready};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::draw;
+use crate::input::{Input, Keys};
+use crate::protocol::{Command, Update};
+use crate::selection::Selection;
+use crate::terminal::Screen;
+use crate::view::View;
+
+/// Between two frames that no key asked for.
+const FRAME: Duration = Duration::from_millis(16);
+
+/// Between two frames of something that moves by itself.
+const TURN: Duration = Duration::from_millis(120);
+
+/// For how long the first frame waits to know the background.
+const BACKGROUND_WAIT: Duration = Duration::from_millis(25);
+
+/// A round that took so long is told of with a bell; microseconds.
+const LONG_ROUND_US: u64 = 10_000_000;
+
+/// Updates that are taken before keys are looked at again.
+const UPDATES_MAX: usize = 4_096;
+
+/// What is not the terminal's: whom commands go to, and how an editor is run.
+pub struct Outside {
+    /// The driver.
+    pub commands: mpsc::Sender<Command>,
+    /// Lets the user write a text on; what failed, in a sentence.
+    #[allow(clippy::type_complexity, reason = "one function, given once")]
+    pub edit: Box<dyn FnMut(&str) -> Result<String, String>>,
+}
+
+/// The terminal, its keys and what they show.
+pub struct Tui<W: Write> {
+    terminal: Terminal<CrosstermBackend<Screen<W>>>,
+    screen: Screen<W>,
+    keys: Keys,
+    view: View,
+    outside: Outside,
+    began: Instant,
+    selection: Option<Selection>,
+    /// What is marked goes to the clipboard with the next frame.
+    copies: bool,
+    over: bool,
+}
+
+impl<W: Write> Tui<W> {
+    /// Takes the process's terminal.
+    ///
+    /// # Errors
+    /// When it cannot be set or written.
+    pub fn open(out: W, keys: Keys, view: View, outside: Outside) -> io::Result<Self> {
+        let screen = Screen::real(out);
+        let taken = screen
+            .enter(view.has_mouse)
+            .and_then(|()| screen.ask_background())
+            .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
+        match taken {
+            Ok(terminal) => Ok(Self::with(terminal, screen, keys, view, outside)),
+            Err(error) => {
+                screen.leave();
+                Err(error)
+            }
+        }
+    }
+
+    /// A terminal of a given size, for whoever looks at what is written.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn fixed(
+        out: W,
+        (columns, rows): (u16, u16),
+        keys: Keys,
+        view: View,
+        outside: Outside,
+    ) -> io::Result<Self> {
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let screen = Screen::given(out);
+        let backend = CrosstermBackend::new(screen.clone());
+        let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
+        Ok(Self::with(terminal, screen, keys, view, outside))
+    }
+
+    fn with(
+        terminal: Terminal<CrosstermBackend<Screen<W>>>,
+        screen: Screen<W>,
+        keys: Keys,
+        view: View,
+        outside: Outside,
+    ) -> Self {
+        Self {
+            terminal,
+            screen,
+            keys,
+            view,
+            outside,
+            began: Instant::now(),
+            selection: None,
+            copies: false,
+            over: false,
+        }
+    }
+
+    /// Shows and asks until the user leaves, the driver is gone or the terminal is. The terminal
+    /// is given back in any case.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read or written.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) -> io::Result<()> {
+        let result = self.work(&mut updates).await;
+        // The driver hears it even when it was not the user who left.
+        let _ = self.outside.commands.send(Command::Leave).await;
+        self.screen.leave();
+        result
+    }
+
+    async fn work(&mut self, updates: &mut mpsc::Receiver<Update>) -> io::Result<()> {
+        let mut signals = Signals::new()?;
+        self.await_background().await?;
+        self.frame()?;
+        let mut drawn = Instant::now();
+        let mut is_due = false;
+        let mut batch = Vec::new();
+        while !self.over {
+            let next = match (is_due, self.view.is_moving()) {
+                (true, _) => Some(drawn + FRAME),
+                (false, true) => Some(drawn + TURN),
+                (false, false) => None,
+            };
+            let turn = async {
+                match next {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            let is_urgent = tokio::select! {
+                biased;
+                () = signals.any() => return Ok(()),
+                input = self.keys.next() => {
+                    let Some(input) = input? else { return Ok(()) };
+                    self.input(input)?;
+                    true
+                }
+                () = turn => true,
+                count = updates.recv_many(&mut batch, UPDATES_MAX) => {
+                    self.over |= count == 0;
+                    batch.drain(..).for_each(|update| self.update(update));
+                    false
+                }
+            };
+            self.drain().await?;
+            is_due = !is_urgent;
+            if is_urgent || drawn.elapsed() >= FRAME {
+                self.frame()?;
+                drawn = Instant::now();
+                is_due = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes every key that is there already.
+    async fn drain(&mut self) -> io::Result<()> {
+        while !self.over {
+            let input = tokio::select! {
+                biased;
+                input = self.keys.next() => input?,
+                () = ready(()) => return Ok(()),
+            };
+            match input {
+                Some(input) => self.input(input)?,
+                None => self.over = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever's terminal is light does not see a dark frame first, if it answers at once.
+    async fn await_background(&mut self) -> io::Result<()> {
+        if !matches!(self.keys, Keys::Terminal { .. }) {
+            return Ok(());
+        }
+        let until = Instant::now() + BACKGROUND_WAIT;
+        loop {
+            let input = tokio::select! {
+                biased;
+                input = self.keys.next() => input?,
+                () = sleep_until(until) => return Ok(()),
+            };
+            let Some(input) = input else { return Ok(()) };
+            let is_answer = matches!(input, Input::Background(_));
+            self.input(input)?;
+            if is_answer {
+                return Ok(());
+            }
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        let since = self.view.working.map(|since| self.now_us().saturating_sub(since));
+        let waits = match update {
+            Update::Decide(_) => true,
+            Update::RoundOver(_) => since.is_some_and(|since| since > LONG_ROUND_US),
+            _ => false,
+        };
+        self.over |= matches!(update, Update::Gone);
+        if let Some(command) = self.view.update(update) {
+            self.tell(command);
+        } else if waits {
+            // Whoever looked away hears that it waits. What cannot be rung does no harm.
+            let _ = self.screen.ring();
+        }
+    }
+
+    fn input(&mut self, input: Input) -> io::Result<()> {
+        self.view.tick(self.now_us());
+        let command = match input {
+            Input::Key(key) => {
+                self.selection = None;
+                self.view.press(key)
+            }
+            Input::Paste(text) => self.view.paste(&text),
+            Input::Mouse(mouse) => {
+                self.mouse(mouse);
+                None
+            }
+            Input::Background(background) => {
+                self.view.set_background(background);
+                None
+            }
+            Input::Resize => {
+                self.selection = None;
+                None
+            }
+            Input::Focus => None,
+        };
+        match command {
+            Some(command) => self.carry_out(command),
+            None => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> io::Result<()> {
+        match command {
+            Command::Leave => self.over = true,
+            Command::Copy(text) => self.screen.copy(&text)?,
+            Command::Mouse(is_ours) => self.screen.set_mouse(is_ours)?,
+            Command::Edit(text) => self.edit(&text)?,
+            command => self.tell(command),
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, command: Command) {
+        if self.outside.commands.try_send(command).is_err() {
+            self.view.say("Too much at once. Try that again.");
+        }
+    }
+
+    fn edit(&mut self, text: &str) -> io::Result<()> {
+        self.keys.pause();
+        self.screen.leave();
+        let written = (self.outside.edit)(text);
+        let has_mouse = self.view.has_mouse;
+        self.screen.enter(has_mouse)?;
+        self.keys.resume();
+        // The screen is blank again: nothing of the last frame counts.
+        self.terminal.swap_buffers();
+        match written {
+            Ok(text) => self.view.edited(&text),
+            Err(what) => self.view.say(what),
+        }
+        Ok(())
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) {
+        let at = Position { x: mouse.column, y: mouse.row };
+        match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => {
+                self.selection = Some(Selection { from: at, to: at });
+            }
+            MouseEventKind::Drag(MouseButton::Left) => {
+                self.selection.iter_mut().for_each(|selection| selection.to = at);
+            }
+            MouseEventKind::Up(MouseButton::Left) => {
+                self.copies = self.selection.is_some_and(|it| it.from != it.to);
+                self.selection = self.selection.filter(|_| self.copies);
+            }
+            _ => {
+                self.selection = None;
+                self.view.wheel(mouse);
+            }
+        }
+    }
+
+    fn frame(&mut self) -> io::Result<()> {
+        self.view.tick(self.now_us());
+        self.screen.begin_frame();
+        let (view, selection) = (&mut self.view, self.selection);
+        let copies = std::mem::take(&mut self.copies);
+        let mut copied = None;
+        self.terminal.draw(|frame| {
+            draw(view, frame);
+            if let Some(selection) = selection {
+                copied = copies.then(|| selection.text(frame.buffer_mut()));
+                selection.mark(frame.buffer_mut());
+            }
+        })?;
+        self.screen.end_frame()?;
+        if let Some(text) = copied {
+            self.screen.copy(&text)?;
+            self.view.say("Copied.");
+        }
+        Ok(())
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What ends the terminal from outside.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::rc::Rc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tokio::sync::mpsc;
+use trajectory::Progress;
+
+use super::{Outside, Tui};
+use crate::input::{Input, Keys};
+use crate::protocol::{Command, Facts, Update};
+use crate::theme::{Background, Depth};
+use crate::view::View;
+
+/// What was written, and in how many writes.
+#[derive(Clone, Default)]
+struct Written(Rc<RefCell<(Vec<u8>, usize)>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.borrow_mut();
+        written.0.extend_from_slice(bytes);
+        written.1 += 1;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn key(code: KeyCode, modifiers: KeyModifiers) -> Input {
+    Input::Key(KeyEvent::new(code, modifiers))
+}
+
+/// Runs a terminal with these keys and updates until it leaves.
+fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Command>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (keys, keys_end) = mpsc::channel(1_000);
+        let (updates, updates_end) = mpsc::channel(100_000);
+        let (commands, mut commands_end) = mpsc::channel(1_000);
+        for update in told {
+            updates.try_send(update).unwrap();
+        }
+        for input in inputs {
+            keys.try_send(input).unwrap();
+        }
+        let keys = stays.then_some(keys);
+        let facts = Facts { model: Some("m".into()), ..Facts::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let written = Written::default();
+        let outside = Outside { commands, edit: Box::new(|text| Ok(format!("{text} edited"))) };
+        let keys_end = Keys::Given(keys_end);
+        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
+        tui.run(updates_end).await.unwrap();
+        drop(keys);
+        let mut told = Vec::new();
+        while let Ok(command) = commands_end.try_recv() {
+            told.push(command);
+        }
+        (written, told)
+    })
+}
+
+fn screen(written: &Written) -> vt100::Parser {
+    let mut parser = vt100::Parser::new(NonZero::new(14).unwrap(), NonZero::new(60).unwrap(), 0);
+    let bytes = &written.0.borrow().0;
+    // What stood there before the terminal was given back.
+    let end = bytes.windows(8).rposition(|it| it == b"\x1b[?1049l").unwrap();
+    parser.process(&bytes[..end]);
+    parser
+}
+
+#[test]
+fn what_is_typed_is_told_and_the_terminal_is_given_back() {
+    let mut inputs: Vec<Input> =
+        "hi".chars().map(|c| key(KeyCode::Char(c), KeyModifiers::NONE)).collect();
+    inputs.push(key(KeyCode::Char('g'), KeyModifiers::CONTROL));
+    inputs.push(key(KeyCode::Enter, KeyModifiers::NONE));
+    inputs.push(key(KeyCode::Char('d'), KeyModifiers::CONTROL));
+    let (written, told) = run(inputs, Vec::new(), true);
+    assert_eq!(told, [Command::Submit("hi edited".into()), Command::Leave]);
+    let bytes = written.0.borrow().0.clone();
+    assert!(bytes.ends_with(b"\x1b[?25h\x1b[?1049l"));
+}
+
+#[test]
+fn a_storm_of_pieces_is_a_few_frames() {
+    let piece = |number: usize| {
+        Update::Progress(Progress::Text { request: 1, text: format!("word{number} ") })
+    };
+    let mut told: Vec<Update> = (0..20_000).map(piece).collect();
+    told.push(Update::Gone);
+    let (written, _) = run(Vec::new(), told, true);
+    assert!(screen(&written).screen().contents().contains("word19999"));
+    let frames = written.0.borrow().0.windows(8).filter(|it| *it == b"\x1b[?2026h").count();
+    assert!(frames < 2_000, "{frames}");
+    let clears = written.0.borrow().0.windows(4).filter(|it| *it == b"\x1b[2J").count();
+    assert_eq!(clears, 0);
+}
+
+#[test]
+fn a_terminal_that_goes_away_leaves_in_order() {
+    let (_, told) = run(Vec::new(), vec![Update::Said("x".into())], false);
+    assert_eq!(told, [Command::Leave]);
+}

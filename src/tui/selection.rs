@@ -1,0 +1,61 @@
+//! What is marked with the mouse, on the screen as it is drawn.
+
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::layout::Position;
+use ratatui::style::{Modifier, Style};
+use unicode_width::UnicodeWidthStr;
+
+/// From where to where, in the order in which it was marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Selection {
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+}
+
+impl Selection {
+    /// Its rows: the row, and the first and the last column in it.
+    fn rows(self, buffer: &Buffer) -> impl Iterator<Item = (u16, u16, u16)> {
+        let key = |position: Position| (position.y, position.x);
+        let (start, end) = if key(self.from) <= key(self.to) {
+            (self.from, self.to)
+        } else {
+            (self.to, self.from)
+        };
+        let area = *buffer.area();
+        let last = area.right().saturating_sub(1);
+        (start.y..=end.y.min(area.bottom().saturating_sub(1))).map(move |y| {
+            let first = if y == start.y { start.x } else { area.x };
+            (y, first, if y == end.y { end.x.min(last) } else { last })
+        })
+    }
+
+    /// Shows it.
+    pub(crate) fn mark(self, buffer: &mut Buffer) {
+        let style = Style::new().add_modifier(Modifier::REVERSED);
+        let rows: Vec<(u16, u16, u16)> = self.rows(buffer).collect();
+        for (y, first, last) in rows {
+            for x in first..=last {
+                if let Some(cell) = buffer.cell_mut(Position { x, y }) {
+                    cell.set_style(style);
+                }
+            }
+        }
+    }
+
+    /// Its text, without blanks at the ends of rows.
+    pub(crate) fn text(self, buffer: &Buffer) -> String {
+        let mut lines = Vec::new();
+        for (y, first, last) in self.rows(buffer) {
+            let mut line = String::new();
+            let mut x = first;
+            while x <= last {
+                let symbol = buffer.cell(Position { x, y }).map_or(" ", Cell::symbol);
+                line.push_str(symbol);
+                // Behind a wide character stands a cell that is no blank.
+                x += u16::try_from(symbol.width().max(1)).unwrap_or(1);
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+        lines.join("\n")
+    }
+}

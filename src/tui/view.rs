@@ -1,0 +1,346 @@
+//! What the terminal shows, and what its keys do.
+//!
+//! A [`View`] folds what is recorded ([`View::apply`]) and what flickers ([`View::progress`]), and
+//! turns keys into commands ([`View::press`]). It reads no clock, no file and no terminal: time is
+//! told to it, and what it wants to know it asks the driver for.
+
+mod press;
+
+use std::collections::VecDeque;
+
+use trajectory::event::Ended;
+use trajectory::{Body, Event, Progress, Recorded, Usage};
+
+use crate::composer::Composer;
+use crate::conversation::Conversation;
+use crate::decision::Decision;
+use crate::entry::NoteKind;
+use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
+use crate::theme::{Background, Depth, Theme};
+
+/// For how long a remark above the status line stays, microseconds.
+const TOAST_US: u64 = 4_000_000;
+
+/// Prompts that may wait.
+const QUEUED_MAX: usize = 50;
+
+/// Where the keys go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Focus {
+    /// A prompt is written.
+    #[default]
+    Composer,
+    /// Blocks are chosen.
+    Conversation,
+    /// What is looked for is written.
+    Search,
+}
+
+/// The list above the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Menu {
+    pub(crate) rows: Vec<MenuRow>,
+    pub(crate) chosen: usize,
+}
+
+/// A row of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MenuRow {
+    pub(crate) label: String,
+    pub(crate) about: String,
+    pub(crate) pick: Pick,
+}
+
+/// What taking a row of the list does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// A command, and whether something comes behind it.
+    Command(&'static str, bool),
+    File(String),
+    Session(String),
+}
+
+/// The whole terminal, without the terminal.
+pub struct View {
+    pub(crate) conversation: Conversation,
+    pub(crate) composer: Composer,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) facts: Facts,
+    pub(crate) menu: Option<Menu>,
+    pub(crate) focus: Focus,
+    pub(crate) search: String,
+    /// Prompts that wait until the round is over.
+    pub(crate) queued: VecDeque<String>,
+    /// Since when a round is under way.
+    pub(crate) working: Option<u64>,
+    /// A remark, and when it was made.
+    pub(crate) toast: Option<(String, u64)>,
+    /// How far the help is scrolled, when it is open.
+    pub(crate) help: Option<usize>,
+    pub(crate) usage: Usage,
+    /// Tokens of the last request and its reply.
+    pub(crate) context_tokens: u64,
+    pub(crate) theme: Theme,
+    pub(crate) theme_number: u32,
+    pub(crate) now_us: u64,
+    /// Whether the mouse is ours.
+    pub(crate) has_mouse: bool,
+    /// When Ctrl-C was pressed last.
+    stopped_us: Option<u64>,
+    /// Columns of the conversation, as last drawn.
+    pub(crate) columns: usize,
+}
+
+impl View {
+    /// An empty terminal.
+    #[must_use]
+    pub fn new(facts: Facts, background: Background, depth: Depth) -> Self {
+        Self {
+            conversation: Conversation::default(),
+            composer: Composer::default(),
+            decision: None,
+            facts,
+            menu: None,
+            focus: Focus::Composer,
+            search: String::new(),
+            queued: VecDeque::new(),
+            working: None,
+            toast: None,
+            help: None,
+            usage: Usage::default(),
+            context_tokens: 0,
+            theme: Theme::new(background, depth),
+            theme_number: 0,
+            now_us: 0,
+            has_mouse: true,
+            stopped_us: None,
+            columns: 80,
+        }
+    }
+
+    /// Takes what the driver tells; what comes of it goes back to it.
+    pub fn update(&mut self, update: Update) -> Option<Command> {
+        match update {
+            Update::Event(event) => self.apply(&event),
+            Update::Progress(progress) => self.progress(&progress),
+            Update::Decide(call) => self.ask(call),
+            Update::Usage(usage) => {
+                self.usage += usage;
+                self.context_tokens = usage.total();
+            }
+            Update::RoundOver(ended) => return self.round_over(ended),
+            Update::Facts(facts) => self.facts = *facts,
+            Update::Answer(answer) => self.answered(answer),
+            Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
+            Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
+            Update::Cleared => {
+                self.conversation = Conversation::default();
+                self.usage = Usage::default();
+                self.context_tokens = 0;
+            }
+            Update::Recalled(usage) => {
+                self.working = None;
+                self.decision = None;
+                self.usage = usage;
+                self.conversation.go_to_end();
+            }
+            Update::Gone => {}
+        }
+        None
+    }
+
+    /// Something is on record.
+    pub fn apply(&mut self, event: &Recorded<Event>) {
+        match &event.body {
+            Body::Prompt(prompt) => {
+                self.working.get_or_insert(self.now_us);
+                self.composer.remember(&prompt.text);
+            }
+            Body::ConfigChanged(config) => {
+                self.facts.mode = config.approval.unwrap_or(self.facts.mode);
+                if let Some(sandbox) = &config.sandbox {
+                    self.facts.sandbox.clone_from(sandbox);
+                }
+            }
+            Body::ModelChanged(model) => self.facts.model = Some(model.model.clone()),
+            Body::Approval(approval)
+                if self.decision.as_ref().is_some_and(|it| it.call == approval.call) =>
+            {
+                self.decision = None;
+            }
+            Body::Interruption(_) | Body::RoundEnded(_) => self.decision = None,
+            _ => {}
+        }
+        self.conversation.apply(event, self.now_us);
+    }
+
+    /// Something is on its way.
+    pub fn progress(&mut self, progress: &Progress) {
+        self.conversation.progress(progress, &self.theme);
+    }
+
+    /// The time, by a clock that only goes forward; microseconds.
+    pub fn tick(&mut self, now_us: u64) {
+        self.now_us = now_us;
+        if self.toast.as_ref().is_some_and(|(_, since)| now_us > since + TOAST_US) {
+            self.toast = None;
+        }
+    }
+
+    /// Whether it looks different after a while, without anything happening.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.working.is_some() || self.toast.is_some() || self.conversation.is_moving()
+    }
+
+    /// The terminal's background is known now.
+    pub fn set_background(&mut self, background: Background) {
+        self.theme = Theme::new(background, self.theme.depth());
+        self.theme_number += 1;
+        self.conversation.touch_all();
+    }
+
+    /// The text that was written in an editor.
+    pub fn edited(&mut self, text: &str) {
+        self.composer.clear();
+        let text = text.trim_end_matches('\n');
+        if text.len() > 64 << 10 {
+            self.composer.paste(text);
+        } else {
+            self.composer.insert(text);
+        }
+        self.offer();
+    }
+
+    /// A remark that goes away by itself.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.toast = Some((text.into(), self.now_us));
+    }
+
+    /// Puts the first prompt in and sends it.
+    pub fn begin(&mut self, prompt: &str) -> Option<Command> {
+        self.composer.insert(prompt);
+        self.send()
+    }
+
+    fn ask(&mut self, call: u32) {
+        self.conversation.asked(call);
+        if let Some(card) = self.conversation.find_card(call) {
+            self.decision = Some(Decision::new(call, &card.name, &card.arguments));
+            self.menu = None;
+            self.help = None;
+        }
+    }
+
+    fn round_over(&mut self, ended: Ended) -> Option<Command> {
+        self.working = None;
+        self.decision = None;
+        if matches!(ended, Ended::Failed | Ended::Limit) {
+            // Whatever was in the way still is: what waits is sent when the user says so.
+            return None;
+        }
+        self.send_queued()
+    }
+
+    fn send_queued(&mut self) -> Option<Command> {
+        let next = self.queued.pop_front()?;
+        self.working = Some(self.now_us);
+        Some(Command::Submit(next))
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Files(asked, paths) => {
+                if self.composer.mention() != Some(asked.as_str()) {
+                    return;
+                }
+                let row = |path: String| MenuRow {
+                    label: path.clone(),
+                    about: String::new(),
+                    pick: Pick::File(path),
+                };
+                self.set_menu(paths.into_iter().map(row).collect());
+            }
+            Answer::Sessions(sessions) if sessions.is_empty() => {
+                self.say("There is no other session of this folder.");
+            }
+            Answer::Sessions(sessions) => {
+                let row = |session: Recent| MenuRow {
+                    label: session.title,
+                    about: session.when,
+                    pick: Pick::Session(session.id),
+                };
+                self.set_menu(sessions.into_iter().map(row).collect());
+            }
+        }
+    }
+
+    fn set_menu(&mut self, rows: Vec<MenuRow>) {
+        let chosen = self.menu.as_ref().map_or(0, |menu| menu.chosen);
+        let chosen = chosen.min(rows.len().saturating_sub(1));
+        self.menu = (!rows.is_empty()).then_some(Menu { rows, chosen });
+    }
+
+    /// Sends what is written, or lets it wait.
+    fn send(&mut self) -> Option<Command> {
+        self.menu = None;
+        if self.composer.text().trim().is_empty() {
+            return if self.working.is_none() { self.send_queued() } else { None };
+        }
+        if self.is_order() {
+            return self.order();
+        }
+        if self.working.is_none()
+            && let Some(hint) = self.facts.hint.clone()
+        {
+            self.conversation.note(NoteKind::Error, &hint);
+            return None;
+        }
+        if self.working.is_some() && self.queued.len() >= QUEUED_MAX {
+            self.say("Enough prompts wait already.");
+            return None;
+        }
+        let prompt = self.composer.take();
+        self.conversation.go_to_end();
+        if self.working.is_some() {
+            self.queued.push_back(prompt);
+            return None;
+        }
+        self.working = Some(self.now_us);
+        Some(Command::Submit(prompt))
+    }
+
+    /// Whether a command is written: a path is none.
+    fn is_order(&self) -> bool {
+        let text = self.composer.text();
+        let name = text.strip_prefix('/').map(|rest| rest.split_whitespace().next().unwrap_or(""));
+        name.is_some_and(|name| !name.contains('/')) && !text.contains('\n')
+    }
+
+    /// The list that fits what is written; a question, where only the driver knows.
+    fn offer(&mut self) -> Option<Command> {
+        let text = self.composer.text();
+        if let Some(start) = text.strip_prefix('/')
+            && !start.contains(char::is_whitespace)
+        {
+            let fits = crate::commands::COMMANDS.iter().filter(|row| row.name.starts_with(start));
+            let row = |row: &crate::commands::CommandRow| MenuRow {
+                label: format!("/{} {}", row.name, row.takes),
+                about: row.about.to_owned(),
+                pick: Pick::Command(row.name, !row.takes.is_empty()),
+            };
+            self.set_menu(fits.map(row).collect());
+            return None;
+        }
+        match self.composer.mention() {
+            Some(word) if word.len() <= 200 => Some(Command::Ask(Query::Files(word.to_owned()))),
+            _ => {
+                self.menu = None;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

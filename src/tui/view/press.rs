@@ -1,0 +1,360 @@
+//! What each key does.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+
+use super::{Focus, Pick, View};
+use crate::commands::{self, Typed};
+use crate::composer::Edit;
+use crate::entry::Context;
+use crate::keys::{self, Action, Choice, Place};
+use crate::protocol::{Command, Order, Query};
+
+/// Within this time, a second Ctrl-C leaves; microseconds.
+const TWICE_US: u64 = 2_000_000;
+
+/// Rows that a turn of the mouse wheel goes.
+const WHEEL_ROWS: usize = 3;
+
+/// The conversation and what its rows depend on, borrowed apart.
+macro_rules! with_context {
+    ($view:ident, |$conversation:ident, $context:ident| $work:expr) => {{
+        let $context = Context {
+            columns: $view.columns,
+            theme: &$view.theme,
+            theme_number: $view.theme_number,
+            now_us: $view.now_us,
+            show_reasoning: $view.conversation.show_reasoning,
+        };
+        let $conversation = &mut $view.conversation;
+        $work
+    }};
+}
+
+impl View {
+    /// Takes a key; what comes of it beyond the view is a command.
+    pub fn press(&mut self, key: KeyEvent) -> Option<Command> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        if self.help.is_some() {
+            return self.press_in_help(key);
+        }
+        if self.decision.as_ref().is_some_and(|decision| decision.reason.is_some()) {
+            return self.press_in_reason(key);
+        }
+        if self.focus == Focus::Search {
+            return self.press_in_search(key);
+        }
+        let place = self.place();
+        if let Some(action) = keys::find(place, key) {
+            return self.act(action);
+        }
+        // The list is open beside the composer: what is not for the list is for the text.
+        if place == Place::Menu
+            && let Some(action) = keys::find(Place::Composer, key)
+        {
+            return self.act(action);
+        }
+        let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
+        match key.code {
+            KeyCode::Char(letter) if plain && place != Place::Decision => {
+                // Whoever begins to write means the prompt.
+                self.focus = Focus::Composer;
+                self.conversation.chosen = None;
+                self.composer.insert(letter.encode_utf8(&mut [0; 4]));
+                self.offer()
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what was pasted.
+    pub fn paste(&mut self, text: &str) -> Option<Command> {
+        if let Some(reason) = self.decision.as_mut().and_then(|it| it.reason.as_mut()) {
+            reason.paste(text);
+            return None;
+        }
+        self.focus = Focus::Composer;
+        self.composer.paste(text);
+        self.offer()
+    }
+
+    /// The mouse wheel; what is chosen with the mouse is the drawing's business.
+    pub fn wheel(&mut self, event: MouseEvent) {
+        match event.kind {
+            MouseEventKind::ScrollUp => self.scroll(true, WHEEL_ROWS),
+            MouseEventKind::ScrollDown => self.scroll(false, WHEEL_ROWS),
+            _ => {}
+        }
+    }
+
+    fn place(&self) -> Place {
+        if self.decision.is_some() {
+            Place::Decision
+        } else if self.menu.is_some() {
+            Place::Menu
+        } else if self.focus == Focus::Conversation {
+            Place::Conversation
+        } else {
+            Place::Composer
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Command> {
+        match action {
+            Action::Stop => return self.stop(),
+            Action::LeaveWhenEmpty => {
+                if self.composer.is_empty() {
+                    return Some(Command::Leave);
+                }
+                self.composer.edit(Edit::Delete);
+            }
+            Action::Help => self.help = Some(0),
+            Action::Switch => self.switch(),
+            Action::Mode => return self.set_mode(commands::next_mode(self.facts.mode)),
+            Action::Scroll { up, pages } => {
+                let page = self.conversation.page().saturating_sub(2).max(1);
+                self.scroll(up, if pages { page } else { 1 });
+            }
+            Action::Ends { up: true } => self.conversation.go_to_start(),
+            Action::Ends { up: false } => self.conversation.go_to_end(),
+            Action::ToggleReasoning => self.conversation.toggle_reasoning(),
+            Action::Mouse => {
+                self.has_mouse = !self.has_mouse;
+                self.say(if self.has_mouse {
+                    "The mouse is ours again."
+                } else {
+                    "The mouse is the terminal's."
+                });
+                return Some(Command::Mouse(self.has_mouse));
+            }
+            Action::Send => return self.send(),
+            Action::Edit(edit) => return self.edit(edit),
+            Action::Editor => return Some(Command::Edit(self.composer.content())),
+            Action::MenuMove { up } => {
+                if let Some(menu) = &mut self.menu {
+                    let count = menu.rows.len().max(1);
+                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
+                }
+            }
+            Action::MenuTake => return self.take_from_menu(),
+            Action::MenuClose => self.menu = None,
+            Action::Escape => return self.escape(),
+            Action::Jump { step, up } => {
+                with_context!(self, |conversation, context| conversation.jump(step, up, context));
+            }
+            Action::Toggle => self.conversation.toggle(),
+            Action::Copy => return self.copy(),
+            Action::Search => {
+                self.search.clear();
+                self.focus = Focus::Search;
+            }
+            Action::SearchNext { up } => self.find(up),
+            Action::Decide(choice) => return self.decide(choice),
+        }
+        None
+    }
+
+    fn edit(&mut self, edit: Edit) -> Option<Command> {
+        // On the first screen, down goes to the sessions that are listed there.
+        if edit == Edit::Down && self.composer.is_empty() && self.conversation.is_empty() {
+            return Some(Command::Ask(Query::Sessions));
+        }
+        self.composer.edit(edit);
+        match edit {
+            Edit::Up | Edit::Down => None,
+            _ => self.offer(),
+        }
+    }
+
+    /// Ctrl-C: stops, empties, leaves; whichever there is to do.
+    fn stop(&mut self) -> Option<Command> {
+        let now_us = self.now_us;
+        let is_second = self.stopped_us.is_some_and(|last| now_us < last + TWICE_US);
+        self.stopped_us = Some(now_us);
+        if is_second {
+            return Some(Command::Leave);
+        }
+        self.say("Ctrl-C again leaves.");
+        self.menu = None;
+        if self.working.is_some() {
+            return Some(Command::Interrupt);
+        }
+        self.composer.clear();
+        None
+    }
+
+    fn escape(&mut self) -> Option<Command> {
+        if let Some(prompt) = self.queued.pop_back() {
+            if self.composer.is_empty() {
+                self.composer.set(&prompt);
+            } else {
+                self.queued.push_back(prompt);
+                self.say("Send or empty the prompt first.");
+            }
+            return None;
+        }
+        if self.working.is_some() {
+            return Some(Command::Interrupt);
+        }
+        self.conversation.go_to_end();
+        None
+    }
+
+    fn switch(&mut self) {
+        if self.focus == Focus::Conversation || self.conversation.is_empty() {
+            self.focus = Focus::Composer;
+            self.conversation.chosen = None;
+            return;
+        }
+        self.focus = Focus::Conversation;
+        if self.conversation.chosen.is_none() {
+            self.act(Action::Jump { step: crate::conversation::Step::Block, up: true });
+        }
+    }
+
+    fn set_mode(&mut self, mode: trajectory::ApprovalMode) -> Option<Command> {
+        self.facts.mode = mode;
+        Some(Command::Mode(mode))
+    }
+
+    pub(super) fn scroll(&mut self, up: bool, rows: usize) {
+        with_context!(self, |conversation, context| if up {
+            conversation.up(rows, context);
+        } else {
+            conversation.down(rows, context);
+        });
+    }
+
+    fn copy(&mut self) -> Option<Command> {
+        let text = self.conversation.chosen_text()?;
+        self.say("Copied.");
+        Some(Command::Copy(text))
+    }
+
+    fn find(&mut self, up: bool) {
+        if self.search.is_empty() {
+            return;
+        }
+        let text = self.search.clone();
+        let found =
+            with_context!(self, |conversation, context| conversation.find(&text, up, context));
+        if !found {
+            self.say(format!("No other match for \"{text}\"."));
+        }
+    }
+
+    fn decide(&mut self, choice: Choice) -> Option<Command> {
+        let command = self.decision.as_mut()?.answer(choice)?;
+        self.decision = None;
+        Some(command)
+    }
+
+    fn press_in_help(&mut self, key: KeyEvent) -> Option<Command> {
+        let at = self.help.unwrap_or(0);
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                self.help = None;
+                return self.stop();
+            }
+            KeyCode::Down | KeyCode::Char('j') => self.help = Some(at + 1),
+            KeyCode::Up | KeyCode::Char('k') => self.help = Some(at.saturating_sub(1)),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.help = Some(at + 10),
+            KeyCode::PageUp => self.help = Some(at.saturating_sub(10)),
+            _ => self.help = None,
+        }
+        None
+    }
+
+    fn press_in_reason(&mut self, key: KeyEvent) -> Option<Command> {
+        let decision = self.decision.as_mut()?;
+        let action = keys::find(Place::Composer, key);
+        match (action, key.code) {
+            (Some(Action::Send), _) => {
+                let command = decision.deny();
+                self.decision = None;
+                Some(command)
+            }
+            (Some(Action::Escape), _) => {
+                decision.reason = None;
+                None
+            }
+            (Some(Action::Stop), _) => {
+                self.decision = None;
+                self.stop()
+            }
+            (Some(Action::Edit(edit)), _) if !matches!(edit, Edit::Up | Edit::Down) => {
+                decision.reason.as_mut()?.edit(edit);
+                None
+            }
+            (None, KeyCode::Char(letter)) => {
+                decision.reason.as_mut()?.insert(letter.encode_utf8(&mut [0; 4]));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn press_in_search(&mut self, key: KeyEvent) -> Option<Command> {
+        match (key.code, keys::find(Place::Composer, key)) {
+            (KeyCode::Enter, _) => {
+                self.focus = Focus::Conversation;
+                self.conversation.chosen = None;
+                self.find(true);
+            }
+            (_, Some(Action::Escape | Action::Stop)) => self.focus = Focus::Conversation,
+            (KeyCode::Backspace, _) => {
+                self.search.pop();
+            }
+            (KeyCode::Char(letter), None) if self.search.len() < 200 => {
+                self.search.push_str(&crate::text::clean(letter.encode_utf8(&mut [0; 4])));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn take_from_menu(&mut self) -> Option<Command> {
+        let menu = self.menu.take()?;
+        match menu.rows.into_iter().nth(menu.chosen)?.pick {
+            Pick::Command(name, takes_more) => {
+                self.composer.set(&format!("/{name}{}", if takes_more { " " } else { "" }));
+                if takes_more { None } else { self.order() }
+            }
+            Pick::File(path) => {
+                self.composer.complete_mention(&path);
+                None
+            }
+            Pick::Session(id) => {
+                if self.working.is_some() {
+                    self.say("A round is under way. Stop it first.");
+                    return None;
+                }
+                Some(Command::Order(Order::Resume(id)))
+            }
+        }
+    }
+
+    /// Carries out the command that is written.
+    pub(super) fn order(&mut self) -> Option<Command> {
+        let line = self.composer.content();
+        let typed = commands::parse(&line);
+        if let Typed::Wrong(what) = typed {
+            self.say(what);
+            return None;
+        }
+        self.composer.take();
+        match typed {
+            Typed::Help => self.help = Some(0),
+            Typed::Copy => return self.copy(),
+            Typed::Resume => return Some(Command::Ask(Query::Sessions)),
+            Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
+            Typed::Driver(Command::Order(Order::Model(_))) if self.working.is_some() => {
+                self.say("A round is under way. Stop it first.");
+            }
+            Typed::Driver(command) => return Some(command),
+            Typed::Wrong(_) => {}
+        }
+        None
+    }
+}

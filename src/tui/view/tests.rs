@@ -1,0 +1,478 @@
+use std::num::NonZero;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use trajectory::event::{
+    ApprovalDecision, AssistantText, CallStatus, Ended, ErrorEvent, ErrorStage, Exit, Observation,
+    Plan, PlanItem, PlanStatus, Prompt, Reasoning, ReasoningField, RoundEnded, ToolCall,
+    ToolStarted,
+};
+use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
+
+use super::View;
+use crate::protocol::{Answer, Command, Facts, Order, Query, Recent, Update};
+use crate::theme::{Background, Depth};
+
+/// A view, its keys and its screen, as a story.
+struct Stage {
+    view: View,
+    seq: u64,
+    size: (u16, u16),
+}
+
+impl Stage {
+    fn new(columns: u16, rows: u16) -> Self {
+        let facts = Facts {
+            model: Some("mock-model".to_owned()),
+            mode: ApprovalMode::Ask,
+            sandbox: "off".to_owned(),
+            window: Some(100_000),
+            workspace: "~/work".to_owned(),
+            version: "0.1.0".to_owned(),
+            ..Facts::default()
+        };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        Self { view, seq: 0, size: (columns, rows) }
+    }
+
+    fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
+        let body = body.into();
+        let event = Event {
+            id: EventId::new(),
+            seq: self.seq,
+            parent: None,
+            run: RunId::new(),
+            round: 1,
+            source: Source::Harness,
+            wall_ns: i64::try_from(self.seq).unwrap() * 500_000_000,
+            mono_ns: 0,
+            copied: false,
+            body,
+        };
+        self.seq += 1;
+        #[allow(clippy::disallowed_methods, reason = "a story of what would be on record")]
+        self.view.apply(&Recorded::acknowledged(event));
+        self
+    }
+
+    fn prompt(&mut self, text: &str) -> &mut Self {
+        self.happens(Prompt { text: text.to_owned(), ..Prompt::default() })
+    }
+
+    fn says(&mut self, text: &str) -> &mut Self {
+        self.happens(AssistantText { request: 1, text: text.to_owned(), interrupted: false })
+    }
+
+    fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
+        self.happens(ToolCall {
+            request: 1,
+            call,
+            id: String::new(),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            freeform: false,
+            signature: None,
+            malformed: None,
+        })
+    }
+
+    fn starts(&mut self, call: u32) -> &mut Self {
+        self.happens(ToolStarted { call, exec: call })
+    }
+
+    fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
+        self.view.progress(&Progress::Output { exec, bytes: bytes.into() });
+        self
+    }
+
+    fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
+        self.happens(Observation {
+            call,
+            status: CallStatus::Ok,
+            shown: shown.to_owned(),
+            exec: Some(call),
+            exit: code.map(|code| Exit { code: Some(code), ..Exit::default() }),
+            output: None,
+            truncated: None,
+            attachments: Vec::new(),
+            duration_us: 1_200_000,
+        })
+    }
+
+    fn ends(&mut self) -> &mut Self {
+        let usage = Usage { input_tokens: 1_000, output_tokens: 234, ..Usage::default() };
+        self.view.update(Update::Usage(usage));
+        self.happens(RoundEnded { ended: Ended::Completed, usage });
+        self.view.update(Update::RoundOver(Ended::Completed));
+        self
+    }
+
+    fn writes(&mut self, text: &str) -> &mut Self {
+        self.view.progress(&Progress::Text { request: 1, text: text.to_owned() });
+        self
+    }
+
+    /// `text<enter>more<ctrl-c>`.
+    fn press(&mut self, keys: &str) -> Option<Command> {
+        let mut last = None;
+        let mut rest = keys;
+        while let Some(first) = rest.chars().next() {
+            let named = rest.strip_prefix('<').and_then(|named| named.split_once('>'));
+            let key = match named {
+                Some((name, later)) => {
+                    rest = later;
+                    named_key(name)
+                }
+                None => {
+                    rest = &rest[first.len_utf8()..];
+                    KeyEvent::new(KeyCode::Char(first), KeyModifiers::NONE)
+                }
+            };
+            last = self.view.press(key);
+        }
+        last
+    }
+
+    /// What is written to the terminal for a frame.
+    fn bytes(&mut self) -> Vec<u8> {
+        let (columns, rows) = self.size;
+        let mut bytes = Vec::new();
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let backend = CrosstermBackend::new(&mut bytes);
+        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
+        terminal.draw(|frame| crate::draw(&mut self.view, frame)).unwrap();
+        drop(terminal);
+        bytes
+    }
+
+    fn screen(&mut self) -> vt100::Parser {
+        let (columns, rows) = self.size;
+        let size = |cells| NonZero::new(cells).unwrap();
+        let mut parser = vt100::Parser::new(size(rows), size(columns), 0);
+        parser.process(&self.bytes());
+        parser
+    }
+
+    fn text(&mut self) -> String {
+        let parser = self.screen();
+        let rows = parser.screen().rows(0, self.size.0);
+        rows.map(|row| row.trim_end().to_owned() + "\n").collect()
+    }
+
+    /// The text, and below it a letter for the look of each cell.
+    fn picture(&mut self) -> String {
+        let parser = self.screen();
+        let screen = parser.screen();
+        let mut looks: Vec<String> = Vec::new();
+        let mut letters = String::new();
+        for row in 0..self.size.1 {
+            let mut line = String::new();
+            for column in 0..self.size.0 {
+                let Some(cell) = screen.cell(row, column) else { continue };
+                let flags = [
+                    (cell.bold(), " bold"),
+                    (cell.italic(), " italic"),
+                    (cell.underline(), " underline"),
+                    (cell.inverse(), " inverse"),
+                ];
+                let flags: String =
+                    flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+                let look = format!("{:?} on {:?}{flags}", cell.fgcolor(), cell.bgcolor());
+                if look == "Default on Default" {
+                    line.push('.');
+                    continue;
+                }
+                let at = looks.iter().position(|it| *it == look).unwrap_or_else(|| {
+                    looks.push(look);
+                    looks.len() - 1
+                });
+                line.push(char::from(b'a' + u8::try_from(at % 26).unwrap()));
+            }
+            letters.push_str(line.trim_end_matches('.'));
+            letters.push('\n');
+        }
+        let legend: String = looks
+            .iter()
+            .enumerate()
+            .map(|(at, look)| {
+                format!("{} {look}\n", char::from(b'a' + u8::try_from(at % 26).unwrap()))
+            })
+            .collect();
+        let cursor = screen.cursor_position();
+        format!("{}\n{letters}\n{legend}cursor {cursor:?}", self.text())
+    }
+}
+
+fn named_key(name: &str) -> KeyEvent {
+    let mut modifiers = KeyModifiers::NONE;
+    let mut rest = name;
+    for (word, modifier) in [
+        ("ctrl-", KeyModifiers::CONTROL),
+        ("alt-", KeyModifiers::ALT),
+        ("shift-", KeyModifiers::SHIFT),
+    ] {
+        if let Some(later) = rest.strip_prefix(word) {
+            modifiers |= modifier;
+            rest = later;
+        }
+    }
+    let code = match rest {
+        "enter" => KeyCode::Enter,
+        "tab" if modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
+        "tab" => KeyCode::Tab,
+        "esc" => KeyCode::Esc,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "pageup" => KeyCode::PageUp,
+        "pagedown" => KeyCode::PageDown,
+        "backspace" => KeyCode::Backspace,
+        "f1" => KeyCode::F(1),
+        letter => KeyCode::Char(letter.chars().next().unwrap()),
+    };
+    KeyEvent::new(code, modifiers)
+}
+
+const EDIT: &str = r#"{"file_path":"src/数.rs","old_string":"fn 一() {\n    1\n}\n","new_string":"fn 一() {\n    2\n}\n"}"#;
+
+/// A round with a bit of everything.
+fn round(columns: u16, rows: u16) -> Stage {
+    let mut stage = Stage::new(columns, rows);
+    stage.prompt("Fix the 数 please").happens(Reasoning {
+        request: 1,
+        text: "Let me look at it first.".to_owned(),
+        form: trajectory::event::ReasoningForm::Full,
+        field: ReasoningField::Reasoning,
+        signature: None,
+        interrupted: false,
+    });
+    stage.says("I'll **look** at `数.rs` first.");
+    stage.calls(1, "shell", r#"{"command":"cargo test 一二三"}"#).starts(1);
+    stage.prints(1, b"running\r\n\x1b[32mok\x1b[0m \xe4\xb8\x80\r\n").sees(
+        1,
+        "running\nok",
+        Some(0),
+    );
+    stage.calls(2, "edit", EDIT).starts(2).sees(2, "done", None);
+    let item = |text: &str, status| PlanItem { text: text.to_owned(), status };
+    stage.happens(Plan {
+        items: vec![item("look", PlanStatus::Completed), item("fix", PlanStatus::InProgress)],
+    });
+    stage.says("| 名 | n |\n|---|--:|\n| 一 | 12 |\n\nDone.").ends();
+    stage
+}
+
+#[test]
+fn a_round_in_eighty_columns() {
+    insta::assert_snapshot!(round(80, 36).picture());
+}
+
+#[test]
+fn a_round_in_a_wide_terminal() {
+    insta::assert_snapshot!(round(120, 40).text());
+}
+
+#[test]
+fn a_round_in_a_small_terminal() {
+    insta::assert_snapshot!(round(40, 12).text());
+}
+
+#[test]
+fn a_terminal_that_is_too_small_gets_a_polite_word() {
+    assert_eq!(round(20, 5).text().lines().next().unwrap(), "limn likes 24 × 8.");
+}
+
+#[test]
+fn the_first_screen_says_where_we_are() {
+    let mut stage = Stage::new(60, 14);
+    let recent =
+        Recent { id: "1".into(), title: "一 thing".into(), when: "2026-11-23 17:04".into() };
+    stage.view.facts.recent = vec![recent.clone()];
+    insta::assert_snapshot!(stage.text());
+    assert_eq!(stage.press("<down>"), Some(Command::Ask(Query::Sessions)));
+    stage.view.update(Update::Answer(Answer::Sessions(vec![recent])));
+    assert_eq!(stage.press("<enter>"), Some(Command::Order(Order::Resume("1".into()))));
+}
+
+#[test]
+fn what_is_being_written_is_replaced_by_what_is_recorded() {
+    let mut stage = Stage::new(60, 14);
+    stage.prompt("go").writes("Hello ").writes("wor");
+    assert!(stage.text().contains("Hello wor"));
+    stage.says("Hello world");
+    let text = stage.text();
+    assert!(text.contains("Hello world") && text.matches("Hello").count() == 1, "{text}");
+}
+
+#[test]
+fn a_retry_takes_back_what_had_come() {
+    let mut stage = Stage::new(70, 14);
+    stage.prompt("go").writes("half an ans");
+    let reason = "The server closed the stream. Asking again in 1.0 s (attempt 2 of 5).";
+    stage.view.progress(&Progress::Retry { request: 1, reason: reason.to_owned() });
+    let stage_error = ErrorStage::Model;
+    stage.happens(ErrorEvent { stage: stage_error, message: reason.to_owned(), request: Some(1) });
+    let text = stage.text();
+    assert!(!text.contains("half an ans"), "{text}");
+    assert_eq!(text.matches("Asking again").count(), 1, "{text}");
+}
+
+#[test]
+fn prompts_wait_and_can_be_taken_back() {
+    let mut stage = Stage::new(60, 14);
+    assert_eq!(stage.press("one<enter>"), Some(Command::Submit("one".into())));
+    stage.prompt("one");
+    assert_eq!(stage.press("two<enter>"), None);
+    assert_eq!(stage.press("three<enter>"), None);
+    assert!(stage.text().contains("waits  two"));
+    assert_eq!(stage.press("<esc>"), None);
+    assert_eq!(stage.view.composer.text(), "three");
+    let next = stage.view.update(Update::RoundOver(Ended::Completed));
+    assert_eq!(next, Some(Command::Submit("two".into())));
+}
+
+#[test]
+fn ctrl_c_stops_then_leaves() {
+    let mut stage = Stage::new(60, 14);
+    stage.press("go<enter>");
+    assert_eq!(stage.press("<ctrl-c>"), Some(Command::Interrupt));
+    assert_eq!(stage.press("<ctrl-c>"), Some(Command::Leave));
+    let mut idle = Stage::new(60, 14);
+    assert_eq!(idle.press("words<ctrl-c>"), None);
+    assert!(idle.view.composer.is_empty());
+    assert_eq!(idle.press("<ctrl-d>"), Some(Command::Leave));
+}
+
+#[test]
+fn a_call_waits_for_a_word_and_a_reason_goes_with_a_no() {
+    let mut stage = Stage::new(70, 18);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"rm -rf build"}"#);
+    stage.view.update(Update::Decide(1));
+    let text = stage.text();
+    assert!(text.contains("May it? shell") && text.contains("rm -rf build"), "{text}");
+    assert_eq!(stage.press("nnot that"), None);
+    let told = stage.press("<enter>");
+    let Some(Command::Decide { call: 1, decision, reason, .. }) = told else { panic!("{told:?}") };
+    assert_eq!((decision, reason.as_deref()), (ApprovalDecision::Denied, Some("not that")));
+    stage.view.update(Update::Decide(1));
+    let told = stage.press("a");
+    let Some(Command::Decide { mode, .. }) = told else { panic!("{told:?}") };
+    assert_eq!(mode, Some(ApprovalMode::Auto));
+}
+
+#[test]
+fn reading_above_is_not_disturbed_by_what_comes_below() {
+    let mut stage = Stage::new(60, 14);
+    for number in 0..40 {
+        stage.says(&format!("paragraph {number}"));
+    }
+    assert!(stage.text().contains("paragraph 39"));
+    stage.press("<pageup><pageup>");
+    let before = stage.text();
+    assert!(!before.contains("paragraph 39") && before.contains("more below"), "{before}");
+    stage.says("something new");
+    assert_eq!(stage.text(), before);
+    stage.press("<pagedown><pagedown><pagedown>");
+    assert!(stage.text().contains("something new"));
+}
+
+#[test]
+fn a_resize_storm_keeps_the_place_and_never_panics() {
+    let mut stage = round(80, 24);
+    for number in 0..30 {
+        stage.says(&format!("# heading {number}\n\n- 一二三四五 `code` {}\n", "word ".repeat(30)));
+    }
+    stage.text();
+    stage.press("<pageup><pageup><pageup>");
+    for step in 0..200u16 {
+        stage.size = (10 + step * 7 % 150, 3 + step * 5 % 60);
+        stage.text();
+        if step % 10 == 0 {
+            stage.press("<shift-up><shift-down>");
+        }
+    }
+    stage.size = (80, 24);
+    assert!(!stage.text().is_empty());
+}
+
+#[test]
+fn blocks_are_chosen_unfolded_copied_and_searched() {
+    let mut stage = Stage::new(80, 30);
+    stage.prompt("first").calls(1, "shell", r#"{"command":"make"}"#).starts(1);
+    let lines: Vec<String> = (1..=9).map(|line| format!("line {line}")).collect();
+    stage.sees(1, &lines.join("\n"), Some(0)).says("second needle");
+    assert!(!stage.text().contains("line 1\n"));
+    stage.press("<tab>");
+    assert_eq!(stage.press("y"), Some(Command::Copy("second needle".into())));
+    stage.press("k<enter>");
+    assert!(stage.text().contains("line 1\n"));
+    stage.press("/FIRST<enter>");
+    assert_eq!(stage.press("y"), Some(Command::Copy("first".into())));
+    stage.press("x");
+    assert_eq!(stage.view.composer.text(), "x");
+}
+
+#[test]
+fn commands_are_listed_and_wrong_ones_told() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("/mo");
+    let text = stage.text();
+    assert!(text.contains("/model NAME") && text.contains("/mode read-only"), "{text}");
+    assert_eq!(stage.press("<tab>"), None);
+    assert_eq!(stage.view.composer.text(), "/model ");
+    assert_eq!(stage.press("x<enter>"), Some(Command::Order(Order::Model("x".into()))));
+    stage.press("/nonsense<enter>");
+    assert!(stage.text().contains("There is no command /nonsense"));
+    stage.press("<ctrl-u>");
+    assert_eq!(
+        stage.press("/etc/hosts is what?<enter>"),
+        Some(Command::Submit("/etc/hosts is what?".into()))
+    );
+}
+
+#[test]
+fn a_file_is_asked_for_and_put_in() {
+    let mut stage = Stage::new(80, 24);
+    assert_eq!(stage.press("see @ma"), Some(Command::Ask(Query::Files("ma".into()))));
+    let answer = Answer::Files("ma".into(), vec!["src/main.rs".into(), "Makefile".into()]);
+    stage.view.update(Update::Answer(answer));
+    assert!(stage.text().contains("Makefile"));
+    stage.press("<down><enter>");
+    assert_eq!(stage.view.composer.text(), "see @Makefile ");
+}
+
+#[test]
+fn hostile_text_reaches_the_screen_as_text() {
+    let mut stage = Stage::new(80, 24);
+    let hostile = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}]52;c;aGk=\u{7}\u{9b}5;5Hx";
+    stage.prompt(hostile).says(hostile).calls(1, hostile, hostile).starts(1);
+    stage.prints(1, hostile.as_bytes()).sees(1, hostile, Some(1));
+    stage.happens(ErrorEvent { stage: ErrorStage::Model, message: hostile.into(), request: None });
+    stage.view.facts.model = Some("m".into());
+    let bytes = stage.bytes();
+    assert!(!bytes.windows(2).any(|it| it == b"\x1b]") && !bytes.contains(&7));
+    assert!(stage.text().contains("sandbox off"));
+}
+
+#[test]
+fn a_huge_line_and_a_flood_of_accents_are_drawn_at_once() {
+    let mut stage = Stage::new(80, 24);
+    stage.prompt("go").writes(&"x".repeat(5_000_000)).writes(&"\u{301}".repeat(1_000_000));
+    assert!(stage.text().contains("xxxx"));
+    stage.says(&"x".repeat(5_000_000));
+    assert!(stage.text().contains("xxxx"));
+    stage.calls(1, "shell", &format!(r#"{{"command":"{}"}}"#, "y".repeat(2_000_000)));
+    assert!(stage.text().contains("yyyy"));
+}
+
+#[test]
+fn help_has_every_key_and_closes() {
+    let mut stage = Stage::new(100, 30);
+    stage.press("<f1>");
+    assert!(stage.text().contains("Everywhere"));
+    stage.press("<pagedown><pagedown><pagedown><pagedown><pagedown><pagedown>");
+    assert!(stage.text().contains("/quit"));
+    stage.press("<esc>");
+    assert!(!stage.text().contains("Everywhere"));
+}

@@ -1,0 +1,319 @@
+//! The terminal, in a real one: keys in, screen out, and what is on record afterwards.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use mock_server::{MockServer, Reply, Scenario};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
+use trajectory::Body;
+use trajectory::event::{ApprovalDecision, InterruptionCause};
+
+use crate::world::{PATIENCE, World, server, shell};
+
+const ENTER: &str = "\r";
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+/// limn in a terminal of its own.
+struct Terminal {
+    /// Open as long as the program runs.
+    _master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    output: Receiver<Vec<u8>>,
+    parser: vt100::Parser,
+    all: Vec<u8>,
+}
+
+impl Terminal {
+    fn open(world: &World, args: &[&str]) -> Self {
+        let size = PtySize { rows: 30, cols: 100, ..PtySize::default() };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_limn"));
+        command.env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", world.path("home"));
+        command.env("LIMN_HOME", world.data());
+        command.env("TERM", "xterm-256color");
+        command.cwd(world.workspace());
+        command.args(args);
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let keys = pair.master.take_writer().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            _master: pair.master,
+            keys,
+            child,
+            output,
+            parser: vt100::Parser::new(NonZero::new(30).unwrap(), NonZero::new(100).unwrap(), 0),
+            all: Vec::new(),
+        }
+    }
+
+    /// Against a server, without a sandbox.
+    fn with_server(world: &World, server: &MockServer, args: &[&str]) -> Self {
+        let url = server.url();
+        let mut all = vec!["--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
+        all.extend(args);
+        let mut terminal = Self::open(world, &all);
+        terminal.shows("sandbox off");
+        terminal
+    }
+
+    fn press(&mut self, keys: &str) -> &mut Self {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+        self
+    }
+
+    fn screen(&self) -> String {
+        self.parser.screen().contents()
+    }
+
+    /// Waits until this stands on the screen.
+    #[track_caller]
+    fn shows(&mut self, text: &str) -> &mut Self {
+        let until = Instant::now() + PATIENCE;
+        while !self.screen().contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.take(&bytes),
+                Err(_) => panic!("no {text:?} in:\n{}", self.screen()),
+            }
+        }
+        self
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.parser.process(bytes);
+        self.all.extend_from_slice(bytes);
+    }
+
+    /// Waits for the end, and says how it ended.
+    fn ends(&mut self) -> u32 {
+        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
+            self.take(&bytes);
+        }
+        self.child.wait().unwrap().exit_code()
+    }
+
+    /// The terminal is as it was.
+    #[track_caller]
+    fn assert_given_back(&self) {
+        let screen = self.parser.screen();
+        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn a_question_is_answered_and_on_record() {
+    let world = World::new();
+    let server = server([Reply::new().reasoning("hm").then_text("It is **forty-two**.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("What is it?").shows("What is it?").press(ENTER).shows("It is forty-two.");
+    terminal.shows("✓").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    terminal.assert_given_back();
+    assert!(terminal.screen().contains("limn resume"), "{}", terminal.screen());
+    let kinds: Vec<_> = world.events().iter().map(|event| event.body.kind()).collect();
+    assert!(
+        kinds.ends_with(&["prompt", "reasoning", "message", "round_ended", "session_ended"]),
+        "{kinds:?}"
+    );
+    world.assert_sound();
+}
+
+#[test]
+fn whoever_only_looks_leaves_nothing_behind() {
+    let world = World::new();
+    let server = server([]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press(CTRL_C).shows("again leaves").press(CTRL_C);
+    assert_eq!(terminal.ends(), 0);
+    terminal.assert_given_back();
+    assert!(world.limn(&["sessions"]).succeeds().stdout.is_empty());
+}
+
+#[test]
+fn a_call_is_asked_about_allowed_and_denied() {
+    let world = World::new();
+    let server =
+        server([shell("echo one; exit 3"), shell("echo two > two"), Reply::text("As you say.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
+    terminal.shows("May it? shell").press("y").shows("exit 3");
+    terminal.shows("May it? shell").shows("echo two").press("n").shows("why not");
+    terminal.press("not now").press(ENTER).shows("As you say.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    assert!(!world.path("work/two").exists());
+    let decided: Vec<_> = world
+        .bodies("approval")
+        .into_iter()
+        .map(|body| match body {
+            Body::Approval(approval) => (approval.decision, approval.reason),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let denied = (ApprovalDecision::Denied, Some("not now".to_owned()));
+    assert_eq!(decided, [(ApprovalDecision::Allowed, None), denied]);
+    world.assert_sound();
+}
+
+#[test]
+fn one_hunk_of_two_is_taken() {
+    let world = World::new();
+    world.write("work/list", "1\n2\n3\n");
+    let arguments = serde_json::json!({
+        "file_path": "list", "old_string": "1\n2\n3\n", "new_string": "one\n2\nthree\n",
+    });
+    let server = server([
+        Reply::new().call("read", r#"{"file_path":"list"}"#),
+        Reply::new().call("edit", &arguments.to_string()),
+        Reply::text("Done."),
+    ]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
+    terminal.shows("[x] +1").press(" ").shows("[ ] +1").press("y").shows("Done.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let list = std::fs::read_to_string(world.path("work/list")).unwrap();
+    assert_eq!(list, "1\n2\nthree\n");
+    world.assert_sound();
+}
+
+#[test]
+fn a_reply_is_stopped_and_the_next_question_waits_its_turn() {
+    let world = World::new();
+    let hanging = Reply::text("I begin with one thing and another.").hang_after(2);
+    let server = server([hanging, Reply::text("The second answer.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["first"]);
+    terminal.shows("working");
+    assert!(server.wait_for_requests(1, PATIENCE));
+    terminal.press("second").press(ENTER).shows("waits  second");
+    terminal.press(CTRL_C).shows("Interrupted by you.").shows("The second answer.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let cut = world.bodies("interruption");
+    let [Body::Interruption(cut)] = cut.as_slice() else { panic!("{cut:?}") };
+    assert_eq!(cut.cause, InterruptionCause::User);
+    world.assert_sound();
+}
+
+#[test]
+fn ten_thousand_pasted_lines_are_one_chip_and_arrive_whole() {
+    let world = World::new();
+    let server = server([Reply::text("Long.")]);
+    let lines: String = (1..=10_000).map(|line| format!("line {line}\n")).collect();
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("\x1b[200~").press(&lines).press("\x1b[201~").shows("[pasted 10,000 lines]");
+    terminal.press(ENTER).shows("Long.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let prompts = world.bodies("prompt");
+    let [Body::Prompt(prompt)] = prompts.as_slice() else { panic!("{} prompts", prompts.len()) };
+    assert_eq!(prompt.text, lines);
+}
+
+#[test]
+fn a_file_is_found_by_a_few_letters_and_a_mode_is_switched() {
+    let world = World::new();
+    world.write("work/src/needle.rs", "");
+    world.write("work/.gitignore", "hidden\n");
+    world.write("work/hidden/needle.rs", "");
+    let server = server([Reply::text("Seen.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("see @ndl").shows("src/needle.rs");
+    assert!(!terminal.screen().contains("hidden/needle"));
+    terminal.press("\t").shows("see @src/needle.rs").press(ENTER).shows("Seen.").shows("✓");
+    terminal.press("\x1b[Z").shows(" all ·").press("/mode ask\r").shows(" ask ·").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let modes = world.bodies("config_changed");
+    assert!(modes.iter().any(|body| matches!(body, Body::ConfigChanged(it) if it.approval == Some(trajectory::ApprovalMode::Ask))));
+}
+
+#[test]
+fn a_session_is_gone_on_with() {
+    let world = World::new();
+    let server = server([Reply::text("One."), Reply::text("Two.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["first"]);
+    terminal.shows("One.").shows("✓").press("/good\r").shows("outcome success").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let url = server.url();
+    let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
+    let mut again = Terminal::open(&world, &args);
+    again.shows("One.").press("second").press(ENTER).shows("Two.").shows("✓").press(CTRL_D);
+    assert_eq!(again.ends(), 0);
+    assert_eq!(world.bodies("prompt").len(), 2);
+    assert_eq!(world.home().session_ids().unwrap().len(), 1);
+    world.assert_sound();
+}
+
+#[test]
+fn a_signal_ends_it_in_order_and_leaves_no_orphan() {
+    let world = World::new();
+    let server =
+        server([shell("echo $$ > pid; printf 're%s\\n' ady; exec sleep 1000"), Reply::text("no")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("│ ready");
+    kill_process(terminal.pid(), Signal::TERM).unwrap();
+    terminal.ends();
+    terminal.assert_given_back();
+    let pid = std::fs::read_to_string(world.path("work/pid")).unwrap();
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists());
+    world.assert_sound();
+}
+
+#[test]
+fn a_hang_up_leaves_the_log_whole() {
+    let world = World::new();
+    let server = server([Reply::text("I begin with this.").hang_after(2)]);
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    assert!(server.wait_for_requests(1, PATIENCE));
+    terminal.shows("working");
+    kill_process(terminal.pid(), Signal::HUP).unwrap();
+    terminal.ends();
+    let last = world.events().pop().unwrap();
+    assert_eq!(last.body.kind(), "session_ended");
+    world.assert_sound();
+}
+
+#[test]
+fn whoever_has_no_model_is_told_how_to_choose_one() {
+    let world = World::new();
+    let mut terminal = Terminal::open(&world, &[]);
+    terminal.shows("No model is chosen yet").shows("limn demo").press("hello").press(ENTER);
+    terminal.shows("from here:").press(CTRL_C).press(CTRL_C);
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn without_a_terminal_it_says_so() {
+    let world = World::new();
+    world.limn(&[]).exits(2).says(&["no terminal", "limn exec"]);
+    world.limn(&["resume"]).exits(2).says(&["no terminal"]);
+}
+
+#[test]
+fn a_long_reply_streams_while_keys_are_answered() {
+    let world = World::new();
+    let deltas = (0..3_000).map(|number| format!("word{number} "));
+    let server = MockServer::start(Scenario::replies([Reply::new().text_deltas(deltas)])).unwrap();
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.press("typed meanwhile").shows("typed meanwhile").shows("word2999");
+    terminal.press(CTRL_C).press(CTRL_C);
+    assert_eq!(terminal.ends(), 0);
+    assert!(!terminal.all.windows(4).any(|it| it == b"\x1b[2J"));
+}
