@@ -216,7 +216,9 @@ impl Asking<'_> {
         thinks["reasoning_content"] = THOUGHT.into();
         let tools = [tool()];
         let offered = ["probe_tool", "probe-description", "probe_parameter"];
-        let questions: [(Part, &[Value], &[Value], &[&str]); 6] = [
+        /// A part, messages and tools that have it, and words that show it.
+        type Question<'a> = (Part, &'a [Value], &'a [Value], &'a [&'a str]);
+        let questions: [Question<'_>; 6] = [
             (Part::System, &[system, user(ASKED)], &[], &["probe-system"]),
             (Part::Reasoning, &[user(ASKED), thinks], &[], &[THOUGHT, ANSWER]),
             (Part::Tools, &[user(ASKED)], &tools, &offered),

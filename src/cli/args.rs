@@ -26,8 +26,8 @@ pub(crate) use isolation::{PresetArg, SandboxArgs};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Without a command, the terminal opens in this folder. Data lies in $LIMN_HOME, else in the XDG data folder; settings in \
-    config.toml in the XDG config folder.\n\nExample:\n  limn exec --model gpt-5 --sandbox \
-    off \"Why does the build fail?\""
+    config.toml in the XDG config folder.\n\nExample:\n  limn exec --model gpt-5 \
+    \"Why does the build fail?\""
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 completed, 1 failed or hit a limit, 2 usage, 3 the model \
     could not be reached, 4 recording failed, 130 interrupted.\n\nExample:\n  limn exec --json \
-    --sandbox off --max-steps 20 \"Add a test for the parser\"")]
+    --max-steps 20 \"Add a test for the parser\"")]
 pub(crate) struct ExecArgs {
     /// What to do; `-` reads it from stdin.
     pub(crate) prompt: Option<String>,

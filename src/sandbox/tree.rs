@@ -4,6 +4,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(target_os = "linux")]
+use std::{
+    io,
+    process::{Child, Command},
+};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 use trajectory::event::Exit;
@@ -32,13 +37,16 @@ pub(crate) const MARKER: &str = "LIMN_EXEC";
 #[derive(Debug, Default)]
 struct Leaders {
     pids: Vec<Pid>,
+    /// Holders of sandboxes: children as well, and no execution's strays.
+    holders: Vec<i32>,
     /// When the first of them started since there was none: strays of any of them are younger.
     since: u64,
 }
 
 /// Held while a command is started, so that a child that nobody knows yet is not mistaken for a
 /// stray one.
-static LEADERS: Mutex<Leaders> = Mutex::new(Leaders { pids: Vec::new(), since: 0 });
+static LEADERS: Mutex<Leaders> =
+    Mutex::new(Leaders { pids: Vec::new(), holders: Vec::new(), since: 0 });
 
 /// No command is started any more.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
@@ -47,6 +55,21 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 const START_WAIT: Duration = Duration::from_millis(100);
 /// How long it looks for processes and waits for their deaths.
 const KILL_ALL_WAIT: Duration = Duration::from_millis(400);
+
+/// Starts the holder of a sandbox, which is none of any execution's until it is forgotten.
+#[cfg(target_os = "linux")]
+pub(crate) fn start_holder(command: &mut Command) -> io::Result<Child> {
+    let mut leaders = leaders();
+    let child = command.spawn()?;
+    leaders.holders.push(child.id().cast_signed());
+    Ok(child)
+}
+
+/// Forgets a holder that has been waited for.
+#[cfg(target_os = "linux")]
+pub(crate) fn forget_holder(child: &Child) {
+    leaders().holders.retain(|holder| *holder != child.id().cast_signed());
+}
 
 fn leaders() -> MutexGuard<'static, Leaders> {
     LEADERS.lock().unwrap_or_else(PoisonError::into_inner)

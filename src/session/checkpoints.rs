@@ -121,7 +121,7 @@ impl Checkpoints {
                 break;
             }
             let taken = taking.task.await;
-            let taken = taken.unwrap_or_else(|_| Err(Error::Cancelled));
+            let taken = taken.unwrap_or(Err(Error::Cancelled));
             self.take_in(taking.why, taken, &mut told);
             if let Some(next) = self.next.pop_front() {
                 self.begin(next);

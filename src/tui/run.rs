@@ -173,7 +173,8 @@ impl<W: Write> Tui<W> {
                 is_due = false;
             }
         }
-        Ok(())
+        // What was told last is seen, however soon the end came after it.
+        if is_due { self.frame() } else { Ok(()) }
     }
 
     /// Takes every key that is there already.

@@ -289,7 +289,8 @@ fn empty_prompts_and_wrong_words() {
     world.limn(&["exec", "--model", "m", "  "]).exits(2).says(&["prompt is empty"]);
     world.limn(&["exec", "--model", "m"]).exits(2).says(&["prompt is empty"]);
     world.limn(&["exec", "--model", "m", "-"]).exits(2).says(&["prompt is empty"]);
-    world.limn(&["frobnicate"]).exits(2).says(&["frobnicate"]);
+    world.limn(&["frobnicate"]).exits(2).says(&["no terminal", "limn --help"]);
+    world.limn(&["store", "frobnicate"]).exits(2).says(&["frobnicate"]);
     world.limn(&["exec", "--aproval", "all", "go"]).exits(2).says(&["--approval"]);
     world.limn(&["show", "nothing"]).exits(1).says(&["limn sessions"]);
     world.limn(&["exec", "--model", "m", "--resume", "nothing", "go"]).exits(2);

@@ -161,7 +161,10 @@ fn what_cannot_be_printed_is_not_a_success() {
 fn without_isolation_commands_are_refused_and_the_refusal_names_the_remedy() {
     let world = World::new();
     let server = server([shell("touch ran"), Reply::text("Then not.")]);
-    world.exec(&server.url(), &["--sandbox", "auto", "go"]).succeeds();
+    // A machine whose only tier is that of a program that is not there.
+    let mut exec = world.exec_command(&server.url(), &["--sandbox", "auto", "go"]);
+    exec.env("LIMN_SANDBOX_TIER", "bwrap").env("PATH", world.path("home"));
+    run(exec).succeeds();
     assert!(!world.workspace().join("ran").exists());
     let Body::Observation(seen) = &world.bodies("observation")[0] else { panic!() };
     assert_eq!(seen.status, CallStatus::Denied);

@@ -29,13 +29,25 @@ fn what_commands_ask_the_network_for_is_decided_and_on_record() {
     let url = origin.url();
     let host = url.trim_start_matches("http://").split('/').next().unwrap();
     let page = format!("http://{host}/page");
+    // Not by its name: that may lead to a program that looks for the interpreter in a home.
+    let python = String::from_utf8(
+        std::process::Command::new("python3")
+            .args(["-c", "import sys; print(sys.executable, sys.base_prefix)"])
+            .output()
+            .unwrap()
+            .stdout,
+    )
+    .unwrap();
+    let (python, prefix) = python.trim().split_once(' ').unwrap();
     let get = |url: &str| {
         shell(&format!(
-            "python3 -c \"import urllib.request as r\ntry: print(r.build_opener(r.ProxyHandler({{'http': __import__('os').environ['http_proxy']}})).open('{url}').read().decode())\nexcept Exception as e: print(e.read().decode())\""
+            "{python} -c \"import urllib.request as r\ntry: print(r.build_opener(r.ProxyHandler({{'http': __import__('os').environ['http_proxy']}})).open('{url}').read().decode())\nexcept Exception as e: print(e.read().decode())\""
         ))
     };
     let replies = [get(&page), get("http://169.254.169.254/latest/"), Reply::text("done")];
-    let Some(_) = isolated(&world, &replies, &["--allow-host", host]) else { return };
+    let Some(_) = isolated(&world, &replies, &["--allow-host", host, "--readable", prefix]) else {
+        return;
+    };
     let shown = world.shown();
     assert!(shown[0].contains("reached"), "{}", shown[0]);
     assert!(shown[1].contains("limn refused this request"), "{}", shown[1]);

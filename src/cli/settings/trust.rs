@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use record::Home;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -79,7 +80,8 @@ impl Trusted {
             CliError::failed(format!("Cannot write {}: {error}.", self.place.display()))
         };
         let folder = self.place.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(failed)?;
+        // Makes the data folder where there is none yet, readable by its owner only.
+        Home::open(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         let text = serde_json::to_vec_pretty(&self.entries).map_err(io::Error::from);
         file.write_all(&text.map_err(failed)?).map_err(failed)?;

@@ -87,7 +87,8 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_kexec_file_load];
 
-/// Looking into other processes: refused where they are not in a namespace of their own.
+/// Looking into other processes, and what is shared with them by number: refused where they are
+/// not in namespaces of their own.
 const LOOKING: &[c_long] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -95,6 +96,9 @@ const LOOKING: &[c_long] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_process_madvise,
     libc::SYS_kcmp,
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
 ];
 
 /// `ioctl`s that type into a terminal.
@@ -178,6 +182,7 @@ fn rules(needs: Needs) -> Result<Rules, Error> {
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     if needs.sees_processes {
         rules.extend(LOOKING.iter().map(|number| (*number, Vec::new())));
+        add_tuning(&mut rules)?;
     }
     rules.insert(libc::SYS_clone, any_bit(0, NEW_NAMESPACES)?);
     let typing = |command: &u32| rule(vec![when(1, Length::Dword, Is::Eq, u64::from(*command))?]);
@@ -187,6 +192,24 @@ fn rules(needs: Needs) -> Result<Rules, Error> {
         add_guard(&mut rules, guarded)?;
     }
     Ok(rules)
+}
+
+/// Limits and priorities of others; a program's own go by no number.
+fn add_tuning(rules: &mut Rules) -> Result<(), Error> {
+    let not = |argument: u8, value: u64| rule(vec![when(argument, Length::Dword, Is::Ne, value)?]);
+    for number in [
+        libc::SYS_prlimit64,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setattr,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setscheduler,
+    ] {
+        rules.insert(number, vec![not(0, 0)?]);
+    }
+    // Here the first argument says what the second is the number of: 0 and 1 are processes.
+    rules.insert(libc::SYS_setpriority, vec![not(0, 0)?, not(1, 0)?]);
+    rules.insert(libc::SYS_ioprio_set, vec![not(0, 1)?, not(1, 0)?]);
+    Ok(())
 }
 
 /// No file gets the rights of its owner for whoever runs it, and nothing becomes a device.
@@ -272,6 +295,15 @@ fn families(needs: Needs) -> Result<Rules, Error> {
     if needs.no_network {
         // What is connected in the file system may be anybody's: pairs still work.
         rules.insert(libc::SYS_connect, Vec::new());
+        // Datagrams carry their address with them and need no connection.
+        let datagram = rule(vec![
+            when(0, Length::Dword, Is::Eq, u64::from(libc::AF_UNIX.unsigned_abs()))?,
+            when(1, Length::Dword, Is::MaskedEq(0xf), u64::from(libc::SOCK_DGRAM.unsigned_abs()))?,
+        ])?;
+        if let Some(sockets) = rules.get_mut(&libc::SYS_socket) {
+            sockets.push(datagram.clone());
+        }
+        rules.insert(libc::SYS_socketpair, vec![datagram]);
     } else {
         rules.insert(libc::SYS_socketpair, vec![other(0)?]);
     }

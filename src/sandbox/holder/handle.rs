@@ -21,7 +21,7 @@ use super::plan::{Means, Plan};
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::terminal::Terminal;
-use crate::tree::{Held, MARKER, kill_descendants, number};
+use crate::tree::{Held, MARKER, forget_holder, kill_descendants, number, start_holder};
 
 /// The word by which the program knows that it is to be a holder.
 pub const WORD: &str = "sandbox-holder";
@@ -106,7 +106,8 @@ impl Holder {
         if plan.means != Means::None {
             command.process_group(0);
         }
-        let child = command.spawn().map_err(failed("start the process that holds the sandbox"))?;
+        let child = start_holder(&mut command)
+            .map_err(failed("start the process that holds the sandbox"))?;
         let mut child = Ending(Some(child));
         let (strength, mut descriptors) = greet(&control)?;
         let first = match descriptors.is_empty() {
@@ -231,6 +232,7 @@ impl Drop for Holder {
         let mut child = lock(&self.child);
         let _ = child.kill();
         let _ = child.wait();
+        forget_holder(&child);
     }
 }
 
@@ -251,6 +253,7 @@ impl Drop for Ending {
         if let Some(child) = &mut self.0 {
             let _ = child.kill();
             let _ = child.wait();
+            forget_holder(child);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,42 @@ impl Plan {
         }
         Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
+
+    /// What of a workspace that can be written is guarded.
+    pub(crate) fn guards(&self, workspace: &Path) -> Vec<Guard> {
+        let is_guard = |it: &&Mount| {
+            let at = it.at();
+            matches!(it, Mount::Show { writable: false, .. })
+                && at != workspace
+                && at.starts_with(workspace)
+        };
+        self.mounts.iter().filter(is_guard).map(|it| Guard::new(it.at())).collect()
+    }
+}
+
+/// Something of the workspace that is laid read-only over itself, by what it was then: the kernel
+/// drops a mount when somebody outside puts another file in its place, as git does with its
+/// settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    at: PathBuf,
+    was: Option<(u64, u64)>,
+}
+
+impl Guard {
+    fn new(at: &Path) -> Self {
+        Self { at: at.to_owned(), was: identity(at) }
+    }
+
+    /// Whether what lies there is what was guarded.
+    pub(crate) fn holds(&self) -> bool {
+        identity(&self.at) == self.was
+    }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|it| (it.dev(), it.ino()))
 }
 
 /// Folders that each session has for itself.

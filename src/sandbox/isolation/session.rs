@@ -12,7 +12,7 @@ use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::holder::HolderProgram;
 use crate::holder::handle::Holder;
-use crate::holder::plan::{Means, Plan};
+use crate::holder::plan::{Guard, Means, Plan};
 use crate::policy::Policy;
 use crate::terminal::Terminal;
 use crate::tree::{Tree, check_not_ending, marker};
@@ -20,12 +20,19 @@ use crate::tree::{Tree, check_not_ending, marker};
 /// How long the first command, which does nothing, may take.
 const TRIAL: Duration = Duration::from_secs(20);
 
+/// A holder, and what it guards.
+#[derive(Debug)]
+struct Guarding {
+    holder: Arc<Holder>,
+    guards: Vec<Guard>,
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     policy: Policy,
     means: Means,
     program: HolderProgram,
-    holder: Mutex<Option<Arc<Holder>>>,
+    holder: Mutex<Option<Guarding>>,
 }
 
 impl Session {
@@ -48,19 +55,20 @@ impl Session {
             program: program.clone(),
             holder: Mutex::new(None),
         };
-        let holder = session.start()?;
-        session.try_out(&holder)?;
-        *session.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(holder);
+        let begun = session.start()?;
+        session.try_out(&begun.holder)?;
+        *session.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         Ok(session)
     }
 
-    fn start(&self) -> Result<Arc<Holder>, String> {
+    fn start(&self) -> Result<Guarding, String> {
         let private = (self.means == Means::None)
             .then(|| tempfile::Builder::new().prefix("limn-").tempdir())
             .transpose()
             .map_err(|error| format!("make a temporary folder: {error}"))?;
         let plan = Plan::new(&self.policy, self.means, private.as_ref().map(TempDir::path))?;
-        Holder::start(&self.program, &plan, private)
+        let guards = plan.guards(&self.policy.workspace);
+        Ok(Guarding { holder: Holder::start(&self.program, &plan, private)?, guards })
     }
 
     /// Runs `true`.
@@ -89,30 +97,31 @@ impl Session {
 
     pub(super) fn landlock(&self) -> Option<i32> {
         let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        holder.as_ref().map(|holder| holder.strength.landlock).filter(|version| *version > 0)
+        holder.as_ref().map(|it| it.holder.strength.landlock).filter(|version| *version > 0)
     }
 
     /// The socket on the loopback inside that the network's proxy is to answer, once a holder.
     pub(super) fn take_proxy_listener(&self) -> Option<TcpListener> {
         let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        holder.as_ref()?.take_listener()
+        holder.as_ref()?.holder.take_listener()
     }
 
     #[cfg(test)]
     pub(super) fn kill_holder(&self) {
-        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        holder.expect("a holder").kill();
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        holder.as_ref().expect("a holder").holder.kill();
     }
 
-    /// The holder, a new one if the last one died.
+    /// The holder: a new one if the last one died, or guards what is not there any more. In that
+    /// case what still runs in the last one goes on there.
     fn holder(&self) -> Result<Arc<Holder>, SandboxError> {
         let mut current = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(holder) = current.as_ref().filter(|holder| holder.is_alive()) {
-            return Ok(Arc::clone(holder));
+        let is_sound = |it: &&Guarding| it.holder.is_alive() && it.guards.iter().all(Guard::holds);
+        if let Some(sound) = current.as_ref().filter(is_sound) {
+            return Ok(Arc::clone(&sound.holder));
         }
-        let holder = self.start().map_err(SandboxError::Isolation)?;
-        *current = Some(Arc::clone(&holder));
-        Ok(holder)
+        let begun = self.start().map_err(SandboxError::Isolation)?;
+        Ok(Arc::clone(&current.insert(begun).holder))
     }
 
     pub(super) fn spawn(&self, spec: &CommandSpec) -> Result<(Terminal, Tree), SandboxError> {

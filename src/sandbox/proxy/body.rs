@@ -110,9 +110,9 @@ impl<R: AsyncRead + Unpin> Source<R> {
     async fn copy_chunks(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         loop {
             let line = self.line().await?;
-            let size = match httparse::parse_chunk_size(&line) {
-                Ok(httparse::Status::Complete((_, size))) => size,
-                _ => return Err(io::ErrorKind::InvalidData.into()),
+            let Ok(httparse::Status::Complete((_, size))) = httparse::parse_chunk_size(&line)
+            else {
+                return Err(io::ErrorKind::InvalidData.into());
             };
             if size == 0 {
                 break;

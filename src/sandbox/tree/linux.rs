@@ -182,7 +182,8 @@ impl Members {
         for stat in children(own) {
             let other_leader = stat.pid != self.leader.as_raw_pid()
                 && leaders.pids.iter().any(|leader| leader.as_raw_pid() == stat.pid);
-            if !other_leader && self.owns(&stat, own_session, &leaders) {
+            let is_holder = leaders.holders.contains(&stat.pid);
+            if !other_leader && !is_holder && self.owns(&stat, own_session, &leaders) {
                 found.push(stat);
             }
         }
@@ -250,6 +251,7 @@ pub(super) fn kill_strays(leaders: &Leaders) {
         let mut found = children(getpid().as_raw_pid());
         found.retain(|stat| {
             stat.session != own_session
+                && !leaders.holders.contains(&stat.pid)
                 && stat.started >= leaders.since
                 && marker_of(stat.pid).is_none_or(|marker| marker.starts_with(&prefix))
         });

@@ -237,9 +237,9 @@ fn names_that_are_no_text_and_deep_folders_are_kept() {
     for entry in fs::read_dir(world.root()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap()
+            fs::remove_dir_all(path).unwrap();
         } else {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }
     }
     world.restore(&checkpoint);

@@ -192,10 +192,7 @@ fn text(number: usize, version: usize) -> String {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (name, value) = (state >> 48, (state >> 32) & 0xffff);
-        text.push_str(&format!(
-            "let value_{name} = compute(context, {value}, \"{:x}\")?;\n",
-            state
-        ));
+        text.push_str(&format!("let value_{name} = compute(context, {value}, \"{state:x}\")?;\n"));
     }
     text
 }
