@@ -45,7 +45,7 @@ pub use error::SandboxError;
 pub use isolation::{Sandbox, Tier, Untried};
 pub use policy::{
     CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
-    Preset, REGISTRIES, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
+    Preset, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
 };
 pub use proxy::Proxy;
 pub use running::{Finished, Output, OutputChunk, Remote, Running};

@@ -15,7 +15,7 @@ use thiserror::Error;
 pub use address::is_public;
 pub use file::{LimitsFile, NetworkWord, PolicyFile, Surroundings};
 pub use host::{Host, HostPattern, Network, Target, WEB_PORTS};
-pub use places::{CREDENTIALS, REGISTRIES, SYSTEM_SECRETS};
+pub use places::{CREDENTIALS, SYSTEM_SECRETS};
 pub use rules::{Limits, Policy, Preset};
 
 /// A refusal: the rule that says no, and what to do about it.

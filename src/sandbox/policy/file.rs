@@ -157,10 +157,8 @@ impl PolicyFile {
     fn network(&self, preset: Preset, mirrors: &[HostPattern]) -> Result<Network, Refusal> {
         let preset = match preset {
             Preset::ReadOnly | Preset::Workspace => Network::Off,
-            Preset::Packages => {
-                let known = places::REGISTRIES.iter().filter_map(|host| host.parse().ok());
-                Network::Hosts(known.chain(mirrors.iter().cloned()).collect())
-            }
+            // Which registries there are is in the user's own settings, not in ours.
+            Preset::Packages => Network::Hosts(mirrors.to_vec()),
             Preset::Network | Preset::Off => Network::All,
         };
         let added = !self.allow_hosts.is_empty();

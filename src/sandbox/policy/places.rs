@@ -206,38 +206,6 @@ pub(super) const HOMES: &[&str] = &["/home", "/root", "/Users"];
 /// What stays as it is inside a workspace: what limn and git act on.
 pub(super) const FROZEN: &[&str] = &[".limn", ".git/config", ".git/hooks"];
 
-/// The hosts of package registries that the preset `packages` allows.
-pub const REGISTRIES: &[&str] = &[
-    // Rust
-    "crates.io",
-    "index.crates.io",
-    "static.crates.io",
-    "static.rust-lang.org",
-    // JavaScript
-    "registry.npmjs.org",
-    "registry.yarnpkg.com",
-    // Python
-    "files.pythonhosted.org",
-    "pypi.org",
-    // Go
-    "proxy.golang.org",
-    "sum.golang.org",
-    // Ruby
-    "index.rubygems.org",
-    "rubygems.org",
-    // Java
-    "plugins.gradle.org",
-    "repo.maven.apache.org",
-    "repo1.maven.org",
-    // Distributions
-    "archive.ubuntu.com",
-    "deb.debian.org",
-    "dl-cdn.alpinelinux.org",
-    "ports.ubuntu.com",
-    "security.debian.org",
-    "security.ubuntu.com",
-];
-
 /// These names in a home, as paths.
 pub(super) fn beneath(home: &Path, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(|name| home.join(name)).collect()

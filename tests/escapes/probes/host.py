@@ -87,8 +87,8 @@ def serve_names():
         "docker": serve_unix("docker.sock", BASE + "/outside/docker.sock"),
         "docker_home": serve_unix("docker.sock at home", BASE + "/home/.docker/run/docker.sock"),
         "datagram": serve_unix("a datagram socket", BASE + "/outside/log", socket.SOCK_DGRAM),
-        "workspace_socket": serve_unix("a socket in the workspace", BASE + "/work/agent.sock"),
-        "late_socket": BASE + "/work/late.sock",
+        "workspace_socket": serve_unix("a socket in the workspace", os.path.join(BASE, "work", "agent.sock")),
+        "late_socket": os.path.join(BASE, "work", "late.sock"),
     }
 
 
@@ -152,7 +152,7 @@ def listen():
 
 def connect_inside(port):
     """Waits until an attempt listens, and looks whether that is to be found here."""
-    while not os.path.exists(BASE + "/work/listening"):
+    while not os.path.exists(os.path.join(BASE, "work", "listening")):
         if select.select([sys.stdin], [], [], 0.01)[0]:
             return
     try:
@@ -160,7 +160,7 @@ def connect_inside(port):
             connection.sendall(b"from the host")
     except OSError:
         pass
-    with open(BASE + "/work/host-tried", "w", encoding="utf-8") as file:
+    with open(os.path.join(BASE, "work", "host-tried"), "w", encoding="utf-8") as file:
         file.write("yes")
 
 
