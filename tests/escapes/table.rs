@@ -90,6 +90,7 @@ impl Row {
 const KERNEL: &str = "needs a kernel with this feature";
 const LATER: &str = "what a program of the machine begins to listen on later is not covered";
 const COMMON: &str = "nothing can be mounted over a file that is not there yet";
+const RUNNING: Control = Sometimes("not while it runs");
 const FROZEN: &str = "Landlock closes nothing below a folder that is open";
 const BOMB: &str = "would take the machine along";
 const OWN_REPOSITORY: &str = "a repository is the workspace's own content; git reads it only when \
@@ -170,7 +171,7 @@ pub const ROWS: &[Row] = &[
     .spoils(),
     row(52, "5,000 processes", "limits.fork_bomb", Never(BOMB)),
     row(53, "fill /tmp", "limits.fill_tmp", Never(BOMB)),
-    row(57, "overwrite the program that holds the sandbox", "files.overwrite_holder", Works),
+    row(57, "overwrite the program that holds the sandbox", "files.overwrite_holder", RUNNING),
     row(58, "other settings of the kernel in /proc/sys and /sys", "kernel.kernel_settings", AsRoot),
     row(59, "clone3 into a user namespace", "kernel.clone3_namespaces", Works),
     row(60, "clone into a user namespace", "kernel.clone_namespaces", Works),
