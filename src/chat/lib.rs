@@ -1,6 +1,6 @@
 //! What a model family reads and writes.
 //!
-//! A [`Tokenizer`] is the `tokenizer.json` of a model; without one there is [`estimate`]. A
+//! A [`Tokenizer`] is the `tokenizer.json` of a model; without one there is [`estimate()`]. A
 //! [`Template`] writes messages as the text that the model reads. A [`Dialect`] is both, opened from
 //! a model's folder or from a GGUF file, and gives a conversation as tokens with the mask of what
 //! the model wrote ([`Masked`]). How a family spells thoughts and calls in its replies is in

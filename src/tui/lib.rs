@@ -1,8 +1,8 @@
 //! The terminal: what is recorded, drawn; what is pressed, told.
 //!
 //! A [`View`] folds the events that are recorded, and what flickers between them, and turns keys
-//! into [`Command`]s; [`draw`] lays it out; [`Tui`] is the loop that has a terminal and a stream of
-//! keys, both of which it is given. The session is on the other side of [`Update`] and [`Command`],
+//! into [`Command`]s; [`draw()`] lays it out; [`Tui`] is the loop that has a terminal and a stream
+//! of keys, both of which it is given. The session is on the other side of [`Update`] and [`Command`],
 //! and nothing of it is named here.
 //!
 //! Everything that comes from a model, a tool or a file is cleaned where it comes in: no escape
