@@ -75,10 +75,14 @@ def listens_for_host(ground):
     with open(ground.workspace + "/listening", "w", encoding="utf-8") as file:
         file.write("yes")
     server.settimeout(0.02)
-    while not os.path.exists(ground.workspace + "/host-tried"):
+    while True:
+        # Looked for before the last wait: a connection that came between the two is not missed.
+        tried = os.path.exists(ground.workspace + "/host-tried")
         try:
             connection, _ = server.accept()
         except TimeoutError:
+            if tried:
+                break
             continue
         if connection.recv(100) == b"from the host":
             raise Escaped("the host connected to a server inside")
