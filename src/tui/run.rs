@@ -161,7 +161,17 @@ impl<W: Write> Tui<W> {
                 () = turn => true,
                 count = updates.recv_many(&mut batch, UPDATES_MAX) => {
                     self.over |= count == 0;
+                    let asks = batch.iter().any(|update| matches!(update, Update::Decide(_)));
+                    if asks {
+                        // Keys that were pressed before a question are no answer to it.
+                        self.drain().await?;
+                    }
                     batch.drain(..).for_each(|update| self.update(update));
+                    if asks {
+                        // No key is an answer before the question is seen.
+                        self.frame()?;
+                        drawn = Instant::now();
+                    }
                     false
                 }
             };
@@ -215,6 +225,7 @@ impl<W: Write> Tui<W> {
     }
 
     fn update(&mut self, update: Update) {
+        self.view.tick(self.now_us());
         let since = self.view.working.map(|since| self.now_us().saturating_sub(since));
         let waits = match update {
             Update::Decide(_) => true,

@@ -21,6 +21,12 @@ use crate::theme::{Background, Depth, Theme};
 /// For how long a remark above the status line stays, microseconds.
 const TOAST_US: u64 = 4_000_000;
 
+/// Whoever typed so short a time ago is typing, microseconds.
+const TYPING_US: u64 = 1_000_000;
+
+/// For how long nothing may be typed before a question takes its answer, microseconds.
+const SETTLE_US: u64 = 700_000;
+
 /// Prompts that may wait.
 const QUEUED_MAX: usize = 50;
 
@@ -87,6 +93,10 @@ pub struct View {
     pub(crate) has_mouse: bool,
     /// When Ctrl-C was pressed last.
     stopped_us: Option<u64>,
+    /// When a letter was typed last that was no answer.
+    typed_us: Option<u64>,
+    /// Until when a question takes letters for the end of what was being typed.
+    settles_us: u64,
     /// Columns of the conversation, as last drawn.
     pub(crate) columns: usize,
 }
@@ -114,6 +124,8 @@ impl View {
             now_us: 0,
             has_mouse: true,
             stopped_us: None,
+            typed_us: None,
+            settles_us: 0,
             columns: 80,
         }
     }
@@ -190,7 +202,10 @@ impl View {
     /// Whether it looks different after a while, without anything happening.
     #[must_use]
     pub fn is_moving(&self) -> bool {
-        self.working.is_some() || self.toast.is_some() || self.conversation.is_moving()
+        self.working.is_some()
+            || self.toast.is_some()
+            || self.conversation.is_moving()
+            || !self.is_settled()
     }
 
     /// The terminal's background is known now.
@@ -229,7 +244,19 @@ impl View {
             self.decision = Some(Decision::new(call, &card.name, &card.arguments));
             self.menu = None;
             self.help = None;
+            if self.focus == Focus::Search {
+                self.focus = Focus::Conversation;
+            }
+            // A letter that was meant for the prompt is no answer.
+            if self.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
+                self.settles_us = self.now_us + SETTLE_US;
+            }
         }
+    }
+
+    /// Whether a question takes its answer yet.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.decision.is_none() || self.now_us >= self.settles_us
     }
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {
@@ -307,6 +334,7 @@ impl View {
             return None;
         }
         self.working = Some(self.now_us);
+        self.typed_us = None;
         Some(Command::Submit(prompt))
     }
 

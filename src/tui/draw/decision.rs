@@ -35,7 +35,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
         Line::from_iter(spans).style(style)
     }));
-    rows.push(answers(decision, theme));
+    rows.push(answers(decision, view.is_settled(), theme));
     super::lines(frame, area, &rows);
     if let Some(reason) = &decision.reason {
         let y = area.y + u16::try_from(rows.len()).unwrap_or(1) - 1;
@@ -54,7 +54,10 @@ fn columns(area: Rect) -> usize {
 
 const REASON: &str = "  why not (enter to deny): ";
 
-fn answers(decision: &Decision, theme: &Theme) -> Line<'static> {
+fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static> {
+    if !is_settled {
+        return Line::styled("  you were typing: answer in a moment", theme.dim);
+    }
     if let Some(reason) = &decision.reason {
         return Line::from(vec![
             Span::styled(REASON, theme.warning),

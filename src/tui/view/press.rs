@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 
-use super::{Focus, Pick, View};
+use super::{Focus, Pick, SETTLE_US, View};
 use crate::commands::{self, Typed};
 use crate::composer::Edit;
 use crate::entry::Context;
@@ -36,6 +36,16 @@ impl View {
         if key.kind == KeyEventKind::Release {
             return None;
         }
+        let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
+        if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
+            if !self.is_settled() {
+                self.settles_us = self.now_us + SETTLE_US;
+                return None;
+            }
+            if self.decision.is_none() {
+                self.typed_us = Some(self.now_us);
+            }
+        }
         if self.help.is_some() {
             return self.press_in_help(key);
         }
@@ -55,7 +65,6 @@ impl View {
         {
             return self.act(action);
         }
-        let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         match key.code {
             KeyCode::Char(letter) if plain && place != Place::Decision => {
                 // Whoever begins to write means the prompt.

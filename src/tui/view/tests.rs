@@ -362,6 +362,36 @@ fn a_call_waits_for_a_word_and_a_reason_goes_with_a_no() {
 }
 
 #[test]
+fn what_was_being_typed_is_no_answer() {
+    let mut stage = Stage::new(70, 18);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"rm -rf build"}"#);
+    stage.view.tick(5_000_000);
+    stage.press("and then tr");
+    stage.view.tick(5_200_000);
+    stage.view.update(Update::Decide(1));
+    assert!(stage.text().contains("you were typing"));
+    assert_eq!(stage.press("y "), None);
+    stage.view.tick(5_800_000);
+    // Whoever goes on typing is given more time.
+    assert_eq!(stage.press("<enter>a"), None);
+    assert!(stage.view.is_moving());
+    stage.view.tick(6_600_000);
+    assert!(stage.text().contains("allow once"));
+    assert!(matches!(stage.press("y"), Some(Command::Decide { call: 1, .. })));
+    assert_eq!(stage.view.composer.text(), "and then tr");
+}
+
+#[test]
+fn a_question_ends_the_search() {
+    let mut stage = Stage::new(70, 18);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"rm -rf build"}"#);
+    stage.press("<tab>/need");
+    stage.view.tick(5_000_000);
+    stage.view.update(Update::Decide(1));
+    assert!(matches!(stage.press("y"), Some(Command::Decide { call: 1, .. })));
+}
+
+#[test]
 fn reading_above_is_not_disturbed_by_what_comes_below() {
     let mut stage = Stage::new(60, 14);
     for number in 0..40 {
