@@ -25,6 +25,10 @@ const OUTPUT_ROWS_MAX: usize = 400;
 /// Rows of anything that is unfolded.
 const OPEN_ROWS_MAX: usize = 2_000;
 
+/// What is shown of an argument that is unfolded.
+const ARGUMENT_LINES_MAX: usize = 200;
+const ARGUMENT_CHARS_MAX: usize = 16_000;
+
 /// Arguments that are kept while they are being written.
 const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
@@ -308,8 +312,10 @@ impl Card {
             None => vec![(String::new(), self.arguments.clone())],
         };
         for (key, text) in texts {
-            let text: String = clean(&text).chars().take(16_000).collect();
-            for (number, line) in text.lines().take(200).enumerate() {
+            let text = clean(&text);
+            let end = text.char_indices().nth(ARGUMENT_CHARS_MAX).map(|(end, _)| end);
+            let shown = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+            for (number, line) in shown.lines().take(ARGUMENT_LINES_MAX).enumerate() {
                 let label = if number == 0 && !key.is_empty() {
                     format!("{}: ", clean(&key))
                 } else {
@@ -321,6 +327,9 @@ impl Card {
                     Span::styled(line.to_owned(), theme.text),
                 ];
                 rows.extend(wrap(&spans, columns, &bar));
+            }
+            if end.is_some() || shown.lines().nth(ARGUMENT_LINES_MAX).is_some() {
+                rows.push(Line::styled("┊ ⋯ more of it: tab, then y copies it whole", theme.warning));
             }
         }
         rows

@@ -186,9 +186,16 @@ impl Conversation {
         }
     }
 
-    /// The call waits for the user's word.
+    /// The call waits for the user's word. It is chosen, so that it is what is unfolded.
     pub(crate) fn asked(&mut self, call: u32) {
         self.card(call, |card| card.state = State::Asked);
+        self.chosen = self.entries.iter().rposition(|entry| entry.is_call(call)).or(self.chosen);
+    }
+
+    /// The user has spoken.
+    pub(crate) fn decided(&mut self, call: u32) {
+        let is_it = |at: &usize| self.entries.get(*at).is_some_and(|entry| entry.is_call(call));
+        self.chosen = self.chosen.filter(|at| !is_it(at));
     }
 
     /// The call with this number.

@@ -3,6 +3,8 @@
 //! An edit can be taken in part: its hunks are taken or left, and what runs is an edit with the
 //! user's arguments, which is recorded as such.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 use similar::{DiffTag, TextDiff};
 use trajectory::ApprovalMode;
@@ -15,6 +17,13 @@ use crate::text::clean;
 
 /// Texts with more bytes are taken whole or not at all.
 const BYTES_MAX: usize = 256 << 10;
+
+/// For how long the smallest difference is looked for.
+pub(crate) const DIFF_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Arguments that a change shows, which need not be told beside it.
+const SHOWN_BY_CHANGE: &[&str] =
+    &["file_path", "old_string", "new_string", "content", "input", "patch"];
 
 /// A piece of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +38,10 @@ pub(crate) struct Decision {
     pub(crate) call: u32,
     pub(crate) name: String,
     pub(crate) arguments: String,
+    /// Whether it is a change that the conversation shows.
+    pub(crate) is_change: bool,
+    /// What it would do, for reading: a command, and the arguments that nothing else shows.
+    pub(crate) text: String,
     /// The pieces of the text: what stays, and what may change.
     parts: Vec<Part>,
     pub(crate) chosen: usize,
@@ -43,12 +56,14 @@ enum Part {
 
 impl Decision {
     pub(crate) fn new(call: u32, name: &str, arguments: &str) -> Self {
-        let parts = parts(name, arguments);
+        let is_change = crate::diff::of_call(name, arguments).is_some();
         Self {
             call,
             name: name.to_owned(),
             arguments: arguments.to_owned(),
-            parts,
+            is_change,
+            text: text(arguments, is_change),
+            parts: parts(name, arguments),
             chosen: 0,
             reason: None,
         }
@@ -61,21 +76,6 @@ impl Decision {
             Part::Same(_) => None,
         });
         hunks.collect()
-    }
-
-    /// What the call would do, for reading: a command, or the arguments.
-    pub(crate) fn text(&self) -> String {
-        let fields: Option<Map<String, Value>> = serde_json::from_str(&self.arguments).ok();
-        let command = fields.as_ref().and_then(|fields| fields.get("command")?.as_str());
-        let named = |(key, value): (&String, &Value)| {
-            format!("{key}: {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        };
-        let text = match (command, &fields) {
-            (Some(command), _) => command.to_owned(),
-            (None, Some(fields)) => fields.iter().map(named).collect(),
-            (None, None) => self.arguments.clone(),
-        };
-        clean(text.trim_end())
     }
 
     /// Takes an answer; a command, once it is whole.
@@ -154,6 +154,26 @@ impl Decision {
     }
 }
 
+/// What a call would do: a command as it stands, then whatever else is asked for.
+fn text(arguments: &str, is_change: bool) -> String {
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(arguments) else {
+        return if is_change { String::new() } else { clean(arguments.trim_end()) };
+    };
+    let command = fields.get("command").and_then(Value::as_str).filter(|_| !is_change);
+    let mut text = command.map(|command| format!("{}\n", command.trim_end())).unwrap_or_default();
+    for (key, value) in &fields {
+        let is_shown = match is_change {
+            true => SHOWN_BY_CHANGE.contains(&key.as_str()),
+            false => command.is_some() && key == "command",
+        };
+        if !is_shown {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text.push_str(&format!("{key}: {value}\n"));
+        }
+    }
+    clean(text.trim_end())
+}
+
 /// The pieces of an edit; none where there is no choice.
 fn parts(name: &str, arguments: &str) -> Vec<Part> {
     if !matches!(name, "edit" | "replace") {
@@ -167,7 +187,7 @@ fn parts(name: &str, arguments: &str) -> Vec<Part> {
     if old.is_empty() || old.len() + new.len() > BYTES_MAX {
         return Vec::new();
     }
-    let diff = TextDiff::from_lines(old, new);
+    let diff = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(old, new);
     let lines = |slices: &[&str], range: std::ops::Range<usize>| -> String {
         slices.get(range).unwrap_or_default().concat()
     };

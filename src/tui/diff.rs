@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
 
+use crate::decision::DIFF_TIME_MAX;
 use crate::highlight::Highlighter;
 use crate::text::{clean, shorten};
 use crate::theme::Theme;
@@ -66,7 +67,7 @@ pub(crate) fn between(path: &str, old: &str, new: &str) -> Option<Diff> {
         new.lines().for_each(|line| diff.push(Kind::Added, line));
         return Some(diff);
     }
-    let whole = TextDiff::from_lines(&old, &new);
+    let whole = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(&old, &new);
     for (number, group) in whole.grouped_ops(CONTEXT_LINES).iter().enumerate() {
         if number > 0 {
             diff.push(Kind::Between, "⋯");

@@ -136,6 +136,11 @@ impl Entry {
         matches!(&self.block, Block::Card(card) if card.is_moving())
     }
 
+    /// Whether it is the call with this number.
+    pub(crate) fn is_call(&self, call: u32) -> bool {
+        matches!(&self.block, Block::Card(card) if card.call == call)
+    }
+
     /// Whether something went wrong here.
     pub(crate) fn is_error(&self) -> bool {
         match &self.block {

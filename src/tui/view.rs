@@ -152,7 +152,7 @@ impl View {
             }
             Update::Recalled(usage) => {
                 self.working = None;
-                self.decision = None;
+                self.end_question();
                 self.usage = usage;
                 self.conversation.go_to_end();
             }
@@ -178,9 +178,9 @@ impl View {
             Body::Approval(approval)
                 if self.decision.as_ref().is_some_and(|it| it.call == approval.call) =>
             {
-                self.decision = None;
+                self.end_question();
             }
-            Body::Interruption(_) | Body::RoundEnded(_) => self.decision = None,
+            Body::Interruption(_) | Body::RoundEnded(_) => self.end_question(),
             _ => {}
         }
         self.conversation.apply(event, self.now_us);
@@ -254,6 +254,13 @@ impl View {
         }
     }
 
+    /// The question is answered, or void.
+    fn end_question(&mut self) {
+        if let Some(decision) = self.decision.take() {
+            self.conversation.decided(decision.call);
+        }
+    }
+
     /// Whether a question takes its answer yet.
     pub(crate) const fn is_settled(&self) -> bool {
         self.decision.is_none() || self.now_us >= self.settles_us
@@ -261,7 +268,7 @@ impl View {
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {
         self.working = None;
-        self.decision = None;
+        self.end_question();
         if matches!(ended, Ended::Failed | Ended::Limit) {
             // Whatever was in the way still is: what waits is sent when the user says so.
             return None;

@@ -41,6 +41,17 @@ fn all_is_a_plain_yes_and_none_a_no() {
 #[test]
 fn a_command_is_taken_whole() {
     let mut decision = Decision::new(2, "shell", r#"{"command":"rm -rf x","timeout_ms":3}"#);
-    assert_eq!(decision.text(), "rm -rf x");
+    assert_eq!(decision.text, "rm -rf x\ntimeout_ms: 3");
     assert_eq!(decided(&mut decision, &[Choice::Hunk, Choice::Allow]).0, ApprovalDecision::Allowed);
+}
+
+#[test]
+fn nothing_that_is_asked_for_is_left_untold() {
+    let call = r#"{"command":"make","workdir":"../other","timeout_ms":3}"#;
+    assert_eq!(Decision::new(1, "shell", call).text, "make\nworkdir: ../other\ntimeout_ms: 3");
+    let edit = r#"{"file_path":"a","old_string":"1","new_string":"2","replace_all":true}"#;
+    let decision = Decision::new(1, "edit", edit);
+    assert!(decision.is_change);
+    assert_eq!(decision.text, "replace_all: true");
+    assert_eq!(Decision::new(1, "other", r#"{"command":3}"#).text, "command: 3");
 }

@@ -11,8 +11,14 @@ use crate::text::{clean, shorten, wrap};
 use crate::theme::Theme;
 use crate::view::View;
 
-/// Rows of a hunk, or of a command, that are shown.
+/// Rows of a command that are shown.
 const TEXT_ROWS_MAX: usize = 12;
+
+/// Characters of a line of it that are looked at.
+const LINE_CHARS_MAX: usize = 2_000;
+
+/// Lines of what a hunk takes out, and of what it puts in, that are shown.
+const HUNK_ROWS_MAX: usize = 6;
 
 pub(super) fn height(view: &View, area: Rect) -> u16 {
     let rows =
@@ -28,8 +34,12 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let title = vec![Span::styled(title, theme.warning)];
     let mut rows = vec![framed(title, "", usize::from(area.width), theme)];
     let mut body = body(decision, columns, theme);
-    // The answers stay in sight, whatever the question is.
-    body.truncate(usize::from(area.height).saturating_sub(2));
+    // The answers stay in sight, whatever the question is; so does that there is more of it.
+    let room = usize::from(area.height).saturating_sub(2);
+    if body.len() > room {
+        body.truncate(room.saturating_sub(1));
+        body.push(more(theme));
+    }
     rows.extend(body.into_iter().map(|line| {
         let style = line.style;
         let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
@@ -78,27 +88,40 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
 
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let hunks = decision.hunks();
-    if hunks.len() > 1 {
-        let rows = hunks.iter().enumerate();
-        return rows
-            .flat_map(|(at, hunk)| hunk_rows(hunk, at == decision.chosen, columns, theme))
-            .collect();
-    }
-    if crate::diff::of_call(&decision.name, &decision.arguments).is_some() {
-        // The change itself is in the conversation, just above.
-        return vec![Line::styled("The change is shown above.", theme.dim)];
-    }
-    let text = decision.text();
     let mut rows = Vec::new();
-    for line in text.lines().take(TEXT_ROWS_MAX) {
-        let line: String = line.chars().take(2_000).collect();
-        rows.extend(wrap(&[Span::styled(line, theme.text)], columns, &[]));
+    if decision.is_change && hunks.len() <= 1 {
+        // The change itself is in the conversation, just above.
+        rows.push(Line::styled("The change is shown above.", theme.dim));
     }
-    if rows.len() > TEXT_ROWS_MAX || text.lines().count() > TEXT_ROWS_MAX {
-        rows.truncate(TEXT_ROWS_MAX);
-        rows.push(Line::styled("⋯ more of it: ctrl-o unfolds the call", theme.dim));
+    rows.extend(text_rows(&decision.text, columns, theme));
+    if hunks.len() > 1 {
+        let hunks = hunks.iter().enumerate();
+        rows.extend(hunks.flat_map(|(at, hunk)| {
+            hunk_rows(hunk, at == decision.chosen, columns, theme)
+        }));
     }
     rows
+}
+
+/// The beginning of a text; where more of it follows, the last row says so.
+fn text_rows(text: &str, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let mut rows = Vec::new();
+    let mut is_cut = text.lines().nth(TEXT_ROWS_MAX).is_some();
+    for line in text.lines().take(TEXT_ROWS_MAX) {
+        let end = line.char_indices().nth(LINE_CHARS_MAX).map(|(end, _)| end);
+        is_cut |= end.is_some();
+        let shown = line.get(..end.unwrap_or(line.len())).unwrap_or_default().to_owned();
+        rows.extend(wrap(&[Span::styled(shown, theme.text)], columns, &[]));
+    }
+    if is_cut || rows.len() > TEXT_ROWS_MAX {
+        rows.truncate(TEXT_ROWS_MAX);
+        rows.push(more(theme));
+    }
+    rows
+}
+
+fn more(theme: &Theme) -> Line<'static> {
+    Line::styled("⋯ more of it: ctrl-o unfolds the call", theme.warning)
 }
 
 fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
@@ -108,12 +131,18 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
     let style = if is_chosen { theme.accent } else { theme.dim };
     let mut rows = vec![Line::styled(format!("{pointer} {mark} +{added} −{removed}"), style)];
     if is_chosen {
-        let lines = hunk.old.lines().map(|line| ("- ", line, theme.removed));
-        let lines = lines.chain(hunk.new.lines().map(|line| ("+ ", line, theme.added)));
-        rows.extend(lines.take(TEXT_ROWS_MAX).map(|(sign, line, style)| {
-            let line = shorten(&clean(line), columns.saturating_sub(6));
-            Line::styled(format!("    {sign}{line}"), style)
-        }));
+        for (sign, text, style) in
+            [("- ", &hunk.old, theme.removed), ("+ ", &hunk.new, theme.added)]
+        {
+            rows.extend(text.lines().take(HUNK_ROWS_MAX).map(|line| {
+                let line = shorten(&clean(line), columns.saturating_sub(6));
+                Line::styled(format!("    {sign}{line}"), style)
+            }));
+            let left_out = text.lines().count().saturating_sub(HUNK_ROWS_MAX);
+            if left_out > 0 {
+                rows.push(Line::styled(format!("    {sign}⋯ {left_out} more"), theme.dim));
+            }
+        }
     }
     rows
 }

