@@ -55,8 +55,7 @@ impl Conversation {
     fn push(&mut self, entry: Entry) {
         if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
-            self.chosen = self.chosen.and_then(|chosen| chosen.checked_sub(1));
-            self.scroll.shift();
+            self.renumber(&[0]);
         }
         self.entries.push(entry);
     }
@@ -207,12 +206,18 @@ impl Conversation {
     }
 
     fn remove(&mut self, is_gone: impl Fn(&Entry) -> bool) {
-        let before = self.entries.len();
-        self.entries.retain(|entry| !is_gone(entry));
-        if self.entries.len() != before {
-            self.chosen = None;
-            self.scroll.clamp(self.entries.len());
+        let gone = self.entries.iter().enumerate().filter(|(_, entry)| is_gone(entry));
+        let gone: Vec<usize> = gone.map(|(at, _)| at).collect();
+        if !gone.is_empty() {
+            self.entries.retain(|entry| !is_gone(entry));
+            self.renumber(&gone);
         }
+    }
+
+    /// The entries with these numbers, in order, are gone: those behind them have others now.
+    fn renumber(&mut self, gone: &[usize]) {
+        self.chosen = self.chosen.and_then(|at| scroll::renumbered(at, gone));
+        self.scroll.renumber(gone, self.entries.len());
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {

@@ -52,19 +52,22 @@ pub(crate) enum Step {
 }
 
 impl Scroll {
-    pub(super) fn shift(&mut self) {
+    /// What is looked at stays the same, whatever went before it.
+    pub(super) fn renumber(&mut self, gone: &[usize], entries: usize) {
         if let Some(top) = &mut self.top {
-            top.entry = top.entry.saturating_sub(1);
+            let now = renumbered(top.entry, gone);
+            top.row = if now.is_some() { top.row } else { 0 };
+            // What is gone gives way to what came behind it.
+            let behind = top.entry - gone.partition_point(|it| *it < top.entry);
+            top.entry = now.unwrap_or(behind).min(entries.saturating_sub(1));
         }
-        self.laid_out.clear();
+        self.laid_out = self.laid_out.iter().filter_map(|at| renumbered(*at, gone)).collect();
     }
+}
 
-    pub(super) fn clamp(&mut self, entries: usize) {
-        if let Some(top) = &mut self.top {
-            top.entry = top.entry.min(entries.saturating_sub(1));
-        }
-        self.laid_out.clear();
-    }
+/// The number of an entry once those are gone; none when it is one of them.
+pub(super) fn renumbered(at: usize, gone: &[usize]) -> Option<usize> {
+    gone.binary_search(&at).err().map(|before| at - before)
 }
 
 impl Conversation {

@@ -450,6 +450,28 @@ fn reading_above_is_not_disturbed_by_what_comes_below() {
 }
 
 #[test]
+fn what_goes_away_above_moves_neither_the_place_nor_the_choice() {
+    let mut stage = Stage::new(60, 14);
+    let plan = |text: &str| Plan {
+        items: vec![PlanItem { text: text.to_owned(), status: PlanStatus::Pending }],
+    };
+    stage.prompt("go").happens(plan("one"));
+    for number in 0..40 {
+        stage.says(&format!("paragraph {number}"));
+    }
+    stage.text();
+    stage.press("<tab><pageup><pageup>");
+    stage.text();
+    stage.press("kk");
+    let before = stage.text();
+    let chosen = stage.view.conversation.chosen_text();
+    assert!(!before.contains("paragraph 39"), "{before}");
+    stage.happens(plan("two"));
+    assert_eq!(stage.text(), before);
+    assert_eq!(stage.view.conversation.chosen_text(), chosen);
+}
+
+#[test]
 fn a_resize_storm_keeps_the_place_and_never_panics() {
     let mut stage = round(80, 24);
     for number in 0..30 {
