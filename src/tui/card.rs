@@ -25,6 +25,9 @@ const OUTPUT_ROWS_MAX: usize = 400;
 /// Rows of anything that is unfolded.
 const OPEN_ROWS_MAX: usize = 2_000;
 
+/// What of arguments that are being written is looked at for their first text.
+const BRIEF_BYTES_MAX: usize = 1_600;
+
 /// What is shown of an argument that is unfolded.
 const ARGUMENT_LINES_MAX: usize = 200;
 const ARGUMENT_CHARS_MAX: usize = 16_000;
@@ -440,9 +443,13 @@ fn brief(arguments: &str) -> String {
 
 /// The same of arguments that are not whole yet: the first text in them.
 fn brief_of_part(arguments: &str) -> String {
+    let end = (0..=arguments.len().min(BRIEF_BYTES_MAX)).rev();
+    let end = end.into_iter().find(|at| arguments.is_char_boundary(*at)).unwrap_or(0);
+    let arguments = arguments.get(..end).unwrap_or_default();
     let value = arguments.split_once(": \"").or_else(|| arguments.split_once(":\""));
     let text = value.map(|(_, text)| text).unwrap_or_default();
-    let end = text.find("\\n").or_else(|| text.find('"')).unwrap_or(text.len());
+    let ends = [text.find("\\n"), text.find('"')];
+    let end = ends.into_iter().flatten().min().unwrap_or(text.len());
     headline(text.get(..end).unwrap_or_default(), 400)
 }
 

@@ -69,4 +69,6 @@ fn arguments_are_told_in_a_line_even_while_they_are_written() {
     assert_eq!(brief("{}"), "");
     assert_eq!(brief_of_part(r#"{"file_path": "src/ma"#), "src/ma");
     assert_eq!(brief_of_part(r#"{"content":"a\nb"}"#), "a");
+    assert_eq!(brief_of_part(r#"{"file_path":"src/a.rs","content":"x\ny"#), "src/a.rs");
+    assert_eq!(brief_of_part(&format!(r#"{{"a":3,"b":[{}"#, "一,".repeat(1_000))), "");
 }
