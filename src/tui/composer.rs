@@ -88,7 +88,7 @@ impl Composer {
     /// Replaces everything.
     pub(crate) fn set(&mut self, text: &str) {
         self.clear();
-        self.insert(text);
+        self.paste(text);
     }
 
     /// Empties it.
@@ -268,8 +268,7 @@ impl Composer {
         };
         let text = self.history.get(wanted).cloned().unwrap_or_else(|| draft.clone());
         let is_draft = wanted >= self.history.len();
-        self.clear();
-        self.insert(&text);
+        self.set(&text);
         self.recalled = (!is_draft).then_some((wanted, draft));
     }
 

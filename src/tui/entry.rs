@@ -280,11 +280,11 @@ fn reasoning_rows(
     columns: usize,
     theme: &Theme,
 ) -> Vec<Line<'static>> {
-    let words = text.split_whitespace().count() as u64;
+    let words = || thousands(text.split_whitespace().count() as u64);
     let heading = match (live, took_us) {
         (true, _) => "thinking".to_owned(),
-        (false, 0) => format!("thought, {} words", thousands(words)),
-        (false, took) => format!("thought for {}, {} words", duration(took), thousands(words)),
+        (false, 0) => format!("thought, {} words", words()),
+        (false, took) => format!("thought for {}, {} words", duration(took), words()),
     };
     let mut rows = vec![Line::styled(heading, theme.reasoning)];
     if !live && !open {

@@ -95,3 +95,14 @@ fn escapes_and_private_characters_cannot_be_pasted_in() {
     composer.paste("\u{1b}[2J\u{f0000}x");
     assert_eq!(composer.content(), "␛[2Jx");
 }
+
+#[test]
+fn a_long_prompt_that_is_taken_back_or_recalled_is_a_chip_again() {
+    let long = "line\n".repeat(2_000);
+    let mut composer = Composer::default();
+    composer.remember(&long);
+    composer.edit(Edit::Up);
+    assert_eq!((composer.text().chars().count(), composer.content()), (1, long.clone()));
+    composer.set(&long);
+    assert_eq!((composer.text().chars().count(), composer.content()), (1, long));
+}
