@@ -310,6 +310,17 @@ fn without_a_terminal_it_says_so() {
 }
 
 #[test]
+fn a_misspelt_command_is_no_prompt() {
+    let world = World::new();
+    for (typed, meant) in [("sesions", "sessions"), ("exce", "exec"), ("doctr", "doctor")] {
+        world.limn(&[typed]).exits(2).says(&["no command", &format!("`limn {meant}`")]);
+    }
+    // A hidden one is not told of, and a word of its own is a prompt.
+    world.limn(&["checkpont"]).exits(2).says(&["no terminal"]);
+    world.limn(&["hello"]).exits(2).says(&["no terminal"]);
+}
+
+#[test]
 fn a_long_reply_streams_while_keys_are_answered() {
     let world = World::new();
     let deltas = (0..3_000).map(|number| format!("word{number} "));

@@ -12,18 +12,22 @@ mod orders;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
+use clap::CommandFactory;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tui::{Background, Depth, Keys, Outside, Tui, Update, View};
 
-use crate::args::{ResumeArgs, RunArgs, TerminalArgs};
+use crate::args::{Cli, ResumeArgs, RunArgs, TerminalArgs};
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::note;
 use driver::{Driver, Parted};
 use facts::Chosen;
+
+/// No command is longer.
+const WORD_BYTES_MAX: usize = 20;
 
 /// Commands that may wait for the driver.
 const COMMANDS_WAITING_MAX: usize = 256;
@@ -32,7 +36,30 @@ const COMMANDS_WAITING_MAX: usize = 256;
 const UPDATES_WAITING_MAX: usize = 4_096;
 
 pub(crate) fn run(args: &TerminalArgs) -> CliResult {
+    args.prompt.as_deref().map_or(Ok(()), refuse_misspelt)?;
     open(&args.run, args.private, args.prompt.as_deref(), None)
+}
+
+/// A single word that is nearly a command is more likely that command than a prompt.
+fn refuse_misspelt(prompt: &str) -> Result<(), CliError> {
+    let is_word = prompt.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    if !is_word || prompt.is_empty() || prompt.len() > WORD_BYTES_MAX {
+        return Ok(());
+    }
+    let distance_max = if prompt.len() < 6 { 1 } else { 2 };
+    let cli = Cli::command();
+    let near = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(|command| (strsim::osa_distance(prompt, command.get_name()), command.get_name()))
+        .filter(|(distance, _)| (1..=distance_max).contains(distance))
+        .min();
+    near.map_or(Ok(()), |(_, name)| {
+        Err(CliError::usage(format!(
+            "There is no command `{prompt}`. Did you mean `limn {name}`? To ask it of a model, \
+             write it in the terminal."
+        )))
+    })
 }
 
 pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
