@@ -27,7 +27,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("bad", "", "it did not"),
     row("outcome", "success|failure|unknown", "how the task turned out"),
     row("note", "TEXT", "a remark, kept beside the recording"),
-    row("private", "", "keep the next session out of datasets"),
+    row("private", "", "keep this session out of datasets; before its first prompt"),
     row("export", "DIR", "write this session out as training samples"),
     row("copy", "", "copy the model's last words"),
     row("quit", "", "leave"),

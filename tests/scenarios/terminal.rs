@@ -265,6 +265,20 @@ fn a_session_is_gone_on_with() {
 }
 
 #[test]
+fn a_private_session_says_so_when_it_is_gone_on_with() {
+    let world = World::new();
+    let server = server([Reply::text("One.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--private", "first"]);
+    terminal.shows("One.").shows("✓").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let url = server.url();
+    let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
+    let mut again = Terminal::open(&world, &args);
+    again.shows("One.").shows("· private").press(CTRL_D);
+    assert_eq!(again.ends(), 0);
+}
+
+#[test]
 fn a_signal_ends_it_in_order_and_leaves_no_orphan() {
     let world = World::new();
     let server =

@@ -257,11 +257,11 @@ impl Driver {
             // What a crash left open is closed before it is shown.
             let _ = record::recover(&store.home, id);
             let archive = record::Archive::open(&store.home, id)?;
-            Ok((archive.events()?, archive.status()?.usage))
+            Ok((archive.events()?, archive.status()?))
         };
         match read() {
             Err(error) => self.fail(error.to_string()).await,
-            Ok((events, usage)) => {
+            Ok((events, status)) => {
                 self.send(Update::Cleared).await;
                 for event in events {
                     if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
@@ -270,8 +270,9 @@ impl Driver {
                     }
                     self.send(Update::Event(Box::new(event))).await;
                 }
-                self.send(Update::Recalled(usage)).await;
+                self.send(Update::Recalled(status.usage)).await;
                 self.session = Some(id);
+                self.is_private = status.private;
                 self.usage = Usage::default();
             }
         }
