@@ -173,20 +173,23 @@ impl Session {
         target: &Tokens,
         written: &mut Written,
     ) -> Result<Option<String>, DatasetError> {
-        let chats = self.chats(sample, &target.dialect, &mut written.ledger)?;
+        // What is counted of a row is in the export only when the row is.
+        let (mut said, mut ledger) = (Ledger::default(), Ledger::default());
+        let chats = self.chats(sample, &target.dialect, &mut said)?;
         let wanted: Vec<Wanted> = sample
             .messages
             .iter()
             .zip(&chats)
-            .map(|(message, chat)| wanted(message, chat, &mut written.ledger))
+            .map(|(message, chat)| wanted(message, chat, &mut ledger))
             .collect();
         let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
         let masked =
             target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
                 DatasetError::Chat { session: self.name.clone(), sample: number, error }
             })?;
-        count(&masked, &mut written.ledger);
+        count(&masked, &mut ledger);
         if masked.replies.is_empty() {
+            written.ledger.add_left_out(&ledger);
             let note = "Rows in which nothing may be trained.";
             written.ledger.lose("rows_without_a_trained_reply", 1, note);
             return Ok(None);
@@ -200,6 +203,8 @@ impl Session {
             written.over_budget.push(OverBudget { session, sample: number, row, tokens });
             return Ok(None);
         }
+        written.ledger.add(&said);
+        written.ledger.add(&ledger);
         *written.ledger.kept.entry("tokens".to_owned()).or_default() += tokens as u64;
         let trained = masked.trained.iter().filter(|trained| **trained).count() as u64;
         *written.ledger.kept.entry("trained_tokens".to_owned()).or_default() += trained;

@@ -360,6 +360,8 @@ fn a_row_that_is_too_long_is_named_and_not_cut() {
     assert_eq!(report["samples"], 0);
     assert!(report["over_budget"][0]["tokens"].as_u64().unwrap() > 20);
     assert_eq!(report["ledger"]["lost"]["rows_over_budget"]["count"], 1);
+    // Nothing of it was kept.
+    assert_eq!(report["ledger"]["kept"], serde_json::json!({}));
     assert!(rows(&out).is_empty());
 }
 
@@ -427,4 +429,5 @@ fn messages_are_written_in_the_forms_of_other_trainers() {
     let (row, report) = written("limi");
     assert!(row.is_none());
     assert_eq!(report["ledger"]["lost"]["rows_with_an_untrained_reply"]["count"], 1);
+    assert_eq!(report["ledger"]["kept"], serde_json::json!({}));
 }
