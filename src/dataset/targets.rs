@@ -43,6 +43,11 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Trainer {
+    /// Whether its form has images as files; those of the others would have to be on the web.
+    pub(crate) const fn holds_images(self) -> bool {
+        matches!(self, Self::Axolotl | Self::Slime)
+    }
+
     /// The row in its form; `None` when that form would train what must not be.
     pub(crate) fn form(self, draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
         match self {
@@ -80,20 +85,5 @@ fn without_reasoning(messages: &mut [Value], ledger: &mut Ledger) {
         if fields.and_then(|fields| fields.shift_remove("reasoning_content")).is_some() {
             ledger.lose("reasoning", 1, "Reasoning: this form has no place for it.");
         }
-    }
-}
-
-/// Puts the names of images in the place of images, for forms that hold none as files.
-fn without_images(messages: &mut [Value], ledger: &mut Ledger) {
-    for message in messages {
-        let Some(parts) = message["content"].as_array() else { continue };
-        let text = |part: &Value| match part["type"].as_str() {
-            Some("text") => part["text"].as_str().unwrap_or_default().to_owned(),
-            _ => format!("[image {}]", part["image"].as_str().unwrap_or_default()),
-        };
-        let images = parts.iter().filter(|part| part["type"] == "image").count();
-        ledger.lose("images", images as u64, "Images: this form has their names.");
-        let lines: Vec<String> = parts.iter().map(text).collect();
-        message["content"] = lines.join("\n").into();
     }
 }

@@ -4,12 +4,11 @@
 use serde_json::Value;
 use trajectory::Message;
 
-use super::{Draft, mark, with_origin, without_images, without_reasoning};
+use super::{Draft, mark, with_origin, without_reasoning};
 use crate::ledger::Ledger;
 
 pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Value {
     without_reasoning(&mut draft.messages, ledger);
-    without_images(&mut draft.messages, ledger);
     mark(&mut draft, "weight", |train| u8::from(train).into());
     for (message, sampled) in draft.messages.iter_mut().zip(&draft.sample.messages) {
         let Message::Assistant { tool_calls, .. } = &sampled.message else { continue };
