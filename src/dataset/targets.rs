@@ -59,14 +59,22 @@ impl Trainer {
     }
 }
 
-/// A row of messages and tools, with where it comes from.
-fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Value) -> Value {
+/// A row of messages and tools, with where it comes from if the form has a place for that.
+fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Option<Value>) -> Value {
     let mut row = json!({ "messages": messages });
     if !tools.is_empty() {
         row["tools"] = tools.into();
     }
-    row["origin"] = origin;
+    if let Some(origin) = origin {
+        row["origin"] = origin;
+    }
     row
+}
+
+/// Counts a row that does not say where it comes from.
+fn without_origin(ledger: &mut Ledger) {
+    let note = "Rows without where they come from: the form allows no other keys.";
+    ledger.lose("origins", 1, note);
 }
 
 /// Marks each reply with whether it is trained, under the key that a trainer reads.
