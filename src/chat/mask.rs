@@ -242,7 +242,7 @@ impl Masking<'_> {
         let different = if said.trim_start().starts_with('a') { "b" } else { "a" };
         other["content"] = different.into();
         let other = self.dialect.shaped(&other);
-        let conversation = self.conversation.replacing(message + 1, &other).first(message + 2);
+        let conversation = self.conversation.first(message + 2).replacing(message + 1, &other);
         Ok(common(&self.dialect.template().render(&conversation, false)?, text))
     }
 
