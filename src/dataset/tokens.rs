@@ -102,6 +102,12 @@ pub(crate) fn write(
     for id in sessions {
         let mut session = Session::open(home, *id, &mut written.ledger)?;
         let samples = std::mem::take(&mut session.samples);
+        // A template without a place for reasoning was given it within the text, and so it stays.
+        let thoughts = if target.dialect.drops(Part::Reasoning) {
+            Thoughts::new()
+        } else {
+            messages::thoughts(&session.events)
+        };
         for (number, sample) in samples.iter().enumerate() {
             if session.shows_images(sample)? {
                 let note = "Samples in which the model was shown images: tokens cannot hold them.";
@@ -110,7 +116,8 @@ pub(crate) fn write(
             }
             for (row, part) in rows.of(sample).iter().enumerate() {
                 let place = (number, row);
-                let Some(line) = session.line(part, place, target, &mut written)? else { continue };
+                let line = session.line(part, place, (target, &thoughts), &mut written)?;
+                let Some(line) = line else { continue };
                 writeln!(file, "{line}")
                     .map_err(|error| DatasetError::io("write", &path, error))?;
                 written.hashes.push((session.name.clone(), blake3::hash(line.as_bytes())));
@@ -170,12 +177,12 @@ impl Session {
         &self,
         sample: &Sample,
         (number, row): (usize, usize),
-        target: &Tokens,
+        (target, thoughts): (&Tokens, &Thoughts<'_>),
         written: &mut Written,
     ) -> Result<Option<String>, DatasetError> {
         // What is counted of a row is in the export only when the row is.
         let (mut said, mut ledger) = (Ledger::default(), Ledger::default());
-        let chats = self.chats(sample, &target.dialect, &mut said)?;
+        let chats = chats(sample, thoughts, &mut said)?;
         let wanted: Vec<Wanted> = sample
             .messages
             .iter()
@@ -212,29 +219,6 @@ impl Session {
         Ok(serde_json::to_string(&self.row(sample, (number, row), masked)).ok())
     }
 
-    /// The messages as templates read them.
-    fn chats(
-        &self,
-        sample: &Sample,
-        dialect: &Dialect,
-        ledger: &mut Ledger,
-    ) -> Result<Vec<Value>, DatasetError> {
-        // A template without a place for reasoning was given it within the text, and so it stays.
-        let thoughts = if dialect.drops(Part::Reasoning) {
-            Thoughts::new()
-        } else {
-            messages::thoughts(&self.events)
-        };
-        let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown);
-        let chat = |message: &SampleMessage| {
-            let own = message.request.and_then(|request| thoughts.get(&request));
-            let own = own.map_or(&[][..], Vec::as_slice);
-            let chat = messages::chat(&message.message, own, &mut place, ledger)?;
-            Ok(serde_json::to_value(&chat).unwrap_or_default())
-        };
-        sample.messages.iter().map(chat).collect()
-    }
-
     fn row(&self, sample: &Sample, (number, row): (usize, usize), masked: Masked) -> Row {
         let labels = masked.ids.iter().zip(&masked.trained);
         let labels = labels.map(|(id, trained)| if *trained { i64::from(*id) } else { UNTRAINED });
@@ -256,6 +240,22 @@ impl Session {
             sampled_from: sample.model.clone(),
         }
     }
+}
+
+/// The messages as templates read them.
+fn chats(
+    sample: &Sample,
+    thoughts: &Thoughts<'_>,
+    ledger: &mut Ledger,
+) -> Result<Vec<Value>, DatasetError> {
+    let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown);
+    let chat = |message: &SampleMessage| {
+        let own = message.request.and_then(|request| thoughts.get(&request));
+        let own = own.map_or(&[][..], Vec::as_slice);
+        let chat = messages::chat(&message.message, own, &mut place, ledger)?;
+        Ok(serde_json::to_value(&chat).unwrap_or_default())
+    };
+    sample.messages.iter().map(chat).collect()
 }
 
 /// What of a message is trained, from what may be.
