@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trajectory::event::Attachment;
 use trajectory::{
-    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolSpec,
-    samples,
+    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart,
+    ToolCallMessage, ToolSpec, samples,
 };
 
 use crate::error::DatasetError;
@@ -195,6 +195,7 @@ impl Session {
                 DatasetError::Chat { session: self.name.clone(), sample: number, error }
             })?;
         count(&masked, &mut ledger);
+        count_respelled(&masked, sample, &mut ledger);
         if masked.replies.is_empty() {
             written.ledger.add_left_out(&ledger);
             let note = "Rows in which nothing may be trained.";
@@ -318,6 +319,25 @@ fn count(masked: &Masked, ledger: &mut Ledger) {
     ledger.lose("empty_thoughts", masked.empty_thoughts as u64, note);
     if masked.stop_added {
         ledger.keep("stops_added");
+    }
+}
+
+/// Templates write arguments from their values: with other space, other escapes, or as tags.
+fn count_respelled(masked: &Masked, sample: &Sample, ledger: &mut Ledger) {
+    for reply in &masked.replies {
+        let SampleMessage { message, spans, .. } = &sample.messages[reply.message];
+        let Message::Assistant { tool_calls, .. } = message else { continue };
+        let text = &masked.text[reply.bytes.clone()];
+        let is_trained = |place: usize| {
+            let mut own = spans.iter().filter(|span| span.part == SpanPart::ToolCall(place));
+            own.all(|span| span.untrained.is_none())
+        };
+        let differs = |(place, call): &(usize, &ToolCallMessage)| {
+            is_trained(*place) && !text.contains(call.function.arguments.trim())
+        };
+        let note = "Calls whose arguments the template spells otherwise than the model did.";
+        let count = tool_calls.iter().enumerate().filter(differs).count();
+        ledger.lose("arguments_the_template_spells", count as u64, note);
     }
 }
 

@@ -311,6 +311,8 @@ fn tokens_train_what_the_model_wrote_on_the_prompts_it_was_given() {
     let count = labels.iter().filter(|id| **id >= 0).count();
     assert_eq!(ledger["kept"]["trained_tokens"], count);
     assert_eq!(ledger["untrained"]["malformed"], 1);
+    // The spaces between arguments are the template's; that of a malformed call is not trained.
+    assert_eq!(ledger["lost"]["arguments_the_template_spells"]["count"], 2);
     assert_eq!(manifest["target"]["template"].as_str().unwrap().len(), 64);
     // The same sessions give the same bytes.
     export_tokens(&world, &world.path("again"), &[]).succeeds();
