@@ -403,7 +403,16 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
     fs::write(other.join("tokenizer.json"), format!("{tokenizer}\n")).unwrap();
     let other = ["dataset", "inspect", place, "--tokenizer", other.to_str().unwrap()];
     world.limn(&other).exits(1).says(&["tokenizer"]);
-    world.limn(&["dataset", "stats", "nowhere"]).exits(1).says(&["tokens.jsonl"]);
+    for row in ["0", "2"] {
+        let args = [&inspect[..], &["--row", row]].concat();
+        world.limn(&args).exits(1).says(&[&format!("no row {row}"), "from 1 to 1"]);
+    }
+    let nowhere = world.limn(&["dataset", "stats", "nowhere"]).exits(1);
+    nowhere.says(&["no export", "tokens.jsonl", "--format tokens"]);
+    let messages = world.path("messages");
+    export(&world, "messages", &messages, &["--status", "all"]).succeeds();
+    let messages = ["dataset", "inspect", messages.to_str().unwrap(), "--tokenizer", model.to_str().unwrap()];
+    world.limn(&messages).exits(1).says(&["the format \"messages\"", "no tokens.jsonl"]);
 }
 
 #[test]
