@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trajectory::event::Attachment;
 use trajectory::{
-    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart,
-    ToolCallMessage, ToolSpec, samples,
+    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolCallMessage,
+    ToolSpec, samples,
 };
 
 use crate::error::DatasetError;

@@ -411,7 +411,8 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
     nowhere.says(&["no export", "tokens.jsonl", "--format tokens"]);
     let messages = world.path("messages");
     export(&world, "messages", &messages, &["--status", "all"]).succeeds();
-    let messages = ["dataset", "inspect", messages.to_str().unwrap(), "--tokenizer", model.to_str().unwrap()];
+    let messages =
+        ["dataset", "inspect", messages.to_str().unwrap(), "--tokenizer", model.to_str().unwrap()];
     world.limn(&messages).exits(1).says(&["the format \"messages\"", "no tokens.jsonl"]);
 }
 

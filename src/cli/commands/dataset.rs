@@ -33,7 +33,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> CliResult {
     if let Some(wanted) = args.row.filter(|wanted| !(1..=number).contains(wanted)) {
         let place = args.dir.display();
         return Err(CliError::failed(match number {
-            0 => format!("There is no row {wanted}: {place} has none. See its ledger.json for why."),
+            0 => {
+                format!("There is no row {wanted}: {place} has none. See its ledger.json for why.")
+            }
             _ => format!("There is no row {wanted} in {place}. Name one from 1 to {number}."),
         }));
     }
