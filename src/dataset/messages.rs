@@ -90,13 +90,13 @@ pub(crate) fn row(
         let origin = json!({
             "session": session, "sample": number, "row": row, "sampled_from": sampled_from,
         });
-        let formed = trainer.form(Draft { sample, messages, tools, train, origin }, ledger);
-        if formed.is_none() {
+        let draft = Draft { sample, messages, tools, train, origin };
+        let Some(formed) = trainer.form(draft, ledger) else {
             ledger.add_left_out(&counted);
             return Ok(None);
-        }
+        };
         keep(&counted, &said, ledger);
-        return Ok(formed.map(|row| row.to_string()));
+        return Ok(Some(formed.to_string()));
     }
     let row = Row {
         train,

@@ -43,7 +43,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Trainer {
-    /// Whether its form has images as files; those of the others would have to be on the web.
+    /// Whether its form has a place for images that are files.
     pub(crate) const fn holds_images(self) -> bool {
         matches!(self, Self::Axolotl | Self::Slime)
     }
