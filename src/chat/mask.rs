@@ -59,6 +59,8 @@ pub enum Unfit {
 pub struct Reply {
     /// The message, from 0.
     pub message: usize,
+    /// Its text, in bytes of the whole: from the end of its prompt to the end of what it stopped with.
+    pub bytes: Range<usize>,
     /// Its tokens, those that are not trained included.
     pub tokens: Range<usize>,
     /// The first token is not trained: it stands across the end of the prompt, or the prompt alone
@@ -173,7 +175,12 @@ impl Masking<'_> {
         }
         if any {
             self.masked.empty_thoughts += usize::from(self.has_empty_thought(message, &found));
-            self.masked.replies.push(Reply { message, tokens: found.tokens, straddles });
+            self.masked.replies.push(Reply {
+                message,
+                bytes: found.bytes,
+                tokens: found.tokens,
+                straddles,
+            });
         }
         Ok(())
     }
@@ -242,7 +249,7 @@ impl Masking<'_> {
         let different = if said.trim_start().starts_with('a') { "b" } else { "a" };
         other["content"] = different.into();
         let other = self.dialect.shaped(&other);
-        let conversation = self.conversation.replacing(message + 1, &other).first(message + 2);
+        let conversation = self.conversation.first(message + 2).replacing(message + 1, &other);
         Ok(common(&self.dialect.template().render(&conversation, false)?, text))
     }
 

@@ -50,7 +50,6 @@ pub struct Conversation {
     /// What makes the marks of this conversation occur nowhere in it.
     nonce: String,
     now: Timestamp,
-    settings: Vec<(String, Value)>,
 }
 
 impl Conversation {
@@ -69,33 +68,13 @@ impl Conversation {
             tools,
             nonce: hasher.finalize().to_hex().to_string(),
             now: Timestamp::from_second(now_s).unwrap_or_default(),
-            settings: Vec::new(),
         }
-    }
-
-    /// The conversation with a variable that the template reads, such as `enable_thinking`.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &serde_json::Value) -> Self {
-        self.settings.push((name.to_owned(), Value::from_serialize(value)));
-        self
-    }
-
-    /// How many messages it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.messages.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
     }
 
     /// Its first messages.
     pub(crate) fn first(&self, count: usize) -> Self {
         let messages = self.messages.iter().take(count).cloned().collect();
-        Self { messages, ..self.shell() }
+        Self { messages, tools: self.tools.clone(), nonce: self.nonce.clone(), now: self.now }
     }
 
     /// The conversation with another message in a place.
@@ -105,16 +84,6 @@ impl Conversation {
             *slot = read(message);
         }
         other
-    }
-
-    fn shell(&self) -> Self {
-        Self {
-            messages: Vec::new(),
-            tools: self.tools.clone(),
-            nonce: self.nonce.clone(),
-            now: self.now,
-            settings: self.settings.clone(),
-        }
     }
 }
 
@@ -260,9 +229,6 @@ impl Template {
                 .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
         };
         context.insert("strftime_now", Value::from_function(date));
-        for (name, value) in &of.settings {
-            context.insert(name, value.clone());
-        }
         let mut out = Bounded(Vec::new());
         let template = self.environment.get_template(form).map_err(broken)?;
         template.render_captured_to(context, &mut out).map_err(broken)?;

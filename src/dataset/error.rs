@@ -59,6 +59,14 @@ pub enum DatasetError {
         /// The line, from 1.
         line: usize,
     },
+    /// A folder is no export of tokens.
+    #[error("{folder} {what}. Name a folder that `limn export --format tokens` wrote.", folder = folder.display())]
+    NoExport {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The tokens are those of another tokenizer.
     #[error("{} was made with another tokenizer. Name the one that its manifest.json gives the hash of.", .0.display())]
     OtherTokenizer(PathBuf),

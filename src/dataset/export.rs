@@ -237,6 +237,11 @@ fn write_messages(
                     ledger.lose("images_not_shown", 1, note);
                     return Ok(Placed::NotShown);
                 }
+                if trainer.is_some_and(|trainer| !trainer.holds_images()) {
+                    let note = "Images: this form has a line of text in their place.";
+                    ledger.lose("images", 1, note);
+                    return Ok(Placed::NotShown);
+                }
                 images.place(&archive, attachment, ledger)
             };
             for (row, part) in rows.of(sample).iter().enumerate() {

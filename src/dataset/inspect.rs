@@ -1,7 +1,7 @@
 //! Exports of tokens, read again: what is trained, and how long the rows are.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
 use chat::Tokenizer;
@@ -103,10 +103,11 @@ pub fn inspect(
     tokenizer: &Tokenizer,
     take: &mut dyn FnMut(ReadRow) -> bool,
 ) -> Result<(), DatasetError> {
-    let path = folder.join("manifest.json");
-    let bytes = fs::read(&path).map_err(|error| DatasetError::io("read", &path, error))?;
-    let manifest: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| DatasetError::NoTokens { path: path.clone(), line: 1 })?;
+    open(folder)?;
+    let Some(manifest) = manifest(folder) else {
+        let what = "has no manifest.json that can be read".to_owned();
+        return Err(DatasetError::NoExport { folder: folder.to_owned(), what });
+    };
     if manifest["target"]["tokenizer"] != tokenizer.hash() {
         return Err(DatasetError::OtherTokenizer(folder.to_owned()));
     }
@@ -115,6 +116,26 @@ pub fn inspect(
         let pieces = pieces(&row, tokenizer);
         let place = [row.sample, row.row];
         Ok(take(ReadRow { session: row.session, place, tokens, pieces }))
+    })
+}
+
+fn manifest(folder: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(folder.join("manifest.json")).ok()?).ok()
+}
+
+/// Opens the tokens of an export; where there are none, what the folder is instead is said.
+fn open(folder: &Path) -> Result<File, DatasetError> {
+    let path = folder.join(FILE);
+    File::open(&path).map_err(|error| {
+        if error.kind() != ErrorKind::NotFound {
+            return DatasetError::io("read", &path, error);
+        }
+        let format = manifest(folder).and_then(|it| it["format"].as_str().map(str::to_owned));
+        let what = match format {
+            Some(format) => format!("is an export of the format {format:?}: it has no {FILE}"),
+            None => format!("is no export: it has no {FILE}"),
+        };
+        DatasetError::NoExport { folder: folder.to_owned(), what }
     })
 }
 
@@ -128,7 +149,7 @@ fn each_row(
 ) -> Result<(), DatasetError> {
     let path = folder.join(FILE);
     let failed = |error| DatasetError::io("read", &path, error);
-    let lines = BufReader::new(File::open(&path).map_err(failed)?).lines();
+    let lines = BufReader::new(open(folder)?).lines();
     for (number, line) in lines.enumerate() {
         let no_row = || DatasetError::NoTokens { path: path.clone(), line: number + 1 };
         let row: Row = serde_json::from_str(&line.map_err(failed)?).map_err(|_| no_row())?;

@@ -52,6 +52,11 @@ impl Ledger {
         for (what, count) in &other.kept {
             *self.kept.entry(what.clone()).or_default() += count;
         }
+        self.add_left_out(other);
+    }
+
+    /// Adds the ledger of something that was left out: why, and nothing that it would have kept.
+    pub fn add_left_out(&mut self, other: &Self) {
         for (what, loss) in &other.lost {
             self.lose(what, loss.count, &loss.note);
         }

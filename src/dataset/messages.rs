@@ -67,18 +67,19 @@ pub(crate) fn row(
     let mut counted = Ledger::default();
     let train: Vec<bool> =
         sample.messages.iter().map(|message| is_trained(message, &mut counted)).collect();
-    ledger.add(&counted);
     if !train.contains(&true) {
         let note = "Samples no message of which may be trained whole.";
         ledger.lose("samples_without_a_trained_message", 1, note);
+        ledger.add_left_out(&counted);
         return Ok(None);
     }
+    let mut said = Ledger::default();
     let chats: Result<Vec<Chat<'_>>, DatasetError> = sample
         .messages
         .iter()
         .map(|message| {
             let own = message.request.and_then(|request| thoughts.get(&request));
-            chat(&message.message, own.map_or(&[], Vec::as_slice), place, ledger)
+            chat(&message.message, own.map_or(&[], Vec::as_slice), place, &mut said)
         })
         .collect();
     let (chats, tools) = (chats?, sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect());
@@ -89,9 +90,13 @@ pub(crate) fn row(
         let origin = json!({
             "session": session, "sample": number, "row": row, "sampled_from": sampled_from,
         });
-        let formed = trainer.form(Draft { sample, messages, tools, train, origin }, ledger);
-        formed.iter().for_each(|_| ledger.keep("samples"));
-        return Ok(formed.map(|row| row.to_string()));
+        let draft = Draft { sample, messages, tools, train, origin };
+        let Some(formed) = trainer.form(draft, ledger) else {
+            ledger.add_left_out(&counted);
+            return Ok(None);
+        };
+        keep(&counted, &said, ledger);
+        return Ok(Some(formed.to_string()));
     }
     let row = Row {
         train,
@@ -102,8 +107,15 @@ pub(crate) fn row(
         row,
         sampled_from: sample.model.as_deref(),
     };
-    ledger.keep("samples");
+    keep(&counted, &said, ledger);
     Ok(serde_json::to_string(&row).ok())
+}
+
+/// Counts a row that is in the export.
+fn keep(counted: &Ledger, said: &Ledger, ledger: &mut Ledger) {
+    ledger.add(counted);
+    ledger.add(said);
+    ledger.keep("samples");
 }
 
 fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {

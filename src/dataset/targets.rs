@@ -43,6 +43,11 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Trainer {
+    /// Whether its form has a place for images that are files.
+    pub(crate) const fn holds_images(self) -> bool {
+        matches!(self, Self::Axolotl | Self::Slime)
+    }
+
     /// The row in its form; `None` when that form would train what must not be.
     pub(crate) fn form(self, draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
         match self {
@@ -54,14 +59,22 @@ impl Trainer {
     }
 }
 
-/// A row of messages and tools, with where it comes from.
-fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Value) -> Value {
+/// A row of messages and tools, with where it comes from if the form has a place for that.
+fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Option<Value>) -> Value {
     let mut row = json!({ "messages": messages });
     if !tools.is_empty() {
         row["tools"] = tools.into();
     }
-    row["origin"] = origin;
+    if let Some(origin) = origin {
+        row["origin"] = origin;
+    }
     row
+}
+
+/// Counts a row that does not say where it comes from.
+fn without_origin(ledger: &mut Ledger) {
+    let note = "Rows without where they come from: the form allows no other keys.";
+    ledger.lose("origins", 1, note);
 }
 
 /// Marks each reply with whether it is trained, under the key that a trainer reads.
@@ -80,20 +93,5 @@ fn without_reasoning(messages: &mut [Value], ledger: &mut Ledger) {
         if fields.and_then(|fields| fields.shift_remove("reasoning_content")).is_some() {
             ledger.lose("reasoning", 1, "Reasoning: this form has no place for it.");
         }
-    }
-}
-
-/// Puts the names of images in the place of images, for forms that hold none as files.
-fn without_images(messages: &mut [Value], ledger: &mut Ledger) {
-    for message in messages {
-        let Some(parts) = message["content"].as_array() else { continue };
-        let text = |part: &Value| match part["type"].as_str() {
-            Some("text") => part["text"].as_str().unwrap_or_default().to_owned(),
-            _ => format!("[image {}]", part["image"].as_str().unwrap_or_default()),
-        };
-        let images = parts.iter().filter(|part| part["type"] == "image").count();
-        ledger.lose("images", images as u64, "Images: this form has their names.");
-        let lines: Vec<String> = parts.iter().map(text).collect();
-        message["content"] = lines.join("\n").into();
     }
 }

@@ -68,6 +68,7 @@ fn a_message_is_trained_whole_or_not_at_all_and_the_ledger_says_what_that_costs(
     assert_eq!(ledger.lost["trainable_parts_beside_untrained_ones"].count, 1);
     assert_eq!(ledger.lost["samples_without_a_trained_message"].count, 1);
     assert_eq!(ledger.untrained["denied"], 1);
+    assert!(ledger.kept.is_empty(), "{ledger:?}");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trajectory::event::Attachment;
 use trajectory::{
-    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolSpec,
-    samples,
+    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolCallMessage,
+    ToolSpec, samples,
 };
 
 use crate::error::DatasetError;
@@ -102,6 +102,12 @@ pub(crate) fn write(
     for id in sessions {
         let mut session = Session::open(home, *id, &mut written.ledger)?;
         let samples = std::mem::take(&mut session.samples);
+        // A template without a place for reasoning was given it within the text, and so it stays.
+        let thoughts = if target.dialect.drops(Part::Reasoning) {
+            Thoughts::new()
+        } else {
+            messages::thoughts(&session.events)
+        };
         for (number, sample) in samples.iter().enumerate() {
             if session.shows_images(sample)? {
                 let note = "Samples in which the model was shown images: tokens cannot hold them.";
@@ -110,7 +116,8 @@ pub(crate) fn write(
             }
             for (row, part) in rows.of(sample).iter().enumerate() {
                 let place = (number, row);
-                let Some(line) = session.line(part, place, target, &mut written)? else { continue };
+                let line = session.line(part, place, (target, &thoughts), &mut written)?;
+                let Some(line) = line else { continue };
                 writeln!(file, "{line}")
                     .map_err(|error| DatasetError::io("write", &path, error))?;
                 written.hashes.push((session.name.clone(), blake3::hash(line.as_bytes())));
@@ -170,23 +177,27 @@ impl Session {
         &self,
         sample: &Sample,
         (number, row): (usize, usize),
-        target: &Tokens,
+        (target, thoughts): (&Tokens, &Thoughts<'_>),
         written: &mut Written,
     ) -> Result<Option<String>, DatasetError> {
-        let chats = self.chats(sample, &target.dialect, &mut written.ledger)?;
+        // What is counted of a row is in the export only when the row is.
+        let (mut said, mut ledger) = (Ledger::default(), Ledger::default());
+        let chats = chats(sample, thoughts, &mut said)?;
         let wanted: Vec<Wanted> = sample
             .messages
             .iter()
             .zip(&chats)
-            .map(|(message, chat)| wanted(message, chat, &mut written.ledger))
+            .map(|(message, chat)| wanted(message, chat, &mut ledger))
             .collect();
         let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
         let masked =
             target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
                 DatasetError::Chat { session: self.name.clone(), sample: number, error }
             })?;
-        count(&masked, &mut written.ledger);
+        count(&masked, &mut ledger);
+        count_respelled(&masked, sample, &mut ledger);
         if masked.replies.is_empty() {
+            written.ledger.add_left_out(&ledger);
             let note = "Rows in which nothing may be trained.";
             written.ledger.lose("rows_without_a_trained_reply", 1, note);
             return Ok(None);
@@ -200,34 +211,13 @@ impl Session {
             written.over_budget.push(OverBudget { session, sample: number, row, tokens });
             return Ok(None);
         }
+        written.ledger.add(&said);
+        written.ledger.add(&ledger);
         *written.ledger.kept.entry("tokens".to_owned()).or_default() += tokens as u64;
         let trained = masked.trained.iter().filter(|trained| **trained).count() as u64;
         *written.ledger.kept.entry("trained_tokens".to_owned()).or_default() += trained;
         written.ledger.keep("rows");
         Ok(serde_json::to_string(&self.row(sample, (number, row), masked)).ok())
-    }
-
-    /// The messages as templates read them.
-    fn chats(
-        &self,
-        sample: &Sample,
-        dialect: &Dialect,
-        ledger: &mut Ledger,
-    ) -> Result<Vec<Value>, DatasetError> {
-        // A template without a place for reasoning was given it within the text, and so it stays.
-        let thoughts = if dialect.drops(Part::Reasoning) {
-            Thoughts::new()
-        } else {
-            messages::thoughts(&self.events)
-        };
-        let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown);
-        let chat = |message: &SampleMessage| {
-            let own = message.request.and_then(|request| thoughts.get(&request));
-            let own = own.map_or(&[][..], Vec::as_slice);
-            let chat = messages::chat(&message.message, own, &mut place, ledger)?;
-            Ok(serde_json::to_value(&chat).unwrap_or_default())
-        };
-        sample.messages.iter().map(chat).collect()
     }
 
     fn row(&self, sample: &Sample, (number, row): (usize, usize), masked: Masked) -> Row {
@@ -251,6 +241,22 @@ impl Session {
             sampled_from: sample.model.clone(),
         }
     }
+}
+
+/// The messages as templates read them.
+fn chats(
+    sample: &Sample,
+    thoughts: &Thoughts<'_>,
+    ledger: &mut Ledger,
+) -> Result<Vec<Value>, DatasetError> {
+    let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown);
+    let chat = |message: &SampleMessage| {
+        let own = message.request.and_then(|request| thoughts.get(&request));
+        let own = own.map_or(&[][..], Vec::as_slice);
+        let chat = messages::chat(&message.message, own, &mut place, ledger)?;
+        Ok(serde_json::to_value(&chat).unwrap_or_default())
+    };
+    sample.messages.iter().map(chat).collect()
 }
 
 /// What of a message is trained, from what may be.
@@ -313,6 +319,25 @@ fn count(masked: &Masked, ledger: &mut Ledger) {
     ledger.lose("empty_thoughts", masked.empty_thoughts as u64, note);
     if masked.stop_added {
         ledger.keep("stops_added");
+    }
+}
+
+/// Templates write arguments from their values: with other space, other escapes, or as tags.
+fn count_respelled(masked: &Masked, sample: &Sample, ledger: &mut Ledger) {
+    for reply in &masked.replies {
+        let SampleMessage { message, spans, .. } = &sample.messages[reply.message];
+        let Message::Assistant { tool_calls, .. } = message else { continue };
+        let text = &masked.text[reply.bytes.clone()];
+        let is_trained = |place: usize| {
+            let mut own = spans.iter().filter(|span| span.part == SpanPart::ToolCall(place));
+            own.all(|span| span.untrained.is_none())
+        };
+        let differs = |(place, call): &(usize, &ToolCallMessage)| {
+            is_trained(*place) && !text.contains(call.function.arguments.trim())
+        };
+        let note = "Calls whose arguments the template spells otherwise than the model did.";
+        let count = tool_calls.iter().enumerate().filter(differs).count();
+        ledger.lose("arguments_the_template_spells", count as u64, note);
     }
 }
 

@@ -172,6 +172,21 @@ fn a_picture_that_the_model_was_not_shown_is_a_line_of_text() {
 }
 
 #[test]
+fn forms_without_a_place_for_pictures_have_lines_of_text_and_no_files() {
+    let world = recorded();
+    for format in ["openai", "limi"] {
+        let out = world.path(format);
+        let report = export(&world, format, &out);
+        assert_eq!(report["ledger"]["lost"]["images"]["count"], 2, "{report}");
+        assert!(report["ledger"]["kept"].get("images").is_none(), "{report}");
+        let row = fs::read_to_string(out.join("messages.jsonl")).unwrap();
+        let line = attached(&world)[0].placeholder();
+        assert!(row.contains(&line), "{row}");
+        assert!(!out.join("images").exists());
+    }
+}
+
+#[test]
 fn a_picture_that_is_gone_is_reported_and_stops_nothing() {
     let world = recorded();
     let hash = blake3::hash(PNG);

@@ -311,6 +311,8 @@ fn tokens_train_what_the_model_wrote_on_the_prompts_it_was_given() {
     let count = labels.iter().filter(|id| **id >= 0).count();
     assert_eq!(ledger["kept"]["trained_tokens"], count);
     assert_eq!(ledger["untrained"]["malformed"], 1);
+    // The spaces between arguments are the template's; that of a malformed call is not trained.
+    assert_eq!(ledger["lost"]["arguments_the_template_spells"]["count"], 2);
     assert_eq!(manifest["target"]["template"].as_str().unwrap().len(), 64);
     // The same sessions give the same bytes.
     export_tokens(&world, &world.path("again"), &[]).succeeds();
@@ -360,6 +362,8 @@ fn a_row_that_is_too_long_is_named_and_not_cut() {
     assert_eq!(report["samples"], 0);
     assert!(report["over_budget"][0]["tokens"].as_u64().unwrap() > 20);
     assert_eq!(report["ledger"]["lost"]["rows_over_budget"]["count"], 1);
+    // Nothing of it was kept.
+    assert_eq!(report["ledger"]["kept"], serde_json::json!({}));
     assert!(rows(&out).is_empty());
 }
 
@@ -399,7 +403,17 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
     fs::write(other.join("tokenizer.json"), format!("{tokenizer}\n")).unwrap();
     let other = ["dataset", "inspect", place, "--tokenizer", other.to_str().unwrap()];
     world.limn(&other).exits(1).says(&["tokenizer"]);
-    world.limn(&["dataset", "stats", "nowhere"]).exits(1).says(&["tokens.jsonl"]);
+    for row in ["0", "2"] {
+        let args = [&inspect[..], &["--row", row]].concat();
+        world.limn(&args).exits(1).says(&[&format!("no row {row}"), "from 1 to 1"]);
+    }
+    let nowhere = world.limn(&["dataset", "stats", "nowhere"]).exits(1);
+    nowhere.says(&["no export", "tokens.jsonl", "--format tokens"]);
+    let messages = world.path("messages");
+    export(&world, "messages", &messages, &["--status", "all"]).succeeds();
+    let messages =
+        ["dataset", "inspect", messages.to_str().unwrap(), "--tokenizer", model.to_str().unwrap()];
+    world.limn(&messages).exits(1).says(&["the format \"messages\"", "no tokens.jsonl"]);
 }
 
 #[test]
@@ -427,4 +441,5 @@ fn messages_are_written_in_the_forms_of_other_trainers() {
     let (row, report) = written("limi");
     assert!(row.is_none());
     assert_eq!(report["ledger"]["lost"]["rows_with_an_untrained_reply"]["count"], 1);
+    assert_eq!(report["ledger"]["kept"], serde_json::json!({}));
 }

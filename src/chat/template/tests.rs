@@ -87,13 +87,9 @@ fn what_a_template_marks_is_what_transformers_finds_marked() {
     assert!(count > 30, "{count} conversations");
 }
 
-/// With LIMN_INTEROP, and the packages that `make.py` names.
 #[test]
+#[ignore = "needs the packages of Python that make.py names"]
 fn goldens_are_what_transformers_gives_now() {
-    if std::env::var_os("LIMN_INTEROP").is_none() {
-        eprintln!("skipped: LIMN_INTEROP is not set");
-        return;
-    }
     let mut python = std::process::Command::new("python3");
     let run = python.arg(fixtures::path("make.py")).arg("--check").output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));

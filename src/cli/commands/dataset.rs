@@ -28,8 +28,17 @@ pub(crate) fn inspect(args: &InspectArgs) -> CliResult {
         if args.row.is_none_or(|wanted| wanted == number) {
             show(&row, number, colours, &mut out);
         }
-        !out.is_gone() && args.row.is_none_or(|wanted| number < wanted)
+        !out.is_gone() && args.row.is_none_or(|wanted| number != wanted)
     })?;
+    if let Some(wanted) = args.row.filter(|wanted| !(1..=number).contains(wanted)) {
+        let place = args.dir.display();
+        return Err(CliError::failed(match number {
+            0 => {
+                format!("There is no row {wanted}: {place} has none. See its ledger.json for why.")
+            }
+            _ => format!("There is no row {wanted} in {place}. Name one from 1 to {number}."),
+        }));
+    }
     Ok(Exit::Completed)
 }
 

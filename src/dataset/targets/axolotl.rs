@@ -7,5 +7,5 @@ use super::{Draft, mark, with_origin};
 
 pub(super) fn form(mut draft: Draft<'_>) -> Value {
     mark(&mut draft, "train", Value::Bool);
-    with_origin(draft.messages, draft.tools, draft.origin)
+    with_origin(draft.messages, draft.tools, Some(draft.origin))
 }

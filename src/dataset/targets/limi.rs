@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, without_images, without_reasoning};
+use super::{Draft, without_origin, without_reasoning};
 use crate::ledger::Ledger;
 
 pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
@@ -14,6 +14,6 @@ pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
         return None;
     }
     without_reasoning(&mut draft.messages, ledger);
-    without_images(&mut draft.messages, ledger);
+    without_origin(ledger);
     Some(json!({ "messages": draft.messages, "tools": draft.tools }))
 }

@@ -4,12 +4,11 @@
 use serde_json::Value;
 use trajectory::Message;
 
-use super::{Draft, mark, with_origin, without_images, without_reasoning};
+use super::{Draft, mark, with_origin, without_origin, without_reasoning};
 use crate::ledger::Ledger;
 
 pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Value {
     without_reasoning(&mut draft.messages, ledger);
-    without_images(&mut draft.messages, ledger);
     mark(&mut draft, "weight", |train| u8::from(train).into());
     for (message, sampled) in draft.messages.iter_mut().zip(&draft.sample.messages) {
         let Message::Assistant { tool_calls, .. } = &sampled.message else { continue };
@@ -20,11 +19,6 @@ pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Value {
         }
     }
     // An unknown key makes the service refuse the file.
-    let mut row = with_origin(draft.messages, draft.tools, Value::Null);
-    if let Some(fields) = row.as_object_mut() {
-        fields.shift_remove("origin");
-    }
-    let note = "Rows without where they come from: the form allows no other keys.";
-    ledger.lose("origins", 1, note);
-    row
+    without_origin(ledger);
+    with_origin(draft.messages, draft.tools, None)
 }

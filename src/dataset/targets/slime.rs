@@ -6,5 +6,5 @@ use super::{Draft, mark, with_origin};
 
 pub(super) fn form(mut draft: Draft<'_>) -> Value {
     mark(&mut draft, "step_loss_mask", |train| u8::from(train).into());
-    with_origin(draft.messages, draft.tools, draft.origin)
+    with_origin(draft.messages, draft.tools, Some(draft.origin))
 }

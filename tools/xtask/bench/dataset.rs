@@ -12,19 +12,20 @@ use super::{Bench, Figure, Unit};
 use crate::measure::{Samples, repeat};
 use crate::process::{output, program, root};
 
-/// Prints the seconds that `transformers` takes for the rows of a `messages.jsonl`, and how many
-/// tokens they are. What it takes to start and to load is left out.
+/// Prints the seconds that `transformers` takes for the rows of a `messages.jsonl`, how many tokens
+/// it makes of them, and how many we made by our ledger. What it takes to start and to load is left
+/// out.
 const TRANSFORMERS: &str = "
 import json, sys, time
 from transformers import PreTrainedTokenizerFast
-model, template, rows = sys.argv[1:]
+model, template, rows, ledger = sys.argv[1:]
 tokenizer = PreTrainedTokenizerFast(tokenizer_file=model + '/tokenizer.json', eos_token='<|im_end|>')
 tokenizer.chat_template = open(template).read()
 rows = [json.loads(line) for line in open(rows)]
 began = time.perf_counter()
 tokens = sum(len(tokenizer.apply_chat_template(row['messages'], tools=row['tools'], tokenize=True,
     return_dict=True, return_assistant_tokens_mask=True)['input_ids']) for row in rows)
-print(time.perf_counter() - began, tokens)
+print(time.perf_counter() - began, tokens, json.load(open(ledger))['kept']['tokens'])
 ";
 
 pub(super) fn tokens(bench: &Bench) -> Result<Vec<Figure>> {
@@ -52,7 +53,8 @@ pub(super) fn tokens(bench: &Bench) -> Result<Vec<Figure>> {
     })?;
     let whole = Figure::new("dataset: a long session as tokens", Unit::Seconds, walls(&exports));
     let peak = Figure::new("dataset: as tokens, peak memory", Unit::Bytes, peaks(&exports));
-    let theirs = repeat(bench.reps, || transformers(&model, &template, &rows));
+    let ledger = out.join("ledger.json");
+    let theirs = repeat(bench.reps, || transformers(&model, &template, &rows, &ledger));
     let whole = match theirs {
         Ok(theirs) => whole.against("transformers", &Samples::of(theirs)),
         Err(error) => {
@@ -63,10 +65,18 @@ pub(super) fn tokens(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(vec![whole, peak])
 }
 
-fn transformers(model: &str, template: &str, rows: &Path) -> Result<f64> {
+/// The versions are those of `src/chat/fixtures/make.py`.
+const ADVICE: &str = "python3 -m pip install transformers==5.24.0 jinja2==3.1.6 tokenizers==0.23.3";
+
+/// The seconds it takes; that it makes other tokens than we do is said.
+fn transformers(model: &str, template: &str, rows: &Path, ledger: &Path) -> Result<f64> {
     let mut python = program("python3", &["-c", TRANSFORMERS, model, template]);
-    let said = output(python.arg(rows)).context("python3 -m pip install transformers jinja2")?;
-    let (seconds, tokens) = said.trim().split_once(' ').context("two numbers")?;
-    println!("  {tokens} tokens");
+    let said = output(python.arg(rows).arg(ledger)).context(ADVICE)?;
+    let mut numbers = said.split_whitespace();
+    let mut next = || numbers.next().context("three numbers");
+    let (seconds, theirs, ours) = (next()?, next()?, next()?);
+    if theirs != ours {
+        println!("  not like with like: {theirs} tokens of transformers, {ours} of limn");
+    }
     seconds.parse().context("seconds")
 }

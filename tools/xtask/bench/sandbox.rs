@@ -13,7 +13,7 @@ use crate::process::target;
 
 /// Commands of which the median is taken.
 const COMMANDS: usize = 200;
-/// Milliseconds that a command may take.
+/// Seconds that a command may take.
 const AIM_S: f64 = 0.005;
 
 /// From a spawn of `true` to the last word of its end.
