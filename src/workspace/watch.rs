@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{process, thread};
@@ -35,6 +35,8 @@ use crate::walk::{LEVELS_MAX, LISTED, holds, names, open_top};
 
 /// More folders are never watched: each costs memory of the kernel.
 const FOLDERS_MAX: usize = 16_384;
+/// So many new folders wait to be watched; when there are more, all are looked for.
+const APPEARED_MAX: usize = 1024;
 /// Nothing has happened for so long: whoever changes many files is done.
 const QUIET: Duration = Duration::from_millis(120);
 /// Whoever never comes to rest is waited for this long.
@@ -51,7 +53,7 @@ const LOOKED_EVERY: Duration = Duration::from_millis(20);
 pub struct Watch {
     seen: Arc<Seen>,
     /// To the thread that adds folders.
-    folders: Sender<PathBuf>,
+    folders: SyncSender<PathBuf>,
 }
 
 /// What has been seen.
@@ -69,6 +71,8 @@ struct Seen {
     something: AtomicBool,
     /// When that was last, milliseconds since it began.
     last_ms: AtomicU64,
+    /// Folders appeared that were not told of one by one.
+    has_lost: AtomicBool,
     ignored: Mutex<Ignored>,
     blind: Mutex<Option<String>>,
 }
@@ -86,7 +90,7 @@ impl Watch {
     /// When the workspace is gone.
     pub fn begin(workspace: &Workspace) -> Result<Self, Error> {
         let (_, stat) = open_top(&workspace.root)?;
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(APPEARED_MAX);
         let seen = Arc::new(Seen {
             root: workspace.root.clone(),
             state: workspace.state.clone(),
@@ -97,6 +101,7 @@ impl Watch {
             began: Instant::now(),
             something: AtomicBool::new(false),
             last_ms: AtomicU64::new(0),
+            has_lost: AtomicBool::new(false),
             ignored: Mutex::new(Ignored::of(&workspace.root)),
             blind: Mutex::new(None),
         });
@@ -192,7 +197,7 @@ impl Seen {
     }
 
     /// Takes what the system says.
-    fn take(&self, event: notify::Result<Event>, folders: &Sender<PathBuf>) {
+    fn take(&self, event: notify::Result<Event>, folders: &SyncSender<PathBuf>) {
         let event = match event {
             Ok(event) => event,
             Err(error) => return self.go_blind(&error),
@@ -200,8 +205,7 @@ impl Seen {
         if event.need_rescan() {
             // Some were lost: there may be folders that nobody watches.
             self.note();
-            let _ = folders.send(self.root.clone());
-            return;
+            return self.appeared(self.root.clone(), folders);
         }
         if matches!(event.kind, EventKind::Access(_) | EventKind::Other) {
             return;
@@ -219,12 +223,20 @@ impl Seen {
             }
             let is_folder = may_be_new && path.symlink_metadata().is_ok_and(|it| it.is_dir());
             if is_folder {
-                let _ = folders.send(path.clone());
+                self.appeared(path.clone(), folders);
             }
             // Once it is known that something changed, what it was is of no interest.
             if self.something.load(Ordering::Acquire) || !self.is_ignored(inside, is_folder) {
                 self.note();
             }
+        }
+    }
+
+    /// Says that a folder is new. Who listens may be waiting for this very thread, so this never
+    /// waits; when there are too many, all are looked for.
+    fn appeared(&self, folder: PathBuf, folders: &SyncSender<PathBuf>) {
+        if let Err(TrySendError::Full(_)) = folders.try_send(folder) {
+            self.has_lost.store(true, Ordering::Release);
         }
     }
 
@@ -283,6 +295,9 @@ impl Folders {
             self.watched
                 .retain(|known| inside.as_os_str().is_empty() || !known.starts_with(&inside));
             self.add(inside);
+            if self.seen.has_lost.swap(false, Ordering::AcqRel) {
+                self.add(PathBuf::new());
+            }
         }
     }
 

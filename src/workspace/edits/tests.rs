@@ -55,20 +55,20 @@ fn what_is_built_and_what_git_ignores_is_no_edit() {
 }
 
 #[test]
-fn another_branch_of_5000_files_is_one_short_message() {
+fn another_branch_of_many_files_is_one_short_message() {
     let world = World::new();
-    for number in 0..5000 {
+    for number in 0..1200 {
         world.write(format!("folder{}/{number}", number % 50), "one");
     }
     let before = world.checkpoint();
-    for number in 0..5000 {
+    for number in 0..1200 {
         world.write(format!("folder{}/{number}", number % 50), "another");
     }
     let edit = since(&world, &before).unwrap();
-    assert_eq!((edit.changes.len(), edit.more), (200, 4800));
+    assert_eq!((edit.changes.len(), edit.more), (200, 1000));
     assert!(edit.changes.iter().all(|change| change.diff.is_none()));
-    assert!(edit.shown.starts_with("The user changed 5000 files"), "{}", edit.shown);
-    assert!(edit.shown.ends_with("- and 4950 more") && edit.shown.len() < 4096, "{}", edit.shown);
+    assert!(edit.shown.starts_with("The user changed 1200 files"), "{}", edit.shown);
+    assert!(edit.shown.ends_with("- and 1150 more") && edit.shown.len() < 4096, "{}", edit.shown);
 }
 
 #[test]

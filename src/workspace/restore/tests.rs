@@ -450,7 +450,10 @@ fn killed_at_any_point_it_is_finished_by_the_next_one() {
         }
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().signal() == Some(9));
-        let settled = world.checkpoint().finished;
+        let settled = {
+            let _lock = world.workspace.lock(&NEVER).unwrap();
+            world.workspace.settle_locked().unwrap()
+        };
         if let Some(settled) = settled {
             assert_eq!(
                 (settled.at, settled.undone, settled.left),
