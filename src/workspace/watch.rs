@@ -26,6 +26,7 @@ use std::{process, thread};
 use notify::event::ModifyKind;
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::ignored::Ignored;
@@ -47,6 +48,10 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 /// How often it is looked whether the wait was called off.
 const LOOKED_EVERY: Duration = Duration::from_millis(20);
+
+const NO_MORE_WATCHES: &str = "The system allows no more watches, so what you edit while the agent \
+                               works is not noticed. Raise fs.inotify.max_user_watches and \
+                               fs.inotify.max_user_instances.";
 
 /// A workspace that is watched until this is dropped.
 #[derive(Debug)]
@@ -258,16 +263,19 @@ impl Seen {
     }
 
     fn go_blind(&self, error: &notify::Error) {
-        let why = match &error.kind {
-            ErrorKind::MaxFilesWatch => {
-                "The system allows no more watches, so what you edit while the agent works is not \
-                 noticed. Raise fs.inotify.max_user_watches and max_user_instances."
-                    .to_owned()
-            }
-            _ => format!(
+        let no_more = match &error.kind {
+            ErrorKind::MaxFilesWatch => true,
+            // Whoever watches is counted, too.
+            ErrorKind::Io(error) => error.raw_os_error() == Some(Errno::MFILE.raw_os_error()),
+            _ => false,
+        };
+        let why = if no_more {
+            NO_MORE_WATCHES.to_owned()
+        } else {
+            format!(
                 "The workspace cannot be watched, so what you edit while the agent works is not \
                  noticed: {error}. Tell the model what you changed."
-            ),
+            )
         };
         self.blind.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }

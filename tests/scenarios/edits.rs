@@ -202,3 +202,38 @@ fn what_git_would_obey_is_said_at_once_and_before_it_is_taken_back() {
     assert!(!world.workspace().join("nested/.git/config").exists());
     world.assert_sound();
 }
+
+/// Each namespace of users has limits of its own for watches: none where nobody may make one.
+#[test]
+fn too_few_watches_are_said_once_and_what_is_edited_between_rounds_is_noticed_all_the_same() {
+    for (limit, count) in [("max_inotify_watches", 1), ("max_inotify_instances", 0)] {
+        let world = World::new();
+        let limited = |args: &[&str], url: &str| {
+            let program = world.exec_command(url, args);
+            let set = format!("echo {count} > /proc/sys/user/{limit} && exec \"$0\" \"$@\"");
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "sh", "-c", &set]);
+            command.arg(program.get_program()).args(program.get_args()).env_clear();
+            command.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+            command.current_dir(world.workspace()).stdin(Stdio::null());
+            crate::world::run(command)
+        };
+        let server = server([
+            shell("mkdir -p a/b; echo one > a.txt"),
+            Reply::text("Done."),
+            Reply::text("Seen."),
+        ]);
+        world.write("work/folder/file", "x");
+        let run = limited(&["first"], &server.url());
+        if server.requests().is_empty() {
+            assert!(run.stderr.contains("unshare") || run.stderr.contains("sh:"), "{}", run.stderr);
+            continue;
+        }
+        let blind = run.succeeds().stderr.matches("The system allows no more watches").count();
+        assert_eq!(blind, 1, "{limit}");
+        world.write("work/a.txt", "mine\n");
+        limited(&["--resume", "last", "second"], &server.url()).succeeds();
+        assert!(last_request(&server).contains("+mine"));
+        world.assert_sound();
+    }
+}
