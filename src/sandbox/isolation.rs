@@ -21,7 +21,7 @@ mod session;
 use session::Session;
 
 #[cfg(target_os = "linux")]
-use crate::holder::HolderProgram;
+use crate::holder::{HolderProgram, plan::Sockets};
 
 /// How the policy is enforced, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,8 +122,9 @@ impl Sandbox {
     #[must_use]
     pub fn with_program(policy: Policy, tiers: &[Tier], program: &HolderProgram) -> Self {
         let mut untried = Vec::new();
+        let sockets = Sockets::new();
         for tier in tiers {
-            match Session::begin(&policy, *tier, program) {
+            match Session::begin(&policy, *tier, program, &sockets) {
                 Ok(session) => {
                     let session = Some(Arc::new(session));
                     return Self { policy, tier: *tier, untried, session };
@@ -220,7 +221,8 @@ impl Sandbox {
         })
     }
 
-    /// Starts a command. Takes about a millisecond and does not wait for anything.
+    /// Starts a command. Takes about a millisecond, but for a sandbox that has to be set up anew
+    /// or whose machine is very busy: it waits for that, so it is not for a thread that others need.
     ///
     /// # Errors
     /// [`SandboxError::Refused`] by the policy; else whatever kept the command from starting.

@@ -28,6 +28,7 @@ use super::message::{self, Report, Request};
 use super::plan::Plan;
 use super::process::{fork, reset_signals};
 use super::serve::exit_status;
+use crate::keeper::NOT_FOR_KEEPER;
 
 /// Where limn listens for news of a command.
 pub(super) struct Ends<'a> {
@@ -35,19 +36,6 @@ pub(super) struct Ends<'a> {
     /// Takes the reason why the program could not be started; closed when it has begun.
     pub(super) ready: OwnedFd,
 }
-
-/// Signals that are meant for the command.
-const NOT_FOR_KEEPER: &[i32] = &[
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGTSTP,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-    libc::SIGPIPE,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-];
 
 /// Starts a command on a terminal of its own: its keeper, and what tells of the keeper's end.
 pub(super) fn start(
