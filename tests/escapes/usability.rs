@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::cage::Cage;
 use crate::ground::git;
+use crate::say_skipped;
 
 /// What `cargo xtask setup` checks or installs.
 const INSTALLED: &[&str] = &["cargo", "cc", "git", "node", "python3", "script"];
@@ -67,7 +68,7 @@ fn tell(tiers: &[Tier], tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
         let found = Command::new("sh").args(["-c", "command -v \"$0\"", tool]).output().unwrap();
         if !found.status.success() {
             assert!(!(is_ci && INSTALLED.contains(tool)), "under CI {tool} has to be there");
-            eprintln!("skipped, since {tool} is not here");
+            say_skipped(&format!("a story that needs {tool}, which is not here"));
             return;
         }
     }
@@ -79,7 +80,7 @@ fn tell(tiers: &[Tier], tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
         match desk(tier, folder.path(), settings) {
             Ok(cage) => story(&Desk { folder, cage }),
             Err(reason) => {
-                eprintln!("skipped {tier}, which does not work here: {reason}");
+                say_skipped(&format!("a story in the tier {tier}: {reason}"));
                 continue;
             }
         }
