@@ -501,6 +501,23 @@ async fn what_is_hidden_stays_so_when_an_editor_saves_it_and_when_it_is_made_lat
 }
 
 #[tokio::test]
+async fn files_move_from_folder_to_folder_and_have_names_in_both() {
+    for bench in Bench::each("moving") {
+        // By the system's calls: programs copy where they cannot move, and take longer.
+        let script = "mkdir -p one/deep two && touch one/deep/file && python3 -c '
+import os
+os.rename(\"one/deep/file\", \"two/file\")
+os.link(\"two/file\", \"one/link\")
+os.rename(\"one/deep\", \"two/deep\")
+os.makedirs(os.environ.get(\"TMPDIR\", \"/tmp\") + \"/a/b\")
+os.chdir(os.environ.get(\"TMPDIR\", \"/tmp\"))
+os.rename(\"a/b\", \"b\")'";
+        bench.said(script).await;
+        assert!(bench.world.workspace().join("one/link").exists());
+    }
+}
+
+#[tokio::test]
 async fn much_output_is_whole() {
     for bench in Bench::each("50 MB") {
         let (text, finished) = bench.run("head -c 50000000 /dev/zero | tr '\\0' x").await;
