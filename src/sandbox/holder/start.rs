@@ -190,10 +190,24 @@ fn stay(command: Pid, report: &OwnedFd) -> ! {
                 // nobody else holds the terminal open, it closes.
                 let _ = tcsetpgrp(stdin(), getpgrp());
                 let _ = dup2_stdin(report);
-                let _ = message::send(report, &Report::Exited(exit_status(status)), &[]);
+                let exited =
+                    Report::Exited { status: exit_status(status), is_alone: has_no_children() };
+                let _ = message::send(report, &exited, &[]);
             }
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => end(0),
+        }
+    }
+}
+
+/// Whether nobody is left to wait for: what its command's descendants leave behind becomes the
+/// keeper's child, so there is nobody further down either. Collects who is dead already.
+fn has_no_children() -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
         }
     }
 }
