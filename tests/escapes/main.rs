@@ -23,6 +23,8 @@ mod attempts;
 mod cage;
 mod decoy;
 mod ground;
+mod outside;
+mod packages;
 mod probes;
 mod table;
 mod usability;

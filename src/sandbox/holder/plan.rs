@@ -126,21 +126,22 @@ impl Plan {
         Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
 
-    /// What is covered now and could be uncovered: what of the workspace is read-only, and what is
-    /// hidden, which somebody may make later. What of git or of limn is not there when the session
+    /// What is covered now and could be uncovered: what is read-only below what can be written, and
+    /// what is hidden, which somebody may make later; and sockets, whose listener may come back. What of git or of limn is not there when the session
     /// begins is not waited for: it is the commands that would make it, and each time they would
     /// lose their `/tmp`.
     pub(crate) fn guards(&self, policy: &Policy) -> Vec<Guard> {
-        let workspace = policy.workspace.as_path();
-        let is_guard = |it: &&Mount| {
-            let at = it.at();
-            matches!(it, Mount::Show { writable: false, .. })
-                && at != workspace
-                && at.starts_with(workspace)
+        let shown = |writable: bool| {
+            let mounts = self.mounts.iter();
+            mounts
+                .filter(move |it| matches!(it, Mount::Show { writable: is, .. } if *is == writable))
         };
-        let frozen = self.mounts.iter().filter(is_guard).map(Mount::at);
+        let written: Vec<&Path> = shown(true).map(Mount::at).collect();
+        let frozen = shown(false).map(Mount::at);
+        let frozen = frozen.filter(|at| written.iter().any(|above| at.starts_with(above)));
         let hidden = policy.hidden.iter().map(PathBuf::as_path).filter(|it| is_open(policy, it));
-        frozen.chain(hidden).map(Guard::new).collect()
+        let sockets = policy.sockets.iter().map(PathBuf::as_path);
+        frozen.chain(hidden).chain(sockets).map(Guard::new).collect()
     }
 }
 
@@ -206,17 +207,25 @@ impl View {
         }
         for writable in &policy.writable {
             view.show(writable, true);
+            git::guard(&mut view, writable, true);
         }
         view.show(&policy.workspace, policy.workspace_writable);
         git::guard(&mut view, &policy.workspace, policy.workspace_writable);
+        for part in &policy.git {
+            view.show(part, true);
+            git::guard_folder(&mut view, part);
+        }
         for frozen in &policy.frozen {
             view.show(frozen, false);
         }
         for hidden in &policy.hidden {
             view.hide(hidden);
         }
-        for socket in sockets {
+        for socket in sockets.iter().filter(|it| !policy.sockets.contains(it)) {
             view.hide(socket);
+        }
+        for socket in &policy.sockets {
+            view.show(socket, false);
         }
         view
     }
