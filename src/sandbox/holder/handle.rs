@@ -22,6 +22,7 @@ use super::message::{self, Greeting, Report, Request, Strength};
 use super::plan::{Means, Plan};
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
+use crate::isolation::proxy_variables;
 use crate::terminal::Terminal;
 use crate::tree::{Held, MARKER, forget_holder, kill_descendants, number, start_holder};
 
@@ -198,10 +199,7 @@ impl Holder {
         env.push(("TERM".into(), "xterm-256color".into()));
         env.push((MARKER.into(), marker.into()));
         if let Some(port) = self.proxy_port {
-            let proxy = format!("http://127.0.0.1:{port}");
-            env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
-            let none = "localhost,127.0.0.1,::1";
-            env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
+            env.extend(proxy_variables(port));
         }
         if let Some(private) = &self.private {
             env.push(("TMPDIR".into(), private.path().into()));
@@ -292,12 +290,6 @@ fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
         Err(error) => Err(format!("the process that holds the sandbox said nonsense: {error}")),
     }
 }
-
-/// The variables by which programs find the way out. They are a convenience: there is no other.
-const PROXY_VARIABLES: [&str; 6] =
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-/// The variables that say what is not asked of it.
-const NO_PROXY_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Waits until something can be read or is closed, for so long.
 pub(crate) fn is_readable(descriptor: &OwnedFd, wait: Duration) -> bool {

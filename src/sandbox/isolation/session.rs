@@ -48,6 +48,7 @@ impl Session {
             Tier::Namespaces => Means::Own,
             Tier::Bwrap => Means::Bwrap,
             Tier::Landlock => Means::None,
+            Tier::Seatbelt => return Err("it exists on macOS only".to_owned()),
             Tier::None | Tier::Off => return Err("it does not isolate".to_owned()),
         };
         let session = Self {
