@@ -184,8 +184,9 @@ impl Sandbox {
         return None;
     }
 
-    /// The socket inside that the proxy of the network is to answer, where the policy allows any
-    /// network: whoever takes it speaks for everybody outside. Commands find it by their variables.
+    /// The socket inside that the proxy of the network is to answer, once for each set of processes:
+    /// whoever takes it speaks for everybody outside. Commands find it by their variables, and wait
+    /// until it is answered.
     #[must_use]
     pub fn take_proxy_listener(&self) -> Option<std::net::TcpListener> {
         #[cfg(target_os = "linux")]

@@ -191,9 +191,9 @@ impl Holder {
         env.push(("TERM".into(), "xterm-256color".into()));
         env.push((MARKER.into(), marker.into()));
         if let Some(port) = self.proxy_port {
-            let proxy = format!("http://127.0.0.1:{port}");
+            let proxy = format!("http://{}127.0.0.1:{port}", login(spec.exec));
             env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
-            let none = "localhost,127.0.0.1,::1";
+            let none = "localhost,127.0.0.1,0.0.0.0,::1";
             env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
         }
         if let Some(private) = &self.private {
@@ -269,6 +269,12 @@ fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
         Ok(None) => Err("the process that holds the sandbox ended at once".to_owned()),
         Err(error) => Err(format!("the process that holds the sandbox said nonsense: {error}")),
     }
+}
+
+/// Whom the proxy is to put on record: a user name, since every program sends that along. Some
+/// send none without a password.
+fn login(exec: Option<u32>) -> String {
+    exec.map_or_else(String::new, |exec| format!("exec-{exec}:limn@"))
 }
 
 /// The variables by which programs find the way out. They are a convenience: there is no other.

@@ -114,6 +114,7 @@ impl Bench {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         }
     }
 
