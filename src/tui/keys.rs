@@ -7,7 +7,7 @@ use crate::conversation::Step;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Everywhere.
     Anywhere,
     /// While a prompt is written.
@@ -22,12 +22,11 @@ pub enum Place {
 
 impl Place {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Anywhere, Self::Composer, Self::Menu, Self::Conversation, Self::Decision];
 
     /// Its heading.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Anywhere => "Everywhere",
             Self::Composer => "Writing",
@@ -243,8 +242,7 @@ fn name(key: KeyEvent) -> Option<String> {
 }
 
 /// The keys of a place and what they do, as the help and the manual tell them.
-#[must_use]
-pub fn told(place: Place) -> Vec<(String, &'static str)> {
+pub(crate) fn told(place: Place) -> Vec<(String, &'static str)> {
     let here = KEYS.iter().filter(|binding| binding.place == place);
     here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
 }
