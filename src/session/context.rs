@@ -23,7 +23,7 @@ use trajectory::{Event, Transcript, Usage};
 
 use gauge::Gauge;
 use gist::Gist;
-pub(crate) use summary::INSTRUCTION;
+pub(crate) use summary::instruction;
 
 /// How large a context may get.
 #[derive(Clone, Debug)]
@@ -144,7 +144,9 @@ impl Context {
         words: Option<&str>,
     ) -> Compaction {
         let usable = self.window.usable().unwrap_or_else(|| self.gauge.measure(transcript));
-        let keep = summary::boundary(transcript, &mut self.gauge, usable);
+        // One that the user asked for comes long before the window is full.
+        let room = usable.min(self.gauge.measure(transcript));
+        let keep = summary::boundary(transcript, &mut self.gauge, room);
         Compaction {
             through_seq: keep,
             summary: summary::compose(&self.gist, words, usable),

@@ -16,6 +16,7 @@ mod instructions;
 mod jobs;
 mod network;
 mod options;
+mod own;
 mod prompt;
 mod request;
 mod run;
@@ -57,9 +58,23 @@ pub enum Command {
         /// The user's arguments, when amended.
         arguments: Option<String>,
     },
+    /// The user says something to the round that is under way; without one, it begins one.
+    Steer(String),
+    /// The user runs a command.
+    Run {
+        /// The command line.
+        command: String,
+        /// Outside the sandbox, with all the user's rights.
+        outside: bool,
+    },
+    /// The conversation is to be replaced by a summary; ignored while a round is under way.
+    Compact {
+        /// What the summary should heed, in the user's words.
+        words: Option<String>,
+    },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
-    /// Stop what is being done.
+    /// Stop what is being done: the user's own command, if one runs, else what the agent does.
     Interrupt,
     /// No more prompts will come.
     Close,
@@ -80,7 +95,21 @@ pub enum Notice {
         /// The call.
         call: u32,
     },
-    /// The round is over: the next prompt may come.
+    /// A command of the user's own runs; its end is an event.
+    OwnStarted {
+        /// Its execution.
+        exec: u32,
+        /// The command line.
+        command: String,
+        /// It runs outside the sandbox.
+        outside: bool,
+    },
+    /// A command of the user's own was not started, because another one runs.
+    OwnRefused {
+        /// The command line.
+        command: String,
+    },
+    /// The round is over, or the summary that was asked for is made: the next prompt may come.
     RoundOver(Ended),
 }
 

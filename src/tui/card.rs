@@ -4,7 +4,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use screen::{Emulator, Run, TerminalSize};
 use serde_json::{Map, Value};
-use trajectory::event::{ApprovalDecision, ApprovalEvent, CallStatus, Exit, Observation, ToolCall};
+use trajectory::event::{
+    ApprovalDecision, ApprovalEvent, CallStatus, Exit, Observation, ToolCall, UserCommand,
+};
 
 use crate::diff::{self, Diff};
 use crate::text::{clean, duration, headline, short_number, shorten, wrap};
@@ -67,6 +69,8 @@ pub(crate) struct Card {
     shown: String,
     exit: Option<Exit>,
     duration_us: u64,
+    /// A command that the user ran.
+    is_own: bool,
 }
 
 impl Card {
@@ -86,6 +90,31 @@ impl Card {
             shown: String::new(),
             exit: None,
             duration_us: 0,
+            is_own: false,
+        }
+    }
+
+    /// A command of the user's own, which runs.
+    pub(crate) fn own(exec: u32, command: &str, outside: bool, now_us: u64) -> Self {
+        let mut card = Self::begun(if outside { "you, outside the sandbox:" } else { "you:" });
+        card.arguments = command.to_owned();
+        card.brief = headline(command, 400);
+        card.is_own = true;
+        card.start(exec, now_us);
+        card
+    }
+
+    /// The user's command is over, or goes on by itself.
+    pub(crate) fn finish_own(&mut self, ran: &UserCommand) {
+        self.state = State::Done(CallStatus::Ok);
+        self.exit = ran.exit;
+        self.duration_us = ran.duration_us;
+        // The command is told above it.
+        let shown = ran.shown.split_once("\n$ ").map_or(ran.shown.as_str(), |(_, shown)| shown);
+        let output = shown.strip_prefix(ran.command.as_str()).unwrap_or(shown);
+        self.shown = clean(output.trim_start_matches('\n'));
+        if ran.exit.is_some() {
+            self.close();
         }
     }
 
@@ -361,6 +390,8 @@ impl Card {
         }
         let rows_max = match (open, self.has_failed(), self.exit.is_some()) {
             (true, ..) => OPEN_ROWS_MAX,
+            // Whoever runs a command wants to see what comes of it.
+            (false, ..) if self.is_own => FOLDED_ROWS_LONG,
             (false, true, _) => FOLDED_ROWS_LONG,
             (false, false, true) => FOLDED_ROWS,
             (false, false, false) => 0,

@@ -21,6 +21,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("help", "", "every key and every command"),
     row("model", "NAME", "go on with another model"),
     row("mode", "read-only|ask|auto|all", "how much the agent may do without asking"),
+    row("compact", "[WORDS]", "replace the conversation by a summary, which heeds your words"),
     row("status", "", "the session, its model, its tokens, where it is recorded"),
     row("resume", "", "go on with an earlier session of this folder"),
     row("good", "", "this session did what it should"),
@@ -56,7 +57,7 @@ pub(crate) fn parse(line: &str) -> Typed {
     let Some(row) = COMMANDS.iter().find(|row| row.name == name) else {
         return Typed::Wrong(format!("There is no command /{name}. /help lists them."));
     };
-    if rest.is_empty() && !row.takes.is_empty() {
+    if rest.is_empty() && !row.takes.is_empty() && !row.takes.starts_with('[') {
         return Typed::Wrong(format!("/{name} takes {}.", row.takes.replace('|', ", ")));
     }
     match name {
@@ -65,6 +66,7 @@ pub(crate) fn parse(line: &str) -> Typed {
         "resume" => Typed::Resume,
         "quit" => Typed::Driver(Command::Leave),
         "model" => order(Order::Model(rest)),
+        "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),
         "status" => order(Order::Status),
         "private" => order(Order::Private),
         "export" => order(Order::Export(rest)),

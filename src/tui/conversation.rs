@@ -6,7 +6,9 @@
 
 mod scroll;
 
-use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall};
+use trajectory::event::{
+    CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
+};
 use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
@@ -135,9 +137,7 @@ impl Conversation {
                     edit.changes.iter().take(8).map(|change| change.path.as_str()).collect();
                 self.note(NoteKind::Info, &format!("You changed: {}", paths.join(", ")));
             }
-            Body::UserCommand(command) => {
-                self.note(NoteKind::Info, &format!("You ran: {}", command.command));
-            }
+            Body::UserCommand(ran) => self.own_ended(ran),
             Body::Grant(grant) => {
                 self.note(NoteKind::Info, &format!("Granted once: {}", grant.scope));
             }
@@ -148,6 +148,23 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    /// A command of the user's own runs.
+    pub(crate) fn own_started(&mut self, exec: u32, command: &str, outside: bool, now_us: u64) {
+        let card = Card::own(exec, &clean(command), outside, now_us);
+        self.push(Entry::new(Block::Card(Box::new(card))));
+    }
+
+    fn own_ended(&mut self, ran: &UserCommand) {
+        let is_it = |entry: &Entry| match &entry.block {
+            Block::Card(card) => card.exec == Some(ran.exec),
+            _ => false,
+        };
+        if !self.entries.iter().any(is_it) {
+            self.own_started(ran.exec, &ran.command, ran.outside_sandbox, 0);
+        }
+        self.card_of(ran.exec, |card| card.finish_own(ran));
     }
 
     /// Something is on its way.

@@ -57,6 +57,10 @@ pub(crate) enum Action {
     ToggleReasoning,
     Mouse,
     Send,
+    /// Into the round that is under way.
+    Steer,
+    /// The prompts that wait.
+    Queue,
     Edit(Edit),
     Editor,
     /// In the list: up, down, take, close.
@@ -65,6 +69,11 @@ pub(crate) enum Action {
     },
     MenuTake,
     MenuClose,
+    /// Takes a prompt that waits out of the list, or moves it.
+    MenuRemove,
+    MenuShift {
+        up: bool,
+    },
     /// Takes a prompt back, or stops what goes on.
     Escape,
     Jump {
@@ -135,6 +144,8 @@ pub(crate) const KEYS: &[Binding] = keys! {
     }
     Composer {
         "enter" => Action::Send, "send; while the model works: queue";
+        "ctrl-s" => Action::Steer, "while the model works: tell it now, at its next step";
+        "ctrl-q" => Action::Queue, "the prompts that wait: take one back, remove, reorder";
         "alt-enter" | "shift-enter" | "ctrl-j" => Action::Edit(Edit::NewLine), "a new line";
         "tab" => Action::Switch, "into the conversation";
         "esc" => Action::Escape, "stop what goes on; take a queued prompt back";
@@ -159,6 +170,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "down" | "ctrl-n" => Action::MenuMove { up: false }, "the row below";
         "tab" | "enter" => Action::MenuTake, "take it";
         "esc" => Action::MenuClose, "close the list";
+        "delete" => Action::MenuRemove, "of prompts that wait: remove it";
+        "alt-up" => Action::MenuShift { up: true }, "of prompts that wait: sooner";
+        "alt-down" => Action::MenuShift { up: false }, "of prompts that wait: later";
     }
     Conversation {
         "up" | "k" => Action::Jump { step: Step::Block, up: true }, "the block above";

@@ -11,6 +11,15 @@ use crate::text::clean;
 pub enum Command {
     /// A round begins with this prompt.
     Submit(String),
+    /// The round that is under way is told this.
+    Steer(String),
+    /// The user runs a command.
+    Run {
+        /// The command line.
+        command: String,
+        /// Outside the sandbox, with all the user's rights.
+        outside: bool,
+    },
     /// A call that waited is decided.
     Decide {
         /// The call.
@@ -56,6 +65,8 @@ pub enum Query {
 pub enum Order {
     /// Another model.
     Model(String),
+    /// The conversation is replaced by a summary, which heeds these words.
+    Compact(Option<String>),
     /// Go on with a session.
     Resume(String),
     /// What is known of this session.
@@ -75,6 +86,15 @@ pub enum Update {
     Event(Box<Recorded<Event>>),
     /// Something is on its way.
     Progress(Progress),
+    /// A command of the user's own runs.
+    OwnStarted {
+        /// Its execution.
+        exec: u32,
+        /// The command line.
+        command: String,
+        /// It runs outside the sandbox.
+        outside: bool,
+    },
     /// A call waits for the user's word.
     Decide(u32),
     /// What the last request took.

@@ -4,6 +4,7 @@
 //! turns keys into commands ([`View::press`]). It reads no clock, no file and no terminal: time is
 //! told to it, and what it wants to know it asks the driver for.
 
+mod hand;
 mod press;
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::collections::VecDeque;
 use trajectory::event::Ended;
 use trajectory::{Body, Event, Progress, Recorded, Usage};
 
-use crate::composer::Composer;
+use crate::composer::{Composer, Hand};
 use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
@@ -65,6 +66,8 @@ pub(crate) enum Pick {
     Command(&'static str, bool),
     File(String),
     Session(String),
+    /// A prompt that waits, by its place.
+    Queued(usize),
 }
 
 /// The whole terminal, without the terminal.
@@ -80,6 +83,8 @@ pub struct View {
     pub(crate) queued: VecDeque<String>,
     /// Since when a round is under way.
     pub(crate) working: Option<u64>,
+    /// The execution of the user's own command that runs.
+    pub(crate) own: Option<u32>,
     /// A remark, and when it was made.
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
@@ -118,6 +123,7 @@ impl View {
             search: String::new(),
             queued: VecDeque::new(),
             working: None,
+            own: None,
             toast: None,
             help: None,
             usage: Usage::default(),
@@ -144,6 +150,11 @@ impl View {
                 self.usage += usage;
                 self.context_tokens = usage.total();
             }
+            Update::OwnStarted { exec, command, outside } => {
+                self.own = Some(exec);
+                self.conversation.own_started(exec, &command, outside, self.now_us);
+                self.conversation.go_to_end();
+            }
             Update::RoundOver(ended) => return self.round_over(ended),
             Update::Facts(facts) => self.frame(*facts),
             Update::Recent(recent) => self.facts.recent = recent,
@@ -158,6 +169,7 @@ impl View {
             }
             Update::Recalled(usage) => {
                 self.working = None;
+                self.own = None;
                 self.end_question();
                 self.usage = usage;
                 self.conversation.go_to_end();
@@ -183,7 +195,12 @@ impl View {
         match &event.body {
             Body::Prompt(prompt) => {
                 self.working.get_or_insert(self.now_us);
-                self.composer.remember(&prompt.text);
+                self.composer.remember(Hand::Model, &prompt.text);
+            }
+            Body::UserCommand(ran) => {
+                let hand = if ran.outside_sandbox { Hand::Outside } else { Hand::Inside };
+                self.composer.remember(hand, &ran.command);
+                self.own = self.own.filter(|exec| *exec != ran.exec);
             }
             Body::ConfigChanged(config) => {
                 self.facts.mode = config.approval.unwrap_or(self.facts.mode);
@@ -220,6 +237,7 @@ impl View {
     #[must_use]
     pub fn is_moving(&self) -> bool {
         self.working.is_some()
+            || self.own.is_some()
             || self.toast.is_some()
             || self.conversation.is_moving()
             || !self.is_settled()
@@ -296,6 +314,7 @@ impl View {
     fn send_queued(&mut self) -> Option<Command> {
         let next = self.queued.pop_front()?;
         self.working = Some(self.now_us);
+        self.list_queued_again();
         Some(Command::Submit(next))
     }
 
@@ -338,6 +357,9 @@ impl View {
         if self.composer.text().trim().is_empty() {
             return if self.working.is_none() { self.send_queued() } else { None };
         }
+        if self.composer.hand() != Hand::Model {
+            return self.run_own();
+        }
         if self.is_order() {
             return self.order();
         }
@@ -364,6 +386,9 @@ impl View {
 
     /// Whether a command is written: a path is none.
     fn is_order(&self) -> bool {
+        if self.composer.hand() != Hand::Model {
+            return false;
+        }
         let text = self.composer.text();
         let name = text.strip_prefix('/').map(|rest| rest.split_whitespace().next().unwrap_or(""));
         name.is_some_and(|name| !name.contains('/')) && !text.contains('\n')
@@ -371,6 +396,10 @@ impl View {
 
     /// The list that fits what is written; a question, where only the driver knows.
     fn offer(&mut self) -> Option<Command> {
+        if self.composer.hand() != Hand::Model {
+            self.menu = None;
+            return None;
+        }
         let text = self.composer.text();
         if let Some(start) = text.strip_prefix('/')
             && !start.contains(char::is_whitespace)

@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{MARGIN, split};
+use crate::composer::Hand;
 use crate::text::{duration, headline, shorten};
 use crate::theme::Theme;
 use crate::view::{Focus, View};
@@ -42,8 +43,14 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let from = (caret_row + 1).saturating_sub(usize::from(area.height));
     let theme = &view.theme;
     let is_active = view.focus == Focus::Composer;
-    let sign = if is_active { theme.accent } else { theme.dim };
-    frame.buffer_mut().set_stringn(area.x, area.y, "❯", 1, sign);
+    let hand = view.composer.hand();
+    let sign = match hand {
+        Hand::Model if is_active => theme.accent,
+        Hand::Model => theme.dim,
+        Hand::Inside => theme.warning,
+        Hand::Outside => theme.error,
+    };
+    frame.buffer_mut().set_stringn(area.x, area.y, hand.sign(), 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
         frame.buffer_mut().set_line(area.x + MARGIN, area.y, &hint, area.width - MARGIN);
@@ -63,13 +70,18 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn hint(view: &View) -> &'static str {
+    match view.composer.hand() {
+        Hand::Model => {}
+        Hand::Inside => return "a command of yours, in the sandbox · ! once more: outside it",
+        Hand::Outside => return "a command of yours, OUTSIDE the sandbox, with all your rights",
+    }
     match (&view.focus, view.working) {
         (Focus::Conversation | Focus::Search, _) => {
             "↑↓ choose · enter unfold · y copy · / search · tab back"
         }
-        (_, Some(_)) => "type ahead: it waits until the round is over",
+        (_, Some(_)) => "enter: waits for the end of the round · ctrl-s: told now",
         (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
-        (_, None) => "ask · @ file · / command · F1 help",
+        (_, None) => "ask · @ file · / command · ! run · F1 help",
     }
 }
 
@@ -109,6 +121,13 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
         };
         left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
         left.push(Span::styled("esc stops ", theme.dim));
+    }
+    if view.own.is_some() && view.toast.is_none() {
+        left.push(Span::styled(" your command runs ", theme.warning));
+        left.push(Span::styled("ctrl-c stops it ", theme.dim));
+    }
+    if view.composer.hand() == Hand::Outside {
+        left.push(Span::styled(" outside the sandbox ", theme.error));
     }
     let right = if view.conversation.follows() { "" } else { " more below: ctrl-end " };
     framed(left, right, columns, theme)

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 
 use super::{Focus, Pick, SETTLE_US, View};
 use crate::commands::{self, Typed};
-use crate::composer::Edit;
+use crate::composer::{Edit, Hand};
 use crate::entry::Context;
 use crate::keys::{self, Action, Choice, Place};
 use crate::protocol::{Command, Order, Query};
@@ -70,6 +70,9 @@ impl View {
                 // Whoever begins to write means the prompt.
                 self.focus = Focus::Composer;
                 self.conversation.chosen = None;
+                if letter == '!' && self.composer.take_bang() {
+                    return self.offer();
+                }
                 self.composer.insert(letter.encode_utf8(&mut [0; 4]));
                 self.offer()
             }
@@ -138,6 +141,10 @@ impl View {
                 return Some(Command::Mouse(self.has_mouse));
             }
             Action::Send => return self.send(),
+            Action::Steer => return self.steer(),
+            Action::Queue => self.list_queued(),
+            Action::MenuRemove => self.remove_queued(),
+            Action::MenuShift { up } => self.shift_queued(up),
             Action::Edit(edit) => return self.edit(edit),
             Action::Editor => return Some(Command::Edit(self.composer.content())),
             Action::MenuMove { up } => {
@@ -186,7 +193,7 @@ impl View {
         }
         self.say("Ctrl-C again leaves.");
         self.menu = None;
-        if self.working.is_some() {
+        if self.working.is_some() || self.own.is_some() {
             return Some(Command::Interrupt);
         }
         self.composer.clear();
@@ -203,7 +210,11 @@ impl View {
             }
             return None;
         }
-        if self.working.is_some() {
+        if self.own.is_none() && self.composer.hand() != Hand::Model && self.composer.is_empty() {
+            self.composer.clear();
+            return None;
+        }
+        if self.working.is_some() || self.own.is_some() {
             return Some(Command::Interrupt);
         }
         self.conversation.go_to_end();
@@ -338,6 +349,10 @@ impl View {
                 self.composer.complete_mention(&path);
                 None
             }
+            Pick::Queued(at) => {
+                self.take_queued(at);
+                None
+            }
             Pick::Session(id) => {
                 if self.working.is_some() {
                     self.say("A round is under way. Stop it first.");
@@ -362,7 +377,13 @@ impl View {
             Typed::Copy => return self.copy(),
             Typed::Resume => return Some(Command::Ask(Query::Sessions)),
             Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
-            Typed::Driver(Command::Order(Order::Model(_))) if self.working.is_some() => {
+            Typed::Driver(Command::Order(Order::Compact(words))) if self.working.is_none() => {
+                self.working = Some(self.now_us);
+                return Some(Command::Order(Order::Compact(words)));
+            }
+            Typed::Driver(Command::Order(Order::Model(_) | Order::Compact(_)))
+                if self.working.is_some() =>
+            {
                 self.say("A round is under way. Stop it first.");
             }
             Typed::Driver(command) => return Some(command),

@@ -139,6 +139,8 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit(text) => self.submit(text).await,
+            Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
+            Command::Run { command, outside } => self.run_own(command, outside).await,
             Command::Interrupt => self.tell(session::Command::Interrupt).await,
             Command::Decide { call, decision, reason, arguments, mode } => {
                 if let Some(mode) = mode {
@@ -199,6 +201,30 @@ impl Driver {
         self.tell(session::Command::Submit { text, attached: Vec::new() }).await;
     }
 
+    /// The user runs a command: that too is a session.
+    async fn run_own(&mut self, command: String, outside: bool) {
+        if self.live.is_none()
+            && let Err(error) = self.begin().await
+        {
+            return self.fail(error.to_string()).await;
+        }
+        self.tell(session::Command::Run { command, outside }).await;
+    }
+
+    /// Has the conversation replaced by a summary; that it is over is told as a round's end is.
+    pub(super) async fn compact(&mut self, words: Option<String>) -> Result<(), CliError> {
+        if self.session.is_none() {
+            return Err(CliError::failed(
+                "There is no conversation yet. It begins with the first prompt.",
+            ));
+        }
+        if self.live.is_none() {
+            self.begin().await?;
+        }
+        self.tell(session::Command::Compact { words }).await;
+        Ok(())
+    }
+
     async fn begin(&mut self) -> Result<(), CliError> {
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
@@ -227,6 +253,13 @@ impl Driver {
                     Update::Usage(usage)
                 }
                 Notice::Decide { call } => Update::Decide(call),
+                Notice::OwnStarted { exec, command, outside } => {
+                    Update::OwnStarted { exec, command, outside }
+                }
+                Notice::OwnRefused { command } => Update::Failed(format!(
+                    "Your command still runs, so this was not started: {command}. Stop the first \
+                     with ctrl-c."
+                )),
                 Notice::RoundOver(ended) => Update::RoundOver(ended),
             };
             self.send(update).await;

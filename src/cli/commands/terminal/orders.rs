@@ -4,7 +4,8 @@ use std::path::Path;
 
 use dataset::{Rows, Target};
 use record::{Library, Outcome};
-use tui::Order;
+use trajectory::event::Ended;
+use tui::{Order, Update};
 
 use super::driver::Driver;
 use super::facts::Chosen;
@@ -16,6 +17,13 @@ use crate::error::CliError;
 impl Driver {
     pub(super) async fn order(&mut self, order: Order) {
         let done = match order {
+            Order::Compact(words) => {
+                if let Err(error) = self.compact(words).await {
+                    self.fail(error.to_string()).await;
+                    self.send(Update::RoundOver(Ended::Failed)).await;
+                }
+                return;
+            }
             Order::Model(name) => self.change_model(name).await,
             Order::Resume(id) => self.go_on_with(&id).await,
             Order::Status => Ok(self.status()),
