@@ -39,6 +39,7 @@ pub(crate) use file::{UserFile, user_file};
 pub(crate) use key::KeyState;
 pub(crate) use place::{caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
+pub(crate) use rules::remember;
 pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
 pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
@@ -72,6 +73,8 @@ impl Settings {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
         let home = home()?;
         let mut file = workspace::applied(user_file()?, &workspace, &home)?;
+        let allowed = std::mem::take(&mut file.allowed);
+        file.rules.remembered(allowed, &workspace);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
         let limits = Limits {

@@ -1,11 +1,13 @@
 //! From a call to its outcome.
 
+mod own;
+
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -97,7 +99,7 @@ struct Parts {
     engine: Option<Engine>,
     /// Whether the model can see images.
     sees: bool,
-    rules: Rules,
+    rules: RwLock<Rules>,
     /// What the map tool knows of the code.
     atlas: map::Atlas,
     jobs: Jobs,
@@ -218,7 +220,7 @@ impl Toolbox {
             browser: Browser::new(&setup.web.allow_private, network.clone()),
             engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, network)),
             sees: setup.images,
-            rules: setup.rules.clone(),
+            rules: RwLock::new(setup.rules.clone()),
             atlas: map::Atlas::default(),
             jobs: Jobs::new(),
             gate,
@@ -244,7 +246,8 @@ impl Toolbox {
     #[must_use]
     pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
         let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
-        self.parts.rules.judge(self.workspace(), spec, arguments)
+        let rules = self.parts.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.judge(self.workspace(), spec, arguments)
     }
 
     /// What commands do that go on after their call was answered, for the one who asks first.
@@ -293,29 +296,6 @@ impl Toolbox {
             let work = self.dispatch(call, out, cancel);
             guarded(work).await.unwrap_or_else(|panic| broken(call.name, &*panic))
         };
-        Outcome { duration: started.elapsed(), ..outcome.bounded() }
-    }
-
-    /// Runs a command of the user's own, in the session's sandbox or outside it, like a call of the
-    /// shell tool: with its output as it comes, and as a job where it goes on.
-    pub async fn run_own(
-        &self,
-        exec: u32,
-        command: &str,
-        outside: bool,
-        out: mpsc::Sender<OutputChunk>,
-        cancel: CancellationToken,
-    ) -> Outcome {
-        let started = Instant::now();
-        let Parts { workspace, sandbox, jobs, gate, .. } = &*self.parts;
-        let open = Sandbox::off();
-        let sandbox = if outside { &open } else { sandbox };
-        if !outside {
-            gate.attend(sandbox);
-        }
-        let place = shell::Place { workspace, sandbox, jobs };
-        let work = shell::run_own(place, exec, command, out, &cancel);
-        let outcome = guarded(work).await.unwrap_or_else(|panic| broken("shell", &*panic));
         Outcome { duration: started.elapsed(), ..outcome.bounded() }
     }
 

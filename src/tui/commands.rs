@@ -1,7 +1,7 @@
 //! The commands that are typed: a table, from which the list above the prompt and the help are
 //! made.
 
-use crate::protocol::{Command, Order};
+use crate::protocol::{Command, Order, Query};
 use trajectory::ApprovalMode;
 
 /// A command.
@@ -19,11 +19,13 @@ const fn row(name: &'static str, takes: &'static str, about: &'static str) -> Co
 /// All of them, in the order in which they are listed.
 pub(crate) const COMMANDS: &[CommandRow] = &[
     row("help", "", "every key and every command"),
-    row("model", "NAME", "go on with another model"),
+    row("model", "[NAME]", "go on with another model; without a name, choose one"),
     row("mode", "read-only|ask|auto|all", "how much the agent may do without asking"),
     row("compact", "[WORDS]", "replace the conversation by a summary, which heeds your words"),
     row("status", "", "the session, its model, its tokens, where it is recorded"),
     row("resume", "", "go on with an earlier session of this folder"),
+    row("rewind", "", "go back to before a round: the conversation, the files, or both"),
+    row("fork", "", "go on with a copy of this session; the original stays as it is"),
     row("good", "", "this session did what it should"),
     row("bad", "", "it did not"),
     row("outcome", "success|failure|unknown", "how the task turned out"),
@@ -41,8 +43,8 @@ pub(crate) enum Typed {
     Driver(Command),
     Help,
     Copy,
-    /// The list of sessions.
-    Resume,
+    /// A list that the driver knows.
+    List(Query),
     /// It is none, or not a whole one; in a sentence.
     Wrong(String),
 }
@@ -63,7 +65,10 @@ pub(crate) fn parse(line: &str) -> Typed {
     match name {
         "help" => Typed::Help,
         "copy" => Typed::Copy,
-        "resume" => Typed::Resume,
+        "resume" => Typed::List(Query::Sessions),
+        "rewind" => Typed::List(Query::Rounds),
+        "fork" => order(Order::Fork),
+        "model" if rest.is_empty() => Typed::List(Query::Models),
         "quit" => Typed::Driver(Command::Leave),
         "model" => order(Order::Model(rest)),
         "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),

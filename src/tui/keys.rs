@@ -96,6 +96,10 @@ pub(crate) enum Choice {
     Allow,
     /// This, and whatever comes.
     AllowAll,
+    /// This, and the like of it in this folder.
+    AllowAlways,
+    /// Write on it first.
+    Edit,
     /// No, with a reason.
     Deny,
     /// Take a hunk in, or leave it out.
@@ -196,6 +200,8 @@ pub(crate) const KEYS: &[Binding] = keys! {
     Decision {
         "y" | "enter" => Action::Decide(Choice::Allow), "allow it, this once, with the hunks that are taken";
         "a" => Action::Decide(Choice::AllowAll), "allow it, and go on in the mode auto";
+        "p" => Action::Decide(Choice::AllowAlways), "allow it, and the like of it in this folder for good: the rule is shown";
+        "e" | "ctrl-g" => Action::Decide(Choice::Edit), "write on it in $VISUAL or $EDITOR first; what runs is yours";
         "n" | "esc" => Action::Decide(Choice::Deny), "deny it; a reason may be given";
         "space" => Action::Decide(Choice::Hunk), "take a hunk, or leave it out";
         "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";

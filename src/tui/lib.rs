@@ -30,7 +30,10 @@ mod view;
 
 pub use draw::draw;
 pub use input::{Input, Keys};
-pub use protocol::{Answer, Command, Facts, Order, Price, Query, Recent, Update};
+pub use protocol::{
+    Answer, Command, Edits, Facts, Order, Preview, Price, Query, Recent, Rewind, RewindWhat, Round,
+    Update,
+};
 pub use run::{Outside, Tui};
 pub use screen::thousands;
 pub use terminal::{Screen, is_capable, leave_by_panic};

@@ -32,6 +32,8 @@ pub enum Command {
         arguments: Option<String>,
         /// The mode from here on, when it changes with it.
         mode: Option<ApprovalMode>,
+        /// Rules that allow the like of it in this folder from now on.
+        always: Vec<String>,
     },
     /// Stop what goes on.
     Interrupt,
@@ -58,6 +60,12 @@ pub enum Query {
     Files(String),
     /// Recent sessions of this folder.
     Sessions,
+    /// The rounds that one can go back to.
+    Rounds,
+    /// What going back to before this round would do.
+    Rewind(u32),
+    /// Models that are known of.
+    Models,
 }
 
 /// A command of the composer that the driver carries out.
@@ -69,6 +77,10 @@ pub enum Order {
     Compact(Option<String>),
     /// Go on with a session.
     Resume(String),
+    /// Go on with a copy of this session.
+    Fork,
+    /// Go back to before a round.
+    Rewind(Rewind),
     /// What is known of this session.
     Status,
     /// Write the session out into this folder.
@@ -97,6 +109,13 @@ pub enum Update {
     },
     /// A call waits for the user's word.
     Decide(u32),
+    /// Rules that would spare the user this question.
+    Offer {
+        /// The call.
+        call: u32,
+        /// The rules.
+        rules: Vec<String>,
+    },
     /// What the last request took.
     Usage(Usage),
     /// The round is over.
@@ -109,6 +128,8 @@ pub enum Update {
     Sandbox(String),
     /// An answer to a question.
     Answer(Answer),
+    /// A text for the composer, if nothing is written there.
+    Written(String),
     /// A remark.
     Said(String),
     /// Something could not be done.
@@ -126,6 +147,71 @@ pub enum Answer {
     Files(String, Vec<String>),
     /// Sessions, the newest first.
     Sessions(Vec<Recent>),
+    /// Rounds, the latest first.
+    Rounds(Vec<Round>),
+    /// What going back would do.
+    Preview(Preview),
+    /// Names of models, and what is known of each.
+    Models(Vec<(String, String)>),
+}
+
+/// A round of this session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Its number.
+    pub number: u32,
+    /// What was asked.
+    pub prompt: String,
+    /// What is known of the files as they were before it.
+    pub about: String,
+}
+
+/// What going back to before a round would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// The round.
+    pub round: u32,
+    /// The conversation can go back: the round is part of it.
+    pub has_conversation: bool,
+    /// The files can: it is known how they were.
+    pub has_files: bool,
+    /// What would happen to each file, a line each.
+    pub lines: Vec<String>,
+    /// Files that the user changed since, and that going back would undo.
+    pub edited: Vec<String>,
+}
+
+/// How to go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind {
+    /// To before this round.
+    pub round: u32,
+    /// What of it.
+    pub what: RewindWhat,
+    /// What becomes of the user's own edits.
+    pub edits: Edits,
+}
+
+/// What goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewindWhat {
+    /// The conversation and the files.
+    Both,
+    /// The conversation alone.
+    Conversation,
+    /// The files alone; the model is told.
+    Files,
+}
+
+/// What becomes of files that the user changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edits {
+    /// There are none: should some turn up, nothing is done.
+    None,
+    /// They stay.
+    Keep,
+    /// They are undone too.
+    Undo,
 }
 
 /// A session of this folder.

@@ -4,6 +4,7 @@
 //! turns keys into commands ([`View::press`]). It reads no clock, no file and no terminal: time is
 //! told to it, and what it wants to know it asks the driver for.
 
+mod answers;
 mod hand;
 mod press;
 
@@ -16,7 +17,7 @@ use crate::composer::{Composer, Hand};
 use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
-use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
+use crate::protocol::{Command, Facts, Order, Query, Update};
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
 
@@ -66,6 +67,9 @@ pub(crate) enum Pick {
     Command(&'static str, bool),
     File(String),
     Session(String),
+    /// A round to go back to.
+    Round(u32),
+    Order(Order),
     /// A prompt that waits, by its place.
     Queued(usize),
 }
@@ -146,6 +150,11 @@ impl View {
             Update::Event(event) => self.apply(&event),
             Update::Progress(progress) => self.progress(&progress),
             Update::Decide(call) => self.ask(call),
+            Update::Offer { call, rules } => {
+                if let Some(decision) = self.decision.as_mut().filter(|it| it.call == call) {
+                    decision.rules = rules.iter().map(|rule| clean(rule)).collect();
+                }
+            }
             Update::Usage(usage) => {
                 self.usage += usage;
                 self.context_tokens = usage.total();
@@ -160,6 +169,11 @@ impl View {
             Update::Recent(recent) => self.facts.recent = recent,
             Update::Sandbox(tier) => self.facts.sandbox = clean(&tier),
             Update::Answer(answer) => self.answered(answer),
+            Update::Written(text) => {
+                if self.composer.is_empty() {
+                    self.composer.set(&text);
+                }
+            }
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
@@ -252,6 +266,12 @@ impl View {
 
     /// The text that was written in an editor.
     pub fn edited(&mut self, text: &str) {
+        if let Some(decision) = self.decision.as_mut().filter(|it| it.is_in_editor) {
+            if !decision.edited(text) {
+                self.say("That is no JSON object, so nothing was changed.");
+            }
+            return;
+        }
         self.composer.clear();
         let text = text.trim_end_matches('\n');
         if text.len() > 64 << 10 {
@@ -316,33 +336,6 @@ impl View {
         self.working = Some(self.now_us);
         self.list_queued_again();
         Some(Command::Submit(next))
-    }
-
-    fn answered(&mut self, answer: Answer) {
-        match answer {
-            Answer::Files(asked, paths) => {
-                if self.composer.mention() != Some(asked.as_str()) {
-                    return;
-                }
-                let row = |path: String| MenuRow {
-                    label: path.clone(),
-                    about: String::new(),
-                    pick: Pick::File(path),
-                };
-                self.set_menu(paths.into_iter().map(row).collect());
-            }
-            Answer::Sessions(sessions) if sessions.is_empty() => {
-                self.say("There is no other session of this folder.");
-            }
-            Answer::Sessions(sessions) => {
-                let row = |session: Recent| MenuRow {
-                    label: session.title,
-                    about: session.when,
-                    pick: Pick::Session(session.id),
-                };
-                self.set_menu(sessions.into_iter().map(row).collect());
-            }
-        }
     }
 
     fn set_menu(&mut self, rows: Vec<MenuRow>) {

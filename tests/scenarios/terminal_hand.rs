@@ -99,3 +99,84 @@ fn a_summary_takes_the_place_of_the_conversation_when_one_wants_it() {
     assert!(text.contains("We spoke of one thing.") && !text.contains("The first answer."));
     world.assert_sound();
 }
+
+#[test]
+fn a_proposal_is_edited_and_its_like_is_allowed_for_good() {
+    let world = World::new();
+    let server = server([
+        shell("echo first > proposed"),
+        shell("git status -s; echo done"),
+        shell("git status; echo on"),
+        Reply::text("As you say."),
+    ]);
+    world.write(
+        "home/editor",
+        "echo 'echo second > mine' > \"$1\"
+",
+    );
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
+    terminal.shows("May it? shell").press("e").shows("echo second > mine");
+    assert!(terminal.screen().contains("allow as you wrote it"), "{}", terminal.screen());
+    terminal.press("y").shows("always here: git status *, echo *").press("p");
+    // The next of its kind is not asked about any more.
+    terminal.shows("As you say.").shows("✓").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    assert!(world.path("work/mine").exists() && !world.path("work/proposed").exists());
+    let settings = std::fs::read_to_string(world.path("home/.config/limn/config.toml")).unwrap();
+    assert!(settings.contains("[[allowed]]") && settings.contains("rule = \"git status *\""));
+    // It holds in this folder, and nowhere else.
+    let again = mock_server::MockServer::start(mock_server::Scenario::replies([
+        shell("git status; echo again"),
+        Reply::text("Done."),
+    ]))
+    .unwrap();
+    world.exec(&again.url(), &["--approval", "ask", "go"]).succeeds();
+    assert!(world.shown()[0].contains("again"), "{:?}", world.shown());
+    world.assert_sound();
+}
+
+#[test]
+fn one_goes_back_after_having_seen_what_that_does() {
+    let world = World::new();
+    let server = server([
+        shell("echo one > a.txt"),
+        Reply::text("Written."),
+        shell("echo two > a.txt; echo new > b.txt"),
+        Reply::text("Changed."),
+        Reply::text("Otherwise, then."),
+    ]);
+    let mut terminal = Terminal::with_server(&world, &server, &["first"]);
+    terminal.shows("Written.").shows("✓").press("second").press(ENTER).shows("Changed.");
+    terminal.shows("1 call · ").press("/rewind").press(ENTER).shows("  2  second").press(ENTER);
+    terminal.shows("taken back  a.txt").shows("deleted  b.txt");
+    terminal.shows("the conversation and the files").press(ENTER);
+    terminal.shows("as before round 2").shows("❯ second");
+    assert_eq!(std::fs::read_to_string(world.path("work/a.txt")).unwrap(), "one\n");
+    assert!(!world.path("work/b.txt").exists());
+    terminal.press("\x15otherwise").press(ENTER).shows("Otherwise, then.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let sent = serde_json::to_string(&server.requests().pop().unwrap().messages()).unwrap();
+    assert!(sent.contains("Written.") && !sent.contains("Changed."), "{sent}");
+    world.assert_sound();
+}
+
+#[test]
+fn a_copy_goes_on_and_the_original_stays() {
+    let world = World::new();
+    let server = server([Reply::text("One."), Reply::text("Two.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["first"]);
+    terminal.shows("One.").shows("✓").press("/fork").press(ENTER).shows("with a copy from here");
+    terminal.press("second").press(ENTER).shows("Two.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let ids = world.home().session_ids().unwrap();
+    assert_eq!(ids.len(), 2);
+    let prompts = |id| {
+        let archive = record::Archive::open(&world.home(), id).unwrap();
+        let events = archive.events().unwrap();
+        events.iter().filter(|event| matches!(event.body, Body::Prompt(_))).count()
+    };
+    let mut counts: Vec<usize> = ids.into_iter().map(prompts).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 2]);
+    world.assert_sound();
+}

@@ -13,7 +13,7 @@ use super::catalogue::ModelFile;
 use super::context::ContextFile;
 use super::place::user_file_path;
 use super::provider::{ProviderFile, ProviderName};
-use super::rules::RulesFile;
+use super::rules::{AllowedFile, RulesFile};
 use super::sandbox::SandboxFile;
 use super::web::WebFile;
 use crate::args::{Api, ToolsArg};
@@ -54,6 +54,9 @@ pub(crate) struct UserFile {
     pub(super) web: WebFile,
     #[serde(default)]
     pub(super) rules: RulesFile,
+    /// What was allowed for good in one folder.
+    #[serde(default)]
+    pub(super) allowed: Vec<AllowedFile>,
 }
 
 /// Reads the user's settings file; an absent one is empty.

@@ -14,6 +14,9 @@ use crate::view::View;
 /// Rows of a command that are shown.
 const TEXT_ROWS_MAX: usize = 12;
 
+/// Columns of rules that are offered.
+const RULES_COLUMNS: usize = 60;
+
 /// Characters of a line of it that are looked at.
 const LINE_CHARS_MAX: usize = 2_000;
 
@@ -74,7 +77,10 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
             Span::styled(clean(&reason.content()).replace('\n', " "), theme.text),
         ]);
     }
-    let mut answers = vec![("y", "allow once"), ("n", "deny"), ("a", "allow, mode auto")];
+    let yes = if decision.is_edited { "allow as you wrote it" } else { "allow once" };
+    let always = always(decision);
+    let mut answers = vec![("y", yes), ("n", "deny"), ("e", "edit"), ("a", "allow, mode auto")];
+    answers.extend(always.as_deref().map(|always| ("p", always)));
     if decision.hunks().len() > 1 {
         answers.extend([("space", "take or leave"), ("↑↓", "hunk")]);
     }
@@ -86,12 +92,24 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
     Line::from(spans)
 }
 
+/// What is offered for good.
+fn always(decision: &Decision) -> Option<String> {
+    let offers = !decision.rules.is_empty() && !decision.is_edited;
+    offers.then(|| format!("always here: {}", shorten(&decision.rules.join(", "), RULES_COLUMNS)))
+}
+
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let hunks = decision.hunks();
     let mut rows = Vec::new();
     if decision.is_change && hunks.len() <= 1 {
-        // The change itself is in the conversation, just above.
-        rows.push(Line::styled("The change is shown above.", theme.dim));
+        // The change itself is in the conversation, just above; the user's own is not there yet.
+        if decision.is_edited {
+            rows.push(Line::styled("As you wrote it:", theme.warning));
+            let change = crate::diff::of_call(&decision.name, &decision.arguments);
+            rows.extend(change.iter().flat_map(|diff| diff.rows(columns, TEXT_ROWS_MAX, theme)));
+        } else {
+            rows.push(Line::styled("The change is shown above.", theme.dim));
+        }
     }
     rows.extend(text_rows(&decision.text, columns, theme));
     if hunks.len() > 1 {

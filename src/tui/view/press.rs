@@ -12,6 +12,9 @@ use crate::protocol::{Command, Order, Query};
 /// Within this time, a second Ctrl-C leaves; microseconds.
 const TWICE_US: u64 = 2_000_000;
 
+/// Why something has to wait.
+const BUSY: &str = "A round is under way. Stop it first.";
+
 /// Rows that a turn of the mouse wheel goes.
 const WHEEL_ROWS: usize = 3;
 
@@ -267,6 +270,9 @@ impl View {
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
         let command = self.decision.as_mut()?.answer(choice)?;
+        if matches!(command, Command::Edit(_)) {
+            return Some(command);
+        }
         if let Command::Decide { mode: Some(mode), .. } = &command {
             self.chosen_mode = Some(*mode);
         }
@@ -353,14 +359,19 @@ impl View {
                 self.take_queued(at);
                 None
             }
-            Pick::Session(id) => {
-                if self.working.is_some() {
-                    self.say("A round is under way. Stop it first.");
-                    return None;
-                }
-                Some(Command::Order(Order::Resume(id)))
-            }
+            Pick::Session(id) => self.at_rest(Command::Order(Order::Resume(id))),
+            Pick::Round(number) => self.at_rest(Command::Ask(Query::Rewind(number))),
+            Pick::Order(order) => self.at_rest(Command::Order(order)),
         }
+    }
+
+    /// The command, unless a round is under way.
+    fn at_rest(&mut self, command: Command) -> Option<Command> {
+        if self.working.is_some() {
+            self.say(BUSY);
+            return None;
+        }
+        Some(command)
     }
 
     /// Carries out the command that is written.
@@ -375,7 +386,12 @@ impl View {
         match typed {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
-            Typed::Resume => return Some(Command::Ask(Query::Sessions)),
+            Typed::List(_) | Typed::Driver(Command::Order(Order::Fork))
+                if self.working.is_some() =>
+            {
+                self.say(BUSY);
+            }
+            Typed::List(query) => return Some(Command::Ask(query)),
             Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
             Typed::Driver(Command::Order(Order::Compact(words))) if self.working.is_none() => {
                 self.working = Some(self.now_us);
@@ -384,7 +400,7 @@ impl View {
             Typed::Driver(Command::Order(Order::Model(_) | Order::Compact(_)))
                 if self.working.is_some() =>
             {
-                self.say("A round is under way. Stop it first.");
+                self.say(BUSY);
             }
             Typed::Driver(command) => return Some(command),
             Typed::Wrong(_) => {}

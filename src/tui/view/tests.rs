@@ -566,7 +566,7 @@ fn help_has_every_key_and_closes() {
     let mut stage = Stage::new(100, 30);
     stage.press("<f1>");
     assert!(stage.text().contains("Everywhere"));
-    stage.press("<pagedown><pagedown><pagedown><pagedown><pagedown><pagedown>");
+    stage.press(&"<pagedown>".repeat(12));
     assert!(stage.text().contains("/quit"));
     stage.press("<esc>");
     assert!(!stage.text().contains("Everywhere"));

@@ -3,12 +3,14 @@
 //! A session begins with the first prompt, so that whoever only looks leaves nothing behind. To go
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use sandbox::Sandbox;
 use session::{Notice, Session, SessionError, Summary};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use toolbox::Toolbox;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
 use tui::{Answer, Command, Query, Recent, Update};
@@ -20,6 +22,7 @@ use crate::args::RunArgs;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::CliError;
+use crate::settings::{self, Settings};
 use crate::store::Store;
 
 /// Notices that are handed on together.
@@ -36,6 +39,7 @@ pub(super) struct Parted {
 
 /// A session that runs.
 struct Live {
+    toolbox: Arc<Toolbox>,
     commands: Sender<session::Command>,
     notices: Receiver<Notice>,
     running: Pin<Box<dyn Future<Output = Result<Summary, SessionError>>>>,
@@ -55,6 +59,8 @@ pub(super) struct Driver {
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
     files: Files,
+    /// The commands that calls of this round want to run.
+    asked: HashMap<u32, String>,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     sandbox: Prepared,
     failed: Option<String>,
@@ -87,6 +93,7 @@ impl Driver {
             usage: Usage::default(),
             approval: None,
             files,
+            asked: HashMap::new(),
             sandbox: Prepared::Not,
             failed: None,
         }
@@ -142,7 +149,8 @@ impl Driver {
             Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
             Command::Run { command, outside } => self.run_own(command, outside).await,
             Command::Interrupt => self.tell(session::Command::Interrupt).await,
-            Command::Decide { call, decision, reason, arguments, mode } => {
+            Command::Decide { call, decision, reason, arguments, mode, always } => {
+                self.allow_always(&always).await;
                 if let Some(mode) = mode {
                     self.set_mode(mode).await;
                 }
@@ -159,9 +167,51 @@ impl Driver {
                     Update::Answer(Answer::Sessions(recent))
                 });
             }
+            Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
             // These are the terminal's own business.
             Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
+        }
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.chosen.settings)
+    }
+
+    /// Allows for good, in this session and in the user's settings.
+    async fn allow_always(&mut self, rules: &[String]) {
+        if rules.is_empty() {
+            return;
+        }
+        if let Some(live) = &self.live {
+            live.toolbox.allow(rules.iter().cloned());
+        }
+        match settings::remember(&self.chosen.settings.workspace, rules) {
+            Ok(path) => {
+                let rules = rules.join(", ");
+                self.say(format!(
+                    "Allowed here from now on: {rules}. It is in {}.",
+                    path.display()
+                ))
+                .await;
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    /// Keeps the commands of a round, for what may be offered when one of them waits.
+    fn remember_call(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Event(event) => {
+                if let Body::ToolCall(call) = &event.body {
+                    let fields: Option<serde_json::Value> =
+                        serde_json::from_str(&call.arguments).ok();
+                    let command = fields.as_ref().and_then(|it| it.get("command")?.as_str());
+                    self.asked.extend(command.map(|command| (call.call, command.to_owned())));
+                }
+            }
+            Notice::RoundOver(_) => self.asked.clear(),
+            _ => {}
         }
     }
 
@@ -229,6 +279,7 @@ impl Driver {
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
         let mut options = compose::options_for_terminal(settings, self.is_private, sandbox)?;
+        let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
             Some(id) => Session::resume(options, id).await,
@@ -239,12 +290,13 @@ impl Driver {
         let (commands, commands_end) = channel(16);
         let (notices_end, notices) = channel(1024);
         let running = Box::pin(session.run(commands_end, notices_end));
-        self.live = Some(Live { commands, notices, running });
+        self.live = Some(Live { toolbox, commands, notices, running });
         Ok(())
     }
 
     async fn pass_on(&mut self, notices: Vec<Notice>) {
         for notice in notices {
+            self.remember_call(&notice);
             let update = match notice {
                 Notice::Event(event) => Update::Event(Box::new(event)),
                 Notice::Progress(progress) => Update::Progress(progress),
@@ -252,7 +304,11 @@ impl Driver {
                     self.usage += usage;
                     Update::Usage(usage)
                 }
-                Notice::Decide { call } => Update::Decide(call),
+                Notice::Decide { call } => {
+                    self.send(Update::Decide(call)).await;
+                    let rules = self.asked.get(&call).map(|command| toolbox::rules_like(command));
+                    Update::Offer { call, rules: rules.unwrap_or_default() }
+                }
                 Notice::OwnStarted { exec, command, outside } => {
                     Update::OwnStarted { exec, command, outside }
                 }

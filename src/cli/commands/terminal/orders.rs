@@ -26,6 +26,8 @@ impl Driver {
             }
             Order::Model(name) => self.change_model(name).await,
             Order::Resume(id) => self.go_on_with(&id).await,
+            Order::Rewind(way) => self.rewind(way).await,
+            Order::Fork => self.fork().await,
             Order::Status => Ok(self.status()),
             Order::Export(dir) => self.export(&dir),
             Order::Judge(field, value) => self.judge(field, &value),
@@ -87,7 +89,7 @@ impl Driver {
         lines.join("\n")
     }
 
-    fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {
+    pub(super) fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {
         self.session.ok_or_else(|| {
             CliError::failed("There is no session yet. It begins with the first prompt.")
         })
