@@ -23,7 +23,7 @@ mod run;
 mod stutter;
 mod tool;
 
-use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
+use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
 use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
@@ -162,12 +162,19 @@ impl Session {
         Self::begin(id, options, resumed, workspace, None).await
     }
 
-    /// Goes on with a recording, after recovering it if its last process died.
+    /// Goes on with a recording, after recovering it if its last process died. One that began on
+    /// another device is gone on with as a fork: nobody but that device appends to it.
     ///
     /// # Errors
-    /// When it cannot be opened for writing: another process has it, or it began elsewhere.
+    /// When it cannot be opened for writing: another process has it, or it is damaged.
     pub async fn resume(options: Options, id: SessionId) -> Result<Self, SessionError> {
-        let resumed = Recorder::resume(&options.home, id)?;
+        let (id, resumed) = match Recorder::resume(&options.home, id) {
+            Err(RecordError::OtherDevice { .. }) => {
+                let id = record::fork(&options.home, id, None)?;
+                (id, Recorder::resume(&options.home, id)?)
+            }
+            resumed => (id, resumed?),
+        };
         let archive = Archive::open(&options.home, id)?;
         let workspace = archive.session()?.environment.cwd;
         Self::begin(id, options, resumed, workspace, Some(&archive)).await

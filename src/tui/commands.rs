@@ -30,6 +30,8 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("bad", "", "it did not"),
     row("outcome", "success|failure|unknown", "how the task turned out"),
     row("note", "TEXT", "a remark, kept beside the recording"),
+    row("annotator", "NAME", "a pseudonym of yours, for the recordings from now on"),
+    row("consent", "private|team|public", "what the recordings may be used for, from now on"),
     row("private", "", "keep this session out of datasets; before its first prompt"),
     row("export", "DIR", "write this session out as training samples"),
     row("copy", "", "copy the model's last words"),
@@ -74,6 +76,11 @@ pub(crate) fn parse(line: &str) -> Typed {
         "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),
         "status" => order(Order::Status),
         "private" => order(Order::Private),
+        "annotator" => order(Order::Annotator(rest)),
+        "consent" => match CONSENTS.iter().find(|consent| **consent == rest) {
+            Some(consent) => order(Order::Consent(consent)),
+            None => Typed::Wrong(format!("Consent is one of {}.", row.takes.replace('|', ", "))),
+        },
         "export" => order(Order::Export(rest)),
         "good" => outcome("success"),
         "bad" => outcome("failure"),
@@ -89,6 +96,9 @@ pub(crate) fn parse(line: &str) -> Typed {
         _ => Typed::Wrong(format!("There is no command /{name}. /help lists them.")),
     }
 }
+
+/// What recordings may be used for.
+const CONSENTS: [&str; 3] = ["private", "team", "public"];
 
 /// The modes, from the strictest.
 pub(crate) const MODES: [ApprovalMode; 4] =

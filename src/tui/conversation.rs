@@ -12,7 +12,7 @@ use trajectory::event::{
 use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
-use crate::entry::{Block, Context, Entry, NoteKind};
+use crate::entry::{Block, Context, Entry, NoteKind, Rating};
 use crate::text::{clean, duration, short_number};
 use crate::theme::Theme;
 
@@ -39,6 +39,8 @@ pub(crate) struct Conversation {
     pub(crate) show_reasoning: bool,
     /// When the round began, by the log's clock, and what it did.
     round: Round,
+    /// The event that is being applied.
+    seq: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +56,8 @@ impl Conversation {
         self.entries.is_empty()
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
+        entry.seq = self.seq;
         if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
             self.renumber(&[0]);
@@ -75,7 +78,13 @@ impl Conversation {
     /// Something is on record.
     pub(crate) fn apply(&mut self, event: &Event, now_us: u64) {
         let wall_ns = event.wall_ns;
-        match &event.body {
+        self.seq = Some(event.seq);
+        self.take(&event.body, wall_ns, now_us);
+        self.seq = None;
+    }
+
+    fn take(&mut self, body: &Body, wall_ns: i64, now_us: u64) {
+        match body {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
                 let attachments = prompt.attachments.len();
@@ -248,13 +257,27 @@ impl Conversation {
         self.entries.iter_mut().skip(from)
     }
 
+    /// Rates the chosen step; its event.
+    pub(crate) fn rate(&mut self, rating: Rating) -> Option<u64> {
+        let entry = self.entries.get_mut(self.chosen?)?;
+        let is_step = matches!(
+            entry.block,
+            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
+        );
+        let seq = entry.seq.filter(|_| is_step)?;
+        entry.rating = Some(rating);
+        Some(seq)
+    }
+
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {
+        let seq = self.seq;
         let took_us =
             u64::try_from(wall_ns.saturating_sub(self.round.step_ns) / 1_000).unwrap_or(0);
         let is_it = |block: &Block| matches!(block, Block::Reasoning { .. });
         match self.find_live(request, is_it) {
             Some(entry) => {
                 entry.settle(text);
+                entry.seq = seq;
                 if let Block::Reasoning { took_us: took, .. } = &mut entry.block {
                     *took = took_us;
                 }
@@ -265,10 +288,12 @@ impl Conversation {
     }
 
     fn message(&mut self, text: &str, request: u32, was_interrupted: bool) {
+        let seq = self.seq;
         let is_it = |block: &Block| matches!(block, Block::Text { .. });
         match self.find_live(request, is_it) {
             Some(entry) => {
                 entry.settle(text);
+                entry.seq = seq;
                 if let Block::Text { interrupted, .. } = &mut entry.block {
                     *interrupted = was_interrupted;
                 }
@@ -302,11 +327,13 @@ impl Conversation {
 
     fn call(&mut self, call: &ToolCall) {
         self.round.calls += 1;
+        let seq = self.seq;
         let card = Box::new(Card::recorded(call));
         let is_it = |block: &Block| matches!(block, Block::Card(_));
         match self.find_live(call.request, is_it) {
             Some(entry) => {
                 entry.block = Block::Card(card);
+                entry.seq = seq;
                 entry.live = None;
                 entry.touch();
             }

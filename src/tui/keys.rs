@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::composer::Edit;
 use crate::conversation::Step;
+use crate::entry::Rating;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub(crate) enum Action {
     },
     Toggle,
     Copy,
+    Rate(Rating),
     Search,
     SearchNext {
         up: bool,
@@ -189,6 +191,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "C" => Action::Jump { step: Step::Edit, up: false }, "to the change behind";
         "enter" | "space" => Action::Toggle, "fold or unfold";
         "y" => Action::Copy, "copy the block as plain text";
+        "+" => Action::Rate(Rating::Good), "this step was good";
+        "-" => Action::Rate(Rating::Bad), "this step was bad";
+        "=" => Action::Rate(Rating::Neutral), "this step was neither";
         "/" => Action::Search, "search";
         "n" => Action::SearchNext { up: true }, "the match before";
         "N" => Action::SearchNext { up: false }, "the match behind";

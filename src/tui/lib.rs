@@ -31,8 +31,8 @@ mod view;
 pub use draw::draw;
 pub use input::{Input, Keys};
 pub use protocol::{
-    Answer, Command, Edits, Facts, Order, Preview, Price, Query, Recent, Rewind, RewindWhat, Round,
-    Update,
+    Answer, Command, Edits, Facts, Order, Preview, Price, Query, Rating, Recent, Rewind,
+    RewindWhat, Round, Update,
 };
 pub use run::{Outside, Tui};
 pub use screen::thousands;

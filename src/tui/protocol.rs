@@ -4,6 +4,7 @@
 use trajectory::event::{ApprovalDecision, Ended};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
 
+pub use crate::entry::Rating;
 use crate::text::clean;
 
 /// What the user wants.
@@ -87,6 +88,12 @@ pub enum Order {
     Export(String),
     /// Judge the session: a field and its value.
     Judge(&'static str, String),
+    /// Rate a step, by the event that it is.
+    Rate(u64, Rating),
+    /// The pseudonym that goes into recordings from now on.
+    Annotator(String),
+    /// What recordings may be used for from now on: `private`, `team` or `public`.
+    Consent(&'static str),
     /// Keep this session out of datasets.
     Private,
 }
@@ -255,6 +262,8 @@ pub struct Facts {
     pub version: String,
     /// Kept out of datasets.
     pub is_private: bool,
+    /// Nobody has said yet what recordings may be used for.
+    pub asks_consent: bool,
     /// Recent sessions of this folder, as far as they were looked for.
     pub recent: Vec<Recent>,
     /// Why nothing can be asked yet, and what to do about it.

@@ -3,13 +3,12 @@
 //! A workspace may add to what is asked about and to what never runs; what it allows counts once it
 //! is trusted.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toolbox::Rules;
 
-use super::file::read_text;
+use super::file::{read_text, write_user_file};
 use super::place::user_file_path;
 use crate::error::CliError;
 
@@ -56,15 +55,9 @@ pub(super) struct AllowedFile {
 /// settings file, which is theirs to read and to change.
 pub(crate) fn remember(folder: &Path, rules: &[String]) -> Result<PathBuf, CliError> {
     let path = user_file_path()?;
-    let failed = |error: &dyn std::fmt::Display| {
-        CliError::failed(format!(
-            "The rule could not be written into {}: {error}. It holds in this session all the same.",
-            path.display()
-        ))
-    };
     let mut text = read_text(&path)?.unwrap_or_default();
     for rule in rules {
-        Pattern::try_from(rule.clone()).map_err(|error| failed(&error))?;
+        Pattern::try_from(rule.clone()).map_err(CliError::usage)?;
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -72,18 +65,7 @@ pub(crate) fn remember(folder: &Path, rules: &[String]) -> Result<PathBuf, CliEr
         let rule = toml::Value::String(rule.clone());
         text.push_str(&format!("\n[[allowed]]\nfolder = {folder}\nrule = {rule}\n"));
     }
-    // What would not be read again is not written.
-    super::file::parse::<super::UserFile>(&text).map_err(|(_, error)| failed(&error))?;
-    let place = path.parent().unwrap_or(&path);
-    std::fs::create_dir_all(place).map_err(|error| failed(&error))?;
-    let mut file = tempfile::NamedTempFile::new_in(place).map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
-    if let Ok(about) = std::fs::metadata(&path) {
-        file.as_file().set_permissions(about.permissions()).map_err(|error| failed(&error))?;
-    }
-    // A link to where the settings really lie stays one.
-    let target = path.canonicalize().unwrap_or_else(|_| path.clone());
-    file.persist(&target).map_err(|error| failed(&error.error))?;
+    write_user_file(&path, &text)?;
     Ok(path)
 }
 

@@ -45,31 +45,40 @@ type Side<'a> = Option<(Kind, &'a str)>;
 
 /// What stands beside what: lines that give way beside those that come in their place.
 fn pairs(lines: &[(Kind, String)]) -> Vec<(Side<'_>, Side<'_>)> {
-    let mut pairs = Vec::new();
-    let (mut gone, mut come): (Vec<Side<'_>>, Vec<Side<'_>>) = (Vec::new(), Vec::new());
-    let mut flush = |gone: &mut Vec<Side<'_>>, come: &mut Vec<Side<'_>>, pairs: &mut Vec<_>| {
-        for at in 0..gone.len().max(come.len()) {
-            pairs.push((gone.get(at).copied().flatten(), come.get(at).copied().flatten()));
-        }
-        gone.clear();
-        come.clear();
-    };
+    let mut pairs = Pairs::default();
     for (kind, text) in lines {
-        let line = Some((*kind, text.as_str()));
+        let line = (*kind, text.as_str());
         match kind {
             Kind::Removed => {
-                if !come.is_empty() {
-                    flush(&mut gone, &mut come, &mut pairs);
+                if !pairs.come.is_empty() {
+                    pairs.settle();
                 }
-                gone.push(line);
+                pairs.gone.push(line);
             }
-            Kind::Added => come.push(line),
+            Kind::Added => pairs.come.push(line),
             Kind::Same | Kind::Between => {
-                flush(&mut gone, &mut come, &mut pairs);
-                pairs.push((line, line));
+                pairs.settle();
+                pairs.done.push((Some(line), Some(line)));
             }
         }
     }
-    flush(&mut gone, &mut come, &mut pairs);
-    pairs
+    pairs.settle();
+    pairs.done
+}
+
+#[derive(Default)]
+struct Pairs<'a> {
+    done: Vec<(Side<'a>, Side<'a>)>,
+    gone: Vec<(Kind, &'a str)>,
+    come: Vec<(Kind, &'a str)>,
+}
+
+impl Pairs<'_> {
+    fn settle(&mut self) {
+        for at in 0..self.gone.len().max(self.come.len()) {
+            self.done.push((self.gone.get(at).copied(), self.come.get(at).copied()));
+        }
+        self.gone.clear();
+        self.come.clear();
+    }
 }

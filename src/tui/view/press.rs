@@ -164,6 +164,13 @@ impl View {
             }
             Action::Toggle => self.conversation.toggle(),
             Action::Copy => return self.copy(),
+            Action::Rate(rating) => {
+                let Some(seq) = self.conversation.rate(rating) else {
+                    self.say("Choose a step of the model first: a thought, an answer, a call.");
+                    return None;
+                };
+                return Some(Command::Order(Order::Rate(seq, rating)));
+            }
             Action::Search => {
                 self.search.clear();
                 self.focus = Focus::Search;

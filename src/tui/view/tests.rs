@@ -513,7 +513,7 @@ fn commands_are_listed_and_wrong_ones_told() {
     let mut stage = Stage::new(80, 24);
     stage.press("/mo");
     let text = stage.text();
-    assert!(text.contains("/model NAME") && text.contains("/mode read-only"), "{text}");
+    assert!(text.contains("/model [NAME]") && text.contains("/mode read-only"), "{text}");
     assert_eq!(stage.press("<tab>"), None);
     assert_eq!(stage.view.composer.text(), "/model ");
     assert_eq!(stage.press("x<enter>"), Some(Command::Order(Order::Model("x".into()))));

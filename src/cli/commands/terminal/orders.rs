@@ -5,7 +5,7 @@ use std::path::Path;
 use dataset::{Rows, Target};
 use record::{Library, Outcome};
 use trajectory::event::Ended;
-use tui::{Order, Update};
+use tui::{Order, Rating, Update};
 
 use super::driver::Driver;
 use super::facts::Chosen;
@@ -13,6 +13,7 @@ use crate::args::RunArgs;
 use crate::bill::{Bill, tokens_and};
 use crate::compose;
 use crate::error::CliError;
+use crate::settings;
 
 impl Driver {
     pub(super) async fn order(&mut self, order: Order) {
@@ -31,6 +32,9 @@ impl Driver {
             Order::Status => Ok(self.status()),
             Order::Export(dir) => self.export(&dir),
             Order::Judge(field, value) => self.judge(field, &value),
+            Order::Rate(seq, rating) => self.rate(seq, rating),
+            Order::Annotator(name) => self.set("annotator", &name).await,
+            Order::Consent(consent) => self.set("consent", consent).await,
             Order::Private => self.keep_private().await,
         };
         match done {
@@ -103,6 +107,15 @@ impl Driver {
         Ok(format!("{} samples were written to {}.", report.samples, out.display()))
     }
 
+    fn rate(&self, seq: u64, rating: Rating) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        let settings = &self.chosen.settings;
+        let library = Library::open(&compose::home_to_record(&settings.home)?)?;
+        let rated = ("rating", rating.as_str());
+        library.annotate_step(id, seq, rated, "user", settings.annotator.as_deref())?;
+        Ok(format!("Noted, beside the recording: step {seq} is {}", rating.as_str()))
+    }
+
     fn judge(&self, field: &'static str, value: &str) -> Result<String, CliError> {
         let id = self.session_or_say()?;
         let settings = &self.chosen.settings;
@@ -113,6 +126,16 @@ impl Driver {
             None => library.annotate(id, field, value, "user", annotator)?,
         }
         Ok(format!("Noted, beside the recording: {field} {value}"))
+    }
+
+    /// Sets something for good, in the user's own settings.
+    async fn set(&mut self, key: &str, value: &str) -> Result<String, CliError> {
+        let path = settings::set_at_top(key, value)?;
+        let chosen = Chosen::of(&self.run)?;
+        self.chosen = chosen;
+        self.tell_facts().await;
+        let from = if self.session.is_some() { ", from the next session on" } else { "" };
+        Ok(format!("{key} is {value}{from}. It is in {}.", path.display()))
     }
 
     async fn keep_private(&mut self) -> Result<String, CliError> {

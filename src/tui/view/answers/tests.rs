@@ -1,6 +1,6 @@
 use super::super::tests::Stage;
 use crate::protocol::{
-    Answer, Command, Edits, Order, Preview, Query, Rewind, RewindWhat, Round, Update,
+    Answer, Command, Edits, Order, Preview, Query, Rating, Rewind, RewindWhat, Round, Update,
 };
 
 fn rewind(what: RewindWhat, edits: Edits) -> Option<Command> {
@@ -85,4 +85,36 @@ fn a_model_is_chosen_from_a_list_or_named() {
     let two = Some(Command::Order(Order::Model("two".into())));
     assert_eq!(stage.press("<down><enter>"), two);
     assert_eq!(stage.press("/model two<enter>"), two);
+}
+
+#[test]
+fn a_step_is_rated_where_it_stands() {
+    let mut stage = Stage::new(80, 20);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"make"}"#).says("Done.");
+    stage.text();
+    stage.press("<tab>");
+    let rated = |seq, rating| Some(Command::Order(Order::Rate(seq, rating)));
+    assert_eq!(stage.press("+"), rated(2, Rating::Good));
+    assert_eq!(stage.press("k-"), rated(1, Rating::Bad));
+    let text = stage.text();
+    assert!(text.contains("− shell make") && text.contains("+ Done."), "{text}");
+    assert_eq!(stage.press("="), rated(1, Rating::Neutral));
+    // What the user said is no step of the model.
+    assert_eq!(stage.press("k+"), None);
+    assert!(stage.text().contains("Choose a step of the model first"));
+}
+
+#[test]
+fn whose_it_is_and_what_for_is_asked_once() {
+    let mut stage = Stage::new(90, 24);
+    assert!(!stage.text().contains("/consent"));
+    stage.view.facts.asks_consent = true;
+    assert!(stage.text().contains("/consent private|team|public"));
+    let said = stage.press("/consent team<enter>");
+    assert_eq!(said, Some(Command::Order(Order::Consent("team"))));
+    assert_eq!(stage.press("/consent all<enter>"), None);
+    assert!(stage.text().contains("Consent is one of private, team, public."));
+    stage.press("<ctrl-u>");
+    let said = stage.press("/annotator fox<enter>");
+    assert_eq!(said, Some(Command::Order(Order::Annotator("fox".into()))));
 }
