@@ -30,7 +30,7 @@ pub(crate) fn compact_as_asked(
 
 /// Makes the conversation smaller without asking: it is too large even for that.
 pub(crate) fn compact_unasked(agent: &mut Agent, effects: &mut Vec<Effect>) -> State {
-    effects.push(Effect::Compact { request: None, summary: None });
+    effects.push(Effect::Compact { request: None, summary: None, whole: false });
     asking::ask_compacted(agent, effects)
 }
 
@@ -51,7 +51,8 @@ pub(crate) fn handle(
                 effects.push(asking::error(ErrorStage::Model, message.to_owned(), request));
                 return agent.rest(Ended::Failed, effects);
             }
-            effects.push(Effect::Compact { request: Some(request), summary });
+            let whole = !summing.goes_on;
+            effects.push(Effect::Compact { request: Some(request), summary, whole });
             compacted(agent, &summing, effects)
         }
         Input::ReplyFailed { message, remedy, .. } => {
@@ -66,7 +67,8 @@ pub(crate) fn handle(
                 // the model's words.
                 return agent.rest(Ended::Failed, effects);
             }
-            effects.push(Effect::Compact { request: Some(request), summary: None });
+            let (request, whole) = (Some(request), !summing.goes_on);
+            effects.push(Effect::Compact { request, summary: None, whole });
             compacted(agent, &summing, effects)
         }
         Input::Interrupt(cause) => {

@@ -208,6 +208,8 @@ pub enum Effect {
         request: Option<u32>,
         /// The model's words; none when it gave no answer.
         summary: Option<String>,
+        /// Of the whole conversation: no round waits to go on with its latest turns.
+        whole: bool,
     },
     /// Drop the request; answer with `ReplyFailed`.
     StopAsking,

@@ -119,7 +119,12 @@ fn line(effect: &Effect) -> String {
         Effect::AskSummary { request, words: Some(words) } => {
             format!("> ask for a summary {request} of {words}")
         }
-        Effect::Compact { request, summary } => format!("> compact {request:?} {summary:?}"),
+        Effect::Compact { request, summary, whole: false } => {
+            format!("> compact {request:?} {summary:?}")
+        }
+        Effect::Compact { request, summary, whole: true } => {
+            format!("> compact all {request:?} {summary:?}")
+        }
         Effect::StopAsking => "> stop asking".into(),
         Effect::Run(run) => format!("> run {} {} {}", run.call, run.name, run.arguments),
         Effect::StopRunning { call } => format!("> stop {call}"),
@@ -190,7 +195,7 @@ fn a_summary_is_made_when_the_user_wants_one() {
         setup(AUTO, false),
         vec![
             (compact(), &["> ask for a summary 1 of the plan"]),
-            (says("so far"), &["> compact Some(1) Some(\"so far\")", "> round over"]),
+            (says("so far"), &["> compact all Some(1) Some(\"so far\")", "> round over"]),
             (compact(), &["> ask for a summary 2 of the plan"]),
             (failed(Remedy::None), &["error Model", "> round over"]),
             (compact(), &["> ask for a summary 3 of the plan"]),

@@ -136,17 +136,20 @@ impl Context {
         self.window.tokens = Some(known.min(learnt.max(1)));
     }
 
-    /// The event that puts a summary in the place of all but the latest turns.
+    /// The event that puts a summary in the place of all but the latest turns, or of the whole.
     pub(crate) fn compaction(
         &mut self,
         transcript: &Transcript,
         request: Option<u32>,
         words: Option<&str>,
+        whole: bool,
     ) -> Compaction {
         let usable = self.window.usable().unwrap_or_else(|| self.gauge.measure(transcript));
-        // One that the user asked for comes long before the window is full.
-        let room = usable.min(self.gauge.measure(transcript));
-        let keep = summary::boundary(transcript, &mut self.gauge, room);
+        let keep = if whole {
+            transcript.head_seq().unwrap_or(0)
+        } else {
+            summary::boundary(transcript, &mut self.gauge, usable)
+        };
         Compaction {
             through_seq: keep,
             summary: summary::compose(&self.gist, words, usable),

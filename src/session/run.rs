@@ -381,9 +381,9 @@ impl Loop {
             Effect::AskAgain { attempt, wait, .. } => {
                 self.pause = Some(Pause { until: Instant::now() + wait, attempt });
             }
-            Effect::Compact { request, summary } => {
+            Effect::Compact { request, summary, whole } => {
                 let Session { context, transcript, .. } = &mut self.session;
-                let compaction = context.compaction(transcript, request, summary.as_deref());
+                let compaction = context.compaction(transcript, request, summary.as_deref(), whole);
                 self.record(vec![compaction.into()], false).await?;
             }
             Effect::StopAsking => {

@@ -57,24 +57,16 @@ pub(crate) enum Action {
     },
     ToggleReasoning,
     Mouse,
-    Send,
-    /// Into the round that is under way.
-    Steer,
+    /// Sends what is written; into the round that is under way, or behind it.
+    Send {
+        steers: bool,
+    },
     /// The prompts that wait.
     Queue,
     Edit(Edit),
     Editor,
-    /// In the list: up, down, take, close.
-    MenuMove {
-        up: bool,
-    },
-    MenuTake,
-    MenuClose,
-    /// Takes a prompt that waits out of the list, or moves it.
-    MenuRemove,
-    MenuShift {
-        up: bool,
-    },
+    /// In the list above the prompt.
+    Menu(MenuKey),
     /// Takes a prompt back, or stops what goes on.
     Escape,
     Jump {
@@ -89,6 +81,22 @@ pub(crate) enum Action {
         up: bool,
     },
     Decide(Choice),
+}
+
+/// What a key does in the list above the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MenuKey {
+    Move {
+        up: bool,
+    },
+    Take,
+    Close,
+    /// Takes a prompt that waits out of the list.
+    Remove,
+    /// Moves it.
+    Shift {
+        up: bool,
+    },
 }
 
 /// An answer to a call that waits.
@@ -149,8 +157,8 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
     }
     Composer {
-        "enter" => Action::Send, "send; while the model works: queue";
-        "ctrl-s" => Action::Steer, "while the model works: tell it now, at its next step";
+        "enter" => Action::Send { steers: false }, "send; while the model works: queue";
+        "ctrl-s" => Action::Send { steers: true }, "while the model works: tell it now, at its next step";
         "ctrl-q" => Action::Queue, "the prompts that wait: take one back, remove, reorder";
         "alt-enter" | "shift-enter" | "ctrl-j" => Action::Edit(Edit::NewLine), "a new line";
         "tab" => Action::Switch, "into the conversation";
@@ -172,13 +180,13 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
     }
     Menu {
-        "up" | "ctrl-p" => Action::MenuMove { up: true }, "the row above";
-        "down" | "ctrl-n" => Action::MenuMove { up: false }, "the row below";
-        "tab" | "enter" => Action::MenuTake, "take it";
-        "esc" => Action::MenuClose, "close the list";
-        "delete" => Action::MenuRemove, "of prompts that wait: remove it";
-        "alt-up" => Action::MenuShift { up: true }, "of prompts that wait: sooner";
-        "alt-down" => Action::MenuShift { up: false }, "of prompts that wait: later";
+        "up" | "ctrl-p" => Action::Menu(MenuKey::Move { up: true }), "the row above";
+        "down" | "ctrl-n" => Action::Menu(MenuKey::Move { up: false }), "the row below";
+        "tab" | "enter" => Action::Menu(MenuKey::Take), "take it";
+        "esc" => Action::Menu(MenuKey::Close), "close the list";
+        "delete" => Action::Menu(MenuKey::Remove), "of prompts that wait: remove it";
+        "alt-up" => Action::Menu(MenuKey::Shift { up: true }), "of prompts that wait: sooner";
+        "alt-down" => Action::Menu(MenuKey::Shift { up: false }), "of prompts that wait: later";
     }
     Conversation {
         "up" | "k" => Action::Jump { step: Step::Block, up: true }, "the block above";

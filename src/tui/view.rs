@@ -11,7 +11,7 @@ mod press;
 use std::collections::VecDeque;
 
 use trajectory::event::Ended;
-use trajectory::{Body, Event, Progress, Recorded, Usage};
+use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, Usage};
 
 use crate::composer::{Composer, Hand};
 use crate::conversation::Conversation;
@@ -74,6 +74,19 @@ pub(crate) enum Pick {
     Queued(usize),
 }
 
+/// What was pressed that later keys depend on; times in microseconds.
+#[derive(Debug, Default)]
+struct Pressed {
+    /// The approval mode that was chosen here, which outlasts other settings.
+    mode: Option<ApprovalMode>,
+    /// When Ctrl-C was pressed last.
+    stopped_us: Option<u64>,
+    /// When a letter was typed last that was no answer.
+    typed_us: Option<u64>,
+    /// Until when a question takes letters for the end of what was being typed.
+    settles_us: u64,
+}
+
 /// The whole terminal, without the terminal.
 pub struct View {
     pub(crate) conversation: Conversation,
@@ -101,14 +114,7 @@ pub struct View {
     pub(crate) now_us: u64,
     /// Whether the mouse is ours.
     pub(crate) has_mouse: bool,
-    /// The approval mode that was chosen here, which outlasts other settings.
-    chosen_mode: Option<trajectory::ApprovalMode>,
-    /// When Ctrl-C was pressed last.
-    stopped_us: Option<u64>,
-    /// When a letter was typed last that was no answer.
-    typed_us: Option<u64>,
-    /// Until when a question takes letters for the end of what was being typed.
-    settles_us: u64,
+    pressed: Pressed,
     /// Columns of the conversation, as last drawn.
     pub(crate) columns: usize,
 }
@@ -136,10 +142,7 @@ impl View {
             theme_number: 0,
             now_us: 0,
             has_mouse: true,
-            chosen_mode: None,
-            stopped_us: None,
-            typed_us: None,
-            settles_us: 0,
+            pressed: Pressed::default(),
             columns: 80,
         }
     }
@@ -195,7 +198,7 @@ impl View {
     /// Other settings hold. What was chosen or found meanwhile stays: it is newer.
     fn frame(&mut self, facts: Facts) {
         let before = std::mem::replace(&mut self.facts, facts.cleaned());
-        self.facts.mode = self.chosen_mode.unwrap_or(self.facts.mode);
+        self.facts.mode = self.pressed.mode.unwrap_or(self.facts.mode);
         if self.facts.recent.is_empty() {
             self.facts.recent = before.recent;
         }
@@ -303,8 +306,8 @@ impl View {
                 self.focus = Focus::Conversation;
             }
             // A letter that was meant for the prompt is no answer.
-            if self.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
-                self.settles_us = self.now_us + SETTLE_US;
+            if self.pressed.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
+                self.pressed.settles_us = self.now_us + SETTLE_US;
             }
         }
     }
@@ -318,7 +321,7 @@ impl View {
 
     /// Whether a question takes its answer yet.
     pub(crate) const fn is_settled(&self) -> bool {
-        self.decision.is_none() || self.now_us >= self.settles_us
+        self.decision.is_none() || self.now_us >= self.pressed.settles_us
     }
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {
@@ -373,7 +376,7 @@ impl View {
             return None;
         }
         self.working = Some(self.now_us);
-        self.typed_us = None;
+        self.pressed.typed_us = None;
         Some(Command::Submit(prompt))
     }
 

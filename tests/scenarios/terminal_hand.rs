@@ -9,6 +9,9 @@ use crate::world::{PATIENCE, World, server, shell};
 
 const CTRL_S: &str = "\x13";
 
+/// What stands in the empty prompt when no round is under way.
+const AT_REST: &str = "ask · @ file";
+
 fn last_message(server: &mock_server::MockServer) -> String {
     let request = server.requests().pop().unwrap();
     let message = request.messages().pop().unwrap();
@@ -54,7 +57,7 @@ fn a_command_of_ones_own_is_stopped_and_no_other_thing_with_it() {
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     assert!(server.wait_for_requests(1, PATIENCE));
     terminal.press("!echo rea''dy; exec sleep 1000").press(ENTER).shows("ready");
-    terminal.shows("your command runs").press(CTRL_C).shows("[cancelled; killed]");
+    terminal.shows("your command runs").press(CTRL_C).shows("signal 15");
     terminal.shows("working").press("\x1b").shows("Interrupted by you.");
     terminal.press("on").press(ENTER).shows("Good.").shows("✓").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
@@ -89,8 +92,8 @@ fn a_summary_takes_the_place_of_the_conversation_when_one_wants_it() {
         Reply::text("The second answer."),
     ]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("The first answer.").shows("✓").press("/compact mind the gap").press(ENTER);
-    terminal.shows("replaced by a summary");
+    terminal.shows("The first answer.").shows(AT_REST).press("/compact mind the gap").press(ENTER);
+    terminal.shows("replaced by a summary").shows(AT_REST);
     assert!(last_message(&server).contains("mind the gap"));
     terminal.press("second").press(ENTER).shows("The second answer.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
@@ -146,8 +149,8 @@ fn one_goes_back_after_having_seen_what_that_does() {
         Reply::text("Otherwise, then."),
     ]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("Written.").shows("✓").press("second").press(ENTER).shows("Changed.");
-    terminal.shows("1 call · ").press("/rewind").press(ENTER).shows("  2  second").press(ENTER);
+    terminal.shows("Written.").shows(AT_REST).press("second").press(ENTER).shows("Changed.");
+    terminal.shows(AT_REST).press("/rewind").press(ENTER).shows("  2  second").press(ENTER);
     terminal.shows("taken back  a.txt").shows("deleted  b.txt");
     terminal.shows("the conversation and the files").press(ENTER);
     terminal.shows("as before round 2").shows("❯ second");
@@ -165,7 +168,12 @@ fn a_copy_goes_on_and_the_original_stays() {
     let world = World::new();
     let server = server([Reply::text("One."), Reply::text("Two.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("One.").shows("✓").press("/fork").press(ENTER).shows("with a copy from here");
+    terminal
+        .shows("One.")
+        .shows(AT_REST)
+        .press("/fork")
+        .press(ENTER)
+        .shows("with a copy from here");
     terminal.press("second").press(ENTER).shows("Two.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     let ids = world.home().session_ids().unwrap();

@@ -22,7 +22,7 @@ impl View {
         }
         let outside = self.composer.hand() == Hand::Outside;
         let command = self.composer.take();
-        self.typed_us = None;
+        self.pressed.typed_us = None;
         Some(Command::Run { command, outside })
     }
 
@@ -39,7 +39,7 @@ impl View {
             Some(self.composer.take())
         };
         self.conversation.go_to_end();
-        self.typed_us = None;
+        self.pressed.typed_us = None;
         text.map(Command::Steer)
     }
 
@@ -71,7 +71,7 @@ impl View {
     }
 
     /// The place of the prompt that is chosen in the list of those that wait.
-    fn chosen_queued(&self) -> Option<usize> {
+    pub(super) fn chosen_queued(&self) -> Option<usize> {
         let menu = self.menu.as_ref()?;
         match menu.rows.get(menu.chosen)?.pick {
             Pick::Queued(at) => Some(at),

@@ -6,7 +6,7 @@ use super::{Focus, Pick, SETTLE_US, View};
 use crate::commands::{self, Typed};
 use crate::composer::{Edit, Hand};
 use crate::entry::Context;
-use crate::keys::{self, Action, Choice, Place};
+use crate::keys::{self, Action, Choice, MenuKey, Place};
 use crate::protocol::{Command, Order, Query};
 
 /// Within this time, a second Ctrl-C leaves; microseconds.
@@ -42,11 +42,11 @@ impl View {
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
-                self.settles_us = self.now_us + SETTLE_US;
+                self.pressed.settles_us = self.now_us + SETTLE_US;
                 return None;
             }
             if self.decision.is_none() {
-                self.typed_us = Some(self.now_us);
+                self.pressed.typed_us = Some(self.now_us);
             }
         }
         if self.help.is_some() {
@@ -143,21 +143,12 @@ impl View {
                 });
                 return Some(Command::Mouse(self.has_mouse));
             }
-            Action::Send => return self.send(),
-            Action::Steer => return self.steer(),
+            Action::Send { steers: false } => return self.send(),
+            Action::Send { steers: true } => return self.steer(),
             Action::Queue => self.list_queued(),
-            Action::MenuRemove => self.remove_queued(),
-            Action::MenuShift { up } => self.shift_queued(up),
             Action::Edit(edit) => return self.edit(edit),
             Action::Editor => return Some(Command::Edit(self.composer.content())),
-            Action::MenuMove { up } => {
-                if let Some(menu) = &mut self.menu {
-                    let count = menu.rows.len().max(1);
-                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
-                }
-            }
-            Action::MenuTake => return self.take_from_menu(),
-            Action::MenuClose => self.menu = None,
+            Action::Menu(key) => return self.press_in_menu(key),
             Action::Escape => return self.escape(),
             Action::Jump { step, up } => {
                 with_context!(self, |conversation, context| conversation.jump(step, up, context));
@@ -196,8 +187,8 @@ impl View {
     /// Ctrl-C: stops, empties, leaves; whichever there is to do.
     fn stop(&mut self) -> Option<Command> {
         let now_us = self.now_us;
-        let is_second = self.stopped_us.is_some_and(|last| now_us < last + TWICE_US);
-        self.stopped_us = Some(now_us);
+        let is_second = self.pressed.stopped_us.is_some_and(|last| now_us < last + TWICE_US);
+        self.pressed.stopped_us = Some(now_us);
         if is_second {
             return Some(Command::Leave);
         }
@@ -245,7 +236,7 @@ impl View {
 
     fn set_mode(&mut self, mode: trajectory::ApprovalMode) -> Option<Command> {
         self.facts.mode = mode;
-        self.chosen_mode = Some(mode);
+        self.pressed.mode = Some(mode);
         Some(Command::Mode(mode))
     }
 
@@ -281,7 +272,7 @@ impl View {
             return Some(command);
         }
         if let Command::Decide { mode: Some(mode), .. } = &command {
-            self.chosen_mode = Some(*mode);
+            self.pressed.mode = Some(*mode);
         }
         self.end_question();
         Some(command)
@@ -307,7 +298,7 @@ impl View {
         let decision = self.decision.as_mut()?;
         let action = keys::find(Place::Composer, key);
         match (action, key.code) {
-            (Some(Action::Send), _) => {
+            (Some(Action::Send { .. }), _) => {
                 let command = decision.deny();
                 self.end_question();
                 Some(command)
@@ -347,6 +338,23 @@ impl View {
                 self.search.push_str(&crate::text::clean(letter.encode_utf8(&mut [0; 4])));
             }
             _ => {}
+        }
+        None
+    }
+
+    fn press_in_menu(&mut self, key: MenuKey) -> Option<Command> {
+        match key {
+            MenuKey::Move { up } => {
+                if let Some(menu) = &mut self.menu {
+                    let count = menu.rows.len().max(1);
+                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
+                }
+            }
+            MenuKey::Take => return self.take_from_menu(),
+            MenuKey::Close => self.menu = None,
+            MenuKey::Remove if self.chosen_queued().is_none() => return self.edit(Edit::Delete),
+            MenuKey::Remove => self.remove_queued(),
+            MenuKey::Shift { up } => self.shift_queued(up),
         }
         None
     }

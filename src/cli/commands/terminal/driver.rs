@@ -63,6 +63,8 @@ pub(super) struct Driver {
     asked: HashMap<u32, String>,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     sandbox: Prepared,
+    /// The tier that commands run in, once it is known.
+    pub(super) tier: Option<String>,
     failed: Option<String>,
 }
 
@@ -95,6 +97,7 @@ impl Driver {
             files,
             asked: HashMap::new(),
             sandbox: Prepared::Not,
+            tier: None,
             failed: None,
         }
     }
@@ -103,6 +106,7 @@ impl Driver {
     pub(super) async fn run(mut self, resumed: Option<SessionId>) -> Result<Parted, CliError> {
         if let Some(id) = resumed {
             self.show_recorded(id).await;
+            self.tell_facts().await;
         }
         self.look_around();
         loop {
@@ -403,11 +407,17 @@ impl Driver {
     async fn sandbox_begun(&mut self, begun: Result<Sandbox, CliError>) {
         match begun {
             Ok(sandbox) => {
-                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                self.tell_tier(&sandbox).await;
                 self.sandbox = Prepared::Begun(sandbox);
             }
             Err(error) => self.fail(error.to_string()).await,
         }
+    }
+
+    async fn tell_tier(&mut self, sandbox: &Sandbox) {
+        let tier = sandbox.tier().to_string();
+        self.tier = Some(tier.clone());
+        self.send(Update::Sandbox(tier)).await;
     }
 
     async fn take_sandbox(&mut self) -> Result<Sandbox, CliError> {
@@ -418,7 +428,7 @@ impl Driver {
                     other = Prepared::begin(&self.chosen.settings);
                 }
                 let sandbox = other.begun().await?;
-                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                self.tell_tier(&sandbox).await;
                 Ok(sandbox)
             }
         }

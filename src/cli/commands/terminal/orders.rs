@@ -85,6 +85,8 @@ impl Driver {
             None => lines.push("model      none of a server".to_owned()),
         }
         lines.push(format!("workspace  {}", settings.workspace.display()));
+        let tier = self.tier.as_deref().unwrap_or("not known yet");
+        lines.push(format!("sandbox    {tier}"));
         let cost = Bill::of(settings).cost(&self.usage);
         lines.push(format!("since then {}", tokens_and(&self.usage, cost)));
         if cost.is_some() {
