@@ -12,6 +12,7 @@ mod context;
 mod continued;
 mod environment;
 mod error;
+mod hands;
 mod instructions;
 mod jobs;
 mod network;
@@ -34,6 +35,7 @@ use context::Context;
 pub use context::Window;
 use continued::Continued;
 pub use error::SessionError;
+pub use hands::Hand;
 pub use options::{Instructions, Options};
 
 /// What a driver can tell a session.
@@ -59,6 +61,8 @@ pub enum Command {
     },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
+    /// The user's own hand on a command that runs.
+    Hand(Hand),
     /// Stop what is being done.
     Interrupt,
     /// No more prompts will come.

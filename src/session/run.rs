@@ -192,7 +192,14 @@ impl Loop {
         match happening {
             Happening::Command(command) => {
                 self.driven = command.is_some();
-                let input = command.map_or(Input::Close, |command| self.input(command));
+                let input = match command {
+                    None => Input::Close,
+                    Some(Command::Hand(hand)) => return self.lend(hand).await,
+                    Some(command) => match self.input(command) {
+                        Some(input) => input,
+                        None => return Ok(()),
+                    },
+                };
                 self.decide(input).await
             }
             Happening::Progress(pieces) => {
@@ -417,8 +424,8 @@ impl Loop {
     }
 
     /// What the agent hears of a command.
-    fn input(&mut self, command: Command) -> Input {
-        match command {
+    fn input(&mut self, command: Command) -> Option<Input> {
+        Some(match command {
             Command::Submit { text, attached } => {
                 let attachments = self.attach(attached);
                 Input::Submit(Prompt { text, attachments })
@@ -427,9 +434,10 @@ impl Loop {
                 Input::Decided { call, decision, reason, arguments }
             }
             Command::Approval(mode) => Input::Approval(mode),
+            Command::Hand(_) => return None,
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
-        }
+        })
     }
 
     /// Takes in what is handed to the model whole; its bytes go on record with the next events.

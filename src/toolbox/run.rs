@@ -268,10 +268,27 @@ impl Toolbox {
         self.parts.jobs.stop().await;
     }
 
-    /// Changes the size of the terminal of a job.
+    /// The user types into the terminal of a command that runs, job or not; what is to be recorded
+    /// of it.
     ///
     /// # Errors
-    /// [`SandboxError::Ended`] when there is no such job any more.
+    /// [`SandboxError::Ended`] when it runs no more, [`SandboxError::InputFull`].
+    pub fn type_into(&self, exec: u32, bytes: &[u8]) -> Result<OutputChunk, SandboxError> {
+        self.parts.jobs.type_into(exec, bytes)
+    }
+
+    /// The user ends a command that runs, job or not.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when it runs no more.
+    pub fn stop_by_user(&self, exec: u32) -> Result<(), SandboxError> {
+        self.parts.jobs.stop_by_user(exec)
+    }
+
+    /// Changes the size of the terminal of a command that runs, job or not.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when it runs no more.
     pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
         self.parts.jobs.resize(exec, size)
     }
