@@ -134,6 +134,16 @@ impl Card {
         self.terminal.get_or_insert_with(new).feed(bytes);
     }
 
+    /// Its terminal, as long as its command runs.
+    pub(crate) fn terminal(&mut self) -> Option<&mut Emulator> {
+        let runs = matches!(self.state, State::Running(_) | State::Done(CallStatus::Ok));
+        if !runs || self.exec.is_none() || self.exit.is_some() {
+            return None;
+        }
+        let new = || Box::new(Emulator::new(TerminalSize::default(), OUTPUT_ROWS_MAX));
+        Some(self.terminal.get_or_insert_with(new))
+    }
+
     /// What was decided of it.
     pub(crate) fn decide(&mut self, event: &ApprovalEvent) {
         let word = match event.decision {
@@ -415,7 +425,7 @@ fn more(lines: usize, theme: &Theme) -> Option<Line<'static>> {
     })
 }
 
-fn exit_word(exit: Exit) -> String {
+pub(crate) fn exit_word(exit: Exit) -> String {
     match (exit.code, exit.signal) {
         _ if exit.timed_out => "timed out".to_owned(),
         (Some(code), _) => format!("exit {code}"),
@@ -425,7 +435,7 @@ fn exit_word(exit: Exit) -> String {
 }
 
 /// What a call is about, in a line: a command, a path, what is looked for.
-fn brief(arguments: &str) -> String {
+pub(crate) fn brief(arguments: &str) -> String {
     let fields: Option<Map<String, Value>> = serde_json::from_str(arguments).ok();
     let first = fields.as_ref().and_then(|fields| {
         let known = ["command", "file_path", "absolute_path", "pattern", "path", "url", "query"];

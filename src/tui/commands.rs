@@ -1,6 +1,7 @@
 //! The commands that are typed: a table, from which the list above the prompt and the help are
 //! made.
 
+use crate::panel::Page;
 use crate::protocol::{Command, Order};
 use trajectory::ApprovalMode;
 
@@ -29,6 +30,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("note", "TEXT", "a remark, kept beside the recording"),
     row("private", "", "keep this session out of datasets; before its first prompt"),
     row("export", "DIR", "write this session out as training samples"),
+    row("panel", "timeline|changes|terminals|plan", "a page of the panel at the side"),
     row("copy", "", "copy the model's last words"),
     row("quit", "", "leave"),
 ];
@@ -42,6 +44,7 @@ pub(crate) enum Typed {
     Copy,
     /// The list of sessions.
     Resume,
+    Panel(Page),
     /// It is none, or not a whole one; in a sentence.
     Wrong(String),
 }
@@ -63,6 +66,10 @@ pub(crate) fn parse(line: &str) -> Typed {
         "help" => Typed::Help,
         "copy" => Typed::Copy,
         "resume" => Typed::Resume,
+        "panel" => match Page::parse(&rest) {
+            Some(page) => Typed::Panel(page),
+            None => Typed::Wrong(format!("A page is one of {}.", row.takes.replace('|', ", "))),
+        },
         "quit" => Typed::Driver(Command::Leave),
         "model" => order(Order::Model(rest)),
         "status" => order(Order::Status),

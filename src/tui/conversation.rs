@@ -6,6 +6,7 @@
 
 mod scroll;
 
+use screen::Emulator;
 use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall};
 use trajectory::{Body, Event, Progress};
 
@@ -37,6 +38,8 @@ pub(crate) struct Conversation {
     pub(crate) show_reasoning: bool,
     /// When the round began, by the log's clock, and what it did.
     round: Round,
+    /// The event that was folded last.
+    seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +55,8 @@ impl Conversation {
         self.entries.is_empty()
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
+        entry.seq = self.seq;
         if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
             self.renumber(&[0]);
@@ -73,6 +77,7 @@ impl Conversation {
     /// Something is on record.
     pub(crate) fn apply(&mut self, event: &Event, now_us: u64) {
         let wall_ns = event.wall_ns;
+        self.seq = event.seq;
         match &event.body {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
@@ -205,6 +210,14 @@ impl Conversation {
         })
     }
 
+    /// The terminal of an execution, as long as it runs.
+    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
+        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
+            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
+            _ => None,
+        })
+    }
+
     fn remove(&mut self, is_gone: impl Fn(&Entry) -> bool) {
         let gone = self.entries.iter().enumerate().filter(|(_, entry)| is_gone(entry));
         let gone: Vec<usize> = gone.map(|(at, _)| at).collect();
@@ -221,8 +234,11 @@ impl Conversation {
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {
+        let seq = self.seq;
         let mut recent = self.recent();
-        recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))
+        let found = recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))?;
+        found.seq = seq;
+        Some(found)
     }
 
     /// The last blocks, in their order.

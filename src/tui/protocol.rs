@@ -1,7 +1,7 @@
 //! What the terminal tells its driver, and what the driver tells it. Two small enums, and nothing
 //! of the session behind them.
 
-use trajectory::event::{ApprovalDecision, Ended};
+use trajectory::event::{ApprovalDecision, Ended, FileChange};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
 
 /// What the user wants.
@@ -30,6 +30,8 @@ pub enum Command {
     Ask(Query),
     /// A command of the composer.
     Order(Order),
+    /// The user's own hand on a command that runs.
+    Hand(Hand),
     /// Text for the clipboard.
     Copy(String),
     /// The text of the composer, to be written on in an editor.
@@ -40,6 +42,32 @@ pub enum Command {
     Leave,
 }
 
+/// What the user does to a command that runs, by the number of its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// Types into its terminal.
+    Type {
+        /// The execution.
+        exec: u32,
+        /// What a keyboard sends.
+        bytes: Vec<u8>,
+    },
+    /// Gives its terminal another size.
+    Resize {
+        /// The execution.
+        exec: u32,
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Ends it.
+    Stop {
+        /// The execution.
+        exec: u32,
+    },
+}
+
 /// A question to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -47,6 +75,8 @@ pub enum Query {
     Files(String),
     /// Recent sessions of this folder.
     Sessions,
+    /// How the files differ from when the session began.
+    Changes,
 }
 
 /// A command of the composer that the driver carries out.
@@ -64,6 +94,8 @@ pub enum Order {
     Judge(&'static str, String),
     /// Keep this session out of datasets.
     Private,
+    /// Take a file back to how it was when the session began.
+    Revert(String),
 }
 
 /// What the driver has to tell.
@@ -77,6 +109,8 @@ pub enum Update {
     Decide(u32),
     /// What the last request took.
     Usage(Usage),
+    /// What requests of the past took, by their numbers.
+    Counted(Vec<(u32, Usage)>),
     /// The round is over.
     RoundOver(Ended),
     /// What frames the session.
@@ -102,6 +136,8 @@ pub enum Answer {
     Files(String, Vec<String>),
     /// Sessions, the newest first.
     Sessions(Vec<Recent>),
+    /// How the files differ, or why that cannot be told.
+    Changes(Result<Vec<FileChange>, String>),
 }
 
 /// A session of this folder.

@@ -4,6 +4,7 @@
 //! turns keys into commands ([`View::press`]). It reads no clock, no file and no terminal: time is
 //! told to it, and what it wants to know it asks the driver for.
 
+mod panel;
 mod press;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use crate::composer::Composer;
 use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
+use crate::panel::Panel;
 use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
 use crate::theme::{Background, Depth, Theme};
 
@@ -40,6 +42,17 @@ pub(crate) enum Focus {
     Conversation,
     /// What is looked for is written.
     Search,
+    /// Rows of the panel are chosen.
+    Panel,
+}
+
+/// The room that there was when it was drawn last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Columns of the conversation.
+    pub(crate) columns: usize,
+    /// Whether conversation and panel stand side by side.
+    pub(crate) is_beside: bool,
 }
 
 /// The list above the prompt.
@@ -97,8 +110,8 @@ pub struct View {
     typed_us: Option<u64>,
     /// Until when a question takes letters for the end of what was being typed.
     settles_us: u64,
-    /// Columns of the conversation, as last drawn.
-    pub(crate) columns: usize,
+    pub(crate) panel: Panel,
+    pub(crate) room: Room,
 }
 
 impl View {
@@ -126,20 +139,26 @@ impl View {
             stopped_us: None,
             typed_us: None,
             settles_us: 0,
-            columns: 80,
+            panel: Panel::default(),
+            room: Room { columns: 80, is_beside: true },
         }
     }
 
     /// Takes what the driver tells; what comes of it goes back to it.
     pub fn update(&mut self, update: Update) -> Option<Command> {
         match update {
-            Update::Event(event) => self.apply(&event),
+            Update::Event(event) => {
+                let is_stale = self.apply(&event);
+                return is_stale.then(|| self.ask_for_changes()).flatten();
+            }
             Update::Progress(progress) => self.progress(&progress),
             Update::Decide(call) => self.ask(call),
             Update::Usage(usage) => {
                 self.usage += usage;
                 self.context_tokens = usage.total();
+                self.panel.counted(usage);
             }
+            Update::Counted(usages) => self.panel.timeline.set_usages(usages),
             Update::RoundOver(ended) => return self.round_over(ended),
             Update::Facts(facts) => self.facts = *facts,
             Update::Answer(answer) => self.answered(answer),
@@ -147,6 +166,8 @@ impl View {
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
                 self.conversation = Conversation::default();
+                let (is_open, page) = (self.panel.is_open, self.panel.page);
+                self.panel = Panel { is_open, page, ..Panel::default() };
                 self.usage = Usage::default();
                 self.context_tokens = 0;
             }
@@ -161,8 +182,8 @@ impl View {
         None
     }
 
-    /// Something is on record.
-    pub fn apply(&mut self, event: &Recorded<Event>) {
+    /// Something is on record. Says whether the panel should compare the files anew.
+    pub fn apply(&mut self, event: &Recorded<Event>) -> bool {
         match &event.body {
             Body::Prompt(prompt) => {
                 self.working.get_or_insert(self.now_us);
@@ -184,6 +205,9 @@ impl View {
             _ => {}
         }
         self.conversation.apply(event, self.now_us);
+        let is_stale = self.panel.apply(event);
+        self.leave_what_ended();
+        is_stale
     }
 
     /// Something is on its way.
@@ -295,6 +319,7 @@ impl View {
                 };
                 self.set_menu(paths.into_iter().map(row).collect());
             }
+            Answer::Changes(answer) => self.panel.changes.answered(answer),
             Answer::Sessions(sessions) if sessions.is_empty() => {
                 self.say("There is no other session of this folder.");
             }

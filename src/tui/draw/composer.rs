@@ -67,6 +67,7 @@ fn hint(view: &View) -> &'static str {
         (Focus::Conversation | Focus::Search, _) => {
             "↑↓ choose · enter unfold · y copy · / search · tab back"
         }
+        (Focus::Panel, _) => "tab: back to the prompt",
         (_, Some(_)) => "type ahead: it waits until the round is over",
         (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
         (_, None) => "ask · @ file · / command · F1 help",

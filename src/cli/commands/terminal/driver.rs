@@ -11,6 +11,7 @@ use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
 use tui::{Answer, Command, Query, Update};
 
+use super::changes::Changes;
 use super::facts::Chosen;
 use super::files::Files;
 use crate::args::RunArgs;
@@ -52,6 +53,7 @@ pub(super) struct Driver {
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
     files: Files,
+    pub(super) changes: Changes,
     failed: Option<String>,
 }
 
@@ -70,6 +72,7 @@ impl Driver {
         commands: Receiver<Command>,
     ) -> Self {
         let files = Files::of(chosen.settings.workspace.clone());
+        let changes = changes_of(&chosen);
         Self {
             run,
             chosen,
@@ -81,6 +84,7 @@ impl Driver {
             usage: Usage::default(),
             approval: None,
             files,
+            changes,
             failed: None,
         }
     }
@@ -142,7 +146,9 @@ impl Driver {
                 recent.retain(|recent| Some(&recent.id) != current.as_ref());
                 self.send(Update::Answer(Answer::Sessions(recent))).await;
             }
+            Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Order(order) => self.order(order).await,
+            Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
             // These are the terminal's own business.
             Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
         }
@@ -204,7 +210,10 @@ impl Driver {
     async fn pass_on(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let update = match notice {
-                Notice::Event(event) => Update::Event(Box::new(event)),
+                Notice::Event(event) => {
+                    self.changes.see(&event);
+                    Update::Event(Box::new(event))
+                }
                 Notice::Progress(progress) => Update::Progress(progress),
                 Notice::Usage(usage) => {
                     self.usage += usage;
@@ -257,13 +266,18 @@ impl Driver {
             // What a crash left open is closed before it is shown.
             let _ = record::recover(&store.home, id);
             let archive = record::Archive::open(&store.home, id)?;
-            Ok((archive.events()?, archive.status()?))
+            let requests = archive.requests()?.into_iter();
+            let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
+            Ok((archive.events()?, archive.status()?, usages))
         };
         match read() {
             Err(error) => self.fail(error.to_string()).await,
-            Ok((events, status)) => {
+            Ok((events, status, usages)) => {
                 self.send(Update::Cleared).await;
+                self.send(Update::Counted(usages)).await;
+                self.changes = changes_of(&self.chosen);
                 for event in events {
+                    self.changes.see(&event);
                     if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
                         // What holds now are the settings of today.
                         continue;
@@ -284,5 +298,19 @@ impl Driver {
         facts.mode = self.approval.unwrap_or(facts.mode);
         facts.recent = self.chosen.recent();
         self.send(Update::Facts(Box::new(facts))).await;
+    }
+}
+
+/// Where the files of a session are compared.
+fn changes_of(chosen: &Chosen) -> Changes {
+    Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
+}
+
+/// The user's hand, as the session knows it.
+fn lent(hand: tui::Hand) -> session::Hand {
+    match hand {
+        tui::Hand::Type { exec, bytes } => session::Hand::Type { exec, bytes },
+        tui::Hand::Resize { exec, columns, rows } => session::Hand::Resize { exec, columns, rows },
+        tui::Hand::Stop { exec } => session::Hand::Stop { exec },
     }
 }

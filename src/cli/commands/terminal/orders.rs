@@ -21,6 +21,7 @@ impl Driver {
             Order::Status => Ok(self.status()),
             Order::Export(dir) => self.export(&dir),
             Order::Judge(field, value) => self.judge(field, &value),
+            Order::Revert(path) => self.revert(path).await,
             Order::Private => self.keep_private().await,
         };
         match done {
@@ -101,6 +102,12 @@ impl Driver {
             None => library.annotate(id, field, value, "user", annotator)?,
         }
         Ok(format!("Noted, beside the recording: {field} {value}"))
+    }
+
+    async fn revert(&mut self, path: String) -> Result<String, CliError> {
+        let done = self.changes.revert(path).await;
+        self.changes.answer(self.updates.clone());
+        done
     }
 
     async fn keep_private(&mut self) -> Result<String, CliError> {
