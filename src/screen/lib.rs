@@ -25,7 +25,7 @@ pub use emulator::{Cursor, Emulator, Wishes};
 pub use reader::Reader;
 pub use size::TerminalSize;
 pub use style::{Colour, Look, Run};
-pub use text::{Text, Truncation};
+pub use text::{Text, Truncation, thousands};
 
 /// What a model is shown of a command's output unless somebody says otherwise, characters.
 pub const TEXT_CHARS_MAX: usize = 16_000;

@@ -8,7 +8,7 @@ use crate::panel::Act;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Everywhere.
     Anywhere,
     /// While a prompt is written.
@@ -27,7 +27,7 @@ pub enum Place {
 
 impl Place {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Anywhere,
         Self::Composer,
         Self::Menu,
@@ -38,8 +38,7 @@ impl Place {
     ];
 
     /// Its heading.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Anywhere => "Everywhere",
             Self::Composer => "Writing",
@@ -278,8 +277,7 @@ fn name(key: KeyEvent) -> Option<String> {
 }
 
 /// The keys of a place and what they do, as the help and the manual tell them.
-#[must_use]
-pub fn told(place: Place) -> Vec<(String, &'static str)> {
+pub(crate) fn told(place: Place) -> Vec<(String, &'static str)> {
     let here = KEYS.iter().filter(|binding| binding.place == place);
     here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
 }

@@ -32,9 +32,9 @@ mod view;
 
 pub use draw::draw;
 pub use input::{Input, Keys};
-pub use keys::{Place, told};
 pub use protocol::{Answer, Command, Facts, Hand, Order, Price, Query, Recent, Update};
 pub use run::{Outside, Tui};
+pub use screen::thousands;
 pub use terminal::{Screen, is_capable, leave_by_panic};
 pub use theme::{Background, Depth};
 pub use view::View;

@@ -4,6 +4,8 @@
 use trajectory::event::{ApprovalDecision, Ended, FileChange};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
 
+use crate::text::clean;
+
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -115,6 +117,10 @@ pub enum Update {
     RoundOver(Ended),
     /// What frames the session.
     Facts(Box<Facts>),
+    /// Recent sessions of this folder, which take longer to find than the rest of the facts.
+    Recent(Vec<Recent>),
+    /// The name of the tier that commands run in, once it was found by trying.
+    Sandbox(String),
     /// An answer to a question.
     Answer(Answer),
     /// A remark.
@@ -125,8 +131,6 @@ pub enum Update {
     Recalled(Usage),
     /// Another session follows: what was shown is no longer of this one.
     Cleared,
-    /// The driver is gone.
-    Gone,
 }
 
 /// An answer of the driver.
@@ -169,7 +173,7 @@ pub struct Facts {
     pub model: Option<String>,
     /// How much the agent may do without asking.
     pub mode: ApprovalMode,
-    /// The name of the tier that commands run in.
+    /// The name of the tier that commands run in; empty until it was found by trying.
     pub sandbox: String,
     /// Tokens that the model can hold.
     pub window: Option<u64>,
@@ -181,10 +185,23 @@ pub struct Facts {
     pub version: String,
     /// Kept out of datasets.
     pub is_private: bool,
-    /// Recent sessions of this folder.
+    /// Recent sessions of this folder, as far as they were looked for.
     pub recent: Vec<Recent>,
     /// Why nothing can be asked yet, and what to do about it.
     pub hint: Option<String>,
+}
+
+impl Facts {
+    /// The same, safe to draw: names of folders and of models are anybody's.
+    pub(crate) fn cleaned(mut self) -> Self {
+        let line = |text: &str| clean(text).replace('\n', "␊");
+        self.model = self.model.map(|model| line(&model));
+        self.sandbox = line(&self.sandbox);
+        self.workspace = line(&self.workspace);
+        self.hint = self.hint.map(|hint| clean(&hint));
+        self.recent.iter_mut().for_each(|recent| recent.when = line(&recent.when));
+        self
+    }
 }
 
 impl Price {

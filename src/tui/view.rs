@@ -18,6 +18,7 @@ use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
 use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
+use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
 
 /// For how long a remark above the status line stays, microseconds.
@@ -104,6 +105,8 @@ pub struct View {
     pub(crate) now_us: u64,
     /// Whether the mouse is ours.
     pub(crate) has_mouse: bool,
+    /// The approval mode that was chosen here, which outlasts other settings.
+    chosen_mode: Option<trajectory::ApprovalMode>,
     /// When Ctrl-C was pressed last.
     stopped_us: Option<u64>,
     /// When a letter was typed last that was no answer.
@@ -122,7 +125,7 @@ impl View {
             conversation: Conversation::default(),
             composer: Composer::default(),
             decision: None,
-            facts,
+            facts: facts.cleaned(),
             menu: None,
             focus: Focus::Composer,
             search: String::new(),
@@ -136,6 +139,7 @@ impl View {
             theme_number: 0,
             now_us: 0,
             has_mouse: true,
+            chosen_mode: None,
             stopped_us: None,
             typed_us: None,
             settles_us: 0,
@@ -160,7 +164,9 @@ impl View {
             }
             Update::Counted(usages) => self.panel.timeline.set_usages(usages),
             Update::RoundOver(ended) => return self.round_over(ended),
-            Update::Facts(facts) => self.facts = *facts,
+            Update::Facts(facts) => self.frame(*facts),
+            Update::Recent(recent) => self.facts.recent = recent,
+            Update::Sandbox(tier) => self.facts.sandbox = clean(&tier),
             Update::Answer(answer) => self.answered(answer),
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
@@ -177,9 +183,20 @@ impl View {
                 self.usage = usage;
                 self.conversation.go_to_end();
             }
-            Update::Gone => {}
         }
         None
+    }
+
+    /// Other settings hold. What was chosen or found meanwhile stays: it is newer.
+    fn frame(&mut self, facts: Facts) {
+        let before = std::mem::replace(&mut self.facts, facts.cleaned());
+        self.facts.mode = self.chosen_mode.unwrap_or(self.facts.mode);
+        if self.facts.recent.is_empty() {
+            self.facts.recent = before.recent;
+        }
+        if self.facts.sandbox.is_empty() {
+            self.facts.sandbox = before.sandbox;
+        }
     }
 
     /// Something is on record. Says whether the panel should compare the files anew.
@@ -195,7 +212,7 @@ impl View {
                     self.facts.sandbox.clone_from(sandbox);
                 }
             }
-            Body::ModelChanged(model) => self.facts.model = Some(model.model.clone()),
+            Body::ModelChanged(model) => self.facts.model = Some(clean(&model.model)),
             Body::Approval(approval)
                 if self.decision.as_ref().is_some_and(|it| it.call == approval.call) =>
             {

@@ -29,4 +29,5 @@ mod real_workspace;
 mod resume;
 mod rewind;
 mod terminal;
+mod terminal_panel;
 mod world;

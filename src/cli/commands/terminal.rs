@@ -9,6 +9,7 @@ mod editor;
 mod facts;
 mod files;
 mod orders;
+mod prepared;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -103,7 +104,7 @@ fn open(
         compose::run(driver.run(resumed))?
     });
     tui::leave_by_panic();
-    let outside = Outside { commands, edit: Box::new(editor::edit) };
+    let outside = Outside { commands, edit: editor::edit };
     let shown = catch_unwind(AssertUnwindSafe(|| show(view, outside, updates_end)));
     let parted = compose::run(wait(thread))??;
     tell(&parted);

@@ -137,7 +137,7 @@ fn timeline(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
         let nothing = Line::styled("Nothing has happened yet.", theme.dim);
         return super::lines(frame, area, &[nothing]);
     };
-    super::lines(frame, detail, &about(view, row, count, usize::from(detail.width)));
+    super::lines(frame, detail, &about(view, row, (chosen, count), usize::from(detail.width)));
 }
 
 /// An action in a line: when, whether it is trained, what, and what its reply took.
@@ -186,7 +186,7 @@ fn clock(since_us: u64) -> String {
 }
 
 /// All that is known of the chosen action, below a rule.
-fn about(view: &View, row: &Row, count: usize, columns: usize) -> Vec<Line<'static>> {
+fn about(view: &View, row: &Row, place: (usize, usize), columns: usize) -> Vec<Line<'static>> {
     let theme = &view.theme;
     let trained = match row.trained {
         _ if view.facts.is_private && row.trained.is_some() => "private: not trained".to_owned(),
@@ -195,7 +195,9 @@ fn about(view: &View, row: &Row, count: usize, columns: usize) -> Vec<Line<'stat
         None => "context".to_owned(),
     };
     let rewound = if row.is_rewound { " · rewound" } else { "" };
-    let what = format!("{} of {} · {} · {trained}{rewound}", row.seq + 1, count, row.kind);
+    let (at, count) = (thousands(place.0 as u64 + 1), thousands(place.1 as u64));
+    let kind = row.kind.replace('_', " ");
+    let what = format!("{at} of {count} · event {} · {kind} · {trained}{rewound}", row.seq);
     let usage = row.request.and_then(|request| view.panel.timeline.usage(request));
     let tokens = usage.map_or_else(String::new, |usage| {
         format!(

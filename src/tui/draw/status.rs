@@ -33,10 +33,11 @@ fn left(view: &View, columns: usize) -> Vec<Span<'static>> {
         ApprovalMode::All => theme.error,
     };
     let sandbox = if facts.sandbox == "off" { theme.warning } else { theme.dim };
+    let tier = if facts.sandbox.is_empty() { "…" } else { &facts.sandbox };
     let mut spans = vec![
         Span::styled(format!(" {}", facts.mode.as_str()), mode),
         Span::styled(" · ", theme.faint),
-        Span::styled(format!("sandbox {}", shorten(&facts.sandbox, 12)), sandbox),
+        Span::styled(format!("sandbox {}", shorten(tier, 12)), sandbox),
     ];
     let used: usize = spans.iter().map(Span::width).sum();
     let (model, style): (&str, Style) = match &facts.model {

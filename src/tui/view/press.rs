@@ -236,6 +236,7 @@ impl View {
 
     fn set_mode(&mut self, mode: trajectory::ApprovalMode) -> Option<Command> {
         self.facts.mode = mode;
+        self.chosen_mode = Some(mode);
         Some(Command::Mode(mode))
     }
 
@@ -271,6 +272,9 @@ impl View {
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
         let command = self.decision.as_mut()?.answer(choice)?;
+        if let Command::Decide { mode: Some(mode), .. } = &command {
+            self.chosen_mode = Some(*mode);
+        }
         self.end_question();
         Some(command)
     }

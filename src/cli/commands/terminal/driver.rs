@@ -4,16 +4,19 @@
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
+use sandbox::Sandbox;
 use session::{Notice, Session, SessionError, Summary};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
-use tui::{Answer, Command, Query, Update};
+use tui::{Answer, Command, Query, Recent, Update};
 
 use super::changes::Changes;
-use super::facts::Chosen;
+use super::facts::{Chosen, recent};
 use super::files::Files;
+use super::prepared::Prepared;
 use crate::args::RunArgs;
 use crate::bill::Bill;
 use crate::compose;
@@ -54,11 +57,14 @@ pub(super) struct Driver {
     approval: Option<ApprovalMode>,
     files: Files,
     pub(super) changes: Changes,
+    /// The sandbox of the next session, which is begun before anybody asks for it.
+    sandbox: Prepared,
     failed: Option<String>,
 }
 
 enum Happening {
     Command(Option<Command>),
+    Sandbox(Result<Sandbox, CliError>),
     Notices(Vec<Notice>),
     Ended(Result<Summary, SessionError>),
 }
@@ -85,6 +91,7 @@ impl Driver {
             approval: None,
             files,
             changes,
+            sandbox: Prepared::Not,
             failed: None,
         }
     }
@@ -94,11 +101,12 @@ impl Driver {
         if let Some(id) = resumed {
             self.show_recorded(id).await;
         }
-        self.tell_facts().await;
+        self.look_around();
         loop {
             match self.next().await {
                 Happening::Command(None | Some(Command::Leave)) => break,
                 Happening::Command(Some(command)) => self.command(command).await,
+                Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
@@ -110,8 +118,13 @@ impl Driver {
     }
 
     async fn next(&mut self) -> Happening {
+        let sandbox = self.sandbox.begun();
         let Some(live) = &mut self.live else {
-            return Happening::Command(self.commands.recv().await);
+            return tokio::select! {
+                biased;
+                command = self.commands.recv() => Happening::Command(command),
+                begun = sandbox => Happening::Sandbox(begun),
+            };
         };
         let mut batch = Vec::new();
         let has_notices = !live.notices.is_closed() || !live.notices.is_empty();
@@ -120,6 +133,7 @@ impl Driver {
             biased;
             result = &mut live.running => Happening::Ended(result),
             command = self.commands.recv() => Happening::Command(command),
+            begun = sandbox => Happening::Sandbox(begun),
             _ = live.notices.recv_many(&mut batch, BATCH), if has_notices => {
                 Happening::Notices(batch)
             }
@@ -141,10 +155,11 @@ impl Driver {
                 self.files.answer(wanted, self.updates.clone());
             }
             Command::Ask(Query::Sessions) => {
-                let mut recent = self.chosen.recent();
                 let current = self.session.map(|id| id.to_string());
-                recent.retain(|recent| Some(&recent.id) != current.as_ref());
-                self.send(Update::Answer(Answer::Sessions(recent))).await;
+                self.look_for_sessions(move |mut recent| {
+                    recent.retain(|recent| Some(&recent.id) != current.as_ref());
+                    Update::Answer(Answer::Sessions(recent))
+                });
             }
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Order(order) => self.order(order).await,
@@ -191,8 +206,9 @@ impl Driver {
     }
 
     async fn begin(&mut self) -> Result<(), CliError> {
-        let mut options = compose::options(&self.chosen.settings, self.is_private, None)?;
-        options.interactive = true;
+        let sandbox = self.take_sandbox().await?;
+        let settings = &self.chosen.settings;
+        let mut options = compose::options_for_terminal(settings, self.is_private, sandbox)?;
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
             Some(id) => Session::resume(options, id).await,
@@ -292,11 +308,51 @@ impl Driver {
         }
     }
 
+    /// Finds out what takes a while, beside whatever else goes on.
+    pub(super) fn look_around(&mut self) {
+        self.files = Files::of(self.chosen.settings.workspace.clone());
+        self.sandbox = Prepared::begin(&self.chosen.settings);
+        self.look_for_sessions(Update::Recent);
+    }
+
+    /// Tells of the recent sessions of the folder, in whatever form.
+    fn look_for_sessions(&self, told: impl FnOnce(Vec<Recent>) -> Update + Send + 'static) {
+        let (settings, updates) = (Arc::clone(&self.chosen.settings), self.updates.clone());
+        tokio::task::spawn_blocking(move || {
+            let recent = recent(&settings.home, &settings.workspace);
+            // Without a terminal nobody asks any more.
+            let _ = updates.blocking_send(told(recent));
+        });
+    }
+
+    async fn sandbox_begun(&mut self, begun: Result<Sandbox, CliError>) {
+        match begun {
+            Ok(sandbox) => {
+                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                self.sandbox = Prepared::Begun(sandbox);
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    async fn take_sandbox(&mut self) -> Result<Sandbox, CliError> {
+        match std::mem::replace(&mut self.sandbox, Prepared::Not) {
+            Prepared::Begun(sandbox) => Ok(sandbox),
+            mut other => {
+                if matches!(other, Prepared::Not) {
+                    other = Prepared::begin(&self.chosen.settings);
+                }
+                let sandbox = other.begun().await?;
+                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                Ok(sandbox)
+            }
+        }
+    }
+
     /// What frames the session, told again.
     pub(super) async fn tell_facts(&self) {
         let mut facts = self.chosen.facts(self.is_private);
         facts.mode = self.approval.unwrap_or(facts.mode);
-        facts.recent = self.chosen.recent();
         self.send(Update::Facts(Box::new(facts))).await;
     }
 }

@@ -36,6 +36,7 @@ impl Driver {
         self.close().await;
         self.run = run;
         self.chosen = chosen;
+        self.look_around();
         self.tell_facts().await;
         Ok(format!("From here on, {name} answers."))
     }
@@ -46,6 +47,7 @@ impl Driver {
         let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
         self.chosen = Chosen::of(&run)?;
         self.run = run;
+        self.look_around();
         self.show_recorded(found.id).await;
         self.tell_facts().await;
         Ok("You go on with this session from here.".to_owned())

@@ -194,5 +194,5 @@ fn a_frame_of_five_thousand_actions_has_the_rows_it_shows() {
     stage.press("g");
     assert!(stage.text().contains("q 0"));
     stage.press("<pagedown><pagedown>G");
-    assert!(stage.text().contains("5000 of 5000"));
+    assert!(stage.text().contains("5,000 of 5,000"));
 }
