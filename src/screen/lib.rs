@@ -21,7 +21,7 @@ mod size;
 mod style;
 mod text;
 
-pub use emulator::{Cursor, Emulator};
+pub use emulator::{Cursor, Emulator, Wishes};
 pub use reader::Reader;
 pub use size::TerminalSize;
 pub use style::{Colour, Look, Run};

@@ -12,6 +12,7 @@ mod context;
 mod continued;
 mod environment;
 mod error;
+mod hands;
 mod instructions;
 mod jobs;
 mod network;
@@ -35,6 +36,7 @@ use context::Context;
 pub use context::Window;
 use continued::Continued;
 pub use error::SessionError;
+pub use hands::Hand;
 pub use options::{Instructions, Options};
 
 /// What a driver can tell a session.
@@ -74,6 +76,8 @@ pub enum Command {
     },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
+    /// The user's own hand on a command that runs.
+    Hand(Hand),
     /// Stop what is being done: the user's own command, if one runs, else what the agent does.
     Interrupt,
     /// No more prompts will come.

@@ -201,12 +201,16 @@ impl Loop {
             Happening::Command(command) => {
                 self.driven = command.is_some();
                 let input = match command {
+                    None => Input::Close,
+                    Some(Command::Hand(hand)) => return self.lend(hand).await,
                     Some(Command::Run { command, outside }) => {
                         return self.run_own(command, outside).await;
                     }
                     Some(Command::Interrupt) if self.stop_own() => return Ok(()),
-                    Some(command) => self.input(command),
-                    None => Input::Close,
+                    Some(command) => match self.input(command) {
+                        Some(input) => input,
+                        None => return Ok(()),
+                    },
                 };
                 self.decide(input).await
             }
@@ -436,8 +440,8 @@ impl Loop {
     }
 
     /// What the agent hears of a command.
-    fn input(&mut self, command: Command) -> Input {
-        match command {
+    fn input(&mut self, command: Command) -> Option<Input> {
+        Some(match command {
             Command::Submit { text, attached } => {
                 let attachments = self.attach(attached);
                 Input::Submit(Prompt { text, attachments })
@@ -448,10 +452,11 @@ impl Loop {
             Command::Steer(text) => Input::Steer(text),
             Command::Compact { words } => Input::Compact { words },
             Command::Approval(mode) => Input::Approval(mode),
+            // Taken before: what the user does with commands is nothing for the agent.
+            Command::Hand(_) | Command::Run { .. } => return None,
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
-            // Taken before: no command of the user's is the agent's.
-            Command::Run { .. } | Command::Close => Input::Close,
-        }
+            Command::Close => Input::Close,
+        })
     }
 
     /// Takes in what is handed to the model whole; its bytes go on record with the next events.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Preset, Sandbox, SandboxError, TerminalSize};
+use sandbox::{OutputChunk, Preset, Sandbox};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -269,14 +269,6 @@ impl Toolbox {
     /// meanwhile. Without this they are killed when the last clone of the toolbox is dropped.
     pub async fn stop_jobs(&self) {
         self.parts.jobs.stop().await;
-    }
-
-    /// Changes the size of the terminal of a job.
-    ///
-    /// # Errors
-    /// [`SandboxError::Ended`] when there is no such job any more.
-    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
-        self.parts.jobs.resize(exec, size)
     }
 
     /// Runs one call to its answer: the end of what it does, save for a command that goes on as a

@@ -121,6 +121,7 @@ async fn start(
     let outcome = match place.sandbox.spawn(spec) {
         Ok(running) => {
             let jobs = place.jobs;
+            jobs.begin(exec, running.remote());
             Call { jobs, exec, input, timeout, out, cancel, policy, cwd }.follow(running).await
         }
         Err(error) => failed(&error),
@@ -242,7 +243,9 @@ impl Call<'_> {
         loop {
             let due = self.listen(&mut running, may_go_on, &mut cancelled).await;
             if let Due::Ended = due {
-                return match running.wait().await {
+                let finished = running.wait().await;
+                self.jobs.part(self.exec);
+                return match finished {
                     Ok(finished) => {
                         let note = note.or_else(|| self.explain(&finished));
                         conclude(finished, self.timeout, cancelled, note)

@@ -1,12 +1,12 @@
 //! A call of a tool: what is called, what it prints while it runs, what came of it.
 
+mod own;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use screen::{Emulator, Run, TerminalSize};
 use serde_json::{Map, Value};
-use trajectory::event::{
-    ApprovalDecision, ApprovalEvent, CallStatus, Exit, Observation, ToolCall, UserCommand,
-};
+use trajectory::event::{ApprovalDecision, ApprovalEvent, CallStatus, Exit, Observation, ToolCall};
 
 use crate::diff::{self, Diff};
 use crate::text::{clean, duration, headline, short_number, shorten, wrap};
@@ -94,30 +94,6 @@ impl Card {
         }
     }
 
-    /// A command of the user's own, which runs.
-    pub(crate) fn own(exec: u32, command: &str, outside: bool, now_us: u64) -> Self {
-        let mut card = Self::begun(if outside { "you, outside the sandbox:" } else { "you:" });
-        card.arguments = command.to_owned();
-        card.brief = headline(command, 400);
-        card.is_own = true;
-        card.start(exec, now_us);
-        card
-    }
-
-    /// The user's command is over, or goes on by itself.
-    pub(crate) fn finish_own(&mut self, ran: &UserCommand) {
-        self.state = State::Done(CallStatus::Ok);
-        self.exit = ran.exit;
-        self.duration_us = ran.duration_us;
-        // The command is told above it.
-        let shown = ran.shown.split_once("\n$ ").map_or(ran.shown.as_str(), |(_, shown)| shown);
-        let output = shown.strip_prefix(ran.command.as_str()).unwrap_or(shown);
-        self.shown = clean(output.trim_start_matches('\n'));
-        if ran.exit.is_some() {
-            self.close();
-        }
-    }
-
     /// A recorded call.
     pub(crate) fn recorded(call: &ToolCall) -> Self {
         let mut card = Self::begun(&call.name);
@@ -161,6 +137,16 @@ impl Card {
     pub(crate) fn print(&mut self, bytes: &[u8]) {
         let new = || Box::new(Emulator::new(TerminalSize::default(), OUTPUT_ROWS_MAX));
         self.terminal.get_or_insert_with(new).feed(bytes);
+    }
+
+    /// Its terminal, as long as its command runs.
+    pub(crate) fn terminal(&mut self) -> Option<&mut Emulator> {
+        let runs = matches!(self.state, State::Running(_) | State::Done(CallStatus::Ok));
+        if !runs || self.exec.is_none() || self.exit.is_some() {
+            return None;
+        }
+        let new = || Box::new(Emulator::new(TerminalSize::default(), OUTPUT_ROWS_MAX));
+        Some(self.terminal.get_or_insert_with(new))
     }
 
     /// What was decided of it.
@@ -449,7 +435,7 @@ fn more(lines: usize, theme: &Theme) -> Option<Line<'static>> {
     })
 }
 
-fn exit_word(exit: Exit) -> String {
+pub(crate) fn exit_word(exit: Exit) -> String {
     match (exit.code, exit.signal) {
         _ if exit.timed_out => "timed out".to_owned(),
         (Some(code), _) => format!("exit {code}"),
@@ -459,7 +445,7 @@ fn exit_word(exit: Exit) -> String {
 }
 
 /// What a call is about, in a line: a command, a path, what is looked for.
-fn brief(arguments: &str) -> String {
+pub(crate) fn brief(arguments: &str) -> String {
     let fields: Option<Map<String, Value>> = serde_json::from_str(arguments).ok();
     let first = fields.as_ref().and_then(|fields| {
         let known = ["command", "file_path", "absolute_path", "pattern", "path", "url", "query"];

@@ -1,6 +1,7 @@
 //! The commands that are typed: a table, from which the list above the prompt and the help are
 //! made.
 
+use crate::panel::Page;
 use crate::protocol::{Command, Order, Query};
 use trajectory::ApprovalMode;
 
@@ -34,6 +35,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("consent", "private|team|public", "what the recordings may be used for, from now on"),
     row("private", "", "keep this session out of datasets; before its first prompt"),
     row("export", "DIR", "write this session out as training samples"),
+    row("panel", "timeline|changes|terminals|plan", "a page of the panel at the side"),
     row("copy", "", "copy the model's last words"),
     row("quit", "", "leave"),
 ];
@@ -47,6 +49,7 @@ pub(crate) enum Typed {
     Copy,
     /// A list that the driver knows.
     List(Query),
+    Panel(Page),
     /// It is none, or not a whole one; in a sentence.
     Wrong(String),
 }
@@ -71,6 +74,10 @@ pub(crate) fn parse(line: &str) -> Typed {
         "rewind" => Typed::List(Query::Rounds),
         "fork" => order(Order::Fork),
         "model" if rest.is_empty() => Typed::List(Query::Models),
+        "panel" => match Page::parse(&rest) {
+            Some(page) => Typed::Panel(page),
+            None => Typed::Wrong(format!("A page is one of {}.", row.takes.replace('|', ", "))),
+        },
         "quit" => Typed::Driver(Command::Leave),
         "model" => order(Order::Model(rest)),
         "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),

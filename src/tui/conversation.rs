@@ -6,6 +6,7 @@
 
 mod scroll;
 
+use screen::Emulator;
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
@@ -39,8 +40,8 @@ pub(crate) struct Conversation {
     pub(crate) show_reasoning: bool,
     /// When the round began, by the log's clock, and what it did.
     round: Round,
-    /// The event that is being applied.
-    seq: Option<u64>,
+    /// The event that was folded last.
+    seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,9 +79,8 @@ impl Conversation {
     /// Something is on record.
     pub(crate) fn apply(&mut self, event: &Event, now_us: u64) {
         let wall_ns = event.wall_ns;
-        self.seq = Some(event.seq);
+        self.seq = event.seq;
         self.take(&event.body, wall_ns, now_us);
-        self.seq = None;
     }
 
     fn take(&mut self, body: &Body, wall_ns: i64, now_us: u64) {
@@ -231,6 +231,14 @@ impl Conversation {
         })
     }
 
+    /// The terminal of an execution, as long as it runs.
+    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
+        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
+            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
+            _ => None,
+        })
+    }
+
     fn remove(&mut self, is_gone: impl Fn(&Entry) -> bool) {
         let gone = self.entries.iter().enumerate().filter(|(_, entry)| is_gone(entry));
         let gone: Vec<usize> = gone.map(|(at, _)| at).collect();
@@ -247,8 +255,11 @@ impl Conversation {
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {
+        let seq = self.seq;
         let mut recent = self.recent();
-        recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))
+        let found = recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))?;
+        found.seq = seq;
+        Some(found)
     }
 
     /// The last blocks, in their order.
@@ -264,20 +275,20 @@ impl Conversation {
             entry.block,
             Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
         );
-        let seq = entry.seq.filter(|_| is_step)?;
+        if !is_step || entry.live.is_some() {
+            return None;
+        }
         entry.rating = Some(rating);
-        Some(seq)
+        Some(entry.seq)
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {
-        let seq = self.seq;
         let took_us =
             u64::try_from(wall_ns.saturating_sub(self.round.step_ns) / 1_000).unwrap_or(0);
         let is_it = |block: &Block| matches!(block, Block::Reasoning { .. });
         match self.find_live(request, is_it) {
             Some(entry) => {
                 entry.settle(text);
-                entry.seq = seq;
                 if let Block::Reasoning { took_us: took, .. } = &mut entry.block {
                     *took = took_us;
                 }
@@ -288,12 +299,10 @@ impl Conversation {
     }
 
     fn message(&mut self, text: &str, request: u32, was_interrupted: bool) {
-        let seq = self.seq;
         let is_it = |block: &Block| matches!(block, Block::Text { .. });
         match self.find_live(request, is_it) {
             Some(entry) => {
                 entry.settle(text);
-                entry.seq = seq;
                 if let Block::Text { interrupted, .. } = &mut entry.block {
                     *interrupted = was_interrupted;
                 }
@@ -327,13 +336,11 @@ impl Conversation {
 
     fn call(&mut self, call: &ToolCall) {
         self.round.calls += 1;
-        let seq = self.seq;
         let card = Box::new(Card::recorded(call));
         let is_it = |block: &Block| matches!(block, Block::Card(_));
         match self.find_live(call.request, is_it) {
             Some(entry) => {
                 entry.block = Block::Card(card);
-                entry.seq = seq;
                 entry.live = None;
                 entry.touch();
             }

@@ -74,10 +74,10 @@ pub(crate) struct Entry {
     pub(crate) live: Option<u32>,
     /// Which of a reply's parallel calls it is.
     pub(crate) index: u32,
-    /// The event that it is of, once it is recorded.
-    pub(crate) seq: Option<u64>,
     /// What the user thinks of it.
     pub(crate) rating: Option<Rating>,
+    /// The event that it comes from; while it is being written, the one before.
+    pub(crate) seq: u64,
     /// Folded or unfolded by hand.
     pub(crate) open: Option<bool>,
     flow: Option<Flow>,
@@ -106,8 +106,8 @@ impl Entry {
             block,
             live: None,
             index: 0,
-            seq: None,
             rating: None,
+            seq: 0,
             open: None,
             flow: None,
             rows: Vec::new(),
@@ -343,7 +343,7 @@ fn tail(text: &str, bytes: usize) -> &str {
     text.get(from..).unwrap_or_default()
 }
 
-fn plan_rows(items: &[PlanItem], columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+pub(crate) fn plan_rows(items: &[PlanItem], columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let done = items.iter().filter(|item| item.status == PlanStatus::Completed).count();
     let mut rows = vec![Line::from(vec![
         Span::styled("Plan", theme.tool),

@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::composer::Edit;
 use crate::conversation::Step;
 use crate::entry::Rating;
+use crate::panel::Act;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,23 @@ pub(crate) enum Place {
     Conversation,
     /// While a call waits for the user's word.
     Decision,
+    /// While rows of the panel are chosen.
+    Panel,
+    /// While a command has the keyboard.
+    Attached,
 }
 
 impl Place {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Anywhere, Self::Composer, Self::Menu, Self::Conversation, Self::Decision];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Anywhere,
+        Self::Composer,
+        Self::Menu,
+        Self::Conversation,
+        Self::Panel,
+        Self::Attached,
+        Self::Decision,
+    ];
 
     /// Its heading.
     pub(crate) const fn title(self) -> &'static str {
@@ -33,6 +45,8 @@ impl Place {
             Self::Composer => "Writing",
             Self::Menu => "In the list above the prompt",
             Self::Conversation => "In the conversation",
+            Self::Panel => "In the panel",
+            Self::Attached => "Attached to a command",
             Self::Decision => "When a call waits for you",
         }
     }
@@ -81,6 +95,8 @@ pub(crate) enum Action {
         up: bool,
     },
     Decide(Choice),
+    /// Something in the panel.
+    Panel(Act),
 }
 
 /// What a key does in the list above the prompt.
@@ -154,6 +170,7 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "alt-down" => Action::Jump { step: Step::Round, up: false }, "to the prompt behind";
         "ctrl-o" => Action::Toggle, "fold or unfold the chosen block, or the last";
         "ctrl-t" => Action::ToggleReasoning, "show or hide all reasoning";
+        "f3" => Action::Panel(Act::Toggle), "the panel: open it, go into it, close it";
         "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
     }
     Composer {
@@ -209,6 +226,24 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "G" => Action::Ends { up: false }, "to the end";
         "?" => Action::Help, "every key and every command";
         "tab" | "esc" | "i" => Action::Switch, "back to the prompt";
+    }
+    Panel {
+        "up" | "k" => Action::Panel(Act::Move { up: true, page: false }), "the row above";
+        "down" | "j" => Action::Panel(Act::Move { up: false, page: false }), "the row below";
+        "left" | "h" => Action::Panel(Act::Turn { back: true }), "the page before";
+        "right" | "l" => Action::Panel(Act::Turn { back: false }), "the page behind";
+        "pageup" => Action::Panel(Act::Move { up: true, page: true }), "a page up; of changes, in the diff";
+        "pagedown" => Action::Panel(Act::Move { up: false, page: true }), "a page down; of changes, in the diff";
+        "home" | "g" => Action::Panel(Act::End { up: true }), "the first row";
+        "end" | "G" => Action::Panel(Act::End { up: false }), "the last row";
+        "enter" => Action::Panel(Act::Enter), "timeline: go there; terminals: attach";
+        "r" => Action::Panel(Act::Revert), "changes: take the file back to how it was";
+        "x" => Action::Panel(Act::Stop), "terminals: end the command";
+        "tab" | "esc" | "i" => Action::Panel(Act::Leave), "back to the prompt; the panel stays";
+        "?" => Action::Help, "every key and every command";
+    }
+    Attached {
+        "ctrl-]" | "ctrl-5" => Action::Panel(Act::Leave), "give the keyboard back; every other key is the command's";
     }
     Decision {
         "y" | "enter" => Action::Decide(Choice::Allow), "allow it, this once, with the hunks that are taken";

@@ -8,6 +8,7 @@
 //! Everything that comes from a model, a tool or a file is cleaned where it comes in: no escape
 //! sequence of theirs is ever written to the terminal.
 
+mod attach;
 mod card;
 mod commands;
 mod composer;
@@ -20,6 +21,7 @@ mod highlight;
 mod input;
 mod keys;
 mod markdown;
+mod panel;
 mod protocol;
 mod run;
 mod selection;
@@ -31,7 +33,7 @@ mod view;
 pub use draw::draw;
 pub use input::{Input, Keys};
 pub use protocol::{
-    Answer, Command, Edits, Facts, Order, Preview, Price, Query, Rating, Recent, Rewind,
+    Answer, Command, Edits, Facts, Hand, Order, Preview, Price, Query, Rating, Recent, Rewind,
     RewindWhat, Round, Update,
 };
 pub use run::{Outside, Tui};

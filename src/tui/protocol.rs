@@ -1,7 +1,7 @@
 //! What the terminal tells its driver, and what the driver tells it. Two small enums, and nothing
 //! of the session behind them.
 
-use trajectory::event::{ApprovalDecision, Ended};
+use trajectory::event::{ApprovalDecision, Ended, FileChange};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
 
 pub use crate::entry::Rating;
@@ -44,6 +44,8 @@ pub enum Command {
     Ask(Query),
     /// A command of the composer.
     Order(Order),
+    /// The user's own hand on a command that runs.
+    Hand(Hand),
     /// Text for the clipboard.
     Copy(String),
     /// The text of the composer, to be written on in an editor.
@@ -52,6 +54,32 @@ pub enum Command {
     Mouse(bool),
     /// The end.
     Leave,
+}
+
+/// What the user does to a command that runs, by the number of its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// Types into its terminal.
+    Type {
+        /// The execution.
+        exec: u32,
+        /// What a keyboard sends.
+        bytes: Vec<u8>,
+    },
+    /// Gives its terminal another size.
+    Resize {
+        /// The execution.
+        exec: u32,
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Ends it.
+    Stop {
+        /// The execution.
+        exec: u32,
+    },
 }
 
 /// A question to the driver.
@@ -67,6 +95,8 @@ pub enum Query {
     Rewind(u32),
     /// Models that are known of.
     Models,
+    /// How the files differ from when the session began.
+    Changes,
 }
 
 /// A command of the composer that the driver carries out.
@@ -96,6 +126,8 @@ pub enum Order {
     Consent(&'static str),
     /// Keep this session out of datasets.
     Private,
+    /// Take a file back to how it was when the session began.
+    Revert(String),
 }
 
 /// What the driver has to tell.
@@ -125,6 +157,8 @@ pub enum Update {
     },
     /// What the last request took.
     Usage(Usage),
+    /// What requests of the past took, by their numbers.
+    Counted(Vec<(u32, Usage)>),
     /// The round is over.
     RoundOver(Ended),
     /// What frames the session.
@@ -160,6 +194,8 @@ pub enum Answer {
     Preview(Preview),
     /// Names of models, and what is known of each.
     Models(Vec<(String, String)>),
+    /// How the files differ, or why that cannot be told.
+    Changes(Result<Vec<FileChange>, String>),
 }
 
 /// A round of this session.

@@ -247,10 +247,13 @@ impl<W: Write> Tui<W> {
                 self.view.press(key)
             }
             Input::Paste(text) => self.view.paste(&text),
-            Input::Mouse(mouse) => {
-                self.mouse(mouse);
-                None
-            }
+            Input::Mouse(mouse) => match self.view.mouse_attached(mouse) {
+                None => {
+                    self.mouse(mouse);
+                    None
+                }
+                command => command,
+            },
             Input::Background(background) => {
                 self.view.set_background(background);
                 None
@@ -334,6 +337,9 @@ impl<W: Write> Tui<W> {
             }
         })?;
         self.screen.end_frame()?;
+        if let Some(command) = self.view.fit() {
+            self.tell(command);
+        }
         if let Some(text) = copied {
             self.screen.copy(&text)?;
             self.view.say("Copied.");

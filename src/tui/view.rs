@@ -6,6 +6,7 @@
 
 mod answers;
 mod hand;
+mod panel;
 mod press;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use crate::composer::{Composer, Hand};
 use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
+use crate::panel::Panel;
 use crate::protocol::{Command, Facts, Order, Query, Update};
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
@@ -43,6 +45,17 @@ pub(crate) enum Focus {
     Conversation,
     /// What is looked for is written.
     Search,
+    /// Rows of the panel are chosen.
+    Panel,
+}
+
+/// The room that there was when it was drawn last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Columns of the conversation.
+    pub(crate) columns: usize,
+    /// Whether conversation and panel stand side by side.
+    pub(crate) is_beside: bool,
 }
 
 /// The list above the prompt.
@@ -74,11 +87,21 @@ pub(crate) enum Pick {
     Queued(usize),
 }
 
+/// What the session took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) usage: Usage,
+    /// Tokens of the last request and its reply.
+    pub(crate) context_tokens: u64,
+}
+
 /// What was pressed that later keys depend on; times in microseconds.
 #[derive(Debug, Default)]
 struct Pressed {
     /// The approval mode that was chosen here, which outlasts other settings.
     mode: Option<ApprovalMode>,
+    /// A summary was asked for, so what goes on is no round.
+    sums_up: bool,
     /// When Ctrl-C was pressed last.
     stopped_us: Option<u64>,
     /// When a letter was typed last that was no answer.
@@ -106,17 +129,15 @@ pub struct View {
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
     pub(crate) help: Option<usize>,
-    pub(crate) usage: Usage,
-    /// Tokens of the last request and its reply.
-    pub(crate) context_tokens: u64,
+    pub(crate) spent: Spent,
     pub(crate) theme: Theme,
     pub(crate) theme_number: u32,
     pub(crate) now_us: u64,
     /// Whether the mouse is ours.
     pub(crate) has_mouse: bool,
     pressed: Pressed,
-    /// Columns of the conversation, as last drawn.
-    pub(crate) columns: usize,
+    pub(crate) panel: Panel,
+    pub(crate) room: Room,
 }
 
 impl View {
@@ -136,21 +157,24 @@ impl View {
             own: None,
             toast: None,
             help: None,
-            usage: Usage::default(),
-            context_tokens: 0,
+            spent: Spent::default(),
             theme: Theme::new(background, depth),
             theme_number: 0,
             now_us: 0,
             has_mouse: true,
             pressed: Pressed::default(),
-            columns: 80,
+            panel: Panel::default(),
+            room: Room { columns: 80, is_beside: true },
         }
     }
 
     /// Takes what the driver tells; what comes of it goes back to it.
     pub fn update(&mut self, update: Update) -> Option<Command> {
         match update {
-            Update::Event(event) => self.apply(&event),
+            Update::Event(event) => {
+                let is_stale = self.apply(&event);
+                return is_stale.then(|| self.ask_for_changes()).flatten();
+            }
             Update::Progress(progress) => self.progress(&progress),
             Update::Decide(call) => self.ask(call),
             Update::Offer { call, rules } => {
@@ -159,14 +183,16 @@ impl View {
                 }
             }
             Update::Usage(usage) => {
-                self.usage += usage;
-                self.context_tokens = usage.total();
+                self.spent.usage += usage;
+                self.spent.context_tokens = usage.total();
+                self.panel.counted(usage);
             }
             Update::OwnStarted { exec, command, outside } => {
                 self.own = Some(exec);
                 self.conversation.own_started(exec, &command, outside, self.now_us);
                 self.conversation.go_to_end();
             }
+            Update::Counted(usages) => self.panel.timeline.set_usages(usages),
             Update::RoundOver(ended) => return self.round_over(ended),
             Update::Facts(facts) => self.frame(*facts),
             Update::Recent(recent) => self.facts.recent = recent,
@@ -181,14 +207,16 @@ impl View {
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
                 self.conversation = Conversation::default();
-                self.usage = Usage::default();
-                self.context_tokens = 0;
+                let (is_open, page) = (self.panel.is_open, self.panel.page);
+                self.panel = Panel { is_open, page, ..Panel::default() };
+                self.spent.usage = Usage::default();
+                self.spent.context_tokens = 0;
             }
             Update::Recalled(usage) => {
                 self.working = None;
                 self.own = None;
                 self.end_question();
-                self.usage = usage;
+                self.spent.usage = usage;
                 self.conversation.go_to_end();
             }
         }
@@ -207,8 +235,8 @@ impl View {
         }
     }
 
-    /// Something is on record.
-    pub fn apply(&mut self, event: &Recorded<Event>) {
+    /// Something is on record. Says whether the panel should compare the files anew.
+    pub fn apply(&mut self, event: &Recorded<Event>) -> bool {
         match &event.body {
             Body::Prompt(prompt) => {
                 self.working.get_or_insert(self.now_us);
@@ -235,6 +263,9 @@ impl View {
             _ => {}
         }
         self.conversation.apply(event, self.now_us);
+        let is_stale = self.panel.apply(event);
+        self.leave_what_ended();
+        is_stale
     }
 
     /// Something is on its way.
@@ -325,6 +356,7 @@ impl View {
     }
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {
+        self.pressed.sums_up = false;
         self.working = None;
         self.end_question();
         if matches!(ended, Ended::Failed | Ended::Limit) {

@@ -30,4 +30,5 @@ mod resume;
 mod rewind;
 mod terminal;
 mod terminal_hand;
+mod terminal_panel;
 mod world;

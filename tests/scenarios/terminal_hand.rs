@@ -2,6 +2,7 @@
 //! that is under way, a summary when they want one.
 
 use mock_server::Reply;
+use rustix::process::{Signal, kill_process};
 use trajectory::Body;
 
 use crate::terminal::{CTRL_C, CTRL_D, ENTER, Terminal};
@@ -120,7 +121,7 @@ fn a_proposal_is_edited_and_its_like_is_allowed_for_good() {
     let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
     terminal.shows("May it? shell").press("e").shows("echo second > mine");
     assert!(terminal.screen().contains("allow as you wrote it"), "{}", terminal.screen());
-    terminal.press("y").shows("always here: git status *, echo *").press("p");
+    terminal.press("y").shows("always, in this folder:  git status *, echo *").press("p");
     // The next of its kind is not asked about any more.
     terminal.shows("As you say.").shows("✓").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
@@ -186,5 +187,22 @@ fn a_copy_goes_on_and_the_original_stays() {
     let mut counts: Vec<usize> = ids.into_iter().map(prompts).collect();
     counts.sort_unstable();
     assert_eq!(counts, [1, 2]);
+    world.assert_sound();
+}
+
+#[test]
+fn a_command_of_ones_own_that_died_with_limn_is_told_as_lost() {
+    let world = World::new();
+    let server = server([Reply::text("I see.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("!echo rea''dy; exec sleep 1000").press(ENTER).shows("│ ready");
+    kill_process(terminal.pid(), Signal::KILL).unwrap();
+    terminal.ends();
+    world.exec(&server.url(), &["--resume", "last", "and?"]).succeeds();
+    let ran = world.bodies("user_command");
+    let [Body::UserCommand(lost)] = ran.as_slice() else { panic!("{ran:?}") };
+    assert_eq!((lost.command.as_str(), lost.exec), ("echo rea''dy; exec sleep 1000", 1));
+    let sent = serde_json::to_string(&server.requests().pop().unwrap().messages()).unwrap();
+    assert!(sent.contains("limn died while this ran"), "{sent}");
     world.assert_sound();
 }

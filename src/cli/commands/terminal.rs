@@ -4,6 +4,7 @@
 //! has another ([`driver`]). They share nothing but two channels.
 
 mod back;
+mod changes;
 mod driver;
 mod editor;
 mod facts;

@@ -1,9 +1,10 @@
-//! What the user does with the tools: commands of their own, and rules while a session goes on.
+//! What the user does with the tools: commands of their own, a hand on those that run, and rules
+//! while a session goes on.
 
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Sandbox};
+use sandbox::{OutputChunk, Sandbox, SandboxError, TerminalSize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,5 +40,30 @@ impl Toolbox {
     pub fn allow(&self, more: impl IntoIterator<Item = String>) {
         let mut rules = self.parts.rules.write().unwrap_or_else(PoisonError::into_inner);
         rules.allow.extend(more);
+    }
+
+    /// The user types into the terminal of a command that runs, job or not; what is to be recorded
+    /// of it.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when it runs no more, [`SandboxError::InputFull`].
+    pub fn type_into(&self, exec: u32, bytes: &[u8]) -> Result<OutputChunk, SandboxError> {
+        self.parts.jobs.type_into(exec, bytes)
+    }
+
+    /// The user ends a command that runs, job or not.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when it runs no more.
+    pub fn stop_by_user(&self, exec: u32) -> Result<(), SandboxError> {
+        self.parts.jobs.stop_by_user(exec)
+    }
+
+    /// Changes the size of the terminal of a command that runs, job or not.
+    ///
+    /// # Errors
+    /// [`SandboxError::Ended`] when it runs no more.
+    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
+        self.parts.jobs.resize(exec, size)
     }
 }

@@ -175,6 +175,16 @@ impl Conversation {
         })
     }
 
+    /// Chooses the block of an event, or of the call that it is about, or what stood before it.
+    pub(crate) fn go_to_event(&mut self, seq: u64, call: Option<u32>, context: Context<'_>) {
+        let of_call = |entry: &Entry| call.is_some_and(|call| entry.is_call(call));
+        let found = self.entries.iter().rposition(of_call);
+        let found = found.or_else(|| self.entries.iter().rposition(|entry| entry.seq <= seq));
+        if let Some(at) = found {
+            self.choose(at, context);
+        }
+    }
+
     /// Chooses the next block that holds a text, in capitals or not.
     pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
         let wanted = text.to_lowercase();

@@ -20,7 +20,7 @@ const SPINNER_US: u64 = 120_000;
 
 /// How many rows it wants.
 pub(super) fn height(view: &mut View, area: Rect) -> u16 {
-    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let columns = usize::from(area.width.saturating_sub(margin(view) + 1));
     let (rows, _) = view.composer.draw(columns);
     let rows = u16::try_from(rows.len()).unwrap_or(u16::MAX);
     let queued = u16::try_from(view.queued.len().min(QUEUED_SHOWN + 1)).unwrap_or(0);
@@ -37,7 +37,8 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     if view.focus == Focus::Search {
         return search(view, frame, area);
     }
-    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let margin = margin(view);
+    let columns = usize::from(area.width.saturating_sub(margin + 1));
     let (rows, (caret_row, caret_column)) = view.composer.draw(columns);
     // The row of the caret is always in sight.
     let from = (caret_row + 1).saturating_sub(usize::from(area.height));
@@ -53,20 +54,30 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     frame.buffer_mut().set_stringn(area.x, area.y, hand.sign(), 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
-        frame.buffer_mut().set_line(area.x + MARGIN, area.y, &hint, area.width - MARGIN);
+        frame.buffer_mut().set_line(
+            area.x + margin,
+            area.y,
+            &hint,
+            area.width.saturating_sub(margin),
+        );
     }
     for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
         let spans = row.pieces.iter().map(|(text, is_chip)| {
             Span::styled(text.clone(), if *is_chip { theme.chip } else { theme.text })
         });
         let line = Line::from(spans.collect::<Vec<_>>());
-        frame.buffer_mut().set_line(area.x + MARGIN, y, &line, area.width - MARGIN);
+        frame.buffer_mut().set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
     }
     if is_active {
-        let x = area.x + MARGIN + u16::try_from(caret_column).unwrap_or(0);
+        let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
         let y = area.y + u16::try_from(caret_row - from).unwrap_or(0);
         frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y });
     }
+}
+
+/// Columns before the text: its sign, and a blank.
+fn margin(view: &View) -> u16 {
+    MARGIN + u16::from(view.composer.hand() == Hand::Outside)
 }
 
 fn hint(view: &View) -> &'static str {
@@ -79,6 +90,7 @@ fn hint(view: &View) -> &'static str {
         (Focus::Conversation | Focus::Search, _) => {
             "↑↓ choose · enter unfold · y copy · / search · tab back"
         }
+        (Focus::Panel, _) => "tab: back to the prompt",
         (_, Some(_)) => "enter: waits for the end of the round · ctrl-s: told now",
         (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
         (_, None) => "ask · @ file · / command · ! run · F1 help",

@@ -14,9 +14,6 @@ use crate::view::View;
 /// Rows of a command that are shown.
 const TEXT_ROWS_MAX: usize = 12;
 
-/// Columns of rules that are offered.
-const RULES_COLUMNS: usize = 60;
-
 /// Characters of a line of it that are looked at.
 const LINE_CHARS_MAX: usize = 2_000;
 
@@ -24,8 +21,11 @@ const LINE_CHARS_MAX: usize = 2_000;
 const HUNK_ROWS_MAX: usize = 6;
 
 pub(super) fn height(view: &View, area: Rect) -> u16 {
-    let rows =
-        view.decision.as_ref().map_or(0, |it| body(it, columns(area), &view.theme).len() + 2);
+    let (columns, theme) = (columns(area), &view.theme);
+    let rows = view
+        .decision
+        .as_ref()
+        .map_or(0, |it| body(it, columns, theme).len() + offer(it, columns, theme).len() + 2);
     u16::try_from(rows).unwrap_or(u16::MAX).min(area.height.saturating_sub(2))
 }
 
@@ -38,7 +38,8 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let mut rows = vec![framed(title, "", usize::from(area.width), theme)];
     let mut body = body(decision, columns, theme);
     // The answers stay in sight, whatever the question is; so does that there is more of it.
-    let room = usize::from(area.height).saturating_sub(2);
+    let offer = offer(decision, columns, theme);
+    let room = usize::from(area.height).saturating_sub(2 + offer.len());
     if body.len() > room {
         body.truncate(room.saturating_sub(1));
         body.push(more(theme));
@@ -48,6 +49,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
         Line::from_iter(spans).style(style)
     }));
+    rows.extend(offer);
     rows.push(answers(decision, view.is_settled(), theme));
     super::lines(frame, area, &rows);
     if let Some(reason) = &decision.reason {
@@ -78,9 +80,7 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
         ]);
     }
     let yes = if decision.is_edited { "allow as you wrote it" } else { "allow once" };
-    let always = always(decision);
     let mut answers = vec![("y", yes), ("n", "deny"), ("e", "edit"), ("a", "allow, mode auto")];
-    answers.extend(always.as_deref().map(|always| ("p", always)));
     if decision.hunks().len() > 1 {
         answers.extend([("space", "take or leave"), ("↑↓", "hunk")]);
     }
@@ -92,10 +92,18 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
     Line::from(spans)
 }
 
-/// What is offered for good.
-fn always(decision: &Decision) -> Option<String> {
-    let offers = !decision.rules.is_empty() && !decision.is_edited;
-    offers.then(|| format!("always here: {}", shorten(&decision.rules.join(", "), RULES_COLUMNS)))
+/// What is offered for good: the rules, whole, since they are what is agreed to.
+fn offer(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    if decision.rules.is_empty() || decision.is_edited || decision.reason.is_some() {
+        return Vec::new();
+    }
+    let rules = decision.rules.join(", ");
+    let spans = [
+        Span::styled("  p", theme.accent),
+        Span::styled(" always, in this folder:  ", theme.dim),
+        Span::styled(rules, theme.text),
+    ];
+    wrap(&spans, columns, &[Span::raw("    ")])
 }
 
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {

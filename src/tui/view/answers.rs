@@ -56,6 +56,7 @@ impl View {
                 let rows = models.into_iter().map(row).collect();
                 self.choose_from(rows, "No model is known here. /model NAME takes any name.");
             }
+            Answer::Changes(answer) => self.panel.changes.answered(answer),
             Answer::Preview(preview) => self.preview(&preview),
         }
     }

@@ -29,7 +29,11 @@ impl View {
     /// Tells the round that is under way what is written; without anything written, the prompt that
     /// waits longest.
     pub(super) fn steer(&mut self) -> Option<Command> {
-        if self.working.is_none() || self.composer.hand() != Hand::Model || self.is_order() {
+        if self.working.is_none()
+            || self.pressed.sums_up
+            || self.composer.hand() != Hand::Model
+            || self.is_order()
+        {
             return self.send();
         }
         self.menu = None;

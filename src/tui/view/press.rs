@@ -22,7 +22,7 @@ const WHEEL_ROWS: usize = 3;
 macro_rules! with_context {
     ($view:ident, |$conversation:ident, $context:ident| $work:expr) => {{
         let $context = Context {
-            columns: $view.columns,
+            columns: $view.room.columns,
             theme: &$view.theme,
             theme_number: $view.theme_number,
             now_us: $view.now_us,
@@ -38,6 +38,9 @@ impl View {
     pub fn press(&mut self, key: KeyEvent) -> Option<Command> {
         if key.kind == KeyEventKind::Release {
             return None;
+        }
+        if self.panel.attached.is_some() {
+            return self.press_attached(key);
         }
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
@@ -57,6 +60,9 @@ impl View {
         }
         if self.focus == Focus::Search {
             return self.press_in_search(key);
+        }
+        if self.decision.is_none() && self.focus == Focus::Panel && self.panel.asks.is_some() {
+            return self.press_in_question(key);
         }
         let place = self.place();
         if let Some(action) = keys::find(place, key) {
@@ -85,6 +91,9 @@ impl View {
 
     /// Takes what was pasted.
     pub fn paste(&mut self, text: &str) -> Option<Command> {
+        if self.panel.attached.is_some() {
+            return self.paste_attached(text);
+        }
         if let Some(reason) = self.decision.as_mut().and_then(|it| it.reason.as_mut()) {
             reason.paste(text);
             return None;
@@ -110,6 +119,8 @@ impl View {
             Place::Menu
         } else if self.focus == Focus::Conversation {
             Place::Conversation
+        } else if self.focus == Focus::Panel {
+            Place::Panel
         } else {
             Place::Composer
         }
@@ -168,6 +179,7 @@ impl View {
             }
             Action::SearchNext { up } => self.find(up),
             Action::Decide(choice) => return self.decide(choice),
+            Action::Panel(act) => return self.act_in_panel(act),
         }
         None
     }
@@ -246,6 +258,10 @@ impl View {
         } else {
             conversation.down(rows, context);
         });
+    }
+
+    pub(super) fn go_to_event(&mut self, seq: u64, call: Option<u32>) {
+        with_context!(self, |conversation, context| conversation.go_to_event(seq, call, context));
     }
 
     fn copy(&mut self) -> Option<Command> {
@@ -401,6 +417,7 @@ impl View {
         match typed {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
+            Typed::Panel(page) => return self.open_panel(page),
             Typed::List(_) | Typed::Driver(Command::Order(Order::Fork))
                 if self.working.is_some() =>
             {
@@ -410,6 +427,7 @@ impl View {
             Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
             Typed::Driver(Command::Order(Order::Compact(words))) if self.working.is_none() => {
                 self.working = Some(self.now_us);
+                self.pressed.sums_up = true;
                 return Some(Command::Order(Order::Compact(words)));
             }
             Typed::Driver(Command::Order(Order::Model(_) | Order::Compact(_)))

@@ -1,3 +1,5 @@
+mod panel;
+
 use std::num::NonZero;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -38,7 +40,12 @@ impl Stage {
     }
 
     pub(super) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
-        let body = body.into();
+        self.told(body.into());
+        self
+    }
+
+    /// Something is on record; what the view wants to know because of it.
+    pub(super) fn told(&mut self, body: Body) -> Option<Command> {
         let event = Event {
             id: EventId::new(),
             seq: self.seq,
@@ -53,8 +60,8 @@ impl Stage {
         };
         self.seq += 1;
         #[allow(clippy::disallowed_methods, reason = "a story of what would be on record")]
-        self.view.apply(&Recorded::acknowledged(event));
-        self
+        let event = Recorded::acknowledged(event);
+        self.view.update(Update::Event(Box::new(event)))
     }
 
     pub(super) fn prompt(&mut self, text: &str) -> &mut Self {
@@ -230,6 +237,9 @@ fn named_key(name: &str) -> KeyEvent {
         "backspace" => KeyCode::Backspace,
         "delete" => KeyCode::Delete,
         "f1" => KeyCode::F(1),
+        "f3" => KeyCode::F(3),
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
         letter => KeyCode::Char(letter.chars().next().unwrap()),
     };
     KeyEvent::new(code, modifiers)
@@ -566,7 +576,7 @@ fn help_has_every_key_and_closes() {
     let mut stage = Stage::new(100, 30);
     stage.press("<f1>");
     assert!(stage.text().contains("Everywhere"));
-    stage.press(&"<pagedown>".repeat(12));
+    stage.press(&"<pagedown>".repeat(20));
     assert!(stage.text().contains("/quit"));
     stage.press("<esc>");
     assert!(!stage.text().contains("Everywhere"));

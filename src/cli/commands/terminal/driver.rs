@@ -15,6 +15,7 @@ use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
 use tui::{Answer, Command, Query, Recent, Update};
 
+use super::changes::Changes;
 use super::facts::{Chosen, recent};
 use super::files::Files;
 use super::prepared::Prepared;
@@ -61,6 +62,7 @@ pub(super) struct Driver {
     files: Files,
     /// The commands that calls of this round want to run.
     asked: HashMap<u32, String>,
+    pub(super) changes: Changes,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     sandbox: Prepared,
     /// The tier that commands run in, once it is known.
@@ -84,6 +86,7 @@ impl Driver {
         commands: Receiver<Command>,
     ) -> Self {
         let files = Files::of(chosen.settings.workspace.clone());
+        let changes = changes_of(&chosen);
         Self {
             run,
             chosen,
@@ -96,6 +99,7 @@ impl Driver {
             approval: None,
             files,
             asked: HashMap::new(),
+            changes,
             sandbox: Prepared::Not,
             tier: None,
             failed: None,
@@ -171,8 +175,10 @@ impl Driver {
                     Update::Answer(Answer::Sessions(recent))
                 });
             }
+            Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
+            Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
             // These are the terminal's own business.
             Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
         }
@@ -302,7 +308,10 @@ impl Driver {
         for notice in notices {
             self.remember_call(&notice);
             let update = match notice {
-                Notice::Event(event) => Update::Event(Box::new(event)),
+                Notice::Event(event) => {
+                    self.changes.see(&event);
+                    Update::Event(Box::new(event))
+                }
                 Notice::Progress(progress) => Update::Progress(progress),
                 Notice::Usage(usage) => {
                     self.usage += usage;
@@ -366,13 +375,18 @@ impl Driver {
             // What a crash left open is closed before it is shown.
             let _ = record::recover(&store.home, id);
             let archive = record::Archive::open(&store.home, id)?;
-            Ok((archive.events()?, archive.status()?))
+            let requests = archive.requests()?.into_iter();
+            let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
+            Ok((archive.events()?, archive.status()?, usages))
         };
         match read() {
             Err(error) => self.fail(error.to_string()).await,
-            Ok((events, status)) => {
+            Ok((events, status, usages)) => {
                 self.send(Update::Cleared).await;
+                self.send(Update::Counted(usages)).await;
+                self.changes = changes_of(&self.chosen);
                 for event in events {
+                    self.changes.see(&event);
                     if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
                         // What holds now are the settings of today.
                         continue;
@@ -439,5 +453,19 @@ impl Driver {
         let mut facts = self.chosen.facts(self.is_private);
         facts.mode = self.approval.unwrap_or(facts.mode);
         self.send(Update::Facts(Box::new(facts))).await;
+    }
+}
+
+/// Where the files of a session are compared.
+fn changes_of(chosen: &Chosen) -> Changes {
+    Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
+}
+
+/// The user's hand, as the session knows it.
+fn lent(hand: tui::Hand) -> session::Hand {
+    match hand {
+        tui::Hand::Type { exec, bytes } => session::Hand::Type { exec, bytes },
+        tui::Hand::Resize { exec, columns, rows } => session::Hand::Resize { exec, columns, rows },
+        tui::Hand::Stop { exec } => session::Hand::Stop { exec },
     }
 }

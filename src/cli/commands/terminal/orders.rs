@@ -35,6 +35,7 @@ impl Driver {
             Order::Rate(seq, rating) => self.rate(seq, rating),
             Order::Annotator(name) => self.set("annotator", &name).await,
             Order::Consent(consent) => self.set("consent", consent).await,
+            Order::Revert(path) => self.revert(path).await,
             Order::Private => self.keep_private().await,
         };
         match done {
@@ -138,6 +139,12 @@ impl Driver {
         self.tell_facts().await;
         let from = if self.session.is_some() { ", from the next session on" } else { "" };
         Ok(format!("{key} is {value}{from}. It is in {}.", path.display()))
+    }
+
+    async fn revert(&mut self, path: String) -> Result<String, CliError> {
+        let done = self.changes.revert(path).await;
+        self.changes.answer(self.updates.clone());
+        done
     }
 
     async fn keep_private(&mut self) -> Result<String, CliError> {

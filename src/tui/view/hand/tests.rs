@@ -132,11 +132,27 @@ fn a_summary_is_asked_for_between_two_rounds() {
     assert_eq!(stage.press("/compact<esc><enter>"), Some(compact(None)));
     assert!(stage.text().contains("working"));
     assert_eq!(stage.press("/compact<esc><enter>"), None);
-    stage.press("<ctrl-u>next<enter>");
+    // There is no round that could be told anything.
+    assert_eq!(stage.press("<ctrl-u>next<ctrl-s>"), None);
     assert_eq!(stage.view.queued, ["next"]);
     let next = stage.view.update(Update::RoundOver(trajectory::event::Ended::Completed));
     assert_eq!(next, Some(Command::Submit("next".into())));
     stage.ends();
     let words = Some(compact(Some("the plan")));
     assert_eq!(stage.press("/compact the plan<enter>"), words);
+}
+
+#[test]
+fn what_is_allowed_for_good_is_shown_whole() {
+    let mut stage = Stage::new(60, 24);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"cargo test && git status && make x"}"#);
+    stage.view.update(Update::Decide(1));
+    assert!(!stage.text().contains("always"), "{}", stage.text());
+    let rules = ["cargo test *", "git status *", "make x *"].map(str::to_owned).to_vec();
+    stage.view.update(Update::Offer { call: 1, rules: rules.clone() });
+    let text = stage.text();
+    assert!(text.contains("p always, in this folder:  cargo test *, git"), "{text}");
+    assert!(text.contains("make x *") && text.contains("allow once"), "{text}");
+    let Some(Command::Decide { call: 1, always, .. }) = stage.press("p") else { panic!() };
+    assert_eq!(always, rules);
 }
