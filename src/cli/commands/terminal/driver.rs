@@ -72,7 +72,7 @@ pub(super) struct Driver {
 
 enum Happening {
     Command(Option<Command>),
-    Sandbox(Result<Sandbox, CliError>),
+    Sandbox(Result<Box<Sandbox>, CliError>),
     Notices(Vec<Notice>),
     Ended(Result<Summary, SessionError>),
 }
@@ -288,7 +288,7 @@ impl Driver {
     async fn begin(&mut self) -> Result<(), CliError> {
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
-        let mut options = compose::options_for_terminal(settings, self.is_private, sandbox)?;
+        let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
         let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
@@ -418,7 +418,7 @@ impl Driver {
         });
     }
 
-    async fn sandbox_begun(&mut self, begun: Result<Sandbox, CliError>) {
+    async fn sandbox_begun(&mut self, begun: Result<Box<Sandbox>, CliError>) {
         match begun {
             Ok(sandbox) => {
                 self.tell_tier(&sandbox).await;
@@ -434,7 +434,7 @@ impl Driver {
         self.send(Update::Sandbox(tier)).await;
     }
 
-    async fn take_sandbox(&mut self) -> Result<Sandbox, CliError> {
+    async fn take_sandbox(&mut self) -> Result<Box<Sandbox>, CliError> {
         match std::mem::replace(&mut self.sandbox, Prepared::Not) {
             Prepared::Begun(sandbox) => Ok(sandbox),
             mut other => {
