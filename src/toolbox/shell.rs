@@ -118,7 +118,10 @@ async fn start(
     };
     let execution = Some(facts(&spec, place.sandbox));
     let cwd = spec.cwd.clone();
-    let outcome = match place.sandbox.spawn(spec) {
+    // A sandbox that is to be set up anew takes its time; the loop goes on meanwhile.
+    let sandbox = place.sandbox.clone();
+    let started = tokio::task::spawn_blocking(move || sandbox.spawn(spec)).await;
+    let outcome = match started.unwrap_or(Err(SandboxError::Ending)) {
         Ok(running) => {
             let jobs = place.jobs;
             jobs.begin(exec, running.remote());

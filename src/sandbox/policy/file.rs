@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -72,6 +73,8 @@ pub struct PolicyFile {
     pub readable: Vec<PathBuf>,
     /// What can be written beyond the workspace.
     pub writable: Vec<PathBuf>,
+    /// Sockets of the machine that can be spoken to.
+    pub allow_sockets: Vec<PathBuf>,
     /// What can be neither.
     pub hidden: Vec<PathBuf>,
     /// Variables of the environment to pass on, secrets among them if they are named.
@@ -113,12 +116,14 @@ impl PolicyFile {
         let home = home.map(canonical);
         let readable = self.paths("readable", &self.readable, home.as_deref())?;
         let writable = self.paths("writable", &self.writable, home.as_deref())?;
+        let sockets = self.sockets(home.as_deref())?;
         let named = |path: &PathBuf| covers(std::slice::from_ref(path), &around.workspace);
         let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
         hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
         // What the user opens by its name, or works in, is meant to be open.
         hidden.retain(|secret| {
-            !named(secret) && !readable.iter().chain(&writable).any(|open| open.starts_with(secret))
+            let mut opened = readable.iter().chain(&writable).chain(&sockets);
+            !named(secret) && !opened.any(|open| open.starts_with(secret))
         });
         for path in &self.hidden {
             hidden.push(canonical(&expand("hidden", path, home.as_deref())?));
@@ -135,6 +140,7 @@ impl PolicyFile {
             closed,
             readable: toolchains.into_iter().filter(|path| !covers(&hidden, path)).collect(),
             writable,
+            sockets,
             frozen: places::FROZEN.iter().map(|name| workspace.join(name)).collect(),
             hidden,
             network,
@@ -145,6 +151,7 @@ impl PolicyFile {
             ..Policy::default()
         };
         policy.readable.extend(readable);
+        super::repository::open(&mut policy);
         if let Some(caches) = &around.caches
             && policy.network != Network::Off
         {
@@ -190,6 +197,20 @@ impl PolicyFile {
             Some(name) => Err(Refusal {
                 rule: format!("sandbox.env names {name:?}, which is no name of a variable"),
                 remedy: "write the name alone, such as \"GH_TOKEN\"".into(),
+            }),
+        }
+    }
+
+    /// The sockets, which all have to be there: what is laid open is what they are now.
+    fn sockets(&self, home: Option<&Path>) -> Result<Vec<PathBuf>, Refusal> {
+        let sockets = self.paths("allow_sockets", &self.allow_sockets, home)?;
+        let is_socket =
+            |path: &&PathBuf| path.metadata().is_ok_and(|it| it.file_type().is_socket());
+        match sockets.iter().find(|path| !is_socket(path)) {
+            None => Ok(sockets),
+            Some(path) => Err(Refusal {
+                rule: format!("sandbox.allow_sockets names {}, which is no socket", path.display()),
+                remedy: "name the socket itself; a folder is opened with sandbox.readable".into(),
             }),
         }
     }

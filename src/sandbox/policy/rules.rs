@@ -85,14 +85,11 @@ impl Limits {
         }
     }
 
-    /// The defaults for this machine.
+    /// The defaults for this machine, or for the control group that limn runs in.
     #[must_use]
     pub fn of_machine() -> Self {
         #[cfg(target_os = "linux")]
-        let bytes = {
-            let system = rustix::system::sysinfo();
-            system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)))
-        };
+        let bytes = super::memory::bytes();
         #[cfg(not(target_os = "linux"))]
         let bytes = 8 << 30;
         Self::of_memory(bytes)
@@ -155,6 +152,13 @@ pub struct Policy {
     /// What can be read and written beyond the workspace.
     #[serde(with = "paths::many")]
     pub writable: Vec<PathBuf>,
+    /// What git writes of a repository that lies elsewhere, when the workspace is a work tree of
+    /// it: commands can write it, and file tools cannot.
+    #[serde(with = "paths::many")]
+    pub git: Vec<PathBuf>,
+    /// What listens on the machine in a file and can be spoken to all the same.
+    #[serde(with = "paths::many")]
+    pub sockets: Vec<PathBuf>,
     /// What can be read and never written, wherever it lies: what limn or git would act on.
     #[serde(with = "paths::many")]
     pub frozen: Vec<PathBuf>,
@@ -183,6 +187,8 @@ impl Default for Policy {
             closed: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
+            git: Vec::new(),
+            sockets: Vec::new(),
             frozen: Vec::new(),
             hidden: Vec::new(),
             network: Network::All,
@@ -227,6 +233,8 @@ impl Policy {
             closed: union(&self.closed, &other.closed),
             readable: intersection(&self.read(), &other.read()),
             writable: intersection(&self.written(), &other.written()),
+            git: intersection(&self.git, &other.git),
+            sockets: intersection(&self.sockets, &other.sockets),
             frozen: union(&self.frozen, &other.frozen),
             hidden,
             network: self.network.tighten(&other.network),
@@ -250,18 +258,19 @@ impl Policy {
                 remedy: "choose read-only, workspace, packages or network".into(),
             });
         }
-        let lists = [&self.closed, &self.readable, &self.writable, &self.frozen, &self.hidden];
-        for path in lists.into_iter().flatten().chain([&self.workspace]) {
+        let opened = [&self.readable, &self.writable, &self.git, &self.sockets];
+        let others = [&self.closed, &self.frozen, &self.hidden];
+        for path in opened.into_iter().chain(others).flatten().chain([&self.workspace]) {
             paths::check(path)?;
         }
         self.check_workspace()?;
-        for open in self.readable.iter().chain(&self.writable) {
+        for open in opened.into_iter().flatten() {
             if let Some(hidden) = self.hidden.iter().find(|hidden| open.starts_with(hidden)) {
                 return Err(Refusal {
                     rule: format!("{} is both opened and hidden", open.display()),
                     remedy: format!(
-                        "remove it from sandbox.readable and sandbox.writable, or {} from \
-                         sandbox.hidden",
+                        "remove it from sandbox.readable, sandbox.writable and \
+                         sandbox.allow_sockets, or {} from sandbox.hidden",
                         hidden.display()
                     ),
                 });
@@ -349,6 +358,8 @@ impl Policy {
             &mut self.closed,
             &mut self.readable,
             &mut self.writable,
+            &mut self.git,
+            &mut self.sockets,
             &mut self.frozen,
             &mut self.hidden,
         ] {
