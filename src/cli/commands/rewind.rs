@@ -37,9 +37,7 @@ pub(crate) fn run(args: &RewindArgs) -> CliResult {
         return list(&Past::of(&events(&archive)?, &archive.execs()?), args.json);
     }
     let went = go_back(&store.home, id, args)?;
-    for warning in &went.warnings {
-        note(&safe(&format!("     ! {warning}")));
-    }
+    went.notes.iter().for_each(|told| note(&format!("     ! {told}")));
     if went.stopped {
         return stopped(args, id, &went);
     }
@@ -62,8 +60,8 @@ pub(crate) struct Went {
     pub(crate) restored: Option<Restored>,
     /// Nothing was changed: the user's own edits are in the way.
     pub(crate) stopped: bool,
-    /// What is worth knowing of the files, in sentences.
-    pub(crate) warnings: Vec<String>,
+    /// What else is worth knowing, a sentence each, safe to print.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Takes a session back to before the round `args.to`, or says what that would do. It waits for the
@@ -135,20 +133,21 @@ impl Back<'_> {
             }
             None => None,
         };
-        let mut warnings = Vec::new();
+        let mut notes = Vec::new();
         if let Some(settled) = planned.as_ref().and_then(|planned| planned.finished.as_ref()) {
-            warnings.push(settled.to_string());
+            notes.push(safe(&settled.to_string()));
         }
         if let (Some((workspace, what)), Some(planned)) = (&restore, &planned) {
             // What the rounds left for git to obey: not every restore takes it back.
             let to = Manifest::load(workspace.store(), &what.to)?;
             for planted in workspace.planted(&to, &planned.before.manifest)? {
-                warnings.push(format!("Your git would obey {planted}"));
+                notes.push(safe(&format!("Your git would obey {planted}")));
             }
         }
-        let stopped = planned.as_ref().is_some_and(|planned| planned.stopped);
-        if stopped || self.args.dry_run {
-            return Ok(Went { round: round.clone(), restored: planned, stopped, warnings });
+        let round = round.clone();
+        let is_stopped = planned.as_ref().is_some_and(|planned| planned.stopped);
+        if is_stopped || self.args.dry_run {
+            return Ok(Went { round, restored: planned, stopped: is_stopped, notes });
         }
         let resumed = Recorder::resume(self.home, self.id)?;
         let restored = match &restore {
@@ -156,14 +155,13 @@ impl Back<'_> {
             None => None,
         };
         if restored.as_ref().is_some_and(|(_, it)| it.stopped) {
-            let restored = restored.map(|(_, it)| it);
-            return Ok(Went { round: round.clone(), restored, stopped: true, warnings });
+            return Ok(Went { round, restored: restored.map(|(_, it)| it), stopped: true, notes });
         }
         let mut bodies = Vec::new();
         if let (Some((workspace, restored)), Some((_, what))) = (&restored, &restore) {
             bodies.extend(checkpoints(restored, what.to));
             if !conversation {
-                bodies.extend(edit(workspace, restored, round)?);
+                bodies.extend(edit(workspace, restored, &round)?);
             }
         }
         if conversation {
@@ -180,7 +178,7 @@ impl Back<'_> {
             resumed.recorder.close().await
         })??;
         let restored = restored.map(|(_, restored)| restored);
-        Ok(Went { round: round.clone(), restored, stopped: false, warnings })
+        Ok(Went { round, restored, stopped: false, notes })
     }
 
     fn restore(&self, past: &Past, round: &Round) -> Result<(Workspace, Restore), CliError> {
