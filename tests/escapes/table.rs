@@ -101,12 +101,13 @@ impl Row {
 
 const KERNEL: &str = "needs a kernel with this feature";
 const LATER: &str = "what a program of the machine begins to listen on later is not covered";
-const COMMON: &str = "nothing can be mounted over a file that is not there yet";
+const COMMON: &str = "nothing can be mounted over a file that is not there yet. It is flagged when \
+                      the command ends";
 const RUNNING: Control = Sometimes("not while it runs");
 const FROZEN: &str = "Landlock closes nothing below a folder that is open";
 const BOMB: &str = "would take the machine along";
 const OWN_REPOSITORY: &str = "a repository is the workspace's own content; git reads it only when \
-                              somebody works in that folder";
+                              somebody works in that folder. It is flagged when the command ends";
 
 pub const ROWS: &[Row] = &[
     row(1, "write ~/.bashrc", "files.write_bashrc", Works),
