@@ -213,8 +213,9 @@ impl Sandbox {
         return None;
     }
 
-    /// The socket inside that the proxy of the network is to answer, where the policy allows any
-    /// network: whoever takes it speaks for everybody outside. Commands find it by their variables.
+    /// The socket inside that the proxy of the network is to answer, once for each set of processes:
+    /// whoever takes it speaks for everybody outside. Commands find it by their variables, and wait
+    /// until it is answered.
     #[must_use]
     pub fn take_proxy_listener(&self) -> Option<std::net::TcpListener> {
         #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -269,14 +270,23 @@ impl Sandbox {
 /// The variables by which programs find the proxy on the loopback: a convenience, since there is no
 /// other way out.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) fn proxy_variables(port: u16) -> impl Iterator<Item = (OsString, OsString)> {
+pub(crate) fn proxy_variables(
+    port: u16,
+    exec: Option<u32>,
+) -> impl Iterator<Item = (OsString, OsString)> {
     const PROXY: [&str; 6] =
         ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
     /// What is not asked of it.
     const NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
-    let proxy = PROXY.map(|name| (name, format!("http://127.0.0.1:{port}")));
-    let none = NONE.map(|name| (name, "localhost,127.0.0.1,::1".to_owned()));
+    let proxy = PROXY.map(|name| (name, format!("http://{}127.0.0.1:{port}", login(exec))));
+    let none = NONE.map(|name| (name, "localhost,127.0.0.1,0.0.0.0,::1".to_owned()));
     proxy.into_iter().chain(none).map(|(name, value)| (name.into(), value.into()))
+}
+
+/// Whom the proxy is to put on record: a user name, since every program sends that along. Some
+/// send none without a password.
+fn login(exec: Option<u32>) -> String {
+    exec.map_or_else(String::new, |exec| format!("exec-{exec}:limn@"))
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use thiserror::Error;
 
 pub use address::is_public;
 pub use file::{LimitsFile, NetworkWord, PolicyFile, Surroundings};
-pub use host::{Host, HostPattern, Network, Target, WEB_PORTS};
-pub use places::{CREDENTIALS, SYSTEM_SECRETS};
+pub(crate) use host::Host;
+pub use host::{HostPattern, Network, Target};
 pub use rules::{Limits, Policy, Preset};
 
 /// A refusal: the rule that says no, and what to do about it.

@@ -13,6 +13,7 @@ mod continued;
 mod effects;
 mod environment;
 mod error;
+mod grant;
 mod instructions;
 mod jobs;
 mod left;
@@ -61,6 +62,8 @@ pub enum Command {
     },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
+    /// Let the session speak to a host or read a file that its policy refuses, until it is closed.
+    Allow(String),
     /// Stop what is being done.
     Interrupt,
     /// No more prompts will come.
@@ -84,6 +87,8 @@ pub enum Notice {
     },
     /// The round is over: the next prompt may come.
     RoundOver(Ended),
+    /// What the user asked for cannot be done, in a sentence.
+    Unable(String),
 }
 
 /// How it went.

@@ -199,7 +199,14 @@ impl Loop {
         match happening {
             Happening::Command(command) => {
                 self.driven = command.is_some();
-                let input = command.map_or(Input::Close, |command| self.input(command));
+                let input = match command {
+                    None => Input::Close,
+                    Some(Command::Allow(what)) => return self.allow(&what).await,
+                    Some(command) => match self.input(command) {
+                        Some(input) => input,
+                        None => return Ok(()),
+                    },
+                };
                 self.hear(input).await
             }
             Happening::Progress(pieces) => {
@@ -399,8 +406,8 @@ impl Loop {
     }
 
     /// What the agent hears of a command.
-    fn input(&mut self, command: Command) -> Input {
-        match command {
+    fn input(&mut self, command: Command) -> Option<Input> {
+        Some(match command {
             Command::Submit { text, attached } => {
                 let attachments = self.attach(attached);
                 Input::Submit(Prompt { text, attachments })
@@ -411,7 +418,8 @@ impl Loop {
             Command::Approval(mode) => Input::Approval(mode),
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
-        }
+            Command::Allow(_) => return None,
+        })
     }
 
     /// Takes in what is handed to the model whole; its bytes go on record with the next events.

@@ -137,11 +137,17 @@ impl Conversation {
                 self.note(NoteKind::Info, &format!("You ran: {}", command.command));
             }
             Body::Grant(grant) => {
-                self.note(NoteKind::Info, &format!("Granted once: {}", grant.scope));
+                self.note(NoteKind::Info, &format!("Allowed for this session: {}", grant.scope));
             }
             Body::Rewind(_) => self.note(NoteKind::Info, "The conversation went back from here."),
             Body::NetworkRequest(request) if !request.allowed => {
-                let text = format!("Refused: the network, {}:{}.", request.host, request.port);
+                // As it is typed: without a port, those of the web are meant.
+                let port = match request.port {
+                    80 | 443 => String::new(),
+                    port => format!(":{port}"),
+                };
+                let host = format!("{}{port}", request.host);
+                let text = format!("Refused: the network, {host}. /allow {host} opens it.");
                 self.note(NoteKind::Info, &text);
             }
             _ => {}

@@ -143,6 +143,15 @@ fn git_works() {
 }
 
 #[test]
+fn files_are_moved_and_linked_from_folder_to_folder() {
+    everywhere(&["python3"], "", |desk| {
+        // Not by `mv`, which copies where it may not move.
+        let moves = "import os; os.rename('a/x', 'b/y'); os.link('b/y', 'a/z'); print('moved')";
+        desk.says(&format!("mkdir a b; touch a/x; python3 -c \"{moves}\""), "moved");
+    });
+}
+
+#[test]
 fn cargo_builds_and_tests_offline() {
     everywhere(&["cargo", "cc"], "", |desk| {
         desk.write(

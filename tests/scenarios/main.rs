@@ -22,6 +22,7 @@ mod export;
 mod faults;
 mod jobs;
 mod loop_and_log;
+mod packages;
 mod peers;
 mod policy;
 mod providers;

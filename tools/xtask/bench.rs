@@ -6,6 +6,7 @@
 mod checkpoints;
 mod dataset;
 mod figures;
+mod proxy;
 mod sandbox;
 mod search;
 mod tokens;
@@ -133,6 +134,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
+    ("sandbox-proxy", proxy::throughput),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -40,7 +40,7 @@ pub(crate) enum PresetArg {
     ReadOnly,
     /// Write in the workspace; no network.
     Workspace,
-    /// The same, and the registries of packages.
+    /// The same, and the registries that the settings of cargo, npm and pip name.
     Packages,
     /// The same, and every public host.
     Network,

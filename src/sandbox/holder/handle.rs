@@ -199,7 +199,7 @@ impl Holder {
         env.push(("TERM".into(), "xterm-256color".into()));
         env.push((MARKER.into(), marker.into()));
         if let Some(port) = self.proxy_port {
-            env.extend(proxy_variables(port));
+            env.extend(proxy_variables(port, spec.exec));
         }
         if let Some(private) = &self.private {
             env.push(("TMPDIR".into(), private.path().into()));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{git, opened, sockets};
-use crate::policy::{Network, Policy};
+use crate::policy::Policy;
 
 /// Who makes the namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,8 @@ pub(crate) struct Plan {
     pub(crate) readable: Vec<OsString>,
     /// What it lets be written as well.
     pub(crate) writable: Vec<OsString>,
-    /// Whether limn wants a listener inside, for its proxy.
+    /// Whether limn wants a listener inside, for its proxy: also where the network is off, since
+    /// the user may open it, and a refusal by name says more than a name that is not found.
     pub(crate) proxy: bool,
     pub(crate) bounds: Bounds,
 }
@@ -102,7 +103,7 @@ impl Plan {
             mounts: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
-            proxy: means != Means::None && policy.network != Network::Off,
+            proxy: means != Means::None,
             bounds: Bounds {
                 processes: Some(limits.processes),
                 cpu_s: Some(limits.cpu_s),

@@ -83,7 +83,9 @@ impl Session {
         let before = [PROGRAM, "-p", &self.profile].map(Into::into);
         let mut env = spec.env.clone();
         env.push(("TMPDIR".into(), self.private.path().into()));
-        env.extend(self.proxy_port.map(proxy_variables).into_iter().flatten());
+        env.extend(
+            self.proxy_port.map(|port| proxy_variables(port, spec.exec)).into_iter().flatten(),
+        );
         let argv = before.into_iter().chain(spec.argv.iter().cloned()).collect();
         terminal::open(&CommandSpec { argv, env, ..spec.clone() })
     }

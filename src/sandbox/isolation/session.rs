@@ -83,6 +83,7 @@ impl Session {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         };
         let (terminal, held) = holder.spawn(&spec, &marker()).map_err(|it| it.to_string())?;
         let mut tree = Tree::Held(held);

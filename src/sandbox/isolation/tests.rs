@@ -116,6 +116,7 @@ impl Bench {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         }
     }
 

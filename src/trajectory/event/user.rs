@@ -113,6 +113,9 @@ pub struct Grant {
     /// The call it was granted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<u32>,
+    /// What the model is told of it with the next request; empty when it is told nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
 }
 
 /// How far a step of the plan is.

@@ -72,6 +72,7 @@ impl Printer {
             Notice::Progress(Progress::Retry { reason, .. }) => self.retry(&reason),
             Notice::Progress(_) | Notice::Usage(_) | Notice::Decide { .. } => return,
             Notice::RoundOver(_) => {}
+            Notice::Unable(told) => note(&safe(&told)),
         }
         self.out.flush();
     }
