@@ -15,7 +15,7 @@ pub(crate) use checkpoints::{
     CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
 };
 pub(crate) use datasets::{
-    CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilterArgs, FormatArg,
+    CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
     ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, VerifyArgs,
     VersionArgs,
 };

@@ -135,8 +135,8 @@ fn data_path(manifest: &Manifest, part: Option<&str>) -> String {
             let folder = part.map(|part| format!("{part}/")).unwrap_or_default();
             serde_json::Value::from(format!("{folder}*{}", form.ending())).to_string()
         }
-        Ok(Format::Tokens) => file_name("tokens", part),
-        _ => file_name("messages", part),
+        Ok(format) => file_name(format, manifest.recipe.files, part),
+        Err(_) => String::new(),
     }
 }
 

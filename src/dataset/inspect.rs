@@ -1,14 +1,14 @@
 //! Exports of tokens, read again: what is trained, token by token.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use chat::Tokenizer;
 
 use crate::error::DatasetError;
 use crate::export::Format;
+use crate::lines::each_line;
 use crate::tokens::{Row, UNTRAINED};
-use crate::version::{self, Manifest};
+use crate::version::Manifest;
 
 /// A stretch of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,24 +49,33 @@ pub fn inspect(
     if manifest.target["tokenizer"] != tokenizer.hash() {
         return Err(DatasetError::OtherTokenizer(folder.to_owned()));
     }
+    let kind = (Format::Tokens, manifest.recipe.files);
+    let mut goes_on = true;
     for name in manifest.row_files(Format::Tokens) {
         let path = folder.join(name);
-        let failed = |error| DatasetError::io("read", &path, error);
-        for (number, line) in BufReader::new(version::open(&path)?).lines().enumerate() {
-            let bad = || DatasetError::BadRow { path: path.clone(), line: number + 1 };
-            let row: Row = serde_json::from_str(&line.map_err(failed)?).map_err(|_| bad())?;
+        let mut number = 0;
+        each_line(&path, kind, &mut |line| {
+            number += 1;
+            let bad = || DatasetError::BadRow { path: path.clone(), line: number };
+            let row: Row = serde_json::from_str(&line).map_err(|_| bad())?;
             if row.labels.len() != row.input_ids.len() {
                 return Err(bad());
             }
-            let trained = row.labels.iter().filter(|label| **label != UNTRAINED).count();
-            let tokens = [row.input_ids.len(), trained];
-            let (place, pieces) = ([row.sample, row.row], pieces(&row, tokenizer));
-            if !take(ReadRow { session: row.session, place, tokens, pieces }) {
-                return Ok(());
-            }
+            goes_on = take(shown(row, tokenizer));
+            Ok(goes_on)
+        })?;
+        if !goes_on {
+            break;
         }
     }
     Ok(())
+}
+
+fn shown(row: Row, tokenizer: &Tokenizer) -> ReadRow {
+    let trained = row.labels.iter().filter(|label| **label != UNTRAINED).count();
+    let (place, tokens) = ([row.sample, row.row], [row.input_ids.len(), trained]);
+    let pieces = pieces(&row, tokenizer);
+    ReadRow { session: row.session, place, tokens, pieces }
 }
 
 /// No character is more tokens than this; what is still none then is shown as it is.

@@ -10,6 +10,7 @@
 
 mod bundle;
 mod card;
+mod columns;
 mod error;
 mod export;
 mod facts;
@@ -45,7 +46,7 @@ pub use split::{Part, Splits};
 pub use stats::{Stats, stats};
 pub use targets::Trainer;
 pub use tokens::{OverBudget, Tokens};
-pub use version::{Difference, Manifest, Recipe, diff, verify};
+pub use version::{Difference, Files, Manifest, Recipe, diff, verify};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! How much is in an export, and what: counted while it is read back, or later from its folder.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,9 +9,10 @@ use serde_json::Value;
 use crate::error::DatasetError;
 use crate::export::Format;
 use crate::facts::Facts;
+use crate::lines::each_line;
 use crate::sessions::SessionForm;
 use crate::tokens::UNTRAINED;
-use crate::version::{self, Manifest};
+use crate::version::{Files, Manifest};
 
 /// What is counted of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,21 +164,26 @@ pub fn stats(folder: &Path) -> Result<Stats, DatasetError> {
         let path = folder.join(name);
         match format {
             Format::Sessions(form) => rows.push(of_session(form, &path)?),
-            _ => of_lines(format, &path, &mut rows)?,
+            _ => of_lines(&path, (format, manifest.recipe.files), &mut rows)?,
         }
     }
     Ok(Stats::of(format, &manifest.sessions, &rows))
 }
 
-fn of_lines(format: Format, path: &Path, rows: &mut Vec<RowFacts>) -> Result<(), DatasetError> {
-    let failed = |error| DatasetError::io("read", path, error);
-    for (number, line) in BufReader::new(version::open(path)?).lines().enumerate() {
-        let value: Result<Value, _> = serde_json::from_str(&line.map_err(failed)?);
-        let counted = value.map_err(|_| "no JSON").and_then(|row| read(format, &row));
-        let bad = |_| DatasetError::BadRow { path: path.to_owned(), line: number + 1 };
+fn of_lines(
+    path: &Path,
+    kind: (Format, Files),
+    rows: &mut Vec<RowFacts>,
+) -> Result<(), DatasetError> {
+    let mut number = 0;
+    each_line(path, kind, &mut |line| {
+        number += 1;
+        let value: Result<Value, _> = serde_json::from_str(&line);
+        let counted = value.map_err(|_| "no JSON").and_then(|row| read(kind.0, &row));
+        let bad = |_| DatasetError::BadRow { path: path.to_owned(), line: number };
         rows.push(counted.map_err(bad)?);
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 fn of_session(form: SessionForm, path: &Path) -> Result<RowFacts, DatasetError> {

@@ -28,9 +28,6 @@ use crate::rows::Rows;
 use crate::stats::{self, RowFacts};
 use crate::write::{Pass, Unseen};
 
-/// What the names of its files begin with.
-const STEM: &str = "tokens";
-
 /// The label of a token that is not trained.
 pub(crate) const UNTRAINED: i64 = -100;
 
@@ -83,7 +80,7 @@ pub(crate) fn write(
     target: &Tokens,
     rows: Rows,
 ) -> Result<Vec<RowFacts>, DatasetError> {
-    let mut lines = pass.lines(STEM)?;
+    let mut lines = pass.lines(Format::Tokens)?;
     for chosen in pass.chosen() {
         let Some(recording) = pass.open(chosen)? else { continue };
         let mut session = Session::of(recording);

@@ -6,7 +6,7 @@
 //! again from the recordings, even after they went on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -30,6 +30,27 @@ pub(crate) const FILE: &str = "manifest.json";
 /// No manifest is larger.
 const BYTES_MAX: u64 = 1 << 30;
 
+/// What the files of rows are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Files {
+    /// A JSON object a line.
+    #[default]
+    Jsonl,
+    /// Columns; what has a shape of its own is JSON text in them.
+    Parquet,
+}
+
+impl Files {
+    /// How the names of its files end.
+    pub(crate) const fn ending(self) -> &'static str {
+        match self {
+            Self::Jsonl => ".jsonl",
+            Self::Parquet => ".parquet",
+        }
+    }
+}
+
 /// How a dataset was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,6 +61,8 @@ pub struct Recipe {
     /// The licence it comes under, as its maker says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
+    /// What the files of rows are.
+    pub files: Files,
     /// Which sessions.
     pub filter: Filter,
     /// In which parts.
@@ -134,7 +157,7 @@ impl Manifest {
         let names = self.files.iter().map(|file| file.name.as_str());
         names.filter(move |name| match format {
             Format::Sessions(form) => name.ends_with(form.ending()),
-            _ => name.ends_with(".jsonl"),
+            _ => name.ends_with(self.recipe.files.ending()),
         })
     }
 
@@ -262,9 +285,4 @@ fn asked_otherwise(one: &Manifest, other: &Manifest) -> BTreeMap<String, [Value;
     let keys: BTreeSet<&String> = keys.collect();
     let differ = keys.into_iter().filter(|key| before[*key] != after[*key]);
     differ.map(|key| (key.clone(), [before[key].clone(), after[key].clone()])).collect()
-}
-
-/// Opens a file of an export for reading.
-pub(crate) fn open(path: &Path) -> Result<File, DatasetError> {
-    File::open(path).map_err(|error| DatasetError::io("read", path, error))
 }

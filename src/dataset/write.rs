@@ -83,8 +83,9 @@ impl<'a> Pass<'a> {
     }
 
     /// The files that rows go into.
-    pub(crate) fn lines(&self, stem: &'static str) -> Result<Lines, DatasetError> {
-        Lines::new(self.folder, stem, !self.order.recipe.splits.parts.is_empty())
+    pub(crate) fn lines(&self, format: Format) -> Result<Lines, DatasetError> {
+        let recipe = &self.order.recipe;
+        Lines::new(self.folder, format, recipe.files, !recipe.splits.parts.is_empty())
     }
 
     /// After the gates, something has to be left: an empty dataset is nobody's wish.
@@ -106,7 +107,8 @@ pub(crate) fn messages(
     trainer: Option<Trainer>,
     rows: Rows,
 ) -> Result<Vec<RowFacts>, DatasetError> {
-    let mut lines = pass.lines("messages")?;
+    let format = trainer.map_or(Format::Messages, Format::Trainer);
+    let mut lines = pass.lines(format)?;
     let mut images = Images::new(pass.folder);
     for chosen in pass.chosen() {
         let Some(mut recording) = pass.open(chosen)? else { continue };
@@ -139,7 +141,6 @@ pub(crate) fn messages(
         pass.sessions.push(recording.facts);
     }
     images.finish()?;
-    let format = trainer.map_or(Format::Messages, Format::Trainer);
     lines.finish(|row| stats::read(format, row))
 }
 

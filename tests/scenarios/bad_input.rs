@@ -320,13 +320,14 @@ fn an_export_onto_a_full_disk_leaves_nothing_behind() {
         return;
     }
     let small = world.path("small");
-    std::fs::create_dir(&small).unwrap();
+    fs::create_dir(&small).unwrap();
     let out = small.join("out").display().to_string();
     let args = ["export", "--format", "messages", "--status", "all", "--out", &out];
     let small = small.display();
     let script = format!(
         "mount -t tmpfs -o size=8k none {small} && \"$@\"; code=$?; ls -A {small} >&2; exit $code"
     );
-    let run = in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["pace left"]);
+    let run =
+        in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["Cannot", "space"]);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
 }

@@ -200,7 +200,7 @@ fn what_a_gate_leaves_out_is_named_and_can_be_kept_for_a_reason() {
     world.exec(&unfinished.url(), &["--max-steps", "1", "go"]).exits(1);
     let cut = world.home().find("last").unwrap().to_string();
     let first = report(export(&world, "v1", &["--status", "all"]));
-    assert_eq!(sessions(&world.path("v1")), [good.clone()]);
+    assert_eq!(sessions(&world.path("v1")), [good.as_str()]);
     assert_eq!(first["gates"]["duplicates"]["sessions"], serde_json::json!([double]));
     assert_eq!(first["gates"]["unfinished"]["sessions"], serde_json::json!([cut]));
     let waive = ["--status", "all", "--waive", "unfinished=a lesson in stopping"];
@@ -392,4 +392,28 @@ fn whole_sessions_are_written_for_viewers_and_read_back() {
     assert!(world.path(&format!("split/train/{id}.jsonl")).exists());
     let args = ["--format", "atif", "--rows", "round"];
     export(&world, "rows", &args).exits(2).says(&["--rows"]);
+}
+
+#[test]
+fn rows_in_parquet_are_the_rows_of_the_lines() {
+    let world = World::new();
+    record_much(&world);
+    let all = ["--status", "all", "--files"];
+    export(&world, "lines", &[&all[..], &["jsonl"]].concat()).succeeds();
+    export(&world, "columns", &[&all[..], &["parquet"]].concat()).succeeds();
+    let stats = |name: &str| {
+        let place = world.path(name).display().to_string();
+        world.limn(&["dataset", "verify", &place]).succeeds();
+        world.limn(&["dataset", "stats", &place, "--json"]).succeeds().stdout
+    };
+    assert_eq!(stats("lines"), stats("columns"));
+    let file = fs::read(world.path("columns/messages.parquet")).unwrap();
+    assert_eq!((&file[..4], &file[file.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+    let card = fs::read_to_string(world.path("columns/README.md")).unwrap();
+    assert!(card.contains("    path: messages.parquet\n"), "{card}");
+    let place = world.path("columns").display().to_string();
+    export(&world, "again", &["--again", &place]).succeeds();
+    assert_eq!(files(&world.path("again")), files(&world.path("columns")));
+    let args = ["--format", "openai", "--files", "parquet"];
+    export(&world, "no", &args).exits(2).says(&["Parquet"]);
 }

@@ -22,6 +22,10 @@ pub(crate) struct ExportArgs {
     /// What a row is [default: trajectory].
     #[arg(long, value_enum)]
     pub(crate) rows: Option<RowsArg>,
+    /// What the files of `messages` and `tokens` are; in Parquet, messages and tools are columns of
+    /// JSON text [default: jsonl].
+    #[arg(long, value_enum)]
+    pub(crate) files: Option<FilesArg>,
     #[command(flatten)]
     pub(crate) tokens: TokensArgs,
     /// The folder to make; it must not exist, or be empty.
@@ -104,7 +108,7 @@ pub(crate) struct VersionArgs {
     pub(crate) parent: Option<PathBuf>,
     /// Export this version again: the same sessions up to the same events, the same bytes.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "format", "rows", "max_tokens", "sessions", "status", "outcome", "tags", "without_tags",
+        "format", "rows", "files", "max_tokens", "sessions", "status", "outcome", "tags", "without_tags",
         "domains", "models", "annotators", "since", "until", "consent", "workspace", "split",
         "waivers", "name", "licence", "parent",
     ])]
@@ -142,6 +146,12 @@ pub(crate) enum RowsArg {
     Trajectory,
     /// What the model did after the user spoke, with all before it as context.
     Round,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilesArg {
+    Jsonl,
+    Parquet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,7 @@
 
 use chat::Dialect;
 use dataset::{
-    Consent, ExportReport, Filter, Format, Gate, Manifest, Order, Recipe, Rows, Selection,
+    Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Order, Recipe, Rows, Selection,
     SessionForm, Status, Target, Tokens, Trainer,
 };
 use jiff::civil::Date;
@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use record::Outcome;
 use serde_json::json;
 
-use crate::args::{ExportArgs, FilterArgs, FormatArg, RowsArg, StatusArg, VersionArgs};
+use crate::args::{ExportArgs, FilesArg, FilterArgs, FormatArg, RowsArg, StatusArg, VersionArgs};
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe, thousands};
 use crate::store::Store;
@@ -111,7 +111,8 @@ impl From<FormatArg> for Format {
 fn order(args: &ExportArgs, store: &Store) -> Result<Order, CliError> {
     let filter = filter(&args.filter, store)?;
     let parent = args.version.parent.as_deref().map(Manifest::read).transpose()?;
-    let recipe = recipe(&args.version, filter, parent.as_ref())?;
+    let mut recipe = recipe(&args.version, filter, parent.as_ref())?;
+    recipe.files = files(args, recipe.files)?;
     // A bundle of a private session is a backup, if it is named.
     let as_backup = args.format == Some(FormatArg::Bundle);
     let catalogue = store.catalogue()?;
@@ -130,6 +131,21 @@ fn order(args: &ExportArgs, store: &Store) -> Result<Order, CliError> {
         return Err(nothing(&selection, catalogue.len(), recipe.filter.status));
     }
     Ok(Order { sessions: selection.chosen, recipe, parent: parent.map(|it| it.id), again: None })
+}
+
+/// What the files are: as they are asked for, or as before where the format can be that.
+fn files(args: &ExportArgs, before: Files) -> Result<Files, CliError> {
+    let can = args.format.is_some_and(|format| Format::from(format).has_columns());
+    match args.files {
+        Some(FilesArg::Parquet) if !can => {
+            let why = "Only messages and tokens are written as Parquet. Leave out --files, or \
+                       choose another --format.";
+            Err(CliError::usage(why))
+        }
+        Some(FilesArg::Parquet) => Ok(Files::Parquet),
+        None if can => Ok(before),
+        Some(FilesArg::Jsonl) | None => Ok(Files::Jsonl),
+    }
 }
 
 fn nothing(selection: &Selection, of: usize, status: Status) -> CliError {

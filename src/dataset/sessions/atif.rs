@@ -29,6 +29,10 @@ pub(super) fn text(recording: &Recording, steps: &[Step]) -> Result<String, Data
     let total = |of: fn(&Usage) -> u64| -> u64 {
         steps.iter().filter_map(|step| step.usage.as_ref()).map(of).sum()
     };
+    let mut extra = json!({ "head": recording.facts.head });
+    if let Some(outcome) = &recording.facts.outcome {
+        extra["outcome"] = outcome.clone().into();
+    }
     let document = json!({
         "schema_version": SCHEMA,
         "session_id": recording.name,
@@ -40,7 +44,7 @@ pub(super) fn text(recording: &Recording, steps: &[Step]) -> Result<String, Data
             "total_cached_tokens": total(|usage| usage.cached_tokens),
             "total_steps": steps.len(),
         },
-        "extra": { "head": recording.facts.head, "outcome": recording.facts.outcome },
+        "extra": extra,
     });
     Ok(format!("{document:#}\n"))
 }
