@@ -6,10 +6,12 @@
 mod checkpoints;
 mod dataset;
 mod figures;
+mod proxy;
 mod sandbox;
 mod search;
 mod tokens;
 mod tree;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -124,6 +126,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("output", figures::output_50_mb),
     ("session", figures::session),
     ("checkpoints", checkpoints::checkpoints),
+    ("watch", watch::build),
     ("dataset", dataset::tokens),
     ("map", search::map),
     ("grep", search::grep),
@@ -131,6 +134,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
+    ("sandbox-proxy", proxy::throughput),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) usage: Usage,
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
+    /// Hosts and files that were allowed here: another model goes on with them.
+    pub(super) allowed: Vec<String>,
     files: Files,
     failed: Option<String>,
 }
@@ -80,6 +82,7 @@ impl Driver {
             session: None,
             usage: Usage::default(),
             approval: None,
+            allowed: Vec::new(),
             files,
             failed: None,
         }
@@ -148,7 +151,7 @@ impl Driver {
         }
     }
 
-    async fn tell(&mut self, command: session::Command) {
+    pub(super) async fn tell(&mut self, command: session::Command) {
         if let Some(live) = &self.live {
             // A session that has just ended has nothing to do.
             let _ = live.commands.send(command).await;
@@ -194,8 +197,12 @@ impl Driver {
         };
         let session = session.map_err(|error| CliError::failed(error.to_string()))?;
         self.session = Some(session.id());
-        let (commands, commands_end) = channel(16);
+        let (commands, commands_end) = channel(16 + self.allowed.len());
         let (notices_end, notices) = channel(1024);
+        for what in &self.allowed {
+            // The session is not there yet, so it is sent, and heard first.
+            let _ = commands.try_send(session::Command::Allow(what.clone()));
+        }
         let running = Box::pin(session.run(commands_end, notices_end));
         self.live = Some(Live { commands, notices, running });
         Ok(())
@@ -212,6 +219,7 @@ impl Driver {
                 }
                 Notice::Decide { call } => Update::Decide(call),
                 Notice::RoundOver(ended) => Update::RoundOver(ended),
+                Notice::Unable(told) => Update::Failed(told),
             };
             self.send(update).await;
         }
