@@ -417,12 +417,12 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
         world.limn(&args).exits(1).says(&[&format!("no row {row}"), "from 1 to 1"]);
     }
     let nowhere = world.limn(&["dataset", "stats", "nowhere"]).exits(1);
-    nowhere.says(&["no export", "tokens.jsonl", "--format tokens"]);
+    nowhere.says(&["no export", "manifest.json", "limn export"]);
     let messages = world.path("messages");
     export(&world, "messages", &messages, &["--status", "all"]).succeeds();
     let messages =
         ["dataset", "inspect", messages.to_str().unwrap(), "--tokenizer", model.to_str().unwrap()];
-    world.limn(&messages).exits(1).says(&["the format \"messages\"", "no tokens.jsonl"]);
+    world.limn(&messages).exits(1).says(&["the format \"messages\"", "no tokens"]);
 }
 
 #[test]

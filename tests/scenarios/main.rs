@@ -16,6 +16,7 @@ mod answers;
 mod attachments;
 mod bad_input;
 mod context;
+mod datasets;
 mod demo;
 mod edits;
 mod export;

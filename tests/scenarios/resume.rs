@@ -135,7 +135,9 @@ fn a_reply_that_the_server_cut_off_is_no_completed_round() {
     assert_eq!(end.ended, Ended::Limit);
     let out = world.path("out");
     let place = out.to_str().unwrap();
-    world.limn(&["export", "--format", "messages", "--status", "all", "--out", place]).succeeds();
+    let export = ["export", "--format", "messages", "--status", "all", "--out", place];
+    world.limn(&export).exits(1).says(&["unfinished"]);
+    world.limn(&[&export[..], &["--waive", "unfinished=to see"]].concat()).succeeds();
     assert_eq!(std::fs::read_to_string(out.join("messages.jsonl")).unwrap(), "");
 }
 

@@ -120,7 +120,12 @@ impl Driver {
         let id = self.session_or_say()?;
         let home = compose::home_to_record(&self.chosen.settings.home)?;
         let out = self.chosen.settings.workspace.join(Path::new(dir));
-        let report = dataset::export(&home, &[id], &Target::Messages(Rows::Trajectory), &out)?;
+        let report = dataset::export(
+            &home,
+            &dataset::Order::of(&[id]),
+            &Target::Messages(Rows::Trajectory),
+            &out,
+        )?;
         Ok(format!("{} samples were written to {}.", report.samples, out.display()))
     }
 
