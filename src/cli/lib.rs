@@ -58,6 +58,9 @@ pub fn run() -> ExitCode {
         Command::Key(KeyCommand::List(args)) => commands::key::list(args),
         Command::Store(StoreCommand::Stats(args)) => commands::store::stats(args),
         Command::Store(StoreCommand::Gc(args)) => commands::store::gc(args),
+        Command::Store(StoreCommand::Check(args)) => commands::store::check(args),
+        Command::Store(StoreCommand::Backup(args)) => commands::store::backup(args),
+        Command::Store(StoreCommand::Rebuild(args)) => commands::store::rebuild(args),
         Command::Checkpoint(CheckpointCommand::Take(args)) => commands::checkpoint::take(args),
         Command::Checkpoint(CheckpointCommand::Restore(args)) => {
             commands::checkpoint::restore(args)

@@ -32,7 +32,7 @@ mod take;
 mod walk;
 
 pub use blob::{Added, Hash, Store, Swept};
-pub use collect::{Collected, Collector, size};
+pub use collect::{Collected, Collector, check, size};
 pub use copy::{Copied, copy};
 pub use diff::{Change, diff, file_changes};
 pub use error::Error;

@@ -28,5 +28,7 @@ mod real_model;
 mod real_workspace;
 mod resume;
 mod rewind;
+mod search;
+mod store;
 mod terminal;
 mod world;

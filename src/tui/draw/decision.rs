@@ -96,9 +96,9 @@ fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>
     rows.extend(text_rows(&decision.text, columns, theme));
     if hunks.len() > 1 {
         let hunks = hunks.iter().enumerate();
-        rows.extend(hunks.flat_map(|(at, hunk)| {
-            hunk_rows(hunk, at == decision.chosen, columns, theme)
-        }));
+        rows.extend(
+            hunks.flat_map(|(at, hunk)| hunk_rows(hunk, at == decision.chosen, columns, theme)),
+        );
     }
     rows
 }
