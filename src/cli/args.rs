@@ -21,7 +21,7 @@ pub(crate) use datasets::{
     StatsArgs, StatusArg,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
-pub(crate) use sessions::{ListArgs, SearchArgs};
+pub(crate) use sessions::{ListArgs, PlayArgs, SearchArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),
+    Play(PlayArgs),
     Rm(RmArgs),
     Rewind(RewindArgs),
     Annotate(AnnotateArgs),

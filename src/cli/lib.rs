@@ -44,6 +44,7 @@ pub fn run() -> ExitCode {
         Command::Exec(args) => commands::exec::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Sessions(args) => commands::sessions::run(args),
+        Command::Play(args) => commands::play::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Rm(args) => commands::rm::run(args),
         Command::Rewind(args) => commands::rewind::run(args),

@@ -8,6 +8,7 @@ mod conversation;
 mod decision;
 mod help;
 mod menu;
+mod playback;
 mod start;
 mod status;
 
@@ -39,14 +40,16 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     }
     let [area, status] = split(area, area.height - 1);
     status::draw(view, frame, status);
-    let wanted = match &view.decision {
-        Some(_) => decision::height(view, area),
-        None => composer::height(view, area),
+    let wanted = match (&view.facts.playback, &view.decision) {
+        (Some(_), _) => playback::ROWS,
+        (None, Some(_)) => decision::height(view, area),
+        (None, None) => composer::height(view, area),
     };
     let [conversation, below] = split(area, area.height.saturating_sub(wanted));
-    match &view.decision {
-        Some(_) => decision::draw(view, frame, below),
-        None => composer::draw(view, frame, below),
+    match (view.facts.playback, &view.decision) {
+        (Some(playback), _) => playback::draw(view, &playback, frame, below),
+        (None, Some(_)) => decision::draw(view, frame, below),
+        (None, None) => composer::draw(view, frame, below),
     }
     if view.conversation.is_empty() {
         start::draw(view, frame, conversation);

@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::composer::Edit;
 use crate::conversation::Step;
+use crate::protocol::Play;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,20 @@ pub enum Place {
     Conversation,
     /// While a call waits for the user's word.
     Decision,
+    /// While a session is played back; the keys of the conversation do what they do there.
+    Playback,
 }
 
 impl Place {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 5] =
-        [Self::Anywhere, Self::Composer, Self::Menu, Self::Conversation, Self::Decision];
+    pub const ALL: [Self; 6] = [
+        Self::Anywhere,
+        Self::Composer,
+        Self::Menu,
+        Self::Conversation,
+        Self::Decision,
+        Self::Playback,
+    ];
 
     /// Its heading.
     #[must_use]
@@ -34,6 +43,7 @@ impl Place {
             Self::Menu => "In the list above the prompt",
             Self::Conversation => "In the conversation",
             Self::Decision => "When a call waits for you",
+            Self::Playback => "When a session is played back",
         }
     }
 }
@@ -79,6 +89,8 @@ pub(crate) enum Action {
         up: bool,
     },
     Decide(Choice),
+    Play(Play),
+    Leave,
 }
 
 /// An answer to a call that waits.
@@ -188,12 +200,30 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";
         "up" | "k" => Action::Decide(Choice::PreviousHunk), "the hunk before";
     }
+    Playback {
+        "space" => Action::Play(Play::Pause), "stand still, or go on";
+        "right" | "." => Action::Play(Play::Event { back: false }), "the next event";
+        "left" | "," => Action::Play(Play::Event { back: true }), "the event before";
+        "]" => Action::Play(Play::Round { back: false }), "to the next prompt";
+        "[" => Action::Play(Play::Round { back: true }), "to the prompt before";
+        "+" | "=" => Action::Play(Play::Speed { faster: true }), "twice as fast";
+        "-" => Action::Play(Play::Speed { faster: false }), "half as fast";
+        "0" => Action::Play(Play::Tenths(0)), "to the beginning; 1 to 9: to so many tenths";
+        "q" | "esc" => Action::Leave, "leave";
+    }
 };
 
 /// What a key does there; what it does everywhere comes last.
 pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
     let name = name(key)?;
-    [place, Place::Anywhere].iter().find_map(|place| {
+    if let (Place::Playback, Some(tenths @ 1..=9)) = (place, name.parse().ok()) {
+        return Some(Action::Play(Play::Tenths(tenths)));
+    }
+    let places = match place {
+        Place::Playback => &[place, Place::Conversation, Place::Anywhere][..],
+        _ => &[place, Place::Anywhere],
+    };
+    places.iter().find_map(|place| {
         let here = KEYS.iter().filter(|binding| binding.place == *place);
         here.filter(|binding| binding.keys.contains(&name.as_str()))
             .map(|binding| binding.action)

@@ -31,7 +31,7 @@ mod view;
 pub use draw::draw;
 pub use input::{Input, Keys};
 pub use keys::{Place, told};
-pub use protocol::{Answer, Command, Facts, Order, Price, Query, Recent, Update};
+pub use protocol::{Answer, Command, Facts, Order, Play, Playback, Price, Query, Recent, Update};
 pub use run::{Outside, Tui};
 pub use terminal::{Screen, is_capable, leave_by_panic};
 pub use theme::{Background, Depth};

@@ -156,6 +156,7 @@ impl View {
                 self.usage = usage;
                 self.conversation.go_to_end();
             }
+            Update::Playback(playback) => self.facts.playback = Some(playback),
             Update::Gone => {}
         }
         None

@@ -22,6 +22,7 @@ mod faults;
 mod jobs;
 mod loop_and_log;
 mod peers;
+mod play;
 mod policy;
 mod providers;
 mod real_model;

@@ -345,3 +345,21 @@ fn a_long_reply_streams_while_keys_are_answered() {
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.all.windows(4).any(|it| it == b"\x1b[2J"));
 }
+
+#[test]
+fn a_session_is_played_back_as_it_was() {
+    let world = World::new();
+    let server = server([
+        Reply::new().reasoning("A loop will do.").call("shell", r#"{"command":"echo a zebra"}"#),
+        Reply::text("It said **zebra**."),
+    ]);
+    world.exec(&server.url(), &["Print an animal"]).succeeds();
+    let before = world.events().len();
+    let mut terminal = Terminal::open(&world, &["play", "last", "--speed", "1000"]);
+    terminal.shows("Print an animal").shows("a zebra").shows("It said zebra.").shows("⏸");
+    terminal.press(",").shows(&format!("event {} of {before}", before - 1)).press("q");
+    assert_eq!(terminal.ends(), 0);
+    terminal.assert_given_back();
+    assert_eq!(server.requests().len(), 2, "nobody was asked");
+    assert_eq!(world.events().len(), before);
+}

@@ -1,4 +1,6 @@
-//! What can be typed to find sessions.
+//! What can be typed to find sessions, and to watch one.
+
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -60,6 +62,39 @@ impl SearchArgs {
             && until.is_none()
             && outcome.is_none()
     }
+}
+
+/// Watch a session as it happened: in the terminal, or as an asciicast of what its commands printed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys: space pauses, the arrows step, [ and ] go to prompts, + and - change the \
+    speed, 0 to 9 jump, q leaves.\n\nExample:\n  limn play last --speed 4\n  limn play last \
+    --cast build.cast --exec 3"
+)]
+pub(crate) struct PlayArgs {
+    /// An id, a unique prefix of one, or `last`.
+    pub(crate) id: String,
+    /// How many times as fast as it happened.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
+    pub(crate) speed: f64,
+    /// The longest pause, seconds; without it, pauses are as long as they were.
+    #[arg(long, value_name = "S", value_parser = speed)]
+    pub(crate) idle_max: Option<f64>,
+    /// The event to begin at, by its number.
+    #[arg(long, value_name = "SEQ", default_value_t = 0, conflicts_with = "cast")]
+    pub(crate) from: u64,
+    /// Write what the commands printed into this file instead, in asciicast v3.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cast: Option<PathBuf>,
+    /// Only this execution.
+    #[arg(long, value_name = "N", requires = "cast")]
+    pub(crate) exec: Option<u32>,
+}
+
+/// A number above zero.
+fn speed(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "not a number above zero".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

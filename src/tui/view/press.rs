@@ -66,7 +66,9 @@ impl View {
             return self.act(action);
         }
         match key.code {
-            KeyCode::Char(letter) if plain && place != Place::Decision => {
+            KeyCode::Char(letter)
+                if plain && !matches!(place, Place::Decision | Place::Playback) =>
+            {
                 // Whoever begins to write means the prompt.
                 self.focus = Focus::Composer;
                 self.conversation.chosen = None;
@@ -81,6 +83,9 @@ impl View {
     pub fn paste(&mut self, text: &str) -> Option<Command> {
         if let Some(reason) = self.decision.as_mut().and_then(|it| it.reason.as_mut()) {
             reason.paste(text);
+            return None;
+        }
+        if self.facts.playback.is_some() {
             return None;
         }
         self.focus = Focus::Composer;
@@ -98,7 +103,9 @@ impl View {
     }
 
     fn place(&self) -> Place {
-        if self.decision.is_some() {
+        if self.facts.playback.is_some() {
+            Place::Playback
+        } else if self.decision.is_some() {
             Place::Decision
         } else if self.menu.is_some() {
             Place::Menu
@@ -111,6 +118,11 @@ impl View {
 
     fn act(&mut self, action: Action) -> Option<Command> {
         match action {
+            // There is no prompt to go to, nothing to stop, and nobody to ask.
+            Action::Switch | Action::Mode if self.facts.playback.is_some() => {}
+            Action::Stop if self.facts.playback.is_some() => return Some(Command::Leave),
+            Action::Leave => return Some(Command::Leave),
+            Action::Play(play) => return Some(Command::Play(play)),
             Action::Stop => return self.stop(),
             Action::LeaveWhenEmpty => {
                 if self.composer.is_empty() {

@@ -144,7 +144,11 @@ impl Driver {
             }
             Command::Order(order) => self.order(order).await,
             // These are the terminal's own business.
-            Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
+            Command::Copy(_)
+            | Command::Edit(_)
+            | Command::Mouse(_)
+            | Command::Play(_)
+            | Command::Leave => {}
         }
     }
 

@@ -73,6 +73,7 @@ impl Chosen {
             is_private,
             recent: Vec::new(),
             hint: self.hint.clone(),
+            playback: None,
         }
     }
 
