@@ -134,7 +134,8 @@ fn settings_of_a_cache_take_the_place_of_a_trap() {
     fs::write(&precious, "as it is").unwrap();
     let settings = caches.join("cargo/config.toml");
     let pipe = |path: &Path| {
-        rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
     };
     let link = |path: &Path| std::os::unix::fs::symlink(&precious, path).unwrap();
     for trap in [&pipe as &dyn Fn(&Path), &link] {
