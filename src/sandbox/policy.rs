@@ -6,8 +6,11 @@ mod environment;
 mod explain;
 mod file;
 mod host;
+#[cfg(target_os = "linux")]
+mod memory;
 mod paths;
 mod places;
+mod repository;
 mod rules;
 
 use thiserror::Error;

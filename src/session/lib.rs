@@ -10,11 +10,13 @@ mod attach;
 mod checkpoints;
 mod context;
 mod continued;
+mod effects;
 mod environment;
 mod error;
 mod grant;
 mod instructions;
 mod jobs;
+mod left;
 mod network;
 mod options;
 mod prompt;
@@ -110,6 +112,8 @@ pub struct Session {
     context: Context,
     continued: Continued,
     media: Media,
+    /// How it left the workspace when it was last at work, where that is known.
+    left_at: Option<workspace::Hash>,
     /// What the driver has not been shown yet.
     shown_late: Vec<Recorded<Event>>,
 }
@@ -200,6 +204,10 @@ impl Session {
                 exec: last.exec,
             },
         };
+        let left_at = match archive {
+            Some(archive) => left::left_at(&options, &workspace, &events, &archive.execs()?),
+            None => None,
+        };
         let frame = frame_changes(&options, tools, workspace, &events);
         let write = run::events_write(last.round, frame);
         let durability = options.durability(false);
@@ -209,7 +217,18 @@ impl Session {
         }
         let agent = agent::Agent::new(setup);
         let continued = Continued::default();
-        Ok(Self { id, options, recorder, agent, transcript, context, continued, media, shown_late })
+        Ok(Self {
+            id,
+            options,
+            recorder,
+            agent,
+            transcript,
+            context,
+            continued,
+            media,
+            left_at,
+            shown_late,
+        })
     }
 }
 

@@ -88,10 +88,12 @@ pub(crate) async fn run(
     };
     let execution = Some(facts(&spec, place.sandbox));
     let cwd = spec.cwd.clone();
-    let spawned = place.sandbox.spawn(spec);
+    // A sandbox that is to be set up anew takes its time; the loop goes on meanwhile.
+    let sandbox = place.sandbox.clone();
+    let started = tokio::task::spawn_blocking(move || sandbox.spawn(spec)).await;
     // It may have started the processes of the sandbox anew, with another way out.
     place.gate.attend(place.sandbox);
-    let outcome = match spawned {
+    let outcome = match started.unwrap_or(Err(SandboxError::Ending)) {
         Ok(running) => {
             let jobs = place.jobs;
             let gate = place.gate;

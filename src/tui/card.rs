@@ -332,7 +332,10 @@ impl Card {
                 rows.extend(wrap(&spans, columns, &bar));
             }
             if end.is_some() || shown.lines().nth(ARGUMENT_LINES_MAX).is_some() {
-                rows.push(Line::styled("┊ ⋯ more of it: tab, then y copies it whole", theme.warning));
+                rows.push(Line::styled(
+                    "┊ ⋯ more of it: tab, then y copies it whole",
+                    theme.warning,
+                ));
             }
         }
         rows

@@ -131,9 +131,7 @@ impl Conversation {
                 );
             }
             Body::UserEdit(edit) => {
-                let paths: Vec<&str> =
-                    edit.changes.iter().take(8).map(|change| change.path.as_str()).collect();
-                self.note(NoteKind::Info, &format!("You changed: {}", paths.join(", ")));
+                self.note(NoteKind::Info, &format!("You changed: {}", edit.named(8)));
             }
             Body::UserCommand(command) => {
                 self.note(NoteKind::Info, &format!("You ran: {}", command.command));

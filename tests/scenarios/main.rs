@@ -17,6 +17,7 @@ mod attachments;
 mod bad_input;
 mod context;
 mod demo;
+mod edits;
 mod export;
 mod faults;
 mod jobs;

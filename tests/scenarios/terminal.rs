@@ -387,3 +387,18 @@ fn a_long_reply_streams_while_keys_are_answered() {
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.all.windows(4).any(|it| it == b"\x1b[2J"));
 }
+
+#[test]
+fn what_the_user_edits_between_two_questions_is_seen_and_told() {
+    let world = World::new();
+    let server = server([shell("echo one > a.txt"), Reply::text("One."), Reply::text("Two.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "all", "first"]);
+    terminal.shows("One.").shows("✓");
+    world.write("work/a.txt", "mine\n");
+    terminal.press("second").press(ENTER).shows("You changed: a.txt").shows("Two.").shows("✓");
+    terminal.press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let asked = serde_json::to_string(&server.requests().last().unwrap().messages()).unwrap();
+    assert!(asked.contains("-one") && asked.contains("+mine"), "{asked}");
+    world.assert_sound();
+}

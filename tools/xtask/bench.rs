@@ -11,6 +11,7 @@ mod sandbox;
 mod search;
 mod tokens;
 mod tree;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -125,6 +126,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("output", figures::output_50_mb),
     ("session", figures::session),
     ("checkpoints", checkpoints::checkpoints),
+    ("watch", watch::build),
     ("dataset", dataset::tokens),
     ("map", search::map),
     ("grep", search::grep),

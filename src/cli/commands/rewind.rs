@@ -10,7 +10,7 @@ use record::{Archive, Durability, Home, NewEvent, Recorder, Write};
 use serde_json::json;
 use trajectory::event::{Checkpoint, CheckpointWhen, Ended, Rewind, SessionEnded, UserEdit};
 use trajectory::{Body, Event, SessionId};
-use workspace::{Hash, OnEdits, Policy, Restore, Restored, Workspace};
+use workspace::{Hash, Manifest, OnEdits, Policy, Restore, Restored, Workspace};
 
 use crate::args::RewindArgs;
 use crate::commands::checkpoint::{NEVER, path, told, why};
@@ -98,6 +98,16 @@ impl Back<'_> {
             }
             None => None,
         };
+        if let Some(settled) = planned.as_ref().and_then(|planned| planned.finished.as_ref()) {
+            note(&safe(&format!("     ! {settled}")));
+        }
+        if let (Some((workspace, what)), Some(planned)) = (&restore, &planned) {
+            // What the rounds left for git to obey: not every restore takes it back.
+            let to = Manifest::load(workspace.store(), &what.to)?;
+            for planted in workspace.planted(&to, &planned.before.manifest)? {
+                note(&safe(&format!("     ! Your git would obey {planted}")));
+            }
+        }
         if let Some(planned) = planned.as_ref().filter(|planned| planned.stopped) {
             return self.stopped(round, planned);
         }
@@ -249,5 +259,5 @@ fn edit(
     if let Some(more) = changes.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
         shown.push_str(&format!("\n- and {more} more"));
     }
-    Ok(Some(UserEdit { changes, shown }.into()))
+    Ok(Some(UserEdit { changes, more: 0, shown }.into()))
 }

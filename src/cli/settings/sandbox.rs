@@ -69,6 +69,7 @@ pub(super) fn widened(ours: PolicyFile, theirs: &PolicyFile) -> PolicyFile {
     table.allow_hosts.extend(theirs.allow_hosts.iter().cloned());
     table.readable.extend(theirs.readable.iter().cloned());
     table.writable.extend(theirs.writable.iter().cloned());
+    table.allow_sockets.extend(theirs.allow_sockets.iter().cloned());
     table.env.extend(theirs.env.iter().cloned());
     table
 }
@@ -89,6 +90,7 @@ pub(super) fn opens(theirs: &PolicyFile) -> Vec<(&'static str, String)> {
         ("sandbox.allow_hosts", hosts.join(", ")),
         ("sandbox.readable", paths(&theirs.readable)),
         ("sandbox.writable", paths(&theirs.writable)),
+        ("sandbox.allow_sockets", paths(&theirs.allow_sockets)),
         ("sandbox.env", theirs.env.join(", ")),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
@@ -129,6 +131,7 @@ pub(super) fn with_flags(
     for (list, name, flag) in [
         (&mut table.readable, "LIMN_SANDBOX_READABLE", &flags.readable),
         (&mut table.writable, "LIMN_SANDBOX_WRITABLE", &flags.writable),
+        (&mut table.allow_sockets, "LIMN_SANDBOX_ALLOW_SOCKETS", &flags.allow_sockets),
         (&mut table.hidden, "LIMN_SANDBOX_HIDDEN", &flags.hidden),
     ] {
         list.extend(words(name, ':').map(PathBuf::from));

@@ -160,6 +160,7 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
         ("[sandbox]\nwritable = ['~']", "sandbox.writable"),
         ("[sandbox]\nreadable = ['~/.ssh']", "sandbox.readable"),
         ("[sandbox]\nenv = ['GH_TOKEN']", "sandbox.env"),
+        ("[sandbox]\nallow_sockets = ['/run/docker.sock']", "sandbox.allow_sockets"),
     ] {
         let told = with_workspace("", theirs, false).map(drop).unwrap_err();
         assert!(told.contains(&format!("({key})")) && told.contains("limn trust"), "{told}");

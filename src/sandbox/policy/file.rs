@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -87,6 +88,8 @@ pub struct PolicyFile {
     pub readable: Vec<PathBuf>,
     /// What can be written beyond the workspace.
     pub writable: Vec<PathBuf>,
+    /// Sockets of the machine that can be spoken to.
+    pub allow_sockets: Vec<PathBuf>,
     /// What can be neither.
     pub hidden: Vec<PathBuf>,
     /// Variables of the environment to pass on, secrets among them if they are named.
@@ -156,12 +159,14 @@ impl PolicyFile {
             let policy = Policy { readable, writable, hidden: kept, env, ..Policy::default() };
             return Ok(Policy { limits, ..policy });
         }
+        let sockets = self.sockets(home.as_deref())?;
         let named = |path: &PathBuf| covers(std::slice::from_ref(path), &around.workspace);
         let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
         hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
         // What the user opens by its name, or works in, is meant to be open.
         hidden.retain(|secret| {
-            !named(secret) && !readable.iter().chain(&writable).any(|open| open.starts_with(secret))
+            let mut opened = readable.iter().chain(&writable).chain(&sockets);
+            !named(secret) && !opened.any(|open| open.starts_with(secret))
         });
         hidden.extend(kept);
         let workspace = canonical(&around.workspace);
@@ -175,6 +180,7 @@ impl PolicyFile {
             closed,
             readable: toolchains.into_iter().filter(|path| !covers(&hidden, path)).collect(),
             writable,
+            sockets,
             frozen: places::FROZEN.iter().map(|name| workspace.join(name)).collect(),
             hidden,
             network,
@@ -185,6 +191,7 @@ impl PolicyFile {
             ..Policy::default()
         };
         policy.readable.extend(readable);
+        super::repository::open(&mut policy);
         if let Some(caches) = &around.caches
             && policy.network != Network::Off
         {
@@ -225,6 +232,20 @@ impl PolicyFile {
             Some(name) => Err(Refusal {
                 rule: format!("sandbox.env names {name:?}, which is no name of a variable"),
                 remedy: "write the name alone, such as \"GH_TOKEN\"".into(),
+            }),
+        }
+    }
+
+    /// The sockets, which all have to be there: what is laid open is what they are now.
+    fn sockets(&self, home: Option<&Path>) -> Result<Vec<PathBuf>, Refusal> {
+        let sockets = self.paths("allow_sockets", &self.allow_sockets, home)?;
+        let is_socket =
+            |path: &&PathBuf| path.metadata().is_ok_and(|it| it.file_type().is_socket());
+        match sockets.iter().find(|path| !is_socket(path)) {
+            None => Ok(sockets),
+            Some(path) => Err(Refusal {
+                rule: format!("sandbox.allow_sockets names {}, which is no socket", path.display()),
+                remedy: "name the socket itself; a folder is opened with sandbox.readable".into(),
             }),
         }
     }

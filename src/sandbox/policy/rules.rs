@@ -82,14 +82,11 @@ impl Limits {
         }
     }
 
-    /// The defaults for this machine.
+    /// The defaults for this machine, or for the control group that limn runs in.
     #[must_use]
     pub fn of_machine() -> Self {
         #[cfg(target_os = "linux")]
-        let bytes = {
-            let system = rustix::system::sysinfo();
-            system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)))
-        };
+        let bytes = super::memory::bytes();
         #[cfg(not(target_os = "linux"))]
         let bytes = 8 << 30;
         Self::of_memory(bytes)
@@ -136,6 +133,11 @@ pub struct Policy {
     pub readable: Vec<PathBuf>,
     /// What can be read and written beyond the workspace.
     pub writable: Vec<PathBuf>,
+    /// What git writes of a repository that lies elsewhere, when the workspace is a work tree of
+    /// it: commands can write it, and file tools cannot.
+    pub git: Vec<PathBuf>,
+    /// What listens on the machine in a file and can be spoken to all the same.
+    pub sockets: Vec<PathBuf>,
     /// What can be read and never written, wherever it lies: what limn or git would act on.
     pub frozen: Vec<PathBuf>,
     /// What can be neither read nor written, wherever it lies. It need not exist.
@@ -162,6 +164,8 @@ impl Default for Policy {
             closed: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
+            git: Vec::new(),
+            sockets: Vec::new(),
             frozen: Vec::new(),
             hidden: Vec::new(),
             network: Network::All,
@@ -199,18 +203,19 @@ impl Policy {
                 remedy: "choose read-only, workspace, packages or network".into(),
             });
         }
-        let lists = [&self.closed, &self.readable, &self.writable, &self.frozen, &self.hidden];
-        for path in lists.into_iter().flatten().chain([&self.workspace]) {
+        let opened = [&self.readable, &self.writable, &self.git, &self.sockets];
+        let others = [&self.closed, &self.frozen, &self.hidden];
+        for path in opened.into_iter().chain(others).flatten().chain([&self.workspace]) {
             paths::check(path)?;
         }
         self.check_workspace()?;
-        for open in self.readable.iter().chain(&self.writable) {
+        for open in opened.into_iter().flatten() {
             if let Some(hidden) = self.hidden.iter().find(|hidden| open.starts_with(hidden)) {
                 return Err(Refusal {
                     rule: format!("{} is both opened and hidden", open.display()),
                     remedy: format!(
-                        "remove it from sandbox.readable and sandbox.writable, or {} from \
-                         sandbox.hidden",
+                        "remove it from sandbox.readable, sandbox.writable and \
+                         sandbox.allow_sockets, or {} from sandbox.hidden",
                         hidden.display()
                     ),
                 });
@@ -273,6 +278,8 @@ impl Policy {
             &mut self.closed,
             &mut self.readable,
             &mut self.writable,
+            &mut self.git,
+            &mut self.sockets,
             &mut self.frozen,
             &mut self.hidden,
         ] {

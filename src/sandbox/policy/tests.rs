@@ -208,6 +208,32 @@ fn caches_behind_a_link_are_refused() {
 }
 
 #[test]
+fn a_socket_is_opened_by_its_name_and_nothing_else_is() {
+    let machine = machine();
+    let home = &machine.home;
+    for name in [".ssh/agent", ".local/share/limn/limn.sock"] {
+        std::os::unix::net::UnixListener::bind(home.join(name)).unwrap();
+    }
+    fs::write(home.join("other/file"), "").unwrap();
+    let policy = policy(&machine, "allow_sockets = ['~/.ssh/agent']");
+    assert_eq!(policy.sockets, [home.join(".ssh/agent")]);
+    assert!(!policy.may_read(&home.join(".ssh/id_ed25519")));
+    for (text, expected) in [
+        ("allow_sockets = ['~/other/file']", "is no socket"),
+        ("allow_sockets = ['~/other']", "is no socket"),
+        ("allow_sockets = ['~/other/absent']", "No such file"),
+        ("allow_sockets = ['agent']", "is not absolute"),
+        ("allow_sockets = ['~/.local/share/limn/limn.sock']", "both opened and hidden"),
+    ] {
+        let told = refusal(&machine, text);
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+    let theirs = file("allow_sockets = ['~/.ssh/agent']");
+    let both = file("").tightened(&theirs, &machine.around.workspace);
+    assert!(both.allow_sockets.is_empty(), "a workspace opens none");
+}
+
+#[test]
 fn hosts_are_matched_as_they_are_meant() {
     for (pattern, host, fits) in [
         ("example.com", "example.com", true),
