@@ -24,7 +24,7 @@ fn the_timeline_tells_what_is_trained_and_leads_there() {
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("✓").press(F3).shows("Timeline").shows("● message").shows("● tool call");
     // Up from the end of the round to the answer, and into the conversation.
-    terminal.press("k").shows("message · trained").press(ENTER).shows("y copy");
+    terminal.press("k").shows("trained · message").press(ENTER).shows("y copy");
     terminal.press("i").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
 }
@@ -40,8 +40,9 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     let server = server(job(script));
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);
-    terminal.shows("gives the keyboard back").shows("ready;").shows("size 29 100;");
-    terminal.press("x").shows("key x;").press("\x1b[200~yz\x1b[201~").shows("key z;");
+    // The shell tells of its new size when what it waits for has come: a key.
+    terminal.shows("gives the keyboard back").shows("ready;").press("x").shows("size 29 100;");
+    terminal.shows("key x;").press("\x1b[200~yz\x1b[201~").shows("key z;");
     terminal.press(CTRL_BRACKET).shows("Terminals 1").press(ENTER).shows("key x;");
     terminal.press("q").shows("The command has ended.").shows("exit 3");
     terminal.press("i").press(CTRL_D);
