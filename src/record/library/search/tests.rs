@@ -125,7 +125,7 @@ async fn sessions_are_told_apart_by_files_tools_models_and_time() {
     let changes =
         [FileChange { path: "notes.txt".into(), change: ChangeKind::Modified, diff: None }];
     let shown = "the user changed notes.txt".into();
-    two.emit(Source::User, UserEdit { changes: changes.into(), shown }).await;
+    two.emit(Source::User, UserEdit { changes: changes.into(), shown, more: 0 }).await;
 
     let file = |it: &str| Search { file: Some(it.into()), ..Search::default() };
     assert_eq!(titles(&library, &file("lexer.rs")), ["one"]);
