@@ -285,6 +285,7 @@ pub(crate) fn proxy_variables(
 
 /// Whom the proxy is to put on record: a user name, since every program sends that along. Some
 /// send none without a password.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 fn login(exec: Option<u32>) -> String {
     exec.map_or_else(String::new, |exec| format!("exec-{exec}:limn@"))
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{Tier, proxy_variables, seatbelt};
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
-use crate::policy::{Network, Policy};
+use crate::policy::Policy;
 use crate::terminal::{self, Terminal};
 use crate::tree::Tree;
 
@@ -24,7 +24,7 @@ pub(super) struct Session {
     private: TempDir,
     /// The listener for the proxy, until somebody takes it.
     listener: Mutex<Option<TcpListener>>,
-    proxy_port: Option<u16>,
+    proxy_port: u16,
 }
 
 impl Session {
@@ -39,14 +39,12 @@ impl Session {
         let private = tempfile::Builder::new().prefix("limn-").tempdir();
         let private = private.map_err(failed("make a temporary folder"))?;
         let folder = private.path().canonicalize().map_err(failed("find the temporary folder"))?;
-        let listener = (policy.network != Network::Off)
-            .then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .transpose()
-            .map_err(failed("listen for the proxy"))?;
-        let address = listener.as_ref().map(TcpListener::local_addr).transpose();
-        let proxy_port = address.map_err(failed("listen for the proxy"))?.map(|it| it.port());
-        let profile = seatbelt::profile(policy, &folder, proxy_port)?;
-        let session = Self { profile, private, listener: Mutex::new(listener), proxy_port };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = listener.map_err(failed("listen for the proxy"))?;
+        let address = listener.local_addr().map_err(failed("listen for the proxy"))?;
+        let proxy_port = address.port();
+        let profile = seatbelt::profile(policy, &folder, Some(proxy_port))?;
+        let session = Self { profile, private, listener: Mutex::new(Some(listener)), proxy_port };
         session.try_out(policy)?;
         Ok(session)
     }
@@ -83,9 +81,7 @@ impl Session {
         let before = [PROGRAM, "-p", &self.profile].map(Into::into);
         let mut env = spec.env.clone();
         env.push(("TMPDIR".into(), self.private.path().into()));
-        env.extend(
-            self.proxy_port.map(|port| proxy_variables(port, spec.exec)).into_iter().flatten(),
-        );
+        env.extend(proxy_variables(self.proxy_port, spec.exec));
         let argv = before.into_iter().chain(spec.argv.iter().cloned()).collect();
         terminal::open(&CommandSpec { argv, env, ..spec.clone() })
     }

@@ -131,9 +131,10 @@ impl Policy {
         })?;
         // The host stands in the line itself, or in one near it.
         let near = lines.get(at..).unwrap_or_default().iter().take(10);
-        for line in near.chain(lines.iter().take(at).rev().take(5)) {
-            for target in targets(line) {
-                if let Err(refusal) = self.network.decide(&target) {
+        let near: Vec<&String> = near.chain(lines.iter().take(at).rev().take(5)).collect();
+        for line in &near {
+            for target in targets(line).iter().filter(|target| !is_file(target, &near)) {
+                if let Err(refusal) = self.network.decide(target) {
                     return Some(refusal);
                 }
             }
@@ -169,6 +170,13 @@ fn plain(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+/// Whether what looks like a host is the name of a file: it stands after one slash.
+fn is_file(target: &Target, lines: &[&String]) -> bool {
+    let Host::Name(name) = &target.host else { return false };
+    let (file, host) = (format!("/{name}"), format!("//{name}"));
+    lines.iter().any(|line| line.contains(&file) && !line.contains(&host))
 }
 
 /// The hosts that a line names: of URLs, else of words that look like one.

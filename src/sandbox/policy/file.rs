@@ -154,12 +154,12 @@ impl PolicyFile {
         kept.extend(around.own.iter().map(|path| canonical(path)));
         let readable = self.paths("readable", &self.readable, home.as_deref())?;
         let writable = self.paths("writable", &self.writable, home.as_deref())?;
+        let sockets = self.sockets(home.as_deref())?;
         if preset == Preset::Off {
             // Commands do as they like. These are for the file tools, and for the environment.
-            let policy = Policy { readable, writable, hidden: kept, env, ..Policy::default() };
-            return Ok(Policy { limits, ..policy });
+            let policy = Policy { readable, writable, sockets, hidden: kept, ..Policy::default() };
+            return Ok(Policy { env, limits, ..policy });
         }
-        let sockets = self.sockets(home.as_deref())?;
         let named = |path: &PathBuf| covers(std::slice::from_ref(path), &around.workspace);
         let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
         hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));

@@ -318,6 +318,14 @@ fn a_failed_command_is_told_the_rule() {
     assert!(found.contains("is hidden from this session"), "{found}");
     let found = tell(&format!("ls: {home}/other: No such file or directory")).unwrap();
     assert!(found.contains(&format!("`--readable {home}/other`")), "{found}");
+    // What is allowed failed by something else, and a file is no host.
+    let open = self::policy(&machine, "allow_hosts = ['index.example']");
+    let failed = "download of config.json failed\n\
+                  failed to download from `https://index.example/config.json`\n\
+                  [56] CONNECT tunnel failed, response 403";
+    assert_eq!(open.explain(failed, cwd), None);
+    let found = open.explain(&failed.replace("index", "other"), cwd).expect("a refusal");
+    assert!(found.rule.contains("other.example:443"), "{found}");
     for quiet in [
         "",
         "error: test failed",
