@@ -12,11 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use checkpoints::{
     CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
-    CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
+    CheckpointTakeArgs, CopyHow, ForkArgs, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
 };
 pub(crate) use datasets::{
-    DatasetCommand, ExportArgs, FormatArg, ImportBundleArgs, ImportCommand, InspectArgs, RowsArg,
-    StatsArgs, StatusArg,
+    CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
+    ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, VerifyArgs,
+    VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
 
@@ -68,8 +69,9 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Rm(RmArgs),
     Rewind(RewindArgs),
+    Fork(ForkArgs),
     Annotate(AnnotateArgs),
-    Export(ExportArgs),
+    Export(Box<ExportArgs>),
     #[command(subcommand)]
     Dataset(DatasetCommand),
     #[command(subcommand)]
@@ -328,12 +330,13 @@ pub(crate) struct RmArgs {
 
 /// Say how a session turned out. Judgements are kept beside the recording, never in it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn annotate last --outcome success --source verifier")]
+#[command(after_help = "Examples:\n  limn annotate last --outcome success --source verifier\n  \
+    limn annotate last --tag gomoku --domain coding --consent team")]
 pub(crate) struct AnnotateArgs {
     /// An id, a unique prefix of one, or `last`.
     pub(crate) id: String,
     /// Whether the task was done.
-    #[arg(long, value_enum, required_unless_present = "review")]
+    #[arg(long, value_enum, required_unless_present_any = ["review", "domain", "consent", "tags", "untags"])]
     pub(crate) outcome: Option<OutcomeArg>,
     /// Who says so.
     #[arg(long, value_enum, default_value = "user")]
@@ -341,6 +344,18 @@ pub(crate) struct AnnotateArgs {
     /// Whether it is good enough to train on.
     #[arg(long, value_enum)]
     pub(crate) review: Option<ReviewArg>,
+    /// The field it belongs to, such as `coding`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+    /// For whom it may be used; `private` keeps it out of datasets.
+    #[arg(long, value_enum)]
+    pub(crate) consent: Option<ConsentArg>,
+    /// A word for it, by which it can be exported; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Take a tag away; may be repeated.
+    #[arg(long = "untag", value_name = "TAG")]
+    pub(crate) untags: Vec<String>,
     /// Print the annotations as JSON.
     #[arg(long)]
     pub(crate) json: bool,

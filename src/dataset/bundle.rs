@@ -12,17 +12,22 @@
 //! the hash of all bytes before it, so that a bundle that was cut or altered is known before
 //! anything of it counts. Uncompressed lines are read too. `docs/format.md` names the tables.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
-use record::{Archive, Home, Imported, Loader, RecordError, Value as Cell, ValueRef};
+use record::{Archive, Home, Imported, Library, Loader, RecordError, Value as Cell, ValueRef};
 use serde_json::{Value, json};
 use trajectory::SessionId;
 
 use crate::error::DatasetError;
+use crate::ledger::Ledger;
+use crate::lines;
+use crate::recording::Recording;
+use crate::write::Pass;
 
 const FORMAT: &str = "limn-bundle";
 const VERSION: u64 = 1;
@@ -52,14 +57,46 @@ pub fn import_bundle(home: &Home, path: &Path) -> Result<Imported, DatasetError>
 }
 
 /// Reads a bundle to its end without keeping anything.
-pub(crate) fn check(path: &Path) -> Result<(), DatasetError> {
+fn check(path: &Path) -> Result<(), DatasetError> {
     let mut lines = Lines::open(path)?;
     read_header(&mut lines)?;
     read_rows(&mut lines, |_, _, _| Ok(()))
 }
 
+/// Writes a bundle of each session.
+pub(crate) fn write_all(pass: &mut Pass<'_>) -> Result<(), DatasetError> {
+    for chosen in pass.chosen() {
+        let recording = Recording::open_whole(pass.home(), chosen)?;
+        let path = pass.folder.join(format!("{}.limn", chosen.id));
+        let file = write(&recording.archive, chosen.id, lines::create(&path)?, &path)?;
+        lines::finish(file, &path)?;
+        check(&path)?;
+        pass.ledger.keep("sessions");
+        count_images(&recording, &mut pass.ledger)?;
+        let said = Library::open(pass.home()).and_then(|library| library.annotations(chosen.id));
+        let note = "Outcomes and reviews: they are kept beside recordings, not in them.";
+        pass.ledger.lose("annotations", said.map_or(0, |said| said.len() as u64), note);
+        pass.sessions.push(recording.facts);
+    }
+    Ok(())
+}
+
+/// A bundle has the images that its recording has.
+fn count_images(recording: &Recording, ledger: &mut Ledger) -> Result<(), DatasetError> {
+    let attachments = recording.events.iter().flat_map(|event| event.body.attachments());
+    let named: BTreeSet<&str> = attachments.map(|it| it.blake3.as_str()).collect();
+    for blake3 in named {
+        if recording.archive.attachment(blake3)?.is_some() {
+            ledger.keep("images");
+        } else {
+            ledger.lose("images_missing", 1, "Images whose bytes are gone from the recording.");
+        }
+    }
+    Ok(())
+}
+
 /// Writes a bundle.
-pub(crate) fn write(
+fn write(
     archive: &Archive,
     id: SessionId,
     file: BufWriter<File>,

@@ -51,20 +51,54 @@ pub enum DatasetError {
         /// Why.
         error: chat::ChatError,
     },
-    /// A file is no export of tokens.
-    #[error("{path}, line {line}: no row of tokens. Name the folder of an export of the format tokens.", path = path.display())]
-    NoTokens {
+    /// A file of rows has a line that is none.
+    #[error("{path}, line {line}: no row of this format. Run `limn dataset verify` on its folder, or export it again.", path = path.display())]
+    BadRow {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
-    /// A folder is no export of tokens.
-    #[error("{folder} {what}. Name a folder that `limn export --format tokens` wrote.", folder = folder.display())]
+    /// A folder is no export, or not one of the kind that is asked for.
+    #[error("{folder} {what}. Name a folder that `limn export` wrote.", folder = folder.display())]
     NoExport {
         /// The folder.
         folder: PathBuf,
         /// What is wrong with it.
+        what: String,
+    },
+    /// An export of a format that is not known.
+    #[error("The format {0:?} is not known. Update limn.")]
+    UnknownFormat(String),
+    /// A manifest names a session or an event that cannot be one.
+    #[error(
+        "The manifest names the session {0:?}, or its last event, which is none. Run `limn dataset verify` on its folder."
+    )]
+    BadSession(String),
+    /// A session does not have the event up to which it was exported.
+    #[error(
+        "Session {session} has no event {head}: it is not the one that was exported. Import its bundle, or make a new version."
+    )]
+    HeadGone {
+        /// The session.
+        session: String,
+        /// The event.
+        head: String,
+    },
+    /// Exported again, a version is not what it was.
+    #[error("Exported again, version {id} is not what it was: {what}. Nothing was written.")]
+    NotTheSame {
+        /// The version.
+        id: String,
+        /// What differs.
+        what: String,
+    },
+    /// After the gates, there is nothing left.
+    #[error(
+        "Nothing is left to export: {what}. Waive a gate with --waive GATE=REASON, or choose other sessions."
+    )]
+    NothingLeft {
+        /// What the gates found.
         what: String,
     },
     /// The tokens are those of another tokenizer.

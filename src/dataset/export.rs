@@ -1,24 +1,28 @@
 //! Exports: folders of files that are there whole or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use record::{Archive, Home, Library};
-use serde::Serialize;
+use record::Home;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use trajectory::event::Attachment;
-use trajectory::{Event, MessageDigest, Recorded, Sample, SessionId, Transcript, samples};
+use trajectory::SessionId;
 
 use crate::error::DatasetError;
-use crate::images::{Images, Placed};
+use crate::facts::Said;
+use crate::gates::{Found, Gate, Waivers};
 use crate::ledger::Ledger;
 use crate::rows::Rows;
+use crate::select::{Chosen, Filter, Status};
+use crate::sessions::{self, SessionForm};
+use crate::stats::{RowFacts, Stats};
 use crate::targets::Trainer;
 use crate::tokens::{OverBudget, Tokens};
-use crate::{bundle, messages, tokens};
+use crate::version::{self, Manifest, Recipe};
+use crate::write::Pass;
+use crate::{bundle, card, lines, tokens, write};
 
 /// What an export is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +37,32 @@ pub enum Format {
     /// `messages.jsonl` in the form of one trainer.
     #[serde(untagged)]
     Trainer(Trainer),
+    /// A file for each session, whole.
+    #[serde(untagged)]
+    Sessions(SessionForm),
+}
+
+impl Format {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Bundle => "bundle",
+            Self::Tokens => "tokens",
+            Self::Trainer(trainer) => trainer.as_str(),
+            Self::Sessions(form) => form.as_str(),
+        }
+    }
+
+    /// The one with that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let own = [Self::Messages, Self::Bundle, Self::Tokens];
+        let all = own.into_iter().chain(Trainer::ALL.map(Self::Trainer));
+        let mut all = all.chain(SessionForm::ALL.map(Self::Sessions));
+        all.find(|format| format.as_str() == word)
+    }
 }
 
 /// What an export is made as.
@@ -44,6 +74,8 @@ pub enum Target {
     Trainer(Trainer, Rows),
     /// As [`Format::Bundle`].
     Bundle,
+    /// As [`Format::Sessions`].
+    Sessions(SessionForm),
     /// As [`Format::Tokens`], for one model.
     Tokens(Box<Tokens>, Rows),
 }
@@ -54,6 +86,7 @@ impl Target {
             Self::Messages(_) => Format::Messages,
             Self::Trainer(trainer, _) => Format::Trainer(*trainer),
             Self::Bundle => Format::Bundle,
+            Self::Sessions(form) => Format::Sessions(*form),
             Self::Tokens(..) => Format::Tokens,
         }
     }
@@ -62,13 +95,43 @@ impl Target {
     fn facts(&self) -> Value {
         match self {
             Self::Messages(rows) | Self::Trainer(_, rows) => json!({ "rows": rows }),
-            Self::Bundle => json!({}),
+            Self::Bundle | Self::Sessions(_) => json!({}),
             Self::Tokens(tokens, rows) => json!({
                 "rows": rows,
                 "tokenizer": tokens.dialect.tokenizer().hash(),
                 "template": tokens.dialect.template().hash(),
                 "tokens_max": tokens.tokens_max,
             }),
+        }
+    }
+}
+
+/// Which sessions make a version, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The sessions that were chosen.
+    pub sessions: Vec<Chosen>,
+    /// How they were asked for.
+    pub recipe: Recipe,
+    /// The id of the version that this one comes after.
+    pub parent: Option<String>,
+    /// The version that this one has to be, when it is exported again.
+    pub again: Option<Manifest>,
+}
+
+impl Order {
+    /// Sessions that are exported because somebody named them: no gate keeps them out.
+    #[must_use]
+    pub fn of(sessions: &[SessionId]) -> Self {
+        let chosen = |id: &SessionId| Chosen { id: *id, head: None, said: Said::default() };
+        let reason = "named one by one".to_owned();
+        let waived = Waivers(Gate::ALL.into_iter().map(|gate| (gate, reason.clone())).collect());
+        let filter =
+            Filter { status: Status::All, sessions: sessions.to_vec(), ..Filter::default() };
+        Self {
+            sessions: sessions.iter().map(chosen).collect(),
+            recipe: Recipe { filter, waived, ..Recipe::default() },
+            ..Self::default()
         }
     }
 }
@@ -80,11 +143,17 @@ pub struct ExportReport {
     pub out: PathBuf,
     /// What is in it.
     pub format: Format,
+    /// The version.
+    pub id: String,
     /// How many sessions are in it.
     pub sessions: usize,
     /// How many samples, or rows of them; 0 for bundles.
     pub samples: usize,
-    /// Rows that were left out because they are too long.
+    /// How many rows each part has, where there are parts.
+    pub parts: BTreeMap<String, u64>,
+    /// What the gates found.
+    pub gates: BTreeMap<Gate, Found>,
+    /// Rows that are longer than was asked for.
     pub over_budget: Vec<OverBudget>,
     /// Its files, by name.
     pub files: Vec<FileReport>,
@@ -93,7 +162,7 @@ pub struct ExportReport {
 }
 
 /// A file of an export.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReport {
     /// Its name within the folder.
     pub name: String,
@@ -110,7 +179,7 @@ pub struct FileReport {
 /// behind then.
 pub fn export(
     home: &Home,
-    sessions: &[SessionId],
+    order: &Order,
     target: &Target,
     out: &Path,
 ) -> Result<ExportReport, DatasetError> {
@@ -125,48 +194,89 @@ pub fn export(
         .prefix(PARTIAL_PREFIX)
         .tempdir_in(parent)
         .map_err(|error| DatasetError::io("write into", parent, error))?;
-    let mut sessions = sessions.to_vec();
-    sessions.sort_unstable();
-    sessions.dedup();
     let folder = partial.path();
-    let mut over_budget = Vec::new();
-    let (samples, ledger) = match target {
-        Target::Messages(rows) => write_messages(home, &sessions, folder, (None, *rows))?,
-        Target::Trainer(trainer, rows) => {
-            write_messages(home, &sessions, folder, (Some(*trainer), *rows))?
+    let mut pass = Pass::new(home, order, folder);
+    let rows = match target {
+        Target::Messages(rows) => write::messages(&mut pass, None, *rows)?,
+        Target::Trainer(trainer, rows) => write::messages(&mut pass, Some(*trainer), *rows)?,
+        Target::Bundle => {
+            bundle::write_all(&mut pass)?;
+            Vec::new()
         }
-        Target::Bundle => write_bundles(home, &sessions, folder)?,
-        Target::Tokens(tokens, rows) => {
-            let written = tokens::write(home, &sessions, folder, tokens, *rows)?;
-            over_budget = written.over_budget;
-            (written.rows, written.ledger)
-        }
+        Target::Sessions(form) => sessions::write(&mut pass, *form)?,
+        Target::Tokens(tokens, rows) => tokens::write(&mut pass, tokens, *rows)?,
     };
-    let format = target.format();
-    let ledger_json = serde_json::to_value(&ledger).unwrap_or_default();
-    write_json(&folder.join("ledger.json"), &ledger_json)?;
-    let mut files = reports(folder)?;
-    let manifest = json!({
-        "format": format,
-        "version": 1,
-        "sessions": sessions,
-        "samples": samples,
-        "target": target.facts(),
-        "over_budget": over_budget,
-        "files": files,
-    });
-    write_json(&folder.join("manifest.json"), &manifest)?;
-    files.extend(reports(folder)?.into_iter().filter(|file| file.name == "manifest.json"));
+    pass.refuse_nothing()?;
+    let manifest = describe(&pass, target, &rows)?;
+    if let Some(again) = &order.again {
+        refuse_other(again, &manifest)?;
+    }
+    let name = folder.join(version::FILE);
+    let value = serde_json::to_value(&manifest).unwrap_or_default();
+    lines::write_whole(&name, &format!("{value:#}\n"))?;
+    let mut files = manifest.files.clone();
+    files.extend(reports(folder)?.into_iter().filter(|file| file.name == version::FILE));
+    let parts = Stats::of(target.format(), &pass.sessions, &[]).parts;
+    let (sessions, ledger) = (pass.sessions.len(), pass.ledger);
     put_in_place(partial, out, parent)?;
     Ok(ExportReport {
         out: out.to_owned(),
-        format,
-        sessions: sessions.len(),
-        samples,
-        over_budget,
+        format: target.format(),
+        id: manifest.id,
+        sessions,
+        samples: manifest.samples,
+        parts,
+        gates: manifest.gates,
+        over_budget: manifest.over_budget,
         files,
         ledger,
     })
+}
+
+/// Writes what is said about the rows, and gives the manifest of it all.
+fn describe(pass: &Pass<'_>, target: &Target, rows: &[RowFacts]) -> Result<Manifest, DatasetError> {
+    let (folder, format, order) = (pass.folder, target.format(), pass.order);
+    let ledger = serde_json::to_value(&pass.ledger).unwrap_or_default();
+    lines::write_whole(&folder.join("ledger.json"), &format!("{ledger:#}\n"))?;
+    let mut manifest = Manifest {
+        format: format.as_str().to_owned(),
+        version: Manifest::version(),
+        id: String::new(),
+        parent: order.parent.clone(),
+        recipe: order.recipe.clone(),
+        target: target.facts(),
+        samples: rows.len(),
+        sessions: pass.sessions.clone(),
+        gates: pass.gates.found.clone(),
+        over_budget: pass.over_budget.clone(),
+        files: Vec::new(),
+    };
+    if format != Format::Bundle {
+        let stats = Stats::of(format, &manifest.sessions, rows);
+        card::write(folder, &manifest, &stats, &pass.ledger)?;
+    }
+    manifest.files = reports(folder)?;
+    manifest.id = manifest.hash();
+    Ok(manifest)
+}
+
+/// A version that is exported again is the same, or it is not written.
+fn refuse_other(again: &Manifest, made: &Manifest) -> Result<(), DatasetError> {
+    if again.id == made.id {
+        return Ok(());
+    }
+    let differs =
+        |file: &&FileReport| !made.files.iter().any(|made| made.name == file.name && made == *file);
+    let files: Vec<&str> =
+        again.files.iter().filter(differs).map(|file| file.name.as_str()).collect();
+    let what = if again.target != made.target {
+        "it is made for another model, tokenizer or template".to_owned()
+    } else if files.is_empty() {
+        "its manifest differs".to_owned()
+    } else {
+        format!("{} differ", files.join(", "))
+    };
+    Err(DatasetError::NotTheSame { id: again.id.clone(), what })
 }
 
 /// The beginning of the name of a folder that is being exported into.
@@ -209,209 +319,8 @@ fn put_in_place(partial: tempfile::TempDir, out: &Path, parent: &Path) -> Result
     sync(parent)
 }
 
-fn write_messages(
-    home: &Home,
-    sessions: &[SessionId],
-    folder: &Path,
-    (trainer, rows): (Option<Trainer>, Rows),
-) -> Result<(usize, Ledger), DatasetError> {
-    let path = folder.join("messages.jsonl");
-    let mut file = create(&path)?;
-    let mut ledger = Ledger::default();
-    let mut written = Vec::new();
-    let mut images = Images::new(folder);
-    for id in sessions {
-        let archive = Archive::open(home, *id)?;
-        let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
-        check_contexts(*id, &archive, &events)?;
-        messages::count_losses(&events, &mut ledger);
-        let name = id.to_string();
-        let samples = samples(&events, &archive.request_points()?);
-        messages::count_left_out(&events, &samples, &mut ledger);
-        let thoughts = messages::thoughts(&events);
-        for (number, sample) in samples.iter().enumerate() {
-            let mut unseen = Unseen::default();
-            let mut place = |attachment: &Attachment, ledger: &mut Ledger| {
-                if unseen.holds(attachment, sample, &archive)? {
-                    let note = "Images that the model was not shown: it was sent a line of text.";
-                    ledger.lose("images_not_shown", 1, note);
-                    return Ok(Placed::NotShown);
-                }
-                if trainer.is_some_and(|trainer| !trainer.holds_images()) {
-                    let note = "Images: this form has a line of text in their place.";
-                    ledger.lose("images", 1, note);
-                    return Ok(Placed::NotShown);
-                }
-                images.place(&archive, attachment, ledger)
-            };
-            for (row, part) in rows.of(sample).iter().enumerate() {
-                let key = (name.as_str(), number, row);
-                let line = messages::row(key, part, trainer, &thoughts, &mut place, &mut ledger)?;
-                let Some(line) = line else { continue };
-                writeln!(file, "{line}")
-                    .map_err(|error| DatasetError::io("write", &path, error))?;
-                written.push((name.clone(), blake3::hash(line.as_bytes())));
-            }
-        }
-    }
-    finish(file, &path)?;
-    images.finish()?;
-    read_back(&path, &written, trainer.is_none())?;
-    Ok((written.len(), ledger))
-}
-
-/// The request that a sample ends with: what of its images was text there.
-#[derive(Default)]
-pub(crate) struct Unseen {
-    body: Option<Vec<u8>>,
-}
-
-impl Unseen {
-    /// Whether a line of text was sent in the place of this attachment.
-    pub(crate) fn holds(
-        &mut self,
-        attachment: &Attachment,
-        sample: &Sample,
-        archive: &Archive,
-    ) -> Result<bool, DatasetError> {
-        let body = match &self.body {
-            Some(body) => body,
-            None => {
-                let last = sample.messages.iter().rev().find_map(|message| message.request);
-                let body = last.map(|request| archive.request_body(request, 1)).transpose()?;
-                self.body.insert(body.unwrap_or_default())
-            }
-        };
-        // As it stands inside a JSON text, alone or with others.
-        let line = Value::from(attachment.placeholder()).to_string();
-        let line = line.trim_matches('"');
-        Ok(memchr::memmem::find(body, line.as_bytes()).is_some())
-    }
-}
-
-/// The file holds the rows that were written: each is read, parsed and compared.
-fn read_back(
-    path: &Path,
-    written: &[(String, blake3::Hash)],
-    is_ours: bool,
-) -> Result<(), DatasetError> {
-    let file = File::open(path).map_err(|error| DatasetError::io("read back", path, error))?;
-    let mut lines = BufReader::new(file).lines();
-    for (session, hash) in written {
-        let differs =
-            |what: &str| DatasetError::ReadBack { session: session.clone(), what: what.to_owned() };
-        let line = match lines.next() {
-            Some(line) => line.map_err(|error| DatasetError::io("read back", path, error))?,
-            None => return Err(differs("a row is missing")),
-        };
-        if blake3::hash(line.as_bytes()) != *hash {
-            return Err(differs("a row differs"));
-        }
-        let row: Value = serde_json::from_str(&line).map_err(|_| differs("a row is no JSON"))?;
-        let count = |key: &str| row[key].as_array().map(Vec::len);
-        if count("messages").is_none() || (is_ours && count("messages") != count("train")) {
-            return Err(differs("a row has not one `train` for each message"));
-        }
-    }
-    if lines.next().is_some() {
-        let session = String::new();
-        return Err(DatasetError::ReadBack { session, what: "a row too many".to_owned() });
-    }
-    Ok(())
-}
-
-/// Every request on record is what the fold over its events gives: what is exported is what was
-/// sent.
-pub(crate) fn check_contexts(
-    id: SessionId,
-    archive: &Archive,
-    events: &[Event],
-) -> Result<(), DatasetError> {
-    let mut transcript = Transcript::default();
-    let mut events = events.iter().peekable();
-    let (mut digest, mut hashed, mut revision) = (MessageDigest::default(), 0, 0);
-    for request in archive.requests()? {
-        while let Some(event) = events.next_if(|event| event.seq <= request.head_seq) {
-            transcript.apply(event);
-        }
-        transcript.asked();
-        if transcript.revision() != revision {
-            (digest, hashed, revision) = (MessageDigest::default(), 0, transcript.revision());
-        }
-        // What was sent may have the form of a provider; older recordings know none but this one.
-        let recorded = request.context_digest.as_ref().unwrap_or(&request.messages_digest);
-        let turns = transcript.turns();
-        for turn in turns.iter().skip(hashed).filter(|turn| turn.message.is_sendable()) {
-            digest.push(&turn.message.to_json());
-        }
-        hashed = turns.len();
-        if digest.finish() != *recorded {
-            let session = id.to_string();
-            return Err(DatasetError::ContextMismatch { session, request: request.request });
-        }
-    }
-    Ok(())
-}
-
-fn write_bundles(
-    home: &Home,
-    sessions: &[SessionId],
-    folder: &Path,
-) -> Result<(usize, Ledger), DatasetError> {
-    let mut ledger = Ledger::default();
-    for id in sessions {
-        let path = folder.join(format!("{id}.limn"));
-        let archive = Archive::open(home, *id)?;
-        let file = bundle::write(&archive, *id, create(&path)?, &path)?;
-        finish(file, &path)?;
-        bundle::check(&path)?;
-        ledger.keep("sessions");
-        count_images(&archive, &mut ledger)?;
-        let said = Library::open(home).and_then(|library| library.annotations(*id));
-        let note = "Outcomes and reviews: they are kept beside recordings, not in them.";
-        ledger.lose("annotations", said.map_or(0, |said| said.len() as u64), note);
-    }
-    Ok((0, ledger))
-}
-
-/// A bundle has the images that its recording has.
-fn count_images(archive: &Archive, ledger: &mut Ledger) -> Result<(), DatasetError> {
-    let events = archive.events()?;
-    let named: BTreeSet<&str> = events
-        .iter()
-        .flat_map(|event| event.body.attachments())
-        .map(|attachment| attachment.blake3.as_str())
-        .collect();
-    for blake3 in named {
-        if archive.attachment(blake3)?.is_some() {
-            ledger.keep("images");
-        } else {
-            ledger.lose("images_missing", 1, "Images whose bytes are gone from the recording.");
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, DatasetError> {
-    let file = File::create_new(path).map_err(|error| DatasetError::io("create", path, error))?;
-    Ok(BufWriter::with_capacity(1 << 18, file))
-}
-
-pub(crate) fn finish(file: BufWriter<File>, path: &Path) -> Result<(), DatasetError> {
-    let file = file.into_inner().map_err(|error| {
-        DatasetError::io("write", path, std::io::Error::from(error.error().kind()))
-    })?;
-    file.sync_all().map_err(|error| DatasetError::io("sync", path, error))
-}
-
-fn write_json(path: &Path, value: &Value) -> Result<(), DatasetError> {
-    let mut file = create(path)?;
-    writeln!(file, "{value:#}").map_err(|error| DatasetError::io("write", path, error))?;
-    finish(file, path)
-}
-
 /// The files of an export, those of its folders by their path within it.
-fn reports(folder: &Path) -> Result<Vec<FileReport>, DatasetError> {
+pub(crate) fn reports(folder: &Path) -> Result<Vec<FileReport>, DatasetError> {
     let mut files = Vec::new();
     report_into(folder, "", &mut files)?;
     files.sort_by(|one, other| one.name.cmp(&other.name));

@@ -5,6 +5,7 @@
 mod axolotl;
 mod limi;
 mod openai;
+mod sharegpt;
 mod slime;
 
 use serde::Serialize;
@@ -28,6 +29,10 @@ pub enum Trainer {
     Slime,
     /// The trainer of LIMI.
     Limi,
+    /// LLaMA-Factory, in its form of ShareGPT.
+    Llamafactory,
+    /// ShareGPT, as far as anybody agrees on it.
+    Sharegpt,
 }
 
 /// A row before it has a form.
@@ -43,6 +48,23 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Trainer {
+    /// Every one there is.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Openai, Self::Axolotl, Self::Slime, Self::Limi, Self::Llamafactory, Self::Sharegpt];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Axolotl => "axolotl",
+            Self::Slime => "slime",
+            Self::Limi => "limi",
+            Self::Llamafactory => "llamafactory",
+            Self::Sharegpt => "sharegpt",
+        }
+    }
+
     /// Whether its form has a place for images that are files.
     pub(crate) const fn holds_images(self) -> bool {
         matches!(self, Self::Axolotl | Self::Slime)
@@ -55,6 +77,8 @@ impl Trainer {
             Self::Axolotl => Some(axolotl::form(draft)),
             Self::Slime => Some(slime::form(draft)),
             Self::Limi => limi::form(draft, ledger),
+            Self::Llamafactory => sharegpt::llama_factory(draft, ledger),
+            Self::Sharegpt => sharegpt::plain(draft, ledger),
         }
     }
 }
@@ -69,6 +93,17 @@ fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Option<Value>) -
         row["origin"] = origin;
     }
     row
+}
+
+/// For forms of which every reply is trained: none for a row with one that must not be.
+fn without_untrained(draft: &Draft<'_>, ledger: &mut Ledger) -> Option<()> {
+    let untrained = |(message, train): (&Value, &bool)| message["role"] == "assistant" && !train;
+    if draft.messages.iter().zip(&draft.train).any(untrained) {
+        let note = "Rows with a reply that must not be trained: this form trains every reply.";
+        ledger.lose("rows_with_an_untrained_reply", 1, note);
+        return None;
+    }
+    Some(())
 }
 
 /// Counts a row that does not say where it comes from.

@@ -9,29 +9,24 @@
 //! beginning is another lesson.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 
 use chat::{Dialect, Masked, Part, Unfit, Wanted};
-use record::{Archive, Home};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trajectory::event::Attachment;
-use trajectory::{
-    Event, EventId, Message, Recorded, Sample, SampleMessage, SessionId, SpanPart, ToolCallMessage,
-    ToolSpec, samples,
-};
+use trajectory::{EventId, Message, Sample, SampleMessage, SpanPart, ToolCallMessage, ToolSpec};
 
 use crate::error::DatasetError;
-use crate::export::{self, Unseen};
+use crate::export::Format;
+use crate::facts::Facts;
+use crate::gates::Gate;
 use crate::images::Placed;
 use crate::ledger::Ledger;
 use crate::messages::{self, Thoughts};
+use crate::recording::Recording;
 use crate::rows::Rows;
-
-/// The name of the file.
-pub(crate) const FILE: &str = "tokens.jsonl";
+use crate::stats::{self, RowFacts};
+use crate::write::{Pass, Unseen};
 
 /// The label of a token that is not trained.
 pub(crate) const UNTRAINED: i64 = -100;
@@ -46,7 +41,7 @@ pub struct Tokens {
 }
 
 /// A row that was too long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverBudget {
     /// The session.
     pub session: String,
@@ -79,83 +74,55 @@ pub(crate) struct RowReply {
     events: Vec<EventId>,
 }
 
-/// What was written.
-#[derive(Default)]
-pub(crate) struct Written {
-    pub(crate) rows: usize,
-    pub(crate) ledger: Ledger,
-    pub(crate) over_budget: Vec<OverBudget>,
-    hashes: Vec<(String, blake3::Hash)>,
-}
-
 /// Writes `tokens.jsonl` and reads it back.
 pub(crate) fn write(
-    home: &Home,
-    sessions: &[SessionId],
-    folder: &Path,
+    pass: &mut Pass<'_>,
     target: &Tokens,
     rows: Rows,
-) -> Result<Written, DatasetError> {
-    let path = folder.join(FILE);
-    let mut file = export::create(&path)?;
-    let mut written = Written::default();
-    for id in sessions {
-        let mut session = Session::open(home, *id, &mut written.ledger)?;
-        let samples = std::mem::take(&mut session.samples);
+) -> Result<Vec<RowFacts>, DatasetError> {
+    let mut lines = pass.lines(Format::Tokens)?;
+    for chosen in pass.chosen() {
+        let Some(recording) = pass.open(chosen)? else { continue };
+        let mut session = Session::of(recording);
+        let samples = std::mem::take(&mut session.recording.samples);
+        let events = std::mem::take(&mut session.recording.events);
         // A template without a place for reasoning was given it within the text, and so it stays.
         let thoughts = if target.dialect.drops(Part::Reasoning) {
             Thoughts::new()
         } else {
-            messages::thoughts(&session.events)
+            messages::thoughts(&events)
         };
         for (number, sample) in samples.iter().enumerate() {
             if session.shows_images(sample)? {
                 let note = "Samples in which the model was shown images: tokens cannot hold them.";
-                written.ledger.lose("samples_with_images", 1, note);
+                pass.ledger.lose("samples_with_images", 1, note);
                 continue;
             }
             for (row, part) in rows.of(sample).iter().enumerate() {
                 let place = (number, row);
-                let line = session.line(part, place, (target, &thoughts), &mut written)?;
+                let line = session.line(part, place, (target, &thoughts), pass)?;
                 let Some(line) = line else { continue };
-                writeln!(file, "{line}")
-                    .map_err(|error| DatasetError::io("write", &path, error))?;
-                written.hashes.push((session.name.clone(), blake3::hash(line.as_bytes())));
-                written.rows += 1;
+                let Facts { split, rows, .. } = &mut session.recording.facts;
+                lines.put(split.as_deref(), &session.recording.name, &line)?;
+                *rows += 1;
             }
         }
+        pass.sessions.push(session.recording.facts);
     }
-    export::finish(file, &path)?;
-    read_back(&path, &written.hashes)?;
-    Ok(written)
+    lines.finish(|row| stats::read(Format::Tokens, row))
 }
 
 /// A session that is exported.
 struct Session {
-    name: String,
-    archive: Archive,
-    events: Vec<Event>,
-    samples: Vec<Sample>,
+    recording: Recording,
     ids: HashMap<u64, EventId>,
     began_s: i64,
 }
 
 impl Session {
-    fn open(home: &Home, id: SessionId, ledger: &mut Ledger) -> Result<Self, DatasetError> {
-        let archive = Archive::open(home, id)?;
-        let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
-        export::check_contexts(id, &archive, &events)?;
-        messages::count_losses(&events, ledger);
-        let samples = samples(&events, &archive.request_points()?);
-        messages::count_left_out(&events, &samples, ledger);
-        Ok(Self {
-            name: id.to_string(),
-            archive,
-            samples,
-            ids: events.iter().map(|event| (event.seq, event.id)).collect(),
-            began_s: events.first().map_or(0, |event| event.wall_ns / 1_000_000_000),
-            events,
-        })
+    fn of(recording: Recording) -> Self {
+        let ids = recording.events.iter().map(|event| (event.seq, event.id)).collect();
+        Self { ids, began_s: recording.began_s(), recording }
     }
 
     /// Whether an image stands in the sample as an image, not as a line of text.
@@ -164,7 +131,7 @@ impl Session {
         for message in &sample.messages {
             let Message::User { attachments, .. } = &message.message else { continue };
             for attachment in attachments {
-                if !unseen.holds(attachment, sample, &self.archive)? {
+                if !unseen.holds(attachment, sample, &self.recording.archive)? {
                     return Ok(true);
                 }
             }
@@ -178,7 +145,7 @@ impl Session {
         sample: &Sample,
         (number, row): (usize, usize),
         (target, thoughts): (&Tokens, &Thoughts<'_>),
-        written: &mut Written,
+        pass: &mut Pass<'_>,
     ) -> Result<Option<String>, DatasetError> {
         // What is counted of a row is in the export only when the row is.
         let (mut said, mut ledger) = (Ledger::default(), Ledger::default());
@@ -192,31 +159,33 @@ impl Session {
         let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
         let masked =
             target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
-                DatasetError::Chat { session: self.name.clone(), sample: number, error }
+                DatasetError::Chat { session: self.recording.name.clone(), sample: number, error }
             })?;
         count(&masked, &mut ledger);
         count_respelled(&masked, sample, &mut ledger);
         if masked.replies.is_empty() {
-            written.ledger.add_left_out(&ledger);
+            pass.ledger.add_left_out(&ledger);
             let note = "Rows in which nothing may be trained.";
-            written.ledger.lose("rows_without_a_trained_reply", 1, note);
+            pass.ledger.lose("rows_without_a_trained_reply", 1, note);
             return Ok(None);
         }
         let tokens = masked.ids.len();
         if target.tokens_max.is_some_and(|max| tokens > max) {
-            let note = "Rows of more tokens than were asked for: left out whole, and named in the \
-                        manifest.";
-            written.ledger.lose("rows_over_budget", 1, note);
-            let session = self.name.clone();
-            written.over_budget.push(OverBudget { session, sample: number, row, tokens });
-            return Ok(None);
+            let session = self.recording.name.clone();
+            pass.over_budget.push(OverBudget { session, sample: number, row, tokens });
+            if !pass.gates.fail(Gate::Budget, &self.recording.name) {
+                let note = "Rows of more tokens than were asked for: left out whole, and named in \
+                            the manifest.";
+                pass.ledger.lose("rows_over_budget", 1, note);
+                return Ok(None);
+            }
         }
-        written.ledger.add(&said);
-        written.ledger.add(&ledger);
-        *written.ledger.kept.entry("tokens".to_owned()).or_default() += tokens as u64;
+        pass.ledger.add(&said);
+        pass.ledger.add(&ledger);
+        *pass.ledger.kept.entry("tokens".to_owned()).or_default() += tokens as u64;
         let trained = masked.trained.iter().filter(|trained| **trained).count() as u64;
-        *written.ledger.kept.entry("trained_tokens".to_owned()).or_default() += trained;
-        written.ledger.keep("rows");
+        *pass.ledger.kept.entry("trained_tokens".to_owned()).or_default() += trained;
+        pass.ledger.keep("rows");
         Ok(serde_json::to_string(&self.row(sample, (number, row), masked)).ok())
     }
 
@@ -235,7 +204,7 @@ impl Session {
             labels: labels.collect(),
             replies: replies.collect(),
             input_ids: masked.ids,
-            session: self.name.clone(),
+            session: self.recording.name.clone(),
             sample: number,
             row,
             sampled_from: sample.model.clone(),
@@ -338,36 +307,5 @@ fn count_respelled(masked: &Masked, sample: &Sample, ledger: &mut Ledger) {
         let note = "Calls whose arguments the template spells otherwise than the model did.";
         let count = tool_calls.iter().enumerate().filter(differs).count();
         ledger.lose("arguments_the_template_spells", count as u64, note);
-    }
-}
-
-/// The file holds the rows that were written, and each is sound in itself.
-fn read_back(path: &Path, written: &[(String, blake3::Hash)]) -> Result<(), DatasetError> {
-    let failed = |error| DatasetError::io("read back", path, error);
-    let mut lines = BufReader::new(File::open(path).map_err(failed)?).lines();
-    for (session, hash) in written {
-        let differs =
-            |what: &str| DatasetError::ReadBack { session: session.clone(), what: what.to_owned() };
-        let line = lines.next().ok_or_else(|| differs("a row is missing"))?.map_err(failed)?;
-        if blake3::hash(line.as_bytes()) != *hash {
-            return Err(differs("a row differs"));
-        }
-        let row: Row = serde_json::from_str(&line).map_err(|_| differs("a row is no row"))?;
-        let fits = |(place, label): (usize, &i64)| {
-            let in_reply = |reply: &RowReply| (reply.tokens[0]..reply.tokens[1]).contains(&place);
-            *label == UNTRAINED
-                || (row.input_ids.get(place).is_some_and(|id| i64::from(*id) == *label)
-                    && row.replies.iter().any(in_reply))
-        };
-        if row.labels.len() != row.input_ids.len() || !row.labels.iter().enumerate().all(fits) {
-            return Err(differs("the labels of a row are not its trained ids"));
-        }
-    }
-    match lines.next() {
-        None => Ok(()),
-        Some(_) => {
-            let what = "a row too many".to_owned();
-            Err(DatasetError::ReadBack { session: String::new(), what })
-        }
     }
 }

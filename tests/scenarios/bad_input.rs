@@ -310,3 +310,24 @@ fn a_malformed_prompt_line_ends_the_session_in_order() {
     run(command).exits(2).says(&["line 2"]);
     assert_eq!(world.bodies("session_ended").len(), 1);
 }
+
+#[test]
+fn an_export_onto_a_full_disk_leaves_nothing_behind() {
+    let world = World::new();
+    let server = server([shell("seq 1 2000"), Reply::text("done")]);
+    world.exec(&server.url(), &["count"]).succeeds();
+    if !namespaces_can_mount() {
+        return;
+    }
+    let small = world.path("small");
+    fs::create_dir(&small).unwrap();
+    let out = small.join("out").display().to_string();
+    let args = ["export", "--format", "messages", "--status", "all", "--out", &out];
+    let small = small.display();
+    let script = format!(
+        "mount -t tmpfs -o size=8k none {small} && \"$@\"; code=$?; ls -A {small} >&2; exit $code"
+    );
+    let run =
+        in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["Cannot", "space"]);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+}

@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod interop;
 mod measure;
 mod process;
 mod setup;
@@ -63,6 +64,12 @@ const COMMANDS: &[Command] = &[
         about: "measure speed and memory; prints medians",
         help: bench::HELP,
         run: bench::run,
+    },
+    Command {
+        name: "interop",
+        about: "read exports with the packages they are for; needs PyPI once",
+        help: interop::HELP,
+        run: interop::run,
     },
     Command {
         name: "soak",

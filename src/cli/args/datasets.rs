@@ -3,33 +3,124 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use dataset::{Consent, Splits, Waivers};
+
+use crate::args::OutcomeArg;
 
 /// Write sessions out as a dataset, with a ledger of what the format cannot hold.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all\n  \
-    limn export --format tokens --tokenizer models/qwen3 --max-tokens 131072 --out data/")]
+#[command(after_help = "Examples:\n  limn export --format messages --out data/ --status all\n  \
+    limn export --format messages --split train=90,test=10 --tag gomoku --out data/v1\n  limn \
+    export --format messages --parent data/v1 --out data/v2\n  limn export --again data/v1 --out \
+    copy\n  limn export --format tokens --tokenizer models/qwen3 --max-tokens 131072 --out ids")]
 pub(crate) struct ExportArgs {
     /// `messages` for trainers (one sample a line; as TRL reads it, or in the form of another
-    /// trainer), `tokens` for one model (ids and labels), `bundle` for everything, losslessly.
+    /// trainer), `tokens` for one model (ids and labels), `atif` and `traces` for viewers, `bundle`
+    /// for everything, losslessly.
+    #[arg(long, value_enum, required_unless_present = "again")]
+    pub(crate) format: Option<FormatArg>,
+    /// What a row is [default: trajectory].
     #[arg(long, value_enum)]
-    pub(crate) format: FormatArg,
-    /// What a row is.
-    #[arg(long, value_enum, default_value = "trajectory")]
-    pub(crate) rows: RowsArg,
+    pub(crate) rows: Option<RowsArg>,
+    /// What the files of `messages` and `tokens` are; in Parquet, messages and tools are columns of
+    /// JSON text [default: jsonl].
+    #[arg(long, value_enum)]
+    pub(crate) files: Option<FilesArg>,
     #[command(flatten)]
     pub(crate) tokens: TokensArgs,
     /// The folder to make; it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Only these sessions; may be repeated.
-    #[arg(long = "session", value_name = "ID")]
-    pub(crate) sessions: Vec<String>,
-    /// Which sessions count.
-    #[arg(long, value_enum, default_value = "success")]
-    pub(crate) status: StatusArg,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which sessions are exported.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which sessions")]
+pub(crate) struct FilterArgs {
+    /// Only these sessions; may be repeated.
+    #[arg(long = "session", value_name = "ID")]
+    pub(crate) sessions: Vec<String>,
+    /// Which sessions count [default: success, or all of an --outcome].
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<StatusArg>,
+    /// Only sessions of this outcome.
+    #[arg(long, value_enum)]
+    pub(crate) outcome: Option<OutcomeArg>,
+    /// Only sessions with this tag; may be repeated: each of them.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// No sessions with this tag; may be repeated.
+    #[arg(long = "without-tag", value_name = "TAG")]
+    pub(crate) without_tags: Vec<String>,
+    /// Only sessions of this domain; may be repeated: any of them.
+    #[arg(long = "domain", value_name = "NAME")]
+    pub(crate) domains: Vec<String>,
+    /// Only sessions in which no other model was asked; may be repeated.
+    #[arg(long = "model", value_name = "NAME")]
+    pub(crate) models: Vec<String>,
+    /// Only what this person recorded; may be repeated.
+    #[arg(long = "annotator", value_name = "NAME")]
+    pub(crate) annotators: Vec<String>,
+    /// Only sessions begun on this day or later, or at this time.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<String>,
+    /// Only sessions begun up to the end of this day, or before this time.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+    /// Only sessions that were said to be for the team, or for the public.
+    #[arg(long, value_enum)]
+    pub(crate) consent: Option<ConsentArg>,
+    /// Only sessions of this workspace, or of a folder in it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+}
+
+/// What makes a folder a version of a dataset.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Versions")]
+pub(crate) struct VersionArgs {
+    /// Split into parts by weight, such as `train=90,test=10`: by the group of a session's query,
+    /// else by its workspace, never within one.
+    #[arg(long, value_name = "PARTS", value_parser = parts)]
+    pub(crate) split: Option<Splits>,
+    /// Another seed, another split.
+    #[arg(long, value_name = "N", requires = "split")]
+    pub(crate) seed: Option<u64>,
+    /// Keep what a quality gate would leave out, and say why; may be repeated.
+    #[arg(long = "waive", value_name = "GATE=REASON", value_parser = waiver)]
+    pub(crate) waivers: Vec<String>,
+    /// What the dataset is called, on its card.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The licence it comes under, as Hugging Face spells it (`cc-by-4.0`).
+    #[arg(long, value_name = "ID")]
+    pub(crate) licence: Option<String>,
+    /// The version before this one: split, waivers, name and licence are as they were unless they
+    /// are given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parent: Option<PathBuf>,
+    /// Export this version again: the same sessions up to the same events, the same bytes.
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "format", "rows", "files", "max_tokens", "sessions", "status", "outcome", "tags", "without_tags",
+        "domains", "models", "annotators", "since", "until", "consent", "workspace", "split",
+        "waivers", "name", "licence", "parent",
+    ])]
+    pub(crate) again: Option<PathBuf>,
+}
+
+fn parts(text: &str) -> Result<Splits, String> {
+    text.parse()
+}
+
+fn waiver(text: &str) -> Result<String, String> {
+    Waivers::default().add(text).map(|()| text.to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,7 +130,13 @@ pub(crate) enum FormatArg {
     Axolotl,
     Slime,
     Limi,
+    Llamafactory,
+    Sharegpt,
     Tokens,
+    /// ATIF 1.8, a file for each session, for Harbor.
+    Atif,
+    /// Session traces, a file for each session, for the viewer of the Hugging Face Hub.
+    Traces,
     Bundle,
 }
 
@@ -49,6 +146,29 @@ pub(crate) enum RowsArg {
     Trajectory,
     /// What the model did after the user spoke, with all before it as context.
     Round,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilesArg {
+    Jsonl,
+    Parquet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConsentArg {
+    Private,
+    Team,
+    Public,
+}
+
+impl From<ConsentArg> for Consent {
+    fn from(arg: ConsentArg) -> Self {
+        match arg {
+            ConsentArg::Private => Self::Private,
+            ConsentArg::Team => Self::Team,
+            ConsentArg::Public => Self::Public,
+        }
+    }
 }
 
 /// For which model `--format tokens` writes.
@@ -76,11 +196,46 @@ pub(crate) enum StatusArg {
     All,
 }
 
-/// Look at exports of tokens.
+/// Look at exports: what is in them, whether they are whole, what differs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
-    Inspect(InspectArgs),
     Stats(StatsArgs),
+    Inspect(InspectArgs),
+    Verify(VerifyArgs),
+    Diff(DiffArgs),
+    Card(CardArgs),
+}
+
+/// Check an export against its manifest: every file is there, as it was written, and no other.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 whole, 1 not.\n\nExample:\n  limn dataset verify data/v1")]
+pub(crate) struct VerifyArgs {
+    /// The folder of an export.
+    pub(crate) dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say what differs between two versions: sessions, parts, recipe, files.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn dataset diff data/v1 data/v2")]
+pub(crate) struct DiffArgs {
+    /// The folder of one export.
+    pub(crate) before: PathBuf,
+    /// The folder of another.
+    pub(crate) after: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the dataset card, as Hugging Face reads it. (An export has it as README.md.)
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn dataset card data/v1")]
+pub(crate) struct CardArgs {
+    /// The folder of an export.
+    pub(crate) dir: PathBuf,
 }
 
 /// Show the text of the rows, and token by token what of it is trained: in colour, or between
@@ -99,11 +254,11 @@ pub(crate) struct InspectArgs {
     pub(crate) row: Option<usize>,
 }
 
-/// Count rows and tokens, and draw how long the rows are.
+/// Count what is in an export: rows, tokens, models, tools; and draw how long the rows are.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  limn dataset stats data")]
 pub(crate) struct StatsArgs {
-    /// The folder of an export of tokens.
+    /// The folder of an export.
     pub(crate) dir: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -1,13 +1,15 @@
 //! `limn dataset`: what is in an export.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 
 use chat::Tokenizer;
-use dataset::{Piece, ReadRow};
+use dataset::{Manifest, Piece, ReadRow};
+use serde_json::json;
 
-use crate::args::{InspectArgs, StatsArgs};
+use crate::args::{CardArgs, DiffArgs, InspectArgs, StatsArgs, VerifyArgs};
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, safe, thousands};
+use crate::print::{Out, note, safe, thousands};
 
 /// Two shades for what is trained, so that tokens can be told apart; a faint one for the rest.
 const TRAINED: [&str; 2] = ["\u{1b}[30;42m", "\u{1b}[30;102m"];
@@ -81,21 +83,115 @@ pub(crate) fn stats(args: &StatsArgs) -> CliResult {
         return Ok(Exit::Completed);
     }
     let count = |number: usize| thousands(number as u64);
-    let share = 100 * stats.trained / stats.tokens.max(1);
     out.line(&format!("{} rows of {} sessions", count(stats.rows), count(stats.sessions)));
-    out.line(&format!(
-        "{} tokens, {} trained ({share} %), {} replies",
-        count(stats.tokens),
-        count(stats.trained),
-        count(stats.replies)
-    ));
+    let (tokens, replies) = (count(stats.tokens), count(stats.replies));
+    out.line(&if stats.estimated {
+        format!("about {tokens} tokens, {replies} trained replies")
+    } else {
+        let share = 100 * stats.trained / stats.tokens.max(1);
+        format!("{tokens} tokens, {} trained ({share} %), {replies} replies", count(stats.trained))
+    });
     let lengths = [50, 95, 100].map(|per_cent| count(stats.length_at(per_cent)));
-    out.line(&format!("a row: median {}, p95 {}, longest {}", lengths[0], lengths[1], lengths[2]));
-    let bins = stats.histogram();
-    let most = bins.iter().map(|(_, rows)| *rows).max().unwrap_or(1);
+    out.line(&format!(
+        "a row: median {}, p95 {}, longest {} tokens",
+        lengths[0], lengths[1], lengths[2]
+    ));
+    draw(&mut out, "tokens", &stats.histogram());
+    draw(&mut out, "replies", &stats.steps_histogram());
+    for (what, counts) in [
+        ("parts", &stats.parts),
+        ("domains", &stats.domains),
+        ("models", &stats.models),
+        ("tools", &stats.tools),
+        ("reasoning", &stats.reasoning),
+        ("outcomes", &stats.outcomes),
+        ("reviews", &stats.reviews),
+        ("licences", &stats.licences),
+        ("annotators", &stats.annotators),
+    ] {
+        list(&mut out, what, counts);
+    }
+    Ok(Exit::Completed)
+}
+
+fn draw(out: &mut Out, of: &str, bins: &[(usize, usize)]) {
+    let most = bins.iter().map(|(_, rows)| *rows).max().unwrap_or(0).max(1);
     for (from, rows) in bins {
         let bar = "█".repeat((rows * BAR_COLUMNS).div_ceil(most));
-        out.line(&format!("{:>10} tokens and more {:>7} {bar}", count(from), count(rows)));
+        let (from, rows) = (thousands(*from as u64), thousands(*rows as u64));
+        out.line(&format!("{from:>10} {of} and more {rows:>7} {bar}"));
     }
+}
+
+/// The most frequent first, on a line that stays readable.
+fn list(out: &mut Out, what: &str, counts: &BTreeMap<String, u64>) {
+    const LISTED_MAX: usize = 12;
+    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+    let more = counts.len().saturating_sub(LISTED_MAX);
+    let shown = counts.iter().take(LISTED_MAX);
+    let mut words: Vec<String> =
+        shown.map(|(name, count)| format!("{} {}", safe(name), thousands(**count))).collect();
+    if more > 0 {
+        words.push(format!("{more} more"));
+    }
+    if !words.is_empty() {
+        out.line(&format!("{what:<11} {}", words.join(", ")));
+    }
+}
+
+pub(crate) fn verify(args: &VerifyArgs) -> CliResult {
+    let wrong = dataset::verify(&args.dir)?;
+    let manifest = Manifest::read(&args.dir)?;
+    if args.json {
+        let (id, ok) = (&manifest.id, wrong.is_empty());
+        Out::new().json(&json!({ "id": id, "ok": ok, "wrong": wrong }));
+    } else {
+        wrong.iter().for_each(|what| note(&safe(what)));
+    }
+    if wrong.is_empty() {
+        let (files, rows) = (manifest.files.len(), thousands(manifest.samples as u64));
+        note(&format!("whole: {files} files, {rows} rows, version {}", safe(&manifest.id)));
+        return Ok(Exit::Completed);
+    }
+    Err(CliError::failed(format!(
+        "{} is not what was exported. Export it again with `limn export --again`.",
+        args.dir.display()
+    )))
+}
+
+pub(crate) fn diff(args: &DiffArgs) -> CliResult {
+    let differs = dataset::diff(&args.before, &args.after)?;
+    let mut out = Out::new();
+    if args.json {
+        out.json(&serde_json::to_value(&differs).unwrap_or_default());
+        return Ok(Exit::Completed);
+    }
+    if differs.ids[0] == differs.ids[1] {
+        out.line("the same version");
+        return Ok(Exit::Completed);
+    }
+    if differs.is_child {
+        out.line("the second comes after the first");
+    }
+    let rows = differs.rows.map(|rows| thousands(rows as u64));
+    out.line(&format!("rows: {} before, {} after", rows[0], rows[1]));
+    for (what, these) in [
+        ("session added", &differs.added),
+        ("session gone", &differs.removed),
+        ("session went on", &differs.went_on),
+        ("session in another part", &differs.moved),
+        ("file", &differs.files),
+    ] {
+        these.iter().for_each(|it| out.line(&format!("{what}: {}", safe(it))));
+    }
+    for (key, [before, after]) in &differs.recipe {
+        out.line(&safe(&format!("{key}: {before} before, {after} after")));
+    }
+    Ok(Exit::Completed)
+}
+
+pub(crate) fn card(args: &CardArgs) -> CliResult {
+    Out::new().text(&safe(&dataset::card(&args.dir)?));
     Ok(Exit::Completed)
 }

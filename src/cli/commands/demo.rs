@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dataset::{ExportReport, Rows, Target};
+use dataset::{ExportReport, Order, Rows, Target};
 use model::{Model, ScriptedModel};
 use record::{Archive, Home, Library, Outcome};
 use sandbox::{PolicyFile, Preset};
@@ -132,8 +132,9 @@ fn judge_and_export(place: &Place) -> Result<Report, CliError> {
     let outcome = if tests_passed { Outcome::Success } else { Outcome::Failure };
     Library::open(&home)?.set_outcome(id, outcome, "verifier", None)?;
     let rows = Target::Messages(Rows::Trajectory);
-    let messages = dataset::export(&home, &[id], &rows, &place.root.join("dataset"))?;
-    let bundle = dataset::export(&home, &[id], &Target::Bundle, &place.root.join("bundle"))?;
+    let messages = dataset::export(&home, &Order::of(&[id]), &rows, &place.root.join("dataset"))?;
+    let bundle =
+        dataset::export(&home, &Order::of(&[id]), &Target::Bundle, &place.root.join("bundle"))?;
     let archive = Archive::open(&home, id)?;
     Ok(Report {
         session: id,

@@ -1,20 +1,35 @@
 //! `limn export`: recordings as datasets.
 
 use chat::Dialect;
-use dataset::{ExportReport, Format, Rows, Target, Tokens, Trainer};
-use record::{Library, Outcome, Review};
-use trajectory::SessionId;
+use dataset::{
+    Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Order, Recipe, Rows, Selection,
+    SessionForm, Status, Target, Tokens, Trainer,
+};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use record::Outcome;
+use serde_json::json;
 
-use crate::args::{ExportArgs, FormatArg, RowsArg, StatusArg};
+use crate::args::{ExportArgs, FilesArg, FilterArgs, FormatArg, RowsArg, StatusArg, VersionArgs};
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(args: &ExportArgs) -> CliResult {
-    let target = target(args)?;
+    let again = args.version.again.as_deref().map(Manifest::read).transpose()?;
+    let target = target(args, again.as_ref())?;
     let store = Store::open()?;
-    let chosen = choose(args, &store)?;
-    let report = dataset::export(&store.home, &chosen, &target, &args.out)?;
+    let order = match again {
+        Some(manifest) => Order {
+            sessions: manifest.chosen()?,
+            recipe: manifest.recipe.clone(),
+            parent: manifest.parent.clone(),
+            again: Some(manifest),
+        },
+        None => order(args, &store)?,
+    };
+    let report = dataset::export(&store.home, &order, &target, &args.out)?;
     if args.json {
         Out::new().json(&serde_json::to_value(&report).unwrap_or_default());
     } else {
@@ -23,103 +38,194 @@ pub(crate) fn run(args: &ExportArgs) -> CliResult {
     Ok(Exit::Completed)
 }
 
-fn target(args: &ExportArgs) -> Result<Target, CliError> {
-    let rows = match args.rows {
-        RowsArg::Trajectory => Rows::Trajectory,
-        RowsArg::Round => Rows::Round,
-    };
-    match (args.format, &args.tokens.tokenizer) {
-        (FormatArg::Messages, None) => Ok(Target::Messages(rows)),
-        (FormatArg::Openai, None) => Ok(Target::Trainer(Trainer::Openai, rows)),
-        (FormatArg::Axolotl, None) => Ok(Target::Trainer(Trainer::Axolotl, rows)),
-        (FormatArg::Slime, None) => Ok(Target::Trainer(Trainer::Slime, rows)),
-        (FormatArg::Limi, None) => Ok(Target::Trainer(Trainer::Limi, rows)),
-        (FormatArg::Bundle, None) if rows == Rows::Trajectory => Ok(Target::Bundle),
-        (FormatArg::Bundle, None) => {
-            let why = "A bundle has no rows. Leave out --rows, or choose another --format.";
-            Err(CliError::usage(why.to_owned()))
+/// What is made: as it is asked for, or as the version was that is exported again.
+fn target(args: &ExportArgs, again: Option<&Manifest>) -> Result<Target, CliError> {
+    let (format, rows, tokens_max) = match again {
+        Some(manifest) => {
+            let is_round = manifest.target["rows"] == json!(Rows::Round);
+            let rows = if is_round { Rows::Round } else { Rows::Trajectory };
+            let max = manifest.target["tokens_max"].as_u64();
+            (manifest.format()?, Some(rows), max.and_then(|max| usize::try_from(max).ok()))
         }
-        (FormatArg::Tokens, Some(model)) => {
+        None => {
+            let Some(format) = args.format else {
+                return Err(CliError::usage("Name a --format, or a version to export --again."));
+            };
+            let rows = args.rows.map(|rows| match rows {
+                RowsArg::Trajectory => Rows::Trajectory,
+                RowsArg::Round => Rows::Round,
+            });
+            (format.into(), rows, args.tokens.max_tokens)
+        }
+    };
+    if args.rows.is_some() && matches!(format, Format::Bundle | Format::Sessions(_)) {
+        let why = "This format has whole sessions, and no rows. Leave out --rows, or choose \
+                   another --format.";
+        return Err(CliError::usage(why));
+    }
+    if args.version.split.is_some() && format == Format::Bundle {
+        let why = "A bundle has no parts. Leave out --split, or choose another --format.";
+        return Err(CliError::usage(why));
+    }
+    let rows = rows.unwrap_or_default();
+    match (format, &args.tokens.tokenizer) {
+        (Format::Messages, None) => Ok(Target::Messages(rows)),
+        (Format::Trainer(trainer), None) => Ok(Target::Trainer(trainer, rows)),
+        (Format::Bundle, None) => Ok(Target::Bundle),
+        (Format::Sessions(form), None) => Ok(Target::Sessions(form)),
+        (Format::Tokens, Some(model)) => {
             let dialect = Dialect::open(model, args.tokens.template.as_deref());
             let dialect = dialect.map_err(|error| CliError::failed(error.to_string()))?;
-            let tokens_max = args.tokens.max_tokens;
             Ok(Target::Tokens(Box::new(Tokens { dialect, tokens_max }), rows))
         }
-        (FormatArg::Tokens, None) => {
+        (Format::Tokens, None) => {
             let why = "Tokens are those of one model. Name its folder with --tokenizer.";
-            Err(CliError::usage(why.to_owned()))
+            Err(CliError::usage(why))
         }
         (_, Some(_)) => {
             let why =
                 "Only --format tokens reads a tokenizer. Leave it out, or choose that format.";
-            Err(CliError::usage(why.to_owned()))
+            Err(CliError::usage(why))
         }
     }
 }
 
-/// The sessions that are meant. Of those that were not named, the ones that do not fit are left
-/// out, and what cannot be read is said; one that was named and cannot be exported is an error.
-fn choose(args: &ExportArgs, store: &Store) -> Result<Vec<SessionId>, CliError> {
-    let named: Result<Vec<SessionId>, record::RecordError> =
-        args.sessions.iter().map(|id| store.home.find(id)).collect();
-    let named = named?;
+impl From<FormatArg> for Format {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Messages => Self::Messages,
+            FormatArg::Openai => Self::Trainer(Trainer::Openai),
+            FormatArg::Axolotl => Self::Trainer(Trainer::Axolotl),
+            FormatArg::Slime => Self::Trainer(Trainer::Slime),
+            FormatArg::Limi => Self::Trainer(Trainer::Limi),
+            FormatArg::Llamafactory => Self::Trainer(Trainer::Llamafactory),
+            FormatArg::Sharegpt => Self::Trainer(Trainer::Sharegpt),
+            FormatArg::Atif => Self::Sessions(SessionForm::Atif),
+            FormatArg::Traces => Self::Sessions(SessionForm::Traces),
+            FormatArg::Tokens => Self::Tokens,
+            FormatArg::Bundle => Self::Bundle,
+        }
+    }
+}
+
+fn order(args: &ExportArgs, store: &Store) -> Result<Order, CliError> {
+    let filter = filter(&args.filter, store)?;
+    let parent = args.version.parent.as_deref().map(Manifest::read).transpose()?;
+    let mut recipe = recipe(&args.version, filter, parent.as_ref())?;
+    recipe.files = files(args, recipe.files)?;
+    // A bundle of a private session is a backup, if it is named.
+    let as_backup = args.format == Some(FormatArg::Bundle);
+    let catalogue = store.catalogue()?;
     let library = store.library()?;
-    let (mut chosen, mut private, mut unmarked, mut live) = (Vec::new(), 0, 0, 0);
-    let rows = store.catalogue()?;
-    for row in rows.iter().filter(|row| named.is_empty() || named.contains(&row.session)) {
-        // A bundle of a private session is a backup, if it is named.
-        let as_backup = args.format == FormatArg::Bundle && !named.is_empty();
-        if let Some(error) = &row.error {
-            if !named.is_empty() {
-                return Err(CliError::failed(error.clone()));
-            }
-            note(&format!("left out {}: {}", row.session, safe(error)));
-        } else if row.status.private && !as_backup {
-            private += 1;
-        } else if row.live {
-            live += 1;
-        } else if fits(args.status, row.session, &library)? {
-            if row.status.private {
-                note(&format!("{} is private: pass its bundle on to nobody", row.session));
-            }
-            chosen.push(row.session);
-        } else {
-            unmarked += 1;
+    let selection = dataset::select(&store.home, &library, &catalogue, &recipe.filter, as_backup)?;
+    for (id, error) in &selection.unreadable {
+        if !recipe.filter.sessions.is_empty() {
+            return Err(CliError::failed(error.clone()));
         }
+        note(&format!("left out {id}: {}", safe(error)));
     }
-    if chosen.is_empty() {
-        let of =
-            format!("{private} are private, {live} still being recorded, {unmarked} not marked so");
-        return Err(CliError::failed(format!(
-            "Nothing to export: of {} sessions {of}. {}",
-            rows.len(),
-            remedy(args.status)
-        )));
+    for id in &selection.private {
+        note(&format!("{id} is private: pass its bundle on to nobody"));
     }
-    Ok(chosen)
+    if selection.chosen.is_empty() {
+        return Err(nothing(&selection, catalogue.len(), recipe.filter.status));
+    }
+    Ok(Order { sessions: selection.chosen, recipe, parent: parent.map(|it| it.id), again: None })
 }
 
-const fn remedy(status: StatusArg) -> &'static str {
-    match status {
-        StatusArg::Success => {
+/// What the files are: as they are asked for, or as before where the format can be that.
+fn files(args: &ExportArgs, before: Files) -> Result<Files, CliError> {
+    let can = args.format.is_some_and(|format| Format::from(format).has_columns());
+    match args.files {
+        Some(FilesArg::Parquet) if !can => {
+            let why = "Only messages and tokens are written as Parquet. Leave out --files, or \
+                       choose another --format.";
+            Err(CliError::usage(why))
+        }
+        Some(FilesArg::Parquet) => Ok(Files::Parquet),
+        None if can => Ok(before),
+        Some(FilesArg::Jsonl) | None => Ok(Files::Jsonl),
+    }
+}
+
+fn nothing(selection: &Selection, of: usize, status: Status) -> CliError {
+    let why: Vec<String> =
+        selection.left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    let remedy = match status {
+        _ if selection.left_out.is_empty() => "Record one with `limn exec`.",
+        _ if !selection.left_out.contains_key("not marked so") => {
+            "Ask for less, or see `limn sessions` for what there is."
+        }
+        Status::Success => {
             "Mark what succeeded with `limn annotate ID --outcome success`, or use `--status all`."
         }
-        StatusArg::Accepted => {
+        Status::Accepted => {
             "Accept what is good with `limn annotate ID --review accepted`, or use `--status all`."
         }
-        StatusArg::All => "Record one with `limn exec`.",
-    }
+        Status::All => "Ask for another --outcome.",
+    };
+    let why = if why.is_empty() { String::new() } else { format!(", {}", why.join(", ")) };
+    CliError::failed(format!("Nothing to export: of {of} sessions{why}. {remedy}"))
 }
 
-fn fits(status: StatusArg, id: SessionId, library: &Library) -> Result<bool, CliError> {
-    Ok(match status {
-        StatusArg::All => true,
-        StatusArg::Success => {
-            library.outcome(id)? == Some(Outcome::Success)
-                && library.review(id)? != Some(Review::Rejected)
-        }
-        StatusArg::Accepted => library.review(id)? == Some(Review::Accepted),
+fn filter(args: &FilterArgs, store: &Store) -> Result<Filter, CliError> {
+    let sessions: Result<_, record::RecordError> =
+        args.sessions.iter().map(|id| store.home.find(id)).collect();
+    let status = match (args.status, args.outcome) {
+        (Some(StatusArg::Success), _) | (None, None) => Status::Success,
+        (Some(StatusArg::Accepted), _) => Status::Accepted,
+        (Some(StatusArg::All), _) | (None, Some(_)) => Status::All,
+    };
+    let filter = Filter {
+        status,
+        sessions: sessions?,
+        outcome: args.outcome.map(|outcome| Outcome::from(outcome).as_str().to_owned()),
+        tags: args.tags.clone(),
+        without_tags: args.without_tags.clone(),
+        domains: args.domains.clone(),
+        models: args.models.clone(),
+        annotators: args.annotators.clone(),
+        since_ns: args.since.as_deref().map(|text| moment(text, 0)).transpose()?,
+        until_ns: args.until.as_deref().map(|text| moment(text, 1)).transpose()?,
+        consent: args.consent.map(Consent::from),
+        ..Filter::default()
+    };
+    let Some(folder) = &args.workspace else { return Ok(filter) };
+    // A workspace that is gone has the path that it had.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    Ok(filter.in_workspace(&folder.canonicalize().unwrap_or(folder)))
+}
+
+/// A day in the time zone of whoever asks, so many days later; or a time, as it is.
+fn moment(text: &str, days: i64) -> Result<i64, CliError> {
+    let time = text.parse::<Timestamp>().ok().or_else(|| {
+        let day = text.parse::<Date>().ok()?.checked_add(days.days()).ok()?;
+        Some(day.to_zoned(TimeZone::system()).ok()?.timestamp())
+    });
+    let time = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
+    time.ok_or_else(|| {
+        CliError::usage(format!("{text:?} is no date. Write 2026-11-23, or 2026-11-23T17:04:00Z."))
     })
+}
+
+/// What the version before it was made with, and what is given instead.
+fn recipe(
+    args: &VersionArgs,
+    filter: Filter,
+    parent: Option<&Manifest>,
+) -> Result<Recipe, CliError> {
+    let mut recipe = parent.map(|parent| parent.recipe.clone()).unwrap_or_default();
+    recipe.filter = filter;
+    if let Some(splits) = &args.split {
+        recipe.splits.clone_from(splits);
+        recipe.splits.seed = args.seed.unwrap_or_default();
+    }
+    for waiver in &args.waivers {
+        recipe.waived.add(waiver).map_err(CliError::usage)?;
+    }
+    recipe.name = args.name.clone().or(recipe.name);
+    recipe.licence = args.licence.clone().or(recipe.licence);
+    Ok(recipe)
 }
 
 fn tell(report: &ExportReport) {
@@ -134,12 +240,18 @@ fn tell(report: &ExportReport) {
                 thousands(count("trained_tokens"))
             )
         }
-        Format::Bundle => String::new(),
+        Format::Bundle | Format::Sessions(_) => String::new(),
     };
     let (sessions, out) = (report.sessions, report.out.display());
     note(&format!("{sessions} sessions{samples} in {out}, read back and found whole"));
+    for (part, rows) in &report.parts {
+        note(&format!("  {part}: {} rows", thousands(*rows)));
+    }
     for file in &report.files {
         note(&format!("  {:<44} {:>14} bytes", file.name, thousands(file.bytes)));
+    }
+    for (gate, found) in &report.gates {
+        tell_gate(*gate, &found.sessions, found.waived.as_deref());
     }
     for row in &report.over_budget {
         let (sample, tokens) = (row.sample, thousands(row.tokens as u64));
@@ -151,4 +263,28 @@ fn tell(report: &ExportReport) {
     for (why, count) in &report.ledger.untrained {
         note(&format!("  without loss: {count} × {why}"));
     }
+    note(&format!("  version {}", report.id));
+}
+
+/// How many sessions a gate names before it says how many more there are.
+const NAMED_MAX: usize = 5;
+
+fn tell_gate(gate: Gate, sessions: &[String], waived: Option<&str>) {
+    let mut named = sessions.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if sessions.len() > NAMED_MAX {
+        named += &format!(" and {} more", sessions.len() - NAMED_MAX);
+    }
+    let (name, about, count) = (gate.as_str(), gate.about(), sessions.len());
+    note(&match waived {
+        Some(reason) => {
+            format!("  kept although {name} ({}): {count} sessions: {named}", safe(reason))
+        }
+        None if gate == Gate::Budget => {
+            format!("  rows left out, {name}: {count} sessions: {named}")
+        }
+        None => format!(
+            "  left out, {name}: {count} sessions: {named}. {about} Keep them with --waive \
+             {name}=REASON."
+        ),
+    });
 }

@@ -3,11 +3,14 @@
 //! The terminal has this thread, so that nothing a session does keeps a key waiting; the session
 //! has another ([`driver`]). They share nothing but two channels.
 
+mod back;
+mod changes;
 mod driver;
 mod editor;
 mod facts;
 mod files;
 mod orders;
+mod prepared;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -102,7 +105,7 @@ fn open(
         compose::run(driver.run(resumed))?
     });
     tui::leave_by_panic();
-    let outside = Outside { commands, edit: Box::new(editor::edit) };
+    let outside = Outside { commands, edit: editor::edit };
     let shown = catch_unwind(AssertUnwindSafe(|| show(view, outside, updates_end)));
     let parted = compose::run(wait(thread))??;
     tell(&parted);

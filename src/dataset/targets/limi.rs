@@ -3,16 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, without_origin, without_reasoning};
+use super::{Draft, without_origin, without_reasoning, without_untrained};
 use crate::ledger::Ledger;
 
 pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
-    let untrained = |(message, train): (&Value, &bool)| message["role"] == "assistant" && !train;
-    if draft.messages.iter().zip(&draft.train).any(untrained) {
-        let note = "Rows with a reply that must not be trained: this form trains every reply.";
-        ledger.lose("rows_with_an_untrained_reply", 1, note);
-        return None;
-    }
+    without_untrained(&draft, ledger)?;
     without_reasoning(&mut draft.messages, ledger);
     without_origin(ledger);
     Some(json!({ "messages": draft.messages, "tools": draft.tools }))
