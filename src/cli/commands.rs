@@ -12,6 +12,7 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod models;
+pub(crate) mod play;
 pub(crate) mod rewind;
 pub(crate) mod rm;
 pub(crate) mod sessions;

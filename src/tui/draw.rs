@@ -10,6 +10,7 @@ mod decision;
 mod help;
 mod menu;
 mod panel;
+mod playback;
 mod start;
 mod status;
 
@@ -48,14 +49,16 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     }
     let [area, status] = split(area, area.height - 1);
     status::draw(view, frame, status);
-    let wanted = match &view.decision {
-        Some(_) => decision::height(view, area),
-        None => composer::height(view, area),
+    let wanted = match (&view.facts.playback, &view.decision) {
+        (Some(_), _) => playback::ROWS,
+        (None, Some(_)) => decision::height(view, area),
+        (None, None) => composer::height(view, area),
     };
     let [conversation, below] = split(area, area.height.saturating_sub(wanted));
-    match &view.decision {
-        Some(_) => decision::draw(view, frame, below),
-        None => composer::draw(view, frame, below),
+    match (view.facts.playback, &view.decision) {
+        (Some(playback), _) => playback::draw(view, &playback, frame, below),
+        (None, Some(_)) => decision::draw(view, frame, below),
+        (None, None) => composer::draw(view, frame, below),
     }
     let (conversation, side) = if is_beside {
         let beside = Rect { x: conversation.x + columns, width: panel, ..conversation };

@@ -6,6 +6,7 @@ use crate::composer::Edit;
 use crate::conversation::Step;
 use crate::entry::Rating;
 use crate::panel::Act;
+use crate::protocol::Play;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,13 @@ pub(crate) enum Place {
     Panel,
     /// While a command has the keyboard.
     Attached,
+    /// While a session is played back; the keys of the conversation do what they do there.
+    Playback,
 }
 
 impl Place {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Anywhere,
         Self::Composer,
         Self::Menu,
@@ -36,6 +39,7 @@ impl Place {
         Self::Panel,
         Self::Attached,
         Self::Decision,
+        Self::Playback,
     ];
 
     /// Its heading.
@@ -48,6 +52,7 @@ impl Place {
             Self::Panel => "In the panel",
             Self::Attached => "Attached to a command",
             Self::Decision => "When a call waits for you",
+            Self::Playback => "When a session is played back",
         }
     }
 }
@@ -97,6 +102,8 @@ pub(crate) enum Action {
     Decide(Choice),
     /// Something in the panel.
     Panel(Act),
+    Play(Play),
+    Leave,
 }
 
 /// What a key does in the list above the prompt.
@@ -255,12 +262,30 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";
         "up" | "k" => Action::Decide(Choice::PreviousHunk), "the hunk before";
     }
+    Playback {
+        "space" => Action::Play(Play::Pause), "stand still, or go on";
+        "right" | "." => Action::Play(Play::Event { back: false }), "the next event";
+        "left" | "," => Action::Play(Play::Event { back: true }), "the event before";
+        "]" => Action::Play(Play::Round { back: false }), "to the next prompt";
+        "[" => Action::Play(Play::Round { back: true }), "to the prompt before";
+        "+" | "=" => Action::Play(Play::Speed { faster: true }), "twice as fast";
+        "-" => Action::Play(Play::Speed { faster: false }), "half as fast";
+        "0" => Action::Play(Play::Tenths(0)), "to the beginning; 1 to 9: to so many tenths";
+        "q" | "esc" => Action::Leave, "leave";
+    }
 };
 
 /// What a key does there; what it does everywhere comes last.
 pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
     let name = name(key)?;
-    [place, Place::Anywhere].iter().find_map(|place| {
+    if let (Place::Playback, Some(tenths @ 1..=9)) = (place, name.parse().ok()) {
+        return Some(Action::Play(Play::Tenths(tenths)));
+    }
+    let places = match place {
+        Place::Playback => &[place, Place::Conversation, Place::Anywhere][..],
+        _ => &[place, Place::Anywhere],
+    };
+    places.iter().find_map(|place| {
         let here = KEYS.iter().filter(|binding| binding.place == *place);
         here.filter(|binding| binding.keys.contains(&name.as_str()))
             .map(|binding| binding.action)

@@ -46,6 +46,8 @@ pub enum Command {
     Order(Order),
     /// The user's own hand on a command that runs.
     Hand(Hand),
+    /// The playback of a session, moved.
+    Play(Play),
     /// Text for the clipboard.
     Copy(String),
     /// The text of the composer, to be written on in an editor.
@@ -132,6 +134,47 @@ pub enum Order {
     Revert(String),
 }
 
+/// How a playback is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Play {
+    /// Stand still, or go on.
+    Pause,
+    /// Twice as fast, or half.
+    Speed {
+        /// Which of the two.
+        faster: bool,
+    },
+    /// To the event before or behind.
+    Event {
+        /// Which of the two.
+        back: bool,
+    },
+    /// To the prompt before or behind.
+    Round {
+        /// Which of the two.
+        back: bool,
+    },
+    /// To so many tenths of the whole.
+    Tenths(u8),
+}
+
+/// Where a playback stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Playback {
+    /// Microseconds since the session began, pauses shortened.
+    pub at_us: u64,
+    /// All of them.
+    pub length_us: u64,
+    /// Events that have happened.
+    pub events: usize,
+    /// All of them.
+    pub events_all: usize,
+    /// How many times as fast as it happened.
+    pub speed: f64,
+    /// It stands still.
+    pub is_paused: bool,
+}
+
 /// What the driver has to tell.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -181,6 +224,8 @@ pub enum Update {
     Recalled(Usage),
     /// Another session follows: what was shown is no longer of this one.
     Cleared,
+    /// Where the playback stands.
+    Playback(Playback),
 }
 
 /// An answer of the driver.
@@ -306,6 +351,8 @@ pub struct Facts {
     pub recent: Vec<Recent>,
     /// Why nothing can be asked yet, and what to do about it.
     pub hint: Option<String>,
+    /// A recorded session is played back: nothing can be asked.
+    pub playback: Option<Playback>,
 }
 
 impl Facts {

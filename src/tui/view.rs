@@ -219,6 +219,7 @@ impl View {
                 self.spent.usage = usage;
                 self.conversation.go_to_end();
             }
+            Update::Playback(playback) => self.facts.playback = Some(playback),
         }
         None
     }

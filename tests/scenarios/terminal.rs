@@ -404,3 +404,21 @@ fn what_the_user_edits_between_two_questions_is_seen_and_told() {
     assert!(asked.contains("-one") && asked.contains("+mine"), "{asked}");
     world.assert_sound();
 }
+
+#[test]
+fn a_session_is_played_back_as_it_was() {
+    let world = World::new();
+    let server = server([
+        Reply::new().reasoning("A loop will do.").call("shell", r#"{"command":"echo a zebra"}"#),
+        Reply::text("It said **zebra**."),
+    ]);
+    world.exec(&server.url(), &["Print an animal"]).succeeds();
+    let before = world.events().len();
+    let mut terminal = Terminal::open(&world, &["play", "last", "--speed", "1000"]);
+    terminal.shows("Print an animal").shows("a zebra").shows("It said zebra.").shows("⏸");
+    terminal.press(",").shows(&format!("event {} of {before}", before - 1)).press("q");
+    assert_eq!(terminal.ends(), 0);
+    terminal.assert_given_back();
+    assert_eq!(server.requests().len(), 2, "nobody was asked");
+    assert_eq!(world.events().len(), before);
+}

@@ -60,11 +60,14 @@ pub(crate) struct ForkArgs {
     pub(crate) json: bool,
 }
 
-/// Look after the store of workspace contents.
+/// Look after what is stored.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     Stats(StoreStatsArgs),
     Gc(StoreGcArgs),
+    Check(StoreCheckArgs),
+    Backup(StoreBackupArgs),
+    Rebuild(StoreRebuildArgs),
 }
 
 /// Say how much is stored.
@@ -86,6 +89,40 @@ pub(crate) struct StoreGcArgs {
     /// Seconds that something has to be out of use; while a session runs, at least 600.
     #[arg(long, value_name = "S", default_value_t = 3600)]
     pub(crate) older_than: u64,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Read everything that is stored and say what is damaged: recordings, and contents of workspaces.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 all is well, 1 something is damaged.\n\nExample:\n  limn \
+    store check")]
+pub(crate) struct StoreCheckArgs {
+    /// One JSON object for each recording, and one for the contents of workspaces.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Copy everything into a folder, which is a data folder then: LIMN_HOME can name it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Safe beside running sessions. Into a folder that was backed up to before, only \
+    what changed is copied; what was deleted here stays there.\n\nExample:\n  limn store backup \
+    /mnt/disk/limn"
+)]
+pub(crate) struct StoreBackupArgs {
+    /// A new folder, or one that was backed up to before.
+    pub(crate) dir: PathBuf,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make the catalogue and the index for searching anew from the recordings.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn store rebuild")]
+pub(crate) struct StoreRebuildArgs {
     /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,

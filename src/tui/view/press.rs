@@ -75,7 +75,9 @@ impl View {
             return self.act(action);
         }
         match key.code {
-            KeyCode::Char(letter) if plain && place != Place::Decision => {
+            KeyCode::Char(letter)
+                if plain && !matches!(place, Place::Decision | Place::Playback) =>
+            {
                 // Whoever begins to write means the prompt.
                 self.focus = Focus::Composer;
                 self.conversation.chosen = None;
@@ -98,6 +100,9 @@ impl View {
             reason.paste(text);
             return None;
         }
+        if self.facts.playback.is_some() {
+            return None;
+        }
         self.focus = Focus::Composer;
         self.composer.paste(text);
         self.offer()
@@ -113,7 +118,9 @@ impl View {
     }
 
     fn place(&self) -> Place {
-        if self.decision.is_some() {
+        if self.facts.playback.is_some() {
+            Place::Playback
+        } else if self.decision.is_some() {
             Place::Decision
         } else if self.menu.is_some() {
             Place::Menu
@@ -128,6 +135,11 @@ impl View {
 
     fn act(&mut self, action: Action) -> Option<Command> {
         match action {
+            // There is no prompt to go to, nothing to stop, and nobody to ask.
+            Action::Switch | Action::Mode if self.facts.playback.is_some() => {}
+            Action::Stop if self.facts.playback.is_some() => return Some(Command::Leave),
+            Action::Leave => return Some(Command::Leave),
+            Action::Play(play) => return Some(Command::Play(play)),
             Action::Stop => return self.stop(),
             Action::LeaveWhenEmpty => {
                 if self.composer.is_empty() {

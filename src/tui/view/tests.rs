@@ -14,7 +14,7 @@ use trajectory::event::{
 use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
 
 use super::View;
-use crate::protocol::{Answer, Command, Facts, Order, Query, Recent, Update};
+use crate::protocol::{Answer, Command, Facts, Order, Play, Playback, Query, Recent, Update};
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
@@ -580,4 +580,38 @@ fn help_has_every_key_and_closes() {
     assert!(stage.text().contains("/quit"));
     stage.press("<esc>");
     assert!(!stage.text().contains("Everywhere"));
+}
+
+#[test]
+fn a_playback_takes_its_keys_and_nothing_is_asked() {
+    let mut stage = Stage::new(80, 14);
+    stage.prompt("go").says("going");
+    let place = Playback {
+        at_us: 61_000_000,
+        length_us: 122_000_000,
+        events: 2,
+        events_all: 4,
+        speed: 0.5,
+        is_paused: true,
+    };
+    stage.view.update(Update::Playback(place));
+    let text = stage.text();
+    assert!(text.contains("⏸ 01:01 ━") && text.contains("─ 02:02  ×0.5  event 2 of 4"), "{text}");
+    for (key, play) in [
+        (" ", Play::Pause),
+        (".", Play::Event { back: false }),
+        ("[", Play::Round { back: true }),
+        ("+", Play::Speed { faster: true }),
+        ("7", Play::Tenths(7)),
+    ] {
+        assert_eq!(stage.press(key), Some(Command::Play(play)), "{key}");
+    }
+    // Nothing can be written, asked or switched; blocks can be chosen and searched as ever.
+    for key in ["x", "<tab>", "<shift-tab>", "<f2>"] {
+        assert!(!matches!(stage.press(key), Some(Command::Submit(_) | Command::Mode(_))), "{key}");
+    }
+    assert!(stage.view.paste("text").is_none() && stage.view.composer.is_empty());
+    stage.press("k<enter>");
+    assert_eq!(stage.press("q"), Some(Command::Leave));
+    assert_eq!(stage.press("<ctrl-c>"), Some(Command::Leave));
 }

@@ -183,7 +183,11 @@ impl Driver {
             Command::Order(order) => self.order(order).await,
             Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
             // These are the terminal's own business.
-            Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
+            Command::Copy(_)
+            | Command::Edit(_)
+            | Command::Mouse(_)
+            | Command::Play(_)
+            | Command::Leave => {}
         }
     }
 

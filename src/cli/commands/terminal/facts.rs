@@ -70,6 +70,7 @@ impl Chosen {
             asks_consent: settings.consent.is_none() && settings.annotator.is_none(),
             recent: Vec::new(),
             hint: self.hint.clone(),
+            playback: None,
         }
     }
 }
