@@ -101,8 +101,8 @@ impl Row {
 
 const KERNEL: &str = "needs a kernel with this feature";
 const LATER: &str = "what a program of the machine begins to listen on later is not covered";
-const COMMON: &str = "nothing can be mounted over a file that is not there yet. It is flagged when \
-                      the command ends";
+const COMMON: &str = "nothing can be mounted over a file that is not there yet. What git would obey \
+                      is flagged when the command ends";
 const RUNNING: Control = Sometimes("not while it runs");
 const FROZEN: &str = "Landlock closes nothing below a folder that is open";
 const BOMB: &str = "would take the machine along";

@@ -100,6 +100,8 @@ async fn play(folder: &TempDir, script: Vec<(Says, Fault)>, interrupts: Vec<usiz
     let mut options = options_with(&home, &workspace, Model::from(model));
     let wait = Duration::from_micros(50);
     options.retry = RetryPolicy { attempts_max: 3, base: wait, cap: wait };
+    // What waits for one can be interrupted, too.
+    options.checkpoints = true;
     options.toolbox =
         Arc::new(Toolbox::open(&workspace, Sandbox::off(), &toolbox::Setup::default()).unwrap());
     let session = Session::start(options).await.unwrap();
