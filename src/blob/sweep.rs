@@ -1,13 +1,14 @@
-//! Deleting the blobs that nobody names any more.
+//! All blobs of a store: counted, checked, copied, and deleted when nobody names them any more.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::hash::Hash;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, private_folder};
 
 /// What a sweep found, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,52 @@ impl Store {
         let (mut blobs, mut bytes) = (0, 0);
         self.each_file(&mut |_, name, metadata| {
             blobs += u64::from(matches!(name, Name::Blob(_)));
+            bytes += metadata.len();
+            Ok(())
+        })?;
+        Ok((blobs, bytes))
+    }
+
+    /// Reads every blob and compares it with its name: how many there are, and what is wrong with
+    /// which.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn check(&self) -> Result<(u64, Vec<StoreError>), StoreError> {
+        let (mut blobs, mut wrong) = (0, Vec::new());
+        self.each_file(&mut |_, name, _| {
+            if let Name::Blob(hash) = name {
+                blobs += 1;
+                wrong.extend(self.copy_to(&hash, u64::MAX, &mut io::sink()).err());
+            }
+            Ok(())
+        })?;
+        Ok((blobs, wrong))
+    }
+
+    /// Copies every blob that is not there into another store, whole or not at all; how many, and
+    /// their bytes on disk.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or the other store not written.
+    pub fn copy_missing_to(&self, other: &Path) -> Result<(u64, u64), StoreError> {
+        let there = Self::new(other.to_owned());
+        let (mut blobs, mut bytes) = (0, 0);
+        self.each_file(&mut |path, name, metadata| {
+            let Name::Blob(hash) = name else { return Ok(()) };
+            let to = there.path_of(&hash);
+            if to.is_file() {
+                return Ok(());
+            }
+            let folder = to.parent().unwrap_or(other);
+            private_folder(folder)?;
+            let mut file = tempfile::Builder::new()
+                .permissions(fs::Permissions::from_mode(0o600))
+                .tempfile_in(folder)?;
+            io::copy(&mut fs::File::open(path)?, file.as_file_mut())?;
+            file.as_file().sync_all()?;
+            file.persist(&to).map_err(|error| error.error)?;
+            blobs += 1;
             bytes += metadata.len();
             Ok(())
         })?;

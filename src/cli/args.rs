@@ -5,6 +5,7 @@
 mod checkpoints;
 mod datasets;
 mod isolation;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use checkpoints::{
     CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
-    CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
+    CheckpointTakeArgs, CopyHow, ForkArgs, RewindArgs, StoreBackupArgs, StoreCheckArgs,
+    StoreCommand, StoreGcArgs, StoreRebuildArgs, StoreStatsArgs,
 };
 pub(crate) use datasets::{
     CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
@@ -20,6 +22,7 @@ pub(crate) use datasets::{
     VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
+pub(crate) use sessions::{ListArgs, PlayArgs, SearchArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
@@ -67,8 +70,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     Sessions(ListArgs),
     Show(ShowArgs),
+    Play(PlayArgs),
     Rm(RmArgs),
     Rewind(RewindArgs),
+    Fork(ForkArgs),
     Annotate(AnnotateArgs),
     Export(Box<ExportArgs>),
     #[command(subcommand)]
@@ -281,15 +286,6 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub(crate) delay_ms: u64,
     /// Print one JSON object at the end instead of a report.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// List the recorded sessions, newest first.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn sessions --json | jq -r .id")]
-pub(crate) struct ListArgs {
-    /// One JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -82,7 +82,25 @@ pub(crate) fn options_with(
     model: Model,
     private: bool,
 ) -> Result<Options, CliError> {
-    let sandbox = sandbox(settings)?;
+    options_in(settings, model, private, sandbox(settings)?)
+}
+
+/// The same in a sandbox that was begun already, with the model that the settings name.
+pub(crate) fn options_for_terminal(
+    settings: &Settings,
+    private: bool,
+    sandbox: Sandbox,
+) -> Result<Options, CliError> {
+    let options = options_in(settings, model(settings, None)?, private, sandbox)?;
+    Ok(Options { interactive: true, ..options })
+}
+
+fn options_in(
+    settings: &Settings,
+    model: Model,
+    private: bool,
+    sandbox: Sandbox,
+) -> Result<Options, CliError> {
     let tier = sandbox.tier().to_string();
     let set = settings.tool_set().into();
     let setup = Setup {
@@ -109,7 +127,7 @@ pub(crate) fn options_with(
         timeout: settings.timeout,
         checkpoints: settings.checkpoints,
         fsync: settings.fsync,
-        private,
+        private: private || settings.is_private(),
         annotator: settings.annotator.clone(),
         config: record_of(settings),
     })
@@ -312,6 +330,7 @@ fn no_cassette() -> CliError {
 fn record_of(settings: &Settings) -> Value {
     json!({
         "approval": settings.approval,
+        "consent": settings.consent.map(settings::Consent::as_str),
         "sandbox": if settings.is_unisolated() { "off" } else { "auto" },
         "preset": settings.sandbox.preset.unwrap_or_default(),
         "allow_hosts": settings.sandbox.allow_hosts,

@@ -44,9 +44,11 @@ pub fn run() -> ExitCode {
         Command::Exec(args) => commands::exec::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Sessions(args) => commands::sessions::run(args),
+        Command::Play(args) => commands::play::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Rm(args) => commands::rm::run(args),
         Command::Rewind(args) => commands::rewind::run(args),
+        Command::Fork(args) => commands::fork::run(args),
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Dataset(DatasetCommand::Inspect(args)) => commands::dataset::inspect(args),
@@ -61,6 +63,9 @@ pub fn run() -> ExitCode {
         Command::Key(KeyCommand::List(args)) => commands::key::list(args),
         Command::Store(StoreCommand::Stats(args)) => commands::store::stats(args),
         Command::Store(StoreCommand::Gc(args)) => commands::store::gc(args),
+        Command::Store(StoreCommand::Check(args)) => commands::store::check(args),
+        Command::Store(StoreCommand::Backup(args)) => commands::store::backup(args),
+        Command::Store(StoreCommand::Rebuild(args)) => commands::store::rebuild(args),
         Command::Checkpoint(CheckpointCommand::Take(args)) => commands::checkpoint::take(args),
         Command::Checkpoint(CheckpointCommand::Restore(args)) => {
             commands::checkpoint::restore(args)

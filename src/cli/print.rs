@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) use tui::thousands;
+
 /// That something could not be printed, other than for want of a reader.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
@@ -114,17 +116,4 @@ pub(crate) fn headline(text: &str, max: usize) -> String {
         short.push('…');
     }
     safe(&short)
-}
-
-/// `12,345`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -35,10 +35,11 @@ use place::{number_variable, word_variable};
 pub(crate) use catalogue::Catalogue;
 pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
 pub(crate) use context::ContextSettings;
-pub(crate) use file::{UserFile, user_file};
+pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;
 pub(crate) use place::{CACHES_DEPTH, caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
+pub(crate) use rules::remember;
 pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
 pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
@@ -64,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) checkpoints: bool,
     pub(crate) fsync: bool,
     pub(crate) annotator: Option<String>,
+    /// What recordings may be used for, where the user has said so.
+    pub(crate) consent: Option<Consent>,
 }
 
 impl Settings {
@@ -72,6 +75,8 @@ impl Settings {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
         let home = home()?;
         let mut file = workspace::applied(user_file()?, &workspace, &home)?;
+        let allowed = std::mem::take(&mut file.allowed);
+        file.rules.remembered(allowed, &workspace);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
         let limits = Limits {
@@ -99,6 +104,7 @@ impl Settings {
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
+            consent: file.consent,
             workspace,
         })
     }
@@ -123,7 +129,13 @@ impl Settings {
             checkpoints: true,
             fsync: true,
             annotator: None,
+            consent: None,
         }
+    }
+
+    /// Whether no recording is to go into a dataset.
+    pub(crate) fn is_private(&self) -> bool {
+        self.consent == Some(Consent::Private)
     }
 
     /// Whether commands run without isolation.

@@ -1,7 +1,7 @@
 //! The store, as the commands that read it want it: found, and with whatever a crash left open
 //! closed.
 
-use record::{Archive, CatalogueRow, Home, Library};
+use record::{Archive, CatalogueRow, Found, Home, Library, Search};
 use trajectory::SessionId;
 
 use crate::error::CliError;
@@ -54,6 +54,13 @@ impl Store {
         rows.iter().filter(|row| crashed(row)).for_each(|row| self.recover(row.session));
         Ok(list()?)
     }
+
+    /// The sessions in which something is found, newest first, each closed in order if its process
+    /// died.
+    pub(crate) fn search(&self, wanted: &Search) -> Result<Vec<Found>, CliError> {
+        self.catalogue()?;
+        Ok(self.library()?.search(wanted)?)
+    }
 }
 
 /// A moment as the person at the keyboard reads it: `2026-11-23 17:04`, in their time zone.
@@ -62,4 +69,21 @@ pub(crate) fn moment(wall_ns: i64) -> String {
         return "at no known time".to_owned();
     };
     moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A moment as people write it, in nanoseconds since the Unix epoch: a day or a time of theirs, a
+/// time of anywhere, or how long ago.
+pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
+    let here = jiff::tz::TimeZone::system();
+    let of_here = |time: jiff::civil::DateTime| time.to_zoned(here.clone()).ok();
+    let ago = |span: jiff::Span| jiff::Zoned::now().checked_sub(span).ok();
+    let moment = if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        Some(moment)
+    } else if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        of_here(time).map(|it| it.timestamp())
+    } else {
+        text.parse::<jiff::Span>().ok().and_then(ago).map(|it| it.timestamp())
+    };
+    let ns = moment.and_then(|moment| i64::try_from(moment.as_nanosecond()).ok());
+    ns.ok_or_else(|| "not a time such as 2026-11-20, 2026-11-20T14:00, 7d or 2h".to_owned())
 }

@@ -298,34 +298,36 @@ pub(crate) fn backup_path(path: &Path, version: i64) -> PathBuf {
     path.with_extension(format!("v{version}.bak"))
 }
 
-/// Copies a database through SQLite, live or not, durably and whole.
 fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<(), RecordError> {
     let target = backup_path(path, version);
-    let failed = |error: &dyn ToString| RecordError::Storage {
+    copy_database(connection, &target).map_err(|error| RecordError::Storage {
         doing: "back up",
         path: path.to_owned(),
         problem: error.to_string(),
         hint: format!("It was to become {}; nothing was changed.", target.display()),
-    };
-    let folder = path.parent().unwrap_or(path);
-    let copy = || -> Result<(), Box<dyn std::error::Error>> {
-        let temporary = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
-        let mut to = Connection::open(temporary.path())?;
-        rusqlite::backup::Backup::new(connection, &mut to)?.run_to_completion(
-            1024,
-            Duration::ZERO,
-            None,
-        )?;
-        to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-        drop(to);
-        temporary.as_file().sync_all()?;
-        temporary.persist(&target)?;
-        File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    copy().map_err(|error| failed(&error))
+    })
+}
+
+/// Copies a database through SQLite, live or not, durably and whole.
+pub(crate) fn copy_database(
+    connection: &Connection,
+    target: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = target.parent().unwrap_or(target);
+    let temporary =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    let mut to = Connection::open(temporary.path())?;
+    rusqlite::backup::Backup::new(connection, &mut to)?.run_to_completion(
+        1024,
+        Duration::ZERO,
+        None,
+    )?;
+    to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    drop(to);
+    temporary.as_file().sync_all()?;
+    temporary.persist(target)?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
 }
 
 /// How long this folder's disk takes to make a commit durable: the median of 21.

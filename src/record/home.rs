@@ -211,7 +211,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<(), RecordError> {
 }
 
 /// Makes a folder for its owner alone, or closes the one that is there.
-fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let permissions = fs::metadata(path)?.permissions();
     if permissions.mode() & 0o777 != 0o700 {

@@ -12,10 +12,12 @@
 //! drawn.
 
 mod archive;
+mod backup;
 mod chain;
 mod connection;
 mod dump;
 mod error;
+mod fork;
 mod home;
 mod ledger;
 mod library;
@@ -32,11 +34,15 @@ mod writer;
 pub use archive::{
     Archive, Draft, ExecRow, Problem, RequestEnd, RequestRow, SessionRow, Status, TakePart,
 };
+pub use backup::BackedUp;
 pub use connection::{check_sqlite_version, measure_fsync, sqlite_version, storage_note};
 pub use dump::{Imported, Loader, TakeRow};
 pub use error::RecordError;
+pub use fork::fork;
 pub use home::Home;
-pub use library::{Annotation, CatalogueRow, Library, Outcome, Review};
+pub use library::{
+    Annotation, CatalogueRow, Excerpt, Found, Library, Outcome, Part, Review, Search,
+};
 pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};
 pub use rows::{

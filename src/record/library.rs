@@ -1,9 +1,12 @@
 //! `limn.db`: what is said about sessions, and the catalogue of them.
 //!
-//! Annotations are authoritative and only ever added to: a later one supersedes. The catalogue is
-//! a copy of what the session files say, refreshed whenever it is asked for; it can be thrown away.
+//! Annotations are authoritative and only ever added to: a later one supersedes. The catalogue and
+//! the index of words are copies of what the session files say, refreshed whenever they are asked
+//! for; they can be thrown away.
 
 mod catalogue;
+mod passages;
+mod search;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,8 +16,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use trajectory::{SessionId, event};
 
 pub use catalogue::CatalogueRow;
+pub use passages::Part;
+pub use search::{Excerpt, Found, Search};
 
-use crate::connection::{LIBRARY_FORMAT, open_to_write};
+use crate::connection::{LIBRARY_FORMAT, backup_path, open_to_write};
 use crate::error::RecordError;
 use crate::home::Home;
 use crate::queue::Stamp;
@@ -137,14 +142,41 @@ impl Library {
         source: &str,
         annotator: Option<&str>,
     ) -> Result<(), RecordError> {
+        self.say("session", session, (field, value), source, annotator)
+    }
+
+    /// Says something about one step of a session, by the number of its event.
+    ///
+    /// # Errors
+    /// When the library cannot be written.
+    pub fn annotate_step(
+        &self,
+        session: SessionId,
+        seq: u64,
+        (field, value): (&str, &str),
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
+        self.say(&seq.to_string(), session, (field, value), source, annotator)
+    }
+
+    fn say(
+        &self,
+        target: &str,
+        session: SessionId,
+        (field, value): (&str, &str),
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
         let at_ns = Stamp::now(Instant::now()).wall_ns;
         // Ids made later sort later: they are the order of annotations, whatever the clock says.
         let id = event_id();
         let insert = "INSERT INTO annotation (id, session, target, field, value, source, \
-                      annotator, at_ns, supersedes) SELECT ?1, ?2, 'session', ?3, ?4, ?5, ?6, ?7, \
+                      annotator, at_ns, supersedes) SELECT ?1, ?2, ?8, ?3, ?4, ?5, ?6, ?7, \
                       (SELECT max(id) FROM annotation \
-                       WHERE session = ?2 AND target = 'session' AND field = ?3)";
-        let values = params![id, session.as_bytes(), field, value, source, annotator, at_ns];
+                       WHERE session = ?2 AND target = ?8 AND field = ?3)";
+        let session = session.as_bytes();
+        let values = params![id, session, field, value, source, annotator, at_ns, target];
         let durably = || -> rusqlite::Result<()> {
             // Nobody says it twice: it survives a power cut.
             self.connection.pragma_update(None, "synchronous", "FULL")?;
@@ -216,13 +248,24 @@ impl Library {
         read().map_err(|error| RecordError::sqlite("read", &self.path, &error))
     }
 
-    /// Forgets a session that is being deleted; nothing is left of it in the file.
+    /// Forgets a session that is being deleted; nothing is left of it in the file, nor in what the
+    /// file was before it left an older format.
     pub(crate) fn forget(home: &Home, session: SessionId) -> Result<(), RecordError> {
         if !home.path().join("limn.db").exists() {
             return Ok(());
         }
         let library = Self::open(home)?;
+        for version in 1..LIBRARY_FORMAT.newest() {
+            let backup = backup_path(&library.path, version);
+            match std::fs::remove_file(&backup) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RecordError::io("delete", &backup, &error));
+                }
+                _ => {}
+            }
+        }
         let forget = || -> rusqlite::Result<()> {
+            library.forget_words_of(session)?;
             let id = session.as_bytes();
             library.connection.execute("DELETE FROM annotation WHERE session = ?", [id])?;
             library.connection.execute("DELETE FROM catalogue WHERE session = ?", [id])?;

@@ -7,14 +7,33 @@ pub(crate) const SESSION_APPLICATION_ID: i32 = 0x6c69_6d6e;
 pub(crate) const LIBRARY_APPLICATION_ID: i32 = 0x6c69_6d6c;
 
 /// From an empty file to the newest session file; `user_version` counts the steps taken.
-pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2];
+pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2, SESSION_3];
 
 /// From an empty file to the newest `limn.db`.
-pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1];
+pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1, LIBRARY_2];
 
 /// What was sent is in the form of its provider, and so is `messages_digest`. This one is over the
 /// messages as the fold over the events gives them.
 const SESSION_2: &str = "ALTER TABLE llm_call ADD COLUMN context_digest TEXT;";
+
+/// What the user types into a terminal is told from what the model types. A check cannot be changed
+/// in place.
+const SESSION_3: &str = "
+CREATE TABLE output_part_3 (
+    exec INTEGER NOT NULL,
+    direction INTEGER NOT NULL CHECK (direction IN (0, 1, 2)),
+    idx INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    raw_len INTEGER NOT NULL CHECK (raw_len >= 0),
+    codec INTEGER NOT NULL,
+    data BLOB,
+    marks BLOB NOT NULL,
+    PRIMARY KEY (exec, direction, idx)
+) STRICT;
+INSERT INTO output_part_3 SELECT * FROM output_part;
+DROP TABLE output_part;
+ALTER TABLE output_part_3 RENAME TO output_part;
+";
 
 const SESSION_1: &str = "
 CREATE TABLE meta (
@@ -182,6 +201,36 @@ CREATE TABLE draft (
     name TEXT,
     text TEXT NOT NULL
 ) STRICT;
+";
+
+/// The index of words. It holds no text: that is in the session files, and whoever deletes from the
+/// index hands it over once more.
+const LIBRARY_2: &str = "
+CREATE VIRTUAL TABLE passage USING fts5 (
+    text, content = '', tokenize = 'unicode61 remove_diacritics 2'
+);
+INSERT INTO passage (passage, rank) VALUES ('secure-delete', 1);
+
+CREATE TABLE passage_of (
+    id INTEGER PRIMARY KEY NOT NULL,
+    session BLOB NOT NULL CHECK (length(session) = 16),
+    seq INTEGER NOT NULL,
+    part TEXT NOT NULL
+) STRICT;
+CREATE INDEX passage_of_session ON passage_of (session, seq);
+
+CREATE TABLE facet (
+    session BLOB NOT NULL CHECK (length(session) = 16),
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (session, name, value)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE indexed (
+    session BLOB PRIMARY KEY NOT NULL CHECK (length(session) = 16),
+    events INTEGER NOT NULL,
+    last_hash BLOB NOT NULL CHECK (length(last_hash) = 32)
+) STRICT, WITHOUT ROWID;
 ";
 
 const LIBRARY_1: &str = "

@@ -21,8 +21,10 @@ const REWRITE_BELOW_BYTES: usize = 4096;
 pub enum Direction {
     /// From the command.
     Out,
-    /// To the command.
+    /// To the command, typed by the model.
     In,
+    /// To the command, typed by the user.
+    ByUser,
 }
 
 impl Direction {
@@ -31,6 +33,7 @@ impl Direction {
         match self {
             Self::Out => 0,
             Self::In => 1,
+            Self::ByUser => 2,
         }
     }
 }

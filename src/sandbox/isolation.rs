@@ -250,7 +250,7 @@ impl Sandbox {
         })
     }
 
-    /// Starts a command. Takes about a millisecond, but for a sandbox that has to be set up anew
+    /// Starts a command. Takes two or three milliseconds, but for a sandbox that has to be set up anew
     /// or whose machine is very busy: it waits for that, so it is not for a thread that others need.
     ///
     /// # Errors

@@ -7,8 +7,9 @@
 //! Each request is decided alone, also on a connection that is kept. A name is resolved once, all
 //! of its addresses are judged, and the connection goes to one of just these. What was asked for,
 //! allowed or not, is told through a channel before anything is connected, and a request that
-//! cannot be told is refused. Requests are forwarded as they were understood, never as the bytes
-//! that came: what could be read in two ways is refused ([`head`]).
+//! cannot be told is refused; a refusal that repeats is told once for each command. Requests are
+//! forwarded as they were understood, never as the bytes that came: what could be read in two ways
+//! is refused ([`head`]).
 //!
 //! It serves on a thread of its own, so that a download does not slow down whoever decides, and
 //! stops when it is dropped. Absent: caching, credentials (none are added, those for the proxy are
@@ -19,10 +20,11 @@ mod connection;
 mod head;
 mod respond;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use trajectory::event::NetworkRequest;
@@ -31,6 +33,8 @@ use crate::policy::{Network, Refusal, Target};
 
 /// Connections at a time; more wait in the queue of the socket.
 const CONNECTIONS_MAX: usize = 256;
+/// Refusals that are told: nothing comes of a refused request, and a record has an end.
+const REFUSALS_MAX: usize = 4_096;
 
 /// A proxy that serves until it is dropped.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Proxy {
         let listener = TcpListener::from(listener);
         listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let rules = Arc::new(Rules { network: RwLock::new(network), log });
+        let rules = Arc::new(Rules { network: RwLock::new(network), log, told: Mutex::default() });
         let (stop, stopped) = watch::channel(());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let served = Arc::clone(&rules);
@@ -77,6 +81,8 @@ impl Proxy {
 struct Rules {
     network: RwLock<Network>,
     log: mpsc::Sender<NetworkRequest>,
+    /// Refusals that were told: by whom, of what.
+    told: Mutex<HashSet<(Option<u32>, Target)>>,
 }
 
 impl Rules {
@@ -91,6 +97,13 @@ impl Rules {
         exec: Option<u32>,
         decision: &Result<String, Refusal>,
     ) -> Result<(), ()> {
+        if decision.is_err() {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who asks again is answered the same.
+            if told.len() >= REFUSALS_MAX || !told.insert((exec, target.clone())) {
+                return Ok(());
+            }
+        }
         let request = NetworkRequest {
             exec,
             host: target.host.to_string(),

@@ -7,7 +7,7 @@ use alacritty_terminal::term::TermMode;
 use crate::collector::Collector;
 use crate::core::Core;
 use crate::size::TerminalSize;
-use crate::style::{Run, styled_rows};
+use crate::style::{Run, styled_rows, styled_screen};
 
 /// Where the cursor is, counted from the upper left corner of the screen, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub struct Cursor {
     pub column: u16,
     /// Whether the program lets it be seen.
     pub visible: bool,
+}
+
+/// What the program on a terminal asked of its keyboard and its mouse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The cursor keys' other sequences.
+    pub application_cursor: bool,
+    /// What is pasted is to be marked as such.
+    pub bracketed_paste: bool,
+    /// The mouse's buttons are told, in the form with numbers (SGR).
+    pub mouse: bool,
 }
 
 /// A terminal: it is fed bytes and knows what stands on the screen.
@@ -82,6 +93,24 @@ impl Emulator {
     #[must_use]
     pub fn styled_rows(&self, rows_max: usize) -> Vec<Vec<Run>> {
         styled_rows(&self.core, rows_max)
+    }
+
+    /// The rows of the screen from the top with their colours, empty ones too. Each row is told in
+    /// runs of one look, without blanks at its end.
+    #[must_use]
+    pub fn styled_screen(&self) -> Vec<Vec<Run>> {
+        styled_screen(&self.core)
+    }
+
+    /// What its program asked of keyboard and mouse.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        let mode = self.core.term().mode();
+        Wishes {
+            application_cursor: mode.contains(TermMode::APP_CURSOR),
+            bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
+            mouse: mode.intersects(TermMode::MOUSE_MODE) && mode.contains(TermMode::SGR_MOUSE),
+        }
     }
 
     /// Scrollback and screen as lines: what the terminal wrapped is one line again, and empty

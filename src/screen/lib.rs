@@ -21,11 +21,11 @@ mod size;
 mod style;
 mod text;
 
-pub use emulator::{Cursor, Emulator};
+pub use emulator::{Cursor, Emulator, Wishes};
 pub use reader::Reader;
 pub use size::TerminalSize;
 pub use style::{Colour, Look, Run};
-pub use text::{Text, Truncation};
+pub use text::{Text, Truncation, thousands};
 
 /// What a model is shown of a command's output unless somebody says otherwise, characters.
 pub const TEXT_CHARS_MAX: usize = 16_000;

@@ -72,6 +72,12 @@ pub(crate) fn styled_rows(core: &Core, rows_max: usize) -> Vec<Vec<Run>> {
     styled
 }
 
+/// The rows of the screen alone, from the top, each in runs of one look without blanks at its end.
+pub(crate) fn styled_screen(core: &Core) -> Vec<Vec<Run>> {
+    let term = core.term();
+    (0..=term.bottommost_line().0).map(|row| runs(&term.grid()[Line(row)][..])).collect()
+}
+
 fn runs(cells: &[Cell]) -> Vec<Run> {
     let is_seen = |cell: &Cell| {
         !matches!(cell.c, ' ' | '\t')

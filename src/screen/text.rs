@@ -20,7 +20,8 @@ pub struct Truncation {
 }
 
 /// A number with its thousands apart: `12,345`.
-fn grouped(number: u64) -> String {
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -34,7 +35,7 @@ fn grouped(number: u64) -> String {
 
 fn counted(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", grouped(number))
+    format!("{} {thing}{plural}", thousands(number))
 }
 
 /// The line that stands for lines left out.

@@ -145,7 +145,13 @@ impl Checkpoints {
         }
     }
 
-    /// A job has ended.
+    /// A command of the user's own has started: what changes now may be its work.
+    pub(crate) fn own_started(&mut self, exec: u32) {
+        self.jobs.insert(exec);
+        self.is_mixed = true;
+    }
+
+    /// A job has ended, or a command of the user's own.
     pub(crate) fn job_ended(&mut self, exec: u32, round: u32) {
         self.jobs.remove(&exec);
         self.begin(Why::After { exec, round });

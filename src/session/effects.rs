@@ -78,6 +78,7 @@ impl Loop {
         effect: Effect,
     ) -> Result<Option<Input>, SessionError> {
         if effect == Effect::Closed {
+            self.end_own().await?;
             self.stop_jobs().await?;
             let told = self.checkpoints.leave().await;
             self.tell(told).await?;

@@ -19,6 +19,7 @@ use crate::effects::{Held, never_answered};
 use crate::error::SessionError;
 use crate::jobs::Jobs;
 use crate::network::Network;
+use crate::own::Own;
 use crate::request::{Asking, Purpose, Sent};
 use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
@@ -30,6 +31,8 @@ enum Happening {
     Replied,
     Output(sandbox::OutputChunk),
     Finished,
+    /// Output of the user's own command, or its end.
+    Own(Option<sandbox::OutputChunk>),
     Job(JobEvent),
     Network(NetworkRequest),
     /// A checkpoint.
@@ -53,6 +56,7 @@ pub(crate) struct Loop {
     asking: Option<Asking>,
     pause: Option<Pause>,
     pub(crate) running: Option<Execution>,
+    pub(crate) own: Option<Own>,
     pub(crate) jobs: Jobs,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) held: Option<Held>,
@@ -93,6 +97,7 @@ pub(crate) async fn run(
         asking: None,
         pause: None,
         running: None,
+        own: None,
         jobs,
         checkpoints,
         held: None,
@@ -143,6 +148,7 @@ impl Loop {
             while execution.next().await.is_some() {}
             execution.conclude().await;
         }
+        self.drop_own().await;
         self.drop_jobs().await;
         self.checkpoints.stop().await;
     }
@@ -179,6 +185,7 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let own = Own::next(&mut self.own);
         let job = self.jobs.next();
         let request = self.network.next();
         let taken = self.checkpoints.taken();
@@ -187,6 +194,7 @@ impl Loop {
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
+            chunk = own => Happening::Own(chunk),
             event = job => Happening::Job(event),
             request = request => Happening::Network(request),
             told = taken => Happening::Taken(told),
@@ -202,6 +210,11 @@ impl Loop {
                 let input = match command {
                     None => Input::Close,
                     Some(Command::Allow(what)) => return self.allow(&what).await,
+                    Some(Command::Hand(hand)) => return self.lend(hand).await,
+                    Some(Command::Run { command, outside }) => {
+                        return self.run_own(command, outside).await;
+                    }
+                    Some(Command::Interrupt) if self.stop_own() => return Ok(()),
                     Some(command) => match self.input(command) {
                         Some(input) => input,
                         None => return Ok(()),
@@ -219,6 +232,7 @@ impl Loop {
             Happening::Output(chunk) => self.output(chunk).await,
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
+            Happening::Own(chunk) => self.hear_own(chunk).await,
             Happening::Job(event) => self.job(event).await,
             Happening::Network(request) => self.record(vec![request.into()], false).await,
             Happening::Taken(told) => {
@@ -347,13 +361,15 @@ impl Loop {
         match effect {
             Effect::Emit(_) => {}
             Effect::Ask { request } => return self.ask(request).await,
-            Effect::AskSummary { request } => self.send(request, Purpose::Summary),
+            Effect::AskSummary { request, words } => {
+                self.send(request, Purpose::Summary { words });
+            }
             Effect::AskAgain { attempt, wait, .. } => {
                 self.pause = Some(Pause { until: Instant::now() + wait, attempt });
             }
-            Effect::Compact { request, summary } => {
+            Effect::Compact { request, summary, whole } => {
                 let Session { context, transcript, .. } = &mut self.session;
-                let compaction = context.compaction(transcript, request, summary.as_deref());
+                let compaction = context.compaction(transcript, request, summary.as_deref(), whole);
                 self.record(vec![compaction.into()], false).await?;
             }
             Effect::StopAsking => {
@@ -415,10 +431,13 @@ impl Loop {
             Command::Decide { call, decision, reason, arguments } => {
                 Input::Decided { call, decision, reason, arguments }
             }
+            Command::Steer(text) => Input::Steer(text),
+            Command::Compact { words } => Input::Compact { words },
             Command::Approval(mode) => Input::Approval(mode),
+            // Taken before: what the user does with commands is nothing for the agent.
+            Command::Allow(_) | Command::Hand(_) | Command::Run { .. } => return None,
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
-            Command::Allow(_) => return None,
         })
     }
 

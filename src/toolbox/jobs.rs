@@ -68,7 +68,16 @@ pub(crate) struct Jobs {
 
 struct Shared {
     table: Mutex<BTreeMap<u32, Arc<Job>>>,
+    /// Every command that runs, jobs or not: for the user's own hand on it.
+    hands: Mutex<BTreeMap<u32, Hand>>,
     events: mpsc::Sender<JobEvent>,
+}
+
+/// A hand on a command that runs.
+struct Hand {
+    remote: Remote,
+    /// When the user typed last, or the command began.
+    last_typed: Instant,
 }
 
 /// One job.
@@ -98,6 +107,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Asked,
+    ByUser,
     SessionEnds,
 }
 
@@ -124,7 +134,7 @@ pub(crate) fn title(command: &str) -> String {
 impl Jobs {
     pub(crate) fn new() -> Self {
         let (events, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-        let shared = Shared { table: Mutex::default(), events };
+        let shared = Shared { table: Mutex::default(), hands: Mutex::default(), events };
         Self { shared: Arc::new(shared), receiver: Mutex::new(Some(receiver)) }
     }
 
@@ -196,16 +206,45 @@ impl Jobs {
             return;
         }
         let since = std::mem::replace(&mut lock(&job.state).last_typed, Instant::now());
-        let since = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let marks = vec![(since, u32::try_from(bytes.len()).unwrap_or(u32::MAX))];
-        let chunk = OutputChunk { bytes: bytes.into(), marks };
+        let chunk = typed(since, bytes);
         let _ = self.shared.events.send(JobEvent::Input { exec: job.exec, chunk }).await;
     }
 
-    /// Changes the size of a job's terminal.
+    /// A command has begun: the user may put a hand on it until it has ended.
+    pub(crate) fn begin(&self, exec: u32, remote: Remote) {
+        let hand = Hand { remote, last_typed: Instant::now() };
+        lock(&self.shared.hands).insert(exec, hand);
+    }
+
+    /// A command that became no job has ended.
+    pub(crate) fn part(&self, exec: u32) {
+        lock(&self.shared.hands).remove(&exec);
+    }
+
+    /// Changes the size of a command's terminal.
     pub(crate) fn resize(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
-        let job = lock(&self.shared.table).get(&exec).cloned().ok_or(SandboxError::Ended)?;
-        job.remote.resize(size)
+        let hands = lock(&self.shared.hands);
+        hands.get(&exec).ok_or(SandboxError::Ended)?.remote.resize(size)
+    }
+
+    /// The user types into a command; the piece to be recorded of it.
+    pub(crate) fn type_into(&self, exec: u32, bytes: &[u8]) -> Result<OutputChunk, SandboxError> {
+        let mut hands = lock(&self.shared.hands);
+        let hand = hands.get_mut(&exec).ok_or(SandboxError::Ended)?;
+        hand.remote.write(bytes)?;
+        let since = std::mem::replace(&mut hand.last_typed, Instant::now());
+        Ok(typed(since, bytes))
+    }
+
+    /// The user ends a command.
+    pub(crate) fn stop_by_user(&self, exec: u32) -> Result<(), SandboxError> {
+        let job = lock(&self.shared.table).get(&exec).cloned();
+        if let Some(job) = job {
+            job.stop(Stop::ByUser);
+            return Ok(());
+        }
+        lock(&self.shared.hands).get(&exec).ok_or(SandboxError::Ended)?.remote.kill();
+        Ok(())
     }
 
     /// Ends all jobs and waits until that was reported.
@@ -226,6 +265,13 @@ impl Drop for Jobs {
             job.remote.kill();
         }
     }
+}
+
+/// What was typed, so long after what was typed before.
+fn typed(since: Instant, bytes: &[u8]) -> OutputChunk {
+    let since = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+    let marks = vec![(since, u32::try_from(bytes.len()).unwrap_or(u32::MAX))];
+    OutputChunk { bytes: bytes.into(), marks }
 }
 
 fn is_full(table: &BTreeMap<u32, Arc<Job>>) -> bool {
@@ -281,6 +327,7 @@ impl Job {
         let mut state = lock(&self.state);
         let how = match finished {
             Ok(_) if state.stopped == Some(Stop::Asked) => "stopped".to_owned(),
+            Ok(_) if state.stopped == Some(Stop::ByUser) => "was stopped by the user".to_owned(),
             Ok(_) if state.stopped.is_some() => "was stopped as the session ended".to_owned(),
             Ok(finished) if finished.exit.timed_out => {
                 format!("timed out after {} s and was killed", finished.duration.as_secs())
@@ -369,6 +416,7 @@ async fn follow(shared: Arc<Shared>, job: Arc<Job>, mut running: Running) {
         }
     }
     let finished = running.wait().await;
+    lock(&shared.hands).remove(&exec);
     let shown = job.end(finished.as_ref());
     forget_old(&shared);
     if job.is_heard {

@@ -1,15 +1,17 @@
 //! From a call to its outcome.
 
+mod own;
+
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Preset, Sandbox, SandboxError, TerminalSize};
+use sandbox::{OutputChunk, Preset, Sandbox};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +99,7 @@ pub(crate) struct Parts {
     engine: Option<Engine>,
     /// Whether the model can see images.
     sees: bool,
-    rules: Rules,
+    rules: RwLock<Rules>,
     /// What the map tool knows of the code.
     atlas: map::Atlas,
     jobs: Jobs,
@@ -219,7 +221,7 @@ impl Toolbox {
             browser: Browser::new(&setup.web.allow_private, reach.clone()),
             engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, reach)),
             sees: setup.images,
-            rules: setup.rules.clone(),
+            rules: RwLock::new(setup.rules.clone()),
             atlas: map::Atlas::default(),
             jobs: Jobs::new(),
             gate,
@@ -245,7 +247,8 @@ impl Toolbox {
     #[must_use]
     pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
         let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
-        self.parts.rules.judge(self.workspace(), spec, arguments)
+        let rules = self.parts.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.judge(self.workspace(), spec, arguments)
     }
 
     /// What commands do that go on after their call was answered, for the one who asks first.
@@ -267,14 +270,6 @@ impl Toolbox {
     /// meanwhile. Without this they are killed when the last clone of the toolbox is dropped.
     pub async fn stop_jobs(&self) {
         self.parts.jobs.stop().await;
-    }
-
-    /// Changes the size of the terminal of a job.
-    ///
-    /// # Errors
-    /// [`SandboxError::Ended`] when there is no such job any more.
-    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
-        self.parts.jobs.resize(exec, size)
     }
 
     /// Runs one call to its answer: the end of what it does, save for a command that goes on as a

@@ -1,5 +1,7 @@
 //! A call of a tool: what is called, what it prints while it runs, what came of it.
 
+mod own;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use screen::{Emulator, Run, TerminalSize};
@@ -67,6 +69,8 @@ pub(crate) struct Card {
     shown: String,
     exit: Option<Exit>,
     duration_us: u64,
+    /// A command that the user ran.
+    is_own: bool,
 }
 
 impl Card {
@@ -86,6 +90,7 @@ impl Card {
             shown: String::new(),
             exit: None,
             duration_us: 0,
+            is_own: false,
         }
     }
 
@@ -132,6 +137,16 @@ impl Card {
     pub(crate) fn print(&mut self, bytes: &[u8]) {
         let new = || Box::new(Emulator::new(TerminalSize::default(), OUTPUT_ROWS_MAX));
         self.terminal.get_or_insert_with(new).feed(bytes);
+    }
+
+    /// Its terminal, as long as its command runs.
+    pub(crate) fn terminal(&mut self) -> Option<&mut Emulator> {
+        let runs = matches!(self.state, State::Running(_) | State::Done(CallStatus::Ok));
+        if !runs || self.exec.is_none() || self.exit.is_some() {
+            return None;
+        }
+        let new = || Box::new(Emulator::new(TerminalSize::default(), OUTPUT_ROWS_MAX));
+        Some(self.terminal.get_or_insert_with(new))
     }
 
     /// What was decided of it.
@@ -361,6 +376,8 @@ impl Card {
         }
         let rows_max = match (open, self.has_failed(), self.exit.is_some()) {
             (true, ..) => OPEN_ROWS_MAX,
+            // Whoever runs a command wants to see what comes of it.
+            (false, ..) if self.is_own => FOLDED_ROWS_LONG,
             (false, true, _) => FOLDED_ROWS_LONG,
             (false, false, true) => FOLDED_ROWS,
             (false, false, false) => 0,
@@ -418,7 +435,7 @@ fn more(lines: usize, theme: &Theme) -> Option<Line<'static>> {
     })
 }
 
-fn exit_word(exit: Exit) -> String {
+pub(crate) fn exit_word(exit: Exit) -> String {
     match (exit.code, exit.signal) {
         _ if exit.timed_out => "timed out".to_owned(),
         (Some(code), _) => format!("exit {code}"),
@@ -428,7 +445,7 @@ fn exit_word(exit: Exit) -> String {
 }
 
 /// What a call is about, in a line: a command, a path, what is looked for.
-fn brief(arguments: &str) -> String {
+pub(crate) fn brief(arguments: &str) -> String {
     let fields: Option<Map<String, Value>> = serde_json::from_str(arguments).ok();
     let first = fields.as_ref().and_then(|fields| {
         let known = ["command", "file_path", "absolute_path", "pattern", "path", "url", "query"];

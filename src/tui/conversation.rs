@@ -6,11 +6,14 @@
 
 mod scroll;
 
-use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall};
+use screen::Emulator;
+use trajectory::event::{
+    CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
+};
 use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
-use crate::entry::{Block, Context, Entry, NoteKind};
+use crate::entry::{Block, Context, Entry, NoteKind, Rating};
 use crate::text::{clean, duration, short_number};
 use crate::theme::Theme;
 
@@ -37,6 +40,8 @@ pub(crate) struct Conversation {
     pub(crate) show_reasoning: bool,
     /// When the round began, by the log's clock, and what it did.
     round: Round,
+    /// The event that was folded last.
+    seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +57,8 @@ impl Conversation {
         self.entries.is_empty()
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
+        entry.seq = self.seq;
         if self.entries.len() >= ENTRIES_MAX {
             self.entries.remove(0);
             self.renumber(&[0]);
@@ -73,7 +79,12 @@ impl Conversation {
     /// Something is on record.
     pub(crate) fn apply(&mut self, event: &Event, now_us: u64) {
         let wall_ns = event.wall_ns;
-        match &event.body {
+        self.seq = event.seq;
+        self.take(&event.body, wall_ns, now_us);
+    }
+
+    fn take(&mut self, body: &Body, wall_ns: i64, now_us: u64) {
+        match body {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
                 let attachments = prompt.attachments.len();
@@ -133,9 +144,7 @@ impl Conversation {
             Body::UserEdit(edit) => {
                 self.note(NoteKind::Info, &format!("You changed: {}", edit.named(8)));
             }
-            Body::UserCommand(command) => {
-                self.note(NoteKind::Info, &format!("You ran: {}", command.command));
-            }
+            Body::UserCommand(ran) => self.own_ended(ran),
             Body::Grant(grant) => {
                 self.note(NoteKind::Info, &format!("Allowed for this session: {}", grant.scope));
             }
@@ -152,6 +161,23 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    /// A command of the user's own runs.
+    pub(crate) fn own_started(&mut self, exec: u32, command: &str, outside: bool, now_us: u64) {
+        let card = Card::own(exec, &clean(command), outside, now_us);
+        self.push(Entry::new(Block::Card(Box::new(card))));
+    }
+
+    fn own_ended(&mut self, ran: &UserCommand) {
+        let is_it = |entry: &Entry| match &entry.block {
+            Block::Card(card) => card.exec == Some(ran.exec),
+            _ => false,
+        };
+        if !self.entries.iter().any(is_it) {
+            self.own_started(ran.exec, &ran.command, ran.outside_sandbox, 0);
+        }
+        self.card_of(ran.exec, |card| card.finish_own(ran));
     }
 
     /// Something is on its way.
@@ -209,6 +235,14 @@ impl Conversation {
         })
     }
 
+    /// The terminal of an execution, as long as it runs.
+    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
+        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
+            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
+            _ => None,
+        })
+    }
+
     fn remove(&mut self, is_gone: impl Fn(&Entry) -> bool) {
         let gone = self.entries.iter().enumerate().filter(|(_, entry)| is_gone(entry));
         let gone: Vec<usize> = gone.map(|(at, _)| at).collect();
@@ -225,14 +259,31 @@ impl Conversation {
     }
 
     fn find_live(&mut self, request: u32, is_it: impl Fn(&Block) -> bool) -> Option<&mut Entry> {
+        let seq = self.seq;
         let mut recent = self.recent();
-        recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))
+        let found = recent.find(|entry| entry.live == Some(request) && is_it(&entry.block))?;
+        found.seq = seq;
+        Some(found)
     }
 
     /// The last blocks, in their order.
     fn recent(&mut self) -> impl DoubleEndedIterator<Item = &mut Entry> {
         let from = self.entries.len().saturating_sub(RECENT);
         self.entries.iter_mut().skip(from)
+    }
+
+    /// Rates the chosen step; its event.
+    pub(crate) fn rate(&mut self, rating: Rating) -> Option<u64> {
+        let entry = self.entries.get_mut(self.chosen?)?;
+        let is_step = matches!(
+            entry.block,
+            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
+        );
+        if !is_step || entry.live.is_some() {
+            return None;
+        }
+        entry.rating = Some(rating);
+        Some(entry.seq)
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {

@@ -3,11 +3,14 @@
 //! Nothing here decides anything. What is kept between two frames is rows that were laid out, so
 //! that a frame costs what it shows.
 
+mod attached;
 mod composer;
 mod conversation;
 mod decision;
 mod help;
 mod menu;
+mod panel;
+mod playback;
 mod start;
 mod status;
 
@@ -33,22 +36,42 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
         return too_small(view, frame);
     }
-    view.columns = usize::from((area.width - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
+    if let Some(exec) = view.panel.attached.as_ref().map(|attached| attached.exec) {
+        return attached::draw(view, frame, area, exec);
+    }
+    let panel = panel::width(view, area.width);
+    let is_beside = panel < area.width;
+    let columns = if is_beside { area.width - panel } else { area.width };
+    view.room.columns = usize::from((columns - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
+    view.room.is_beside = is_beside;
     if view.help.is_some() {
         return help::draw(view, frame, area);
     }
     let [area, status] = split(area, area.height - 1);
     status::draw(view, frame, status);
-    let wanted = match &view.decision {
-        Some(_) => decision::height(view, area),
-        None => composer::height(view, area),
+    let wanted = match (&view.facts.playback, &view.decision) {
+        (Some(_), _) => playback::ROWS,
+        (None, Some(_)) => decision::height(view, area),
+        (None, None) => composer::height(view, area),
     };
     let [conversation, below] = split(area, area.height.saturating_sub(wanted));
-    match &view.decision {
-        Some(_) => decision::draw(view, frame, below),
-        None => composer::draw(view, frame, below),
+    match (view.facts.playback, &view.decision) {
+        (Some(playback), _) => playback::draw(view, &playback, frame, below),
+        (None, Some(_)) => decision::draw(view, frame, below),
+        (None, None) => composer::draw(view, frame, below),
     }
-    if view.conversation.is_empty() {
+    let (conversation, side) = if is_beside {
+        let beside = Rect { x: conversation.x + columns, width: panel, ..conversation };
+        (Rect { width: columns, ..conversation }, beside)
+    } else {
+        (conversation, conversation)
+    };
+    if panel > 0 {
+        panel::draw(view, frame, side, is_beside);
+    }
+    if panel > 0 && !is_beside {
+        // It stands in the conversation's place.
+    } else if view.conversation.is_empty() {
         start::draw(view, frame, conversation);
     } else {
         conversation::draw(view, frame, conversation);

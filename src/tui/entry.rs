@@ -15,6 +15,29 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Rows of reasoning that are shown while it comes.
 const REASONING_ROWS: usize = 5;
 
+/// What the user thinks of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rating {
+    /// It helped.
+    Good,
+    /// Neither.
+    Neutral,
+    /// It did harm, or was in vain.
+    Bad,
+}
+
+impl Rating {
+    /// The word for it, as it is kept.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Neutral => "neutral",
+            Self::Bad => "bad",
+        }
+    }
+}
+
 /// What kind of remark a note is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoteKind {
@@ -51,6 +74,10 @@ pub(crate) struct Entry {
     pub(crate) live: Option<u32>,
     /// Which of a reply's parallel calls it is.
     pub(crate) index: u32,
+    /// What the user thinks of it.
+    pub(crate) rating: Option<Rating>,
+    /// The event that it comes from; while it is being written, the one before.
+    pub(crate) seq: u64,
     /// Folded or unfolded by hand.
     pub(crate) open: Option<bool>,
     flow: Option<Flow>,
@@ -79,6 +106,8 @@ impl Entry {
             block,
             live: None,
             index: 0,
+            rating: None,
+            seq: 0,
             open: None,
             flow: None,
             rows: Vec::new(),
@@ -179,6 +208,11 @@ impl Entry {
 
     /// The sign before its first row.
     pub(crate) fn sign(&self, theme: &Theme) -> (&'static str, Style) {
+        match self.rating {
+            Some(Rating::Good) => return ("+", theme.success),
+            Some(Rating::Bad) => return ("−", theme.error),
+            Some(Rating::Neutral) | None => {}
+        }
         match &self.block {
             Block::User { .. } => ("❯", theme.user),
             Block::Reasoning { .. } => ("∙", theme.reasoning),
@@ -309,7 +343,7 @@ fn tail(text: &str, bytes: usize) -> &str {
     text.get(from..).unwrap_or_default()
 }
 
-fn plan_rows(items: &[PlanItem], columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+pub(crate) fn plan_rows(items: &[PlanItem], columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let done = items.iter().filter(|item| item.status == PlanStatus::Completed).count();
     let mut rows = vec![Line::from(vec![
         Span::styled("Plan", theme.tool),

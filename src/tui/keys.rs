@@ -4,10 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::composer::Edit;
 use crate::conversation::Step;
+use crate::entry::Rating;
+use crate::panel::Act;
+use crate::protocol::Play;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Everywhere.
     Anywhere,
     /// While a prompt is written.
@@ -18,22 +21,38 @@ pub enum Place {
     Conversation,
     /// While a call waits for the user's word.
     Decision,
+    /// While rows of the panel are chosen.
+    Panel,
+    /// While a command has the keyboard.
+    Attached,
+    /// While a session is played back; the keys of the conversation do what they do there.
+    Playback,
 }
 
 impl Place {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 5] =
-        [Self::Anywhere, Self::Composer, Self::Menu, Self::Conversation, Self::Decision];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Anywhere,
+        Self::Composer,
+        Self::Menu,
+        Self::Conversation,
+        Self::Panel,
+        Self::Attached,
+        Self::Decision,
+        Self::Playback,
+    ];
 
     /// Its heading.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Anywhere => "Everywhere",
             Self::Composer => "Writing",
             Self::Menu => "In the list above the prompt",
             Self::Conversation => "In the conversation",
+            Self::Panel => "In the panel",
+            Self::Attached => "Attached to a command",
             Self::Decision => "When a call waits for you",
+            Self::Playback => "When a session is played back",
         }
     }
 }
@@ -57,15 +76,16 @@ pub(crate) enum Action {
     },
     ToggleReasoning,
     Mouse,
-    Send,
+    /// Sends what is written; into the round that is under way, or behind it.
+    Send {
+        steers: bool,
+    },
+    /// The prompts that wait.
+    Queue,
     Edit(Edit),
     Editor,
-    /// In the list: up, down, take, close.
-    MenuMove {
-        up: bool,
-    },
-    MenuTake,
-    MenuClose,
+    /// In the list above the prompt.
+    Menu(MenuKey),
     /// Takes a prompt back, or stops what goes on.
     Escape,
     Jump {
@@ -74,11 +94,32 @@ pub(crate) enum Action {
     },
     Toggle,
     Copy,
+    Rate(Rating),
     Search,
     SearchNext {
         up: bool,
     },
     Decide(Choice),
+    /// Something in the panel.
+    Panel(Act),
+    Play(Play),
+    Leave,
+}
+
+/// What a key does in the list above the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MenuKey {
+    Move {
+        up: bool,
+    },
+    Take,
+    Close,
+    /// Takes a prompt that waits out of the list.
+    Remove,
+    /// Moves it.
+    Shift {
+        up: bool,
+    },
 }
 
 /// An answer to a call that waits.
@@ -88,6 +129,10 @@ pub(crate) enum Choice {
     Allow,
     /// This, and whatever comes.
     AllowAll,
+    /// This, and the like of it in this folder.
+    AllowAlways,
+    /// Write on it first.
+    Edit,
     /// No, with a reason.
     Deny,
     /// Take a hunk in, or leave it out.
@@ -132,10 +177,13 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "alt-down" => Action::Jump { step: Step::Round, up: false }, "to the prompt behind";
         "ctrl-o" => Action::Toggle, "fold or unfold the chosen block, or the last";
         "ctrl-t" => Action::ToggleReasoning, "show or hide all reasoning";
+        "f3" => Action::Panel(Act::Toggle), "the panel: open it, go into it, close it";
         "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
     }
     Composer {
-        "enter" => Action::Send, "send; while the model works: queue";
+        "enter" => Action::Send { steers: false }, "send; while the model works: queue";
+        "ctrl-s" => Action::Send { steers: true }, "while the model works: tell it now, at its next step";
+        "ctrl-q" => Action::Queue, "the prompts that wait: take one back, remove, reorder";
         "alt-enter" | "shift-enter" | "ctrl-j" => Action::Edit(Edit::NewLine), "a new line";
         "tab" => Action::Switch, "into the conversation";
         "esc" => Action::Escape, "stop what goes on; take a queued prompt back";
@@ -156,10 +204,13 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
     }
     Menu {
-        "up" | "ctrl-p" => Action::MenuMove { up: true }, "the row above";
-        "down" | "ctrl-n" => Action::MenuMove { up: false }, "the row below";
-        "tab" | "enter" => Action::MenuTake, "take it";
-        "esc" => Action::MenuClose, "close the list";
+        "up" | "ctrl-p" => Action::Menu(MenuKey::Move { up: true }), "the row above";
+        "down" | "ctrl-n" => Action::Menu(MenuKey::Move { up: false }), "the row below";
+        "tab" | "enter" => Action::Menu(MenuKey::Take), "take it";
+        "esc" => Action::Menu(MenuKey::Close), "close the list";
+        "delete" => Action::Menu(MenuKey::Remove), "of prompts that wait: remove it";
+        "alt-up" => Action::Menu(MenuKey::Shift { up: true }), "of prompts that wait: sooner";
+        "alt-down" => Action::Menu(MenuKey::Shift { up: false }), "of prompts that wait: later";
     }
     Conversation {
         "up" | "k" => Action::Jump { step: Step::Block, up: true }, "the block above";
@@ -172,6 +223,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "C" => Action::Jump { step: Step::Edit, up: false }, "to the change behind";
         "enter" | "space" => Action::Toggle, "fold or unfold";
         "y" => Action::Copy, "copy the block as plain text";
+        "+" => Action::Rate(Rating::Good), "this step was good";
+        "-" => Action::Rate(Rating::Bad), "this step was bad";
+        "=" => Action::Rate(Rating::Neutral), "this step was neither";
         "/" => Action::Search, "search";
         "n" => Action::SearchNext { up: true }, "the match before";
         "N" => Action::SearchNext { up: false }, "the match behind";
@@ -180,20 +234,58 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "?" => Action::Help, "every key and every command";
         "tab" | "esc" | "i" => Action::Switch, "back to the prompt";
     }
+    Panel {
+        "up" | "k" => Action::Panel(Act::Move { up: true, page: false }), "the row above";
+        "down" | "j" => Action::Panel(Act::Move { up: false, page: false }), "the row below";
+        "left" | "h" => Action::Panel(Act::Turn { back: true }), "the page before";
+        "right" | "l" => Action::Panel(Act::Turn { back: false }), "the page behind";
+        "pageup" => Action::Panel(Act::Move { up: true, page: true }), "a page up; of changes, in the diff";
+        "pagedown" => Action::Panel(Act::Move { up: false, page: true }), "a page down; of changes, in the diff";
+        "home" | "g" => Action::Panel(Act::End { up: true }), "the first row";
+        "end" | "G" => Action::Panel(Act::End { up: false }), "the last row";
+        "enter" => Action::Panel(Act::Enter), "timeline: go there; terminals: attach";
+        "r" => Action::Panel(Act::Revert), "changes: take the file back to how it was";
+        "x" => Action::Panel(Act::Stop), "terminals: end the command";
+        "tab" | "esc" | "i" => Action::Panel(Act::Leave), "back to the prompt; the panel stays";
+        "?" => Action::Help, "every key and every command";
+    }
+    Attached {
+        "ctrl-]" | "ctrl-5" => Action::Panel(Act::Leave), "give the keyboard back; every other key is the command's";
+    }
     Decision {
         "y" | "enter" => Action::Decide(Choice::Allow), "allow it, this once, with the hunks that are taken";
         "a" => Action::Decide(Choice::AllowAll), "allow it, and go on in the mode auto";
+        "p" => Action::Decide(Choice::AllowAlways), "allow it, and the like of it in this folder for good: the rule is shown";
+        "e" | "ctrl-g" => Action::Decide(Choice::Edit), "write on it in $VISUAL or $EDITOR first; what runs is yours";
         "n" | "esc" => Action::Decide(Choice::Deny), "deny it; a reason may be given";
         "space" => Action::Decide(Choice::Hunk), "take a hunk, or leave it out";
         "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";
         "up" | "k" => Action::Decide(Choice::PreviousHunk), "the hunk before";
+    }
+    Playback {
+        "space" => Action::Play(Play::Pause), "stand still, or go on";
+        "right" | "." => Action::Play(Play::Event { back: false }), "the next event";
+        "left" | "," => Action::Play(Play::Event { back: true }), "the event before";
+        "]" => Action::Play(Play::Round { back: false }), "to the next prompt";
+        "[" => Action::Play(Play::Round { back: true }), "to the prompt before";
+        "+" | "=" => Action::Play(Play::Speed { faster: true }), "twice as fast";
+        "-" => Action::Play(Play::Speed { faster: false }), "half as fast";
+        "0" => Action::Play(Play::Tenths(0)), "to the beginning; 1 to 9: to so many tenths";
+        "q" | "esc" => Action::Leave, "leave";
     }
 };
 
 /// What a key does there; what it does everywhere comes last.
 pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
     let name = name(key)?;
-    [place, Place::Anywhere].iter().find_map(|place| {
+    if let (Place::Playback, Some(tenths @ 1..=9)) = (place, name.parse().ok()) {
+        return Some(Action::Play(Play::Tenths(tenths)));
+    }
+    let places = match place {
+        Place::Playback => &[place, Place::Conversation, Place::Anywhere][..],
+        _ => &[place, Place::Anywhere],
+    };
+    places.iter().find_map(|place| {
         let here = KEYS.iter().filter(|binding| binding.place == *place);
         here.filter(|binding| binding.keys.contains(&name.as_str()))
             .map(|binding| binding.action)
@@ -243,8 +335,7 @@ fn name(key: KeyEvent) -> Option<String> {
 }
 
 /// The keys of a place and what they do, as the help and the manual tell them.
-#[must_use]
-pub fn told(place: Place) -> Vec<(String, &'static str)> {
+pub(crate) fn told(place: Place) -> Vec<(String, &'static str)> {
     let here = KEYS.iter().filter(|binding| binding.place == place);
     here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
 }

@@ -8,6 +8,7 @@
 //! Everything that comes from a model, a tool or a file is cleaned where it comes in: no escape
 //! sequence of theirs is ever written to the terminal.
 
+mod attach;
 mod card;
 mod commands;
 mod composer;
@@ -20,6 +21,7 @@ mod highlight;
 mod input;
 mod keys;
 mod markdown;
+mod panel;
 mod protocol;
 mod run;
 mod selection;
@@ -30,9 +32,12 @@ mod view;
 
 pub use draw::draw;
 pub use input::{Input, Keys};
-pub use keys::{Place, told};
-pub use protocol::{Answer, Command, Facts, Order, Price, Query, Recent, Update};
+pub use protocol::{
+    Answer, Command, Edits, Facts, Hand, Order, Play, Playback, Preview, Price, Query, Rating,
+    Recent, Rewind, RewindWhat, Round, Update,
+};
 pub use run::{Outside, Tui};
+pub use screen::thousands;
 pub use terminal::{Screen, is_capable, leave_by_panic};
 pub use theme::{Background, Depth};
 pub use view::View;

@@ -1,14 +1,26 @@
 //! What the terminal tells its driver, and what the driver tells it. Two small enums, and nothing
 //! of the session behind them.
 
-use trajectory::event::{ApprovalDecision, Ended};
+use trajectory::event::{ApprovalDecision, Ended, FileChange};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
+
+pub use crate::entry::Rating;
+use crate::text::clean;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A round begins with this prompt.
     Submit(String),
+    /// The round that is under way is told this.
+    Steer(String),
+    /// The user runs a command.
+    Run {
+        /// The command line.
+        command: String,
+        /// Outside the sandbox, with all the user's rights.
+        outside: bool,
+    },
     /// A call that waited is decided.
     Decide {
         /// The call.
@@ -21,6 +33,8 @@ pub enum Command {
         arguments: Option<String>,
         /// The mode from here on, when it changes with it.
         mode: Option<ApprovalMode>,
+        /// Rules that allow the like of it in this folder from now on.
+        always: Vec<String>,
     },
     /// Stop what goes on.
     Interrupt,
@@ -30,6 +44,10 @@ pub enum Command {
     Ask(Query),
     /// A command of the composer.
     Order(Order),
+    /// The user's own hand on a command that runs.
+    Hand(Hand),
+    /// The playback of a session, moved.
+    Play(Play),
     /// Text for the clipboard.
     Copy(String),
     /// The text of the composer, to be written on in an editor.
@@ -40,6 +58,32 @@ pub enum Command {
     Leave,
 }
 
+/// What the user does to a command that runs, by the number of its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// Types into its terminal.
+    Type {
+        /// The execution.
+        exec: u32,
+        /// What a keyboard sends.
+        bytes: Vec<u8>,
+    },
+    /// Gives its terminal another size.
+    Resize {
+        /// The execution.
+        exec: u32,
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Ends it.
+    Stop {
+        /// The execution.
+        exec: u32,
+    },
+}
+
 /// A question to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -47,6 +91,14 @@ pub enum Query {
     Files(String),
     /// Recent sessions of this folder.
     Sessions,
+    /// The rounds that one can go back to.
+    Rounds,
+    /// What going back to before this round would do.
+    Rewind(u32),
+    /// Models that are known of.
+    Models,
+    /// How the files differ from when the session began.
+    Changes,
 }
 
 /// A command of the composer that the driver carries out.
@@ -54,8 +106,14 @@ pub enum Query {
 pub enum Order {
     /// Another model.
     Model(String),
+    /// The conversation is replaced by a summary, which heeds these words.
+    Compact(Option<String>),
     /// Go on with a session.
     Resume(String),
+    /// Go on with a copy of this session.
+    Fork,
+    /// Go back to before a round.
+    Rewind(Rewind),
     /// What is known of this session.
     Status,
     /// Let this session reach a host or read a file.
@@ -64,8 +122,57 @@ pub enum Order {
     Export(String),
     /// Judge the session: a field and its value.
     Judge(&'static str, String),
+    /// Rate a step, by the event that it is.
+    Rate(u64, Rating),
+    /// The pseudonym that goes into recordings from now on.
+    Annotator(String),
+    /// What recordings may be used for from now on: `private`, `team` or `public`.
+    Consent(&'static str),
     /// Keep this session out of datasets.
     Private,
+    /// Take a file back to how it was when the session began.
+    Revert(String),
+}
+
+/// How a playback is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Play {
+    /// Stand still, or go on.
+    Pause,
+    /// Twice as fast, or half.
+    Speed {
+        /// Which of the two.
+        faster: bool,
+    },
+    /// To the event before or behind.
+    Event {
+        /// Which of the two.
+        back: bool,
+    },
+    /// To the prompt before or behind.
+    Round {
+        /// Which of the two.
+        back: bool,
+    },
+    /// To so many tenths of the whole.
+    Tenths(u8),
+}
+
+/// Where a playback stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Playback {
+    /// Microseconds since the session began, pauses shortened.
+    pub at_us: u64,
+    /// All of them.
+    pub length_us: u64,
+    /// Events that have happened.
+    pub events: usize,
+    /// All of them.
+    pub events_all: usize,
+    /// How many times as fast as it happened.
+    pub speed: f64,
+    /// It stands still.
+    pub is_paused: bool,
 }
 
 /// What the driver has to tell.
@@ -75,16 +182,40 @@ pub enum Update {
     Event(Box<Recorded<Event>>),
     /// Something is on its way.
     Progress(Progress),
+    /// A command of the user's own runs.
+    OwnStarted {
+        /// Its execution.
+        exec: u32,
+        /// The command line.
+        command: String,
+        /// It runs outside the sandbox.
+        outside: bool,
+    },
     /// A call waits for the user's word.
     Decide(u32),
+    /// Rules that would spare the user this question.
+    Offer {
+        /// The call.
+        call: u32,
+        /// The rules.
+        rules: Vec<String>,
+    },
     /// What the last request took.
     Usage(Usage),
+    /// What requests of the past took, by their numbers.
+    Counted(Vec<(u32, Usage)>),
     /// The round is over.
     RoundOver(Ended),
     /// What frames the session.
     Facts(Box<Facts>),
+    /// Recent sessions of this folder, which take longer to find than the rest of the facts.
+    Recent(Vec<Recent>),
+    /// The name of the tier that commands run in, once it was found by trying.
+    Sandbox(String),
     /// An answer to a question.
     Answer(Answer),
+    /// A text for the composer, if nothing is written there.
+    Written(String),
     /// A remark.
     Said(String),
     /// Something could not be done.
@@ -93,8 +224,8 @@ pub enum Update {
     Recalled(Usage),
     /// Another session follows: what was shown is no longer of this one.
     Cleared,
-    /// The driver is gone.
-    Gone,
+    /// Where the playback stands.
+    Playback(Playback),
 }
 
 /// An answer of the driver.
@@ -104,6 +235,73 @@ pub enum Answer {
     Files(String, Vec<String>),
     /// Sessions, the newest first.
     Sessions(Vec<Recent>),
+    /// Rounds, the latest first.
+    Rounds(Vec<Round>),
+    /// What going back would do.
+    Preview(Preview),
+    /// Names of models, and what is known of each.
+    Models(Vec<(String, String)>),
+    /// How the files differ, or why that cannot be told.
+    Changes(Result<Vec<FileChange>, String>),
+}
+
+/// A round of this session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Its number.
+    pub number: u32,
+    /// What was asked.
+    pub prompt: String,
+    /// What is known of the files as they were before it.
+    pub about: String,
+}
+
+/// What going back to before a round would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// The round.
+    pub round: u32,
+    /// The conversation can go back: the round is part of it.
+    pub has_conversation: bool,
+    /// The files can: it is known how they were.
+    pub has_files: bool,
+    /// What would happen to each file, a line each.
+    pub lines: Vec<String>,
+    /// Files that the user changed since, and that going back would undo.
+    pub edited: Vec<String>,
+}
+
+/// How to go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind {
+    /// To before this round.
+    pub round: u32,
+    /// What of it.
+    pub what: RewindWhat,
+    /// What becomes of the user's own edits.
+    pub edits: Edits,
+}
+
+/// What goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewindWhat {
+    /// The conversation and the files.
+    Both,
+    /// The conversation alone.
+    Conversation,
+    /// The files alone; the model is told.
+    Files,
+}
+
+/// What becomes of files that the user changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edits {
+    /// There are none: should some turn up, nothing is done.
+    None,
+    /// They stay.
+    Keep,
+    /// They are undone too.
+    Undo,
 }
 
 /// A session of this folder.
@@ -135,7 +333,7 @@ pub struct Facts {
     pub model: Option<String>,
     /// How much the agent may do without asking.
     pub mode: ApprovalMode,
-    /// The name of the tier that commands run in.
+    /// The name of the tier that commands run in; empty until it was found by trying.
     pub sandbox: String,
     /// Tokens that the model can hold.
     pub window: Option<u64>,
@@ -147,10 +345,27 @@ pub struct Facts {
     pub version: String,
     /// Kept out of datasets.
     pub is_private: bool,
-    /// Recent sessions of this folder.
+    /// Nobody has said yet what recordings may be used for.
+    pub asks_consent: bool,
+    /// Recent sessions of this folder, as far as they were looked for.
     pub recent: Vec<Recent>,
     /// Why nothing can be asked yet, and what to do about it.
     pub hint: Option<String>,
+    /// A recorded session is played back: nothing can be asked.
+    pub playback: Option<Playback>,
+}
+
+impl Facts {
+    /// The same, safe to draw: names of folders and of models are anybody's.
+    pub(crate) fn cleaned(mut self) -> Self {
+        let line = |text: &str| clean(text).replace('\n', "␊");
+        self.model = self.model.map(|model| line(&model));
+        self.sandbox = line(&self.sandbox);
+        self.workspace = line(&self.workspace);
+        self.hint = self.hint.map(|hint| clean(&hint));
+        self.recent.iter_mut().for_each(|recent| recent.when = line(&recent.when));
+        self
+    }
 }
 
 impl Price {

@@ -42,8 +42,7 @@ pub struct Outside {
     /// The driver.
     pub commands: mpsc::Sender<Command>,
     /// Lets the user write a text on; what failed, in a sentence.
-    #[allow(clippy::type_complexity, reason = "one function, given once")]
-    pub edit: Box<dyn FnMut(&str) -> Result<String, String>>,
+    pub edit: fn(&str) -> Result<String, String>,
 }
 
 /// The terminal, its keys and what they show.
@@ -232,7 +231,6 @@ impl<W: Write> Tui<W> {
             Update::RoundOver(_) => since.is_some_and(|since| since > LONG_ROUND_US),
             _ => false,
         };
-        self.over |= matches!(update, Update::Gone);
         if let Some(command) = self.view.update(update) {
             self.tell(command);
         } else if waits {
@@ -249,10 +247,13 @@ impl<W: Write> Tui<W> {
                 self.view.press(key)
             }
             Input::Paste(text) => self.view.paste(&text),
-            Input::Mouse(mouse) => {
-                self.mouse(mouse);
-                None
-            }
+            Input::Mouse(mouse) => match self.view.mouse_attached(mouse) {
+                None => {
+                    self.mouse(mouse);
+                    None
+                }
+                command => command,
+            },
             Input::Background(background) => {
                 self.view.set_background(background);
                 None
@@ -336,6 +337,9 @@ impl<W: Write> Tui<W> {
             }
         })?;
         self.screen.end_frame()?;
+        if let Some(command) = self.view.fit() {
+            self.tell(command);
+        }
         if let Some(text) = copied {
             self.screen.copy(&text)?;
             self.view.say("Copied.");

@@ -178,5 +178,13 @@ pub fn size(data: &Path) -> Result<(u64, u64), StoreError> {
     Store::new(data.join("blobs")).size()
 }
 
+/// Reads every blob: how many there are, and what is wrong with which.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn check(data: &Path) -> Result<(u64, Vec<StoreError>), StoreError> {
+    Store::new(data.join("blobs")).check()
+}
+
 #[cfg(test)]
 mod tests;

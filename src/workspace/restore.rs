@@ -164,12 +164,41 @@ impl Workspace {
     /// When a checkpoint cannot be taken or read, a blob is missing or damaged (nothing was changed
     /// then), or a path cannot be written (what was done is undone then).
     pub fn restore(&self, what: &Restore, cancel: &AtomicBool) -> Result<Restored, Error> {
+        self.restore_where(what, |_| true, cancel)
+    }
+
+    /// Takes a single path back, and with it the folders that it needs. The path is told as
+    /// [`file_changes`](crate::file_changes) tells it.
+    ///
+    /// # Errors
+    /// As [`Workspace::restore`].
+    pub fn restore_one(
+        &self,
+        what: &Restore,
+        path: &str,
+        cancel: &AtomicBool,
+    ) -> Result<Restored, Error> {
+        let is_wanted = |change: &Change| {
+            let is_above = change.is_folder() && Path::new(path).starts_with(&change.path);
+            let is_missing = change.before.is_none();
+            change.path.to_string_lossy() == path || is_above && is_missing
+        };
+        self.restore_where(what, is_wanted, cancel)
+    }
+
+    fn restore_where(
+        &self,
+        what: &Restore,
+        is_wanted: impl Fn(&Change) -> bool,
+        cancel: &AtomicBool,
+    ) -> Result<Restored, Error> {
         let _lock = self.lock(cancel)?;
         let finished = self.settle_locked()?;
         let target = Manifest::load(&self.store, &what.to)?;
         let before = self.take(cancel)?;
         let edited = self.edited(what, &before, &target)?;
-        let all = diff(&self.store, &before.manifest, &target)?;
+        let mut all = diff(&self.store, &before.manifest, &target)?;
+        all.retain(is_wanted);
         let stopped = what.on_edits == OnEdits::Stop && !edited.is_empty();
         let kept: &[Change] = if what.on_edits == OnEdits::KeepTheirs { &edited } else { &[] };
         let (changes, left) = plan(all, &before.manifest, &target, kept);

@@ -68,22 +68,25 @@ fn commits_work_in_a_work_tree_whose_repository_lies_elsewhere() {
     });
 }
 
-/// A socket of somebody outside who greets, and the settings that let commands speak to it.
-fn listener(workspace: &Path) -> String {
-    let path = workspace.with_file_name("agent.sock");
-    let socket = UnixListener::bind(&path).unwrap();
-    // One of its kind that nobody has allowed.
-    let other = UnixListener::bind(workspace.with_file_name("other.sock")).unwrap();
+/// Somebody outside who greets whoever says a word of five letters.
+fn greet(path: &Path, greeting: &'static str) {
+    let socket = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
-        let _listens_as_well = other;
         for stream in socket.incoming() {
             let mut stream = stream.unwrap();
             let mut word = [0; 5];
             stream.read_exact(&mut word).unwrap();
-            stream.write_all(&[b"greets ".as_slice(), &word].concat()).unwrap();
+            stream.write_all(&[greeting.as_bytes(), &word].concat()).unwrap();
         }
     });
-    format!("allow_sockets = [{path:?}]")
+}
+
+/// Two who greet, and the settings that let commands speak to one of them.
+fn listeners(workspace: &Path) -> String {
+    let [agent, other] = ["agent.sock", "other.sock"].map(|it| workspace.with_file_name(it));
+    greet(&agent, "greets ");
+    greet(&other, "greets ");
+    format!("allow_sockets = [{agent:?}]")
 }
 
 const ASK: &str = "python3 -c '
@@ -93,7 +96,7 @@ s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b\"limn!\")
 
 #[test]
 fn a_socket_of_the_machine_is_reached_once_it_is_allowed_and_its_neighbour_is_not() {
-    tell(&NAMESPACES, &["python3"], listener, |desk| {
+    tell(&NAMESPACES, &["python3"], listeners, |desk| {
         let folder = desk.path("..").canonicalize().unwrap();
         let ask = |name: &str| format!("{ASK} {}", folder.join(name).display());
         desk.says(&ask("agent.sock"), "greets limn!");
@@ -107,15 +110,8 @@ fn a_socket_of_the_machine_is_reached_once_it_is_allowed_and_its_neighbour_is_no
         }
         // An agent that is started anew has another socket at the same path.
         std::fs::remove_file(folder.join("agent.sock")).unwrap();
-        listener_again(&folder.join("agent.sock"));
-        desk.says(&ask("agent.sock"), "greets again");
-    });
-}
-
-fn listener_again(path: &Path) {
-    let socket = UnixListener::bind(path).unwrap();
-    std::thread::spawn(move || {
-        socket.accept().unwrap().0.write_all(b"greets again").unwrap();
+        greet(&folder.join("agent.sock"), "greets again ");
+        desk.says(&ask("agent.sock"), "greets again limn!");
     });
 }
 

@@ -234,7 +234,9 @@ fn a_server_of_one_command_answers_the_next_and_a_time_out_is_nobody_else_s() {
         let (_, late) =
             desk.cage.begin_for("sleep 1000 & sleep 1000", Duration::from_millis(300)).end();
         assert!(late.exit.timed_out);
-        desk.says(&fetch, "hello from the page");
+        let curl = format!("curl --silent --noproxy '*' {url}page.txt");
+        let again = format!("if command -v curl >/dev/null; then {curl}; else {fetch}; fi");
+        desk.says(&again, "hello from the page");
     });
 }
 

@@ -13,12 +13,12 @@ use trajectory::event::{ApprovalDecision, InterruptionCause};
 
 use crate::world::{PATIENCE, World, by_proxy, server, shell};
 
-const ENTER: &str = "\r";
-const CTRL_C: &str = "\x03";
-const CTRL_D: &str = "\x04";
+pub const ENTER: &str = "\r";
+pub const CTRL_C: &str = "\x03";
+pub const CTRL_D: &str = "\x04";
 
 /// limn in a terminal of its own.
-struct Terminal {
+pub struct Terminal {
     /// Open as long as the program runs.
     _master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
@@ -29,7 +29,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(world: &World, args: &[&str]) -> Self {
+    pub fn open(world: &World, args: &[&str]) -> Self {
         let size = PtySize { rows: 30, cols: 100, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_limn"));
@@ -38,6 +38,8 @@ impl Terminal {
         command.env("HOME", world.path("home"));
         command.env("LIMN_HOME", world.data());
         command.env("TERM", "xterm-256color");
+        let editor = format!("sh {}", world.path("home/editor").display());
+        command.env("EDITOR", editor);
         command.cwd(world.workspace());
         command.args(args);
         let child = pair.slave.spawn_command(command).unwrap();
@@ -64,7 +66,7 @@ impl Terminal {
     }
 
     /// Against a server, without a sandbox.
-    fn with_server(world: &World, server: &MockServer, args: &[&str]) -> Self {
+    pub fn with_server(world: &World, server: &MockServer, args: &[&str]) -> Self {
         let url = server.url();
         let mut all = vec!["--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
         all.extend(args);
@@ -73,19 +75,19 @@ impl Terminal {
         terminal
     }
 
-    fn press(&mut self, keys: &str) -> &mut Self {
+    pub fn press(&mut self, keys: &str) -> &mut Self {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
         self
     }
 
-    fn screen(&self) -> String {
+    pub fn screen(&self) -> String {
         self.parser.screen().contents()
     }
 
     /// Waits until this stands on the screen.
     #[track_caller]
-    fn shows(&mut self, text: &str) -> &mut Self {
+    pub fn shows(&mut self, text: &str) -> &mut Self {
         let until = Instant::now() + PATIENCE;
         while !self.screen().contains(text) {
             let left = until.saturating_duration_since(Instant::now());
@@ -97,13 +99,13 @@ impl Terminal {
         self
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    pub fn take(&mut self, bytes: &[u8]) {
         self.parser.process(bytes);
         self.all.extend_from_slice(bytes);
     }
 
     /// Waits for the end, and says how it ended.
-    fn ends(&mut self) -> u32 {
+    pub fn ends(&mut self) -> u32 {
         while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
             self.take(&bytes);
         }
@@ -112,13 +114,13 @@ impl Terminal {
 
     /// The terminal is as it was.
     #[track_caller]
-    fn assert_given_back(&self) {
+    pub fn assert_given_back(&self) {
         let screen = self.parser.screen();
         assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
         assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap()
     }
 }
@@ -401,4 +403,22 @@ fn what_the_user_edits_between_two_questions_is_seen_and_told() {
     let asked = serde_json::to_string(&server.requests().last().unwrap().messages()).unwrap();
     assert!(asked.contains("-one") && asked.contains("+mine"), "{asked}");
     world.assert_sound();
+}
+
+#[test]
+fn a_session_is_played_back_as_it_was() {
+    let world = World::new();
+    let server = server([
+        Reply::new().reasoning("A loop will do.").call("shell", r#"{"command":"echo a zebra"}"#),
+        Reply::text("It said **zebra**."),
+    ]);
+    world.exec(&server.url(), &["Print an animal"]).succeeds();
+    let before = world.events().len();
+    let mut terminal = Terminal::open(&world, &["play", "last", "--speed", "1000"]);
+    terminal.shows("Print an animal").shows("a zebra").shows("It said zebra.").shows("⏸");
+    terminal.press(",").shows(&format!("event {} of {before}", before - 1)).press("q");
+    assert_eq!(terminal.ends(), 0);
+    terminal.assert_given_back();
+    assert_eq!(server.requests().len(), 2, "nobody was asked");
+    assert_eq!(world.events().len(), before);
 }

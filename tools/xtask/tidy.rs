@@ -39,7 +39,13 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    path: "src/cli/settings/file.rs",
+    rule: "struct-fields",
+    allowed: 22,
+    reason: "A field for each key of the settings file: serde names an unknown key with its line \
+             only where all keys are in one struct.",
+}];
 
 /// No exception reaches beyond this many lines.
 const FILE_LINES_EVER: usize = 800;

@@ -43,11 +43,31 @@ pub(crate) struct RewindArgs {
     pub(crate) json: bool,
 }
 
-/// Look after the store of workspace contents.
+/// Begin a session that goes on from another one: a copy of its events, up to a point or all of
+/// them. The original stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "What is copied is context: nothing of it is trained a second time. The \
+    files of the workspace stay as they are; `limn rewind` takes them back.\n\nExample:\n  \
+    limn fork last\n  limn fork last --at 120 && limn resume last")]
+pub(crate) struct ForkArgs {
+    /// An id, a unique prefix of one, or `last`.
+    pub(crate) id: String,
+    /// The last event to take over, by its number as `limn show --json` prints it.
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Look after what is stored.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     Stats(StoreStatsArgs),
     Gc(StoreGcArgs),
+    Check(StoreCheckArgs),
+    Backup(StoreBackupArgs),
+    Rebuild(StoreRebuildArgs),
 }
 
 /// Say how much is stored.
@@ -69,6 +89,40 @@ pub(crate) struct StoreGcArgs {
     /// Seconds that something has to be out of use; while a session runs, at least 600.
     #[arg(long, value_name = "S", default_value_t = 3600)]
     pub(crate) older_than: u64,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Read everything that is stored and say what is damaged: recordings, and contents of workspaces.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 all is well, 1 something is damaged.\n\nExample:\n  limn \
+    store check")]
+pub(crate) struct StoreCheckArgs {
+    /// One JSON object for each recording, and one for the contents of workspaces.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Copy everything into a folder, which is a data folder then: LIMN_HOME can name it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Safe beside running sessions. Into a folder that was backed up to before, only \
+    what changed is copied; what was deleted here stays there.\n\nExample:\n  limn store backup \
+    /mnt/disk/limn"
+)]
+pub(crate) struct StoreBackupArgs {
+    /// A new folder, or one that was backed up to before.
+    pub(crate) dir: PathBuf,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make the catalogue and the index for searching anew from the recordings.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn store rebuild")]
+pub(crate) struct StoreRebuildArgs {
     /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,7 +12,7 @@ use crate::print::{Out, safe, thousands};
 use crate::settings::{self, Endpoint, KeyState, ModelChoice, Settings};
 
 /// One thing that was looked at.
-struct Check {
+pub(super) struct Check {
     name: String,
     /// `None`: worth knowing, neither good nor bad.
     ok: Option<bool>,
@@ -38,14 +38,19 @@ pub(crate) fn run(args: &DoctorArgs) -> CliResult {
         Ok(home) => {
             checks.extend(data_folder(&home));
             if args.store {
-                checks.extend(store(&home)?);
+                checks.extend(recordings(&home)?);
             }
         }
         Err(error) => checks.push(Check::bad("data folder", error.to_string(), None)),
     }
+    Ok(tell(&checks, args.json))
+}
+
+/// Prints what was looked at; whether all of it is well.
+pub(super) fn tell(checks: &[Check], json: bool) -> Exit {
     let mut out = Out::new();
-    for check in &checks {
-        if args.json {
+    for check in checks {
+        if json {
             out.json(&json!({
                 "check": check.name, "ok": check.ok, "found": check.found, "fix": check.fix,
             }));
@@ -54,15 +59,15 @@ pub(crate) fn run(args: &DoctorArgs) -> CliResult {
         }
     }
     let failed = checks.iter().any(|check| check.ok == Some(false));
-    Ok(if failed { Exit::Failed } else { Exit::Completed })
+    if failed { Exit::Failed } else { Exit::Completed }
 }
 
 impl Check {
-    fn good(name: &str, found: impl Into<String>) -> Self {
+    pub(super) fn good(name: &str, found: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok: Some(true), found: found.into(), fix: None }
     }
 
-    fn bad(name: &str, found: impl Into<String>, fix: Option<&str>) -> Self {
+    pub(super) fn bad(name: &str, found: impl Into<String>, fix: Option<&str>) -> Self {
         let fix = fix.map(str::to_owned);
         Self { name: name.to_owned(), ok: Some(false), found: found.into(), fix }
     }
@@ -272,7 +277,7 @@ fn readable_by_others(path: &Path) -> Option<Check> {
 }
 
 /// Every recording, from its first byte to its last.
-fn store(home: &Home) -> Result<Vec<Check>, CliError> {
+pub(super) fn recordings(home: &Home) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     for id in home.session_ids()? {
         let name = format!("session {id}");

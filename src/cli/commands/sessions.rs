@@ -1,42 +1,90 @@
 //! `limn sessions`: what there is.
 
-use record::CatalogueRow;
+use record::{CatalogueRow, Excerpt, Found, Outcome, Part, Search};
 use serde_json::json;
 
-use crate::args::ListArgs;
+use crate::args::{ListArgs, SearchArgs};
 use crate::bill::{Bill, dollars};
-use crate::error::{CliResult, Exit};
+use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe, thousands};
 use crate::settings::{self, Catalogue};
 use crate::store::{Store, moment};
 
 pub(crate) fn run(args: &ListArgs) -> CliResult {
     let store = Store::open()?;
-    let rows = store.catalogue()?;
     let outcomes = store.library().and_then(|library| Ok(library.answers("outcome")?));
     let outcomes = outcomes.unwrap_or_default();
+    let outcome = |row: &CatalogueRow| outcomes.get(&row.session).map(String::as_str);
+    let mut found = find(&store, &args.search)?;
+    if let Some(wanted) = args.search.outcome.map(Outcome::from) {
+        found.retain(|it| outcome(&it.row) == Some(wanted.as_str()));
+    }
     // Costs are worth a glance, not a failure: without settings there is the table alone.
     let catalogue = Catalogue::of(&settings::user_file().unwrap_or_default(), None);
     let mut out = Out::new();
-    if !args.json && !rows.is_empty() {
+    if !args.json && !found.is_empty() {
         out.line(HEADER);
     }
-    for row in &rows {
-        let outcome = outcomes.get(&row.session).map(String::as_str);
+    for Found { row, matches, excerpts } in &found {
         let cost = Bill::of_model(&catalogue, row.status.model.as_deref()).cost(&row.status.usage);
         if args.json {
-            out.json(&object(row, outcome, cost));
-        } else {
-            out.line(&line(row, outcome, cost));
+            let mut object = object(row, outcome(row), cost);
+            if args.search.text.is_some() {
+                object["matches"] = json!(matches);
+                object["excerpts"] = excerpts.iter().map(excerpt_object).collect();
+            }
+            out.json(&object);
+            continue;
+        }
+        out.line(&line(row, outcome(row), cost));
+        for excerpt in excerpts {
+            out.line(&excerpt_line(excerpt));
+        }
+        if *matches > excerpts.len() {
+            out.line(&format!("    and {} more", thousands((matches - excerpts.len()) as u64)));
         }
     }
-    if !args.json && rows.iter().any(|row| row.status.usage.total() > 0) {
+    if !args.json && found.iter().any(|it| it.row.status.usage.total() > 0) {
         note(&format!("Costs by the table of models of {}, as it is now.", catalogue.date()));
     }
-    if rows.is_empty() && !args.json {
-        note("No session yet. `limn demo` records one without a key.");
+    if found.is_empty() && !args.json {
+        note(match args.search.is_nothing() {
+            true => "No session yet. `limn demo` records one without a key.",
+            false => "No session has all of that.",
+        });
     }
     Ok(Exit::Completed)
+}
+
+/// What is looked for; every session when nothing is.
+fn find(store: &Store, args: &SearchArgs) -> Result<Vec<Found>, CliError> {
+    if args.is_nothing() {
+        let every = |row| Found { row, matches: 0, excerpts: Vec::new() };
+        return Ok(store.catalogue()?.into_iter().map(every).collect());
+    }
+    store.search(&Search {
+        text: args.text.clone().unwrap_or_default(),
+        parts: args.parts.iter().copied().map(Part::from).collect(),
+        file: args.file.clone(),
+        tool: args.tool.clone(),
+        model: args.model.clone(),
+        since_ns: args.since,
+        until_ns: args.until,
+    })
+}
+
+fn excerpt_object(excerpt: &Excerpt) -> serde_json::Value {
+    json!({
+        "seq": excerpt.seq,
+        "round": excerpt.round,
+        "part": excerpt.part.as_str(),
+        "text": excerpt.text,
+    })
+}
+
+fn excerpt_line(excerpt: &Excerpt) -> String {
+    let Excerpt { seq, round, part, text } = excerpt;
+    format!("    round {round}, event {seq}, {}: {}", part.as_str(), safe(text))
 }
 
 /// Above the columns of [`fn@line`].

@@ -1,4 +1,5 @@
-//! `limn store`: how much is stored, and deleting what no recording needs.
+//! `limn store`: how much is stored, deleting what no recording needs, and making anew what can be
+//! made from recordings.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use record::{Archive, Home, RecordError};
 use serde_json::json;
 use workspace::{Collector, Hash};
 
-use crate::args::{StoreGcArgs, StoreStatsArgs};
+use super::doctor::{self, Check};
+use crate::args::{StoreBackupArgs, StoreCheckArgs, StoreGcArgs, StoreRebuildArgs, StoreStatsArgs};
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, thousands};
+use crate::print::{Out, note, thousands};
 use crate::store::Store;
 
 /// A session that runs may not have recorded yet what it took a moment ago.
@@ -77,6 +79,72 @@ pub(crate) fn gc(args: &StoreGcArgs) -> CliResult {
             out.line(&format!(
                 "{} checkpoints are damaged: a part of each is missing or not what it was",
                 collected.damaged
+            ));
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+pub(crate) fn check(args: &StoreCheckArgs) -> CliResult {
+    let store = Store::open()?;
+    let mut checks = doctor::recordings(&store.home)?;
+    let (blobs, wrong) = workspace::check(store.home.path()).map_err(workspace::Error::from)?;
+    let name = "workspaces";
+    checks.push(match wrong.is_empty() {
+        true => Check::good(name, format!("{} blobs are what they were", thousands(blobs))),
+        false => {
+            let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            let fix = "Checkpoints that need them cannot be restored whole.";
+            Check::bad(name, told.join(" "), Some(fix))
+        }
+    });
+    Ok(doctor::tell(&checks, args.json))
+}
+
+pub(crate) fn backup(args: &StoreBackupArgs) -> CliResult {
+    let done = Store::open()?.home.back_up_to(&args.dir)?;
+    let mut out = Out::new();
+    if args.json {
+        let unreadable: Vec<_> = done.unreadable.iter().map(|(id, _)| id).collect();
+        out.json(&json!({
+            "copied": done.copied,
+            "unchanged": done.unchanged,
+            "unreadable": unreadable,
+            "only_there": done.only_there,
+            "blobs": done.blobs,
+            "blob_bytes": done.blob_bytes,
+        }));
+    } else {
+        out.line(&format!(
+            "copied {} recordings and {} blobs of workspaces ({} bytes); {} recordings were there \
+             already",
+            thousands(done.copied),
+            thousands(done.blobs),
+            thousands(done.blob_bytes),
+            thousands(done.unchanged),
+        ));
+        if done.only_there > 0 {
+            let count = thousands(done.only_there);
+            out.line(&format!("{count} recordings are only there, since they were deleted here"));
+        }
+    }
+    for (id, problem) in &done.unreadable {
+        note(&format!("left out {id}: {problem}"));
+    }
+    Ok(if done.unreadable.is_empty() { Exit::Completed } else { Exit::Failed })
+}
+
+pub(crate) fn rebuild(args: &StoreRebuildArgs) -> CliResult {
+    let rows = Store::open()?.library()?.rebuild()?;
+    let unreadable = rows.iter().filter(|row| row.error.is_some()).count();
+    let mut out = Out::new();
+    if args.json {
+        out.json(&json!({ "sessions": rows.len(), "unreadable": unreadable }));
+    } else {
+        out.line(&format!("made the catalogue of {} sessions anew", thousands(rows.len() as u64)));
+        if unreadable > 0 {
+            out.line(&format!(
+                "{unreadable} of them cannot be read: `limn doctor --store` says why"
             ));
         }
     }

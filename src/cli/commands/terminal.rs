@@ -3,11 +3,14 @@
 //! The terminal has this thread, so that nothing a session does keeps a key waiting; the session
 //! has another ([`driver`]). They share nothing but two channels.
 
+mod back;
+mod changes;
 mod driver;
 mod editor;
 mod facts;
 mod files;
 mod orders;
+mod prepared;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -16,7 +19,7 @@ use clap::CommandFactory;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tui::{Background, Depth, Keys, Outside, Tui, Update, View};
+use tui::{Background, Depth, Facts, Keys, Outside, Tui, Update, View};
 
 use crate::args::{Cli, ResumeArgs, RunArgs, TerminalArgs};
 use crate::bill::Bill;
@@ -70,7 +73,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
     open(&run, false, None, Some(found.id))
 }
 
-fn need_terminal() -> Result<(), CliError> {
+pub(super) fn need_terminal() -> Result<(), CliError> {
     let term = std::env::var("TERM").ok();
     tui::is_capable(term.as_deref()).map_err(|what| {
         CliError::usage(format!(
@@ -87,7 +90,7 @@ fn open(
 ) -> CliResult {
     need_terminal()?;
     let chosen = Chosen::of(run)?;
-    let mut view = View::new(chosen.facts(private), background(), Depth::of(variable));
+    let mut view = view(chosen.facts(private));
     let (commands, commands_end) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (updates, updates_end) = mpsc::channel(UPDATES_WAITING_MAX);
     let first = prompt.and_then(|prompt| view.begin(prompt));
@@ -101,22 +104,37 @@ fn open(
         let driver = Driver::new(run, chosen, private, updates, commands_end);
         compose::run(driver.run(resumed))?
     });
-    tui::leave_by_panic();
-    let outside = Outside { commands, edit: Box::new(editor::edit) };
-    let shown = catch_unwind(AssertUnwindSafe(|| show(view, outside, updates_end)));
+    let shown = show_safely(view, commands, updates_end);
     let parted = compose::run(wait(thread))??;
     tell(&parted);
-    match shown {
+    shown?;
+    match parted.failed {
+        Some(error) => Err(CliError::new(Exit::RecordingFailed, error)),
+        None => Ok(Exit::Completed),
+    }
+}
+
+/// An empty view in the colours of this terminal.
+pub(super) fn view(facts: Facts) -> View {
+    View::new(facts, background(), Depth::of(variable))
+}
+
+/// Shows a view until it is left, and gives the terminal back as it was, whatever happens.
+pub(super) fn show_safely(
+    view: View,
+    commands: mpsc::Sender<tui::Command>,
+    updates: mpsc::Receiver<Update>,
+) -> Result<(), CliError> {
+    tui::leave_by_panic();
+    let outside = Outside { commands, edit: editor::edit };
+    match catch_unwind(AssertUnwindSafe(|| show(view, outside, updates))) {
         Err(_) => Err(CliError::failed(
             "The terminal failed inside limn. The recording is whole; please report this.",
         )),
         Ok(Err(error)) => Err(CliError::failed(format!(
             "The terminal cannot be used any more: {error}. `limn resume` goes on."
         ))),
-        Ok(Ok(())) => match parted.failed {
-            Some(error) => Err(CliError::new(Exit::RecordingFailed, error)),
-            None => Ok(Exit::Completed),
-        },
+        Ok(Ok(())) => Ok(()),
     }
 }
 

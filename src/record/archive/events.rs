@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use trajectory::{Body, Event, EventId, Recorded, RunId, Source};
 
 use super::{Archive, bytes, count, id, optional_id, unreadable};
@@ -96,6 +96,22 @@ impl Archive {
     /// When the file cannot be read, or a body is damaged.
     pub fn events(&self) -> Result<Vec<Recorded<Event>>, RecordError> {
         self.events_from(0)
+    }
+
+    /// One event by its number; `None` when there is none, or this version does not know its kind.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the body is damaged.
+    pub fn event(&self, seq: u64) -> Result<Option<Recorded<Event>>, RecordError> {
+        let row = self
+            .connection
+            .prepare_cached("SELECT * FROM event WHERE seq = ?")
+            .and_then(|mut it| it.query_row([sql_integer(seq)], EventRow::read).optional())
+            .map_err(self.failed())?;
+        let event = row.map(|row| row.decode()).transpose().map_err(|error| {
+            RecordError::damaged(&self.path, "a limn session", format!("event {seq}: {error}"))
+        })?;
+        Ok(event.flatten().map(acknowledged))
     }
 
     /// The events from a place on: how a follower keeps up with a live session.

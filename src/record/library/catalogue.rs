@@ -101,12 +101,17 @@ impl Library {
         Ok(home.session_ids()?.into_iter().rev().filter_map(|id| look(home, id)).collect())
     }
 
-    /// Throws the catalogue away; the next listing makes it anew.
+    /// Makes the catalogue and the index of words anew from the session files; all sessions, newest
+    /// first.
     ///
     /// # Errors
     /// When the library cannot be written.
-    pub fn rebuild(&self) -> Result<(), RecordError> {
-        self.connection.execute("DELETE FROM catalogue", []).map(|_| ()).map_err(self.failed())
+    pub fn rebuild(&self) -> Result<Vec<CatalogueRow>, RecordError> {
+        self.connection.execute("DELETE FROM catalogue", []).map_err(self.failed())?;
+        self.forget_words().map_err(self.failed())?;
+        let rows = self.list()?;
+        self.follow(&rows)?;
+        Ok(rows)
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> RecordError + Copy + '_ {

@@ -97,8 +97,8 @@ impl Rules {
 /// Keeps this process and all that it starts from signalling others and from speaking to abstract
 /// sockets of others, where the kernel knows how (version 6).
 ///
-/// Moving a file from folder to folder is the one thing that every set of rules forbids unless it
-/// says otherwise, so this one lets it happen everywhere, and leaves it to the rules of paths.
+/// Rules that say nothing of moving files from folder to folder refuse it all the same, so these
+/// let it be done anywhere: where it may be, the other rules say.
 pub(super) fn stay_inside() -> Result<(), Failure> {
     let scopes: BitFlags<Scope> = Scope::from_all(abi(version()));
     if scopes.is_empty() {

@@ -332,6 +332,22 @@ async fn the_body_of_a_request_is_not_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_repeats_is_on_record_once() {
+    let mut served = serve_with(Network::Off);
+    let mut client = served.connect().await;
+    for host in ["a.example", "a.example", "b.example", "a.example"] {
+        let answer = client.ask(&format!("GET http://{host}/ HTTP/1.1\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    drop(served.proxy);
+    let mut logged = Vec::new();
+    while let Some(request) = served.log.recv().await {
+        logged.push(request.host);
+    }
+    assert_eq!(logged, ["a.example", "b.example"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_put_on_record_does_not_happen() {
     let origin = echoing().await;
     let served = serve_with(origin.allowed());

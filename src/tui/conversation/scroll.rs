@@ -168,33 +168,67 @@ impl Conversation {
             Step::Error => entry.is_error(),
             Step::Edit => matches!(&entry.block, Block::Card(card) if card.diff().is_some()),
         };
-        let found = self.search(up, fits);
+        let found = self.search(up, fits, context);
         found.is_some_and(|at| {
             self.choose(at, context);
             true
         })
+    }
+
+    /// Chooses the block of an event, or of the call that it is about, or what stood before it.
+    pub(crate) fn go_to_event(&mut self, seq: u64, call: Option<u32>, context: Context<'_>) {
+        let of_call = |entry: &Entry| call.is_some_and(|call| entry.is_call(call));
+        let found = self.entries.iter().rposition(of_call);
+        let found = found.or_else(|| self.entries.iter().rposition(|entry| entry.seq <= seq));
+        if let Some(at) = found {
+            self.choose(at, context);
+        }
     }
 
     /// Chooses the next block that holds a text, in capitals or not.
     pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
         let wanted = text.to_lowercase();
-        let found = self.search(up, |entry| entry.plain().to_lowercase().contains(&wanted));
+        let fits = |entry: &Entry| entry.plain().to_lowercase().contains(&wanted);
+        let found = self.search(up, fits, context);
         found.is_some_and(|at| {
             self.choose(at, context);
             true
         })
     }
 
-    fn search(&self, up: bool, fits: impl Fn(&Entry) -> bool) -> Option<usize> {
+    fn search(
+        &mut self,
+        up: bool,
+        fits: impl Fn(&Entry) -> bool,
+        context: Context<'_>,
+    ) -> Option<usize> {
         let count = self.entries.len();
-        let from = self.chosen.or_else(|| {
-            // From what is in sight, when nothing is chosen.
+        let chosen = self.chosen.filter(|at| self.is_in_sight(*at, context));
+        let from = chosen.or_else(|| {
+            // From what is in sight, when nothing there is chosen.
             let top = self.scroll.top?;
             Some(if up { top.entry + 1 } else { top.entry })
         });
         let from = from.unwrap_or(count);
         let at = |index: &usize| self.entries.get(*index).is_some_and(&fits);
         if up { (0..from.min(count)).rev().find(at) } else { (from + 1..count).find(at) }
+    }
+
+    /// Whether some row of a block is seen.
+    fn is_in_sight(&mut self, at: usize, context: Context<'_>) -> bool {
+        let rows = self.scroll.rows.max(1);
+        let top = match self.scroll.top {
+            Some(top) => top,
+            None => self.back_from_end(rows, context),
+        };
+        let mut seen = 0;
+        for entry in top.entry..at {
+            if seen >= rows + top.row {
+                return false;
+            }
+            seen += self.height(entry, context);
+        }
+        at >= top.entry && seen < rows + top.row
     }
 
     fn choose(&mut self, at: usize, context: Context<'_>) {

@@ -11,7 +11,7 @@ use crate::view::{Focus, View};
 pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let rows = usize::from(area.height);
     let context = Context {
-        columns: view.columns,
+        columns: view.room.columns,
         theme: &view.theme,
         theme_number: view.theme_number,
         now_us: view.now_us,
@@ -19,7 +19,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     };
     let seen = view.conversation.visible(rows, context);
     let chosen = view.conversation.chosen.filter(|_| view.focus != Focus::Composer);
-    let columns = u16::try_from(view.columns).unwrap_or(u16::MAX);
+    let columns = u16::try_from(view.room.columns).unwrap_or(u16::MAX);
     let wanted = view.search.to_lowercase();
     for (y, row) in (area.y..area.bottom()).zip(&seen) {
         let buffer = frame.buffer_mut();

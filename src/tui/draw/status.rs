@@ -33,10 +33,11 @@ fn left(view: &View, columns: usize) -> Vec<Span<'static>> {
         ApprovalMode::All => theme.error,
     };
     let sandbox = if facts.sandbox == "off" { theme.warning } else { theme.dim };
+    let tier = if facts.sandbox.is_empty() { "…" } else { &facts.sandbox };
     let mut spans = vec![
         Span::styled(format!(" {}", facts.mode.as_str()), mode),
         Span::styled(" · ", theme.faint),
-        Span::styled(format!("sandbox {}", shorten(&facts.sandbox, 12)), sandbox),
+        Span::styled(format!("sandbox {}", shorten(tier, 12)), sandbox),
     ];
     let used: usize = spans.iter().map(Span::width).sum();
     let (model, style): (&str, Style) = match &facts.model {
@@ -56,21 +57,21 @@ fn left(view: &View, columns: usize) -> Vec<Span<'static>> {
 fn right(view: &View) -> Vec<Span<'static>> {
     let theme = &view.theme;
     let mut parts: Vec<(String, Style)> = Vec::new();
-    if view.context_tokens > 0 {
+    if view.spent.context_tokens > 0 {
         let part = match view.facts.window.filter(|window| *window > 0) {
             Some(window) => {
-                let percent = view.context_tokens.saturating_mul(100) / window;
+                let percent = view.spent.context_tokens.saturating_mul(100) / window;
                 let style = if percent >= 80 { theme.warning } else { theme.dim };
                 (format!("context {percent} %"), style)
             }
-            None => (format!("context {}", short_number(view.context_tokens)), theme.dim),
+            None => (format!("context {}", short_number(view.spent.context_tokens)), theme.dim),
         };
         parts.push(part);
     }
-    if view.usage.total() > 0 {
-        parts.push((format!("{} tokens", short_number(view.usage.total())), theme.dim));
+    if view.spent.usage.total() > 0 {
+        parts.push((format!("{} tokens", short_number(view.spent.usage.total())), theme.dim));
         if let Some(price) = view.facts.price {
-            parts.push((dollars(price.cost(&view.usage)), theme.dim));
+            parts.push((dollars(price.cost(&view.spent.usage)), theme.dim));
         }
     }
     let mut spans = Vec::new();

@@ -34,7 +34,8 @@ fn key(code: KeyCode, modifiers: KeyModifiers) -> Input {
     Input::Key(KeyEvent::new(code, modifiers))
 }
 
-/// Runs a terminal with these keys and updates until it leaves.
+/// Runs a terminal with these keys and updates until it leaves: at the end of the keys, or else of
+/// the updates.
 fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Command>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -47,15 +48,20 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         for input in inputs {
             keys.try_send(input).unwrap();
         }
-        let keys = stays.then_some(keys);
+        let mut ends = (Some(keys), Some(updates));
+        if stays {
+            ends.1 = None;
+        } else {
+            ends.0 = None;
+        }
         let facts = Facts { model: Some("m".into()), ..Facts::default() };
         let view = View::new(facts, Background::Dark, Depth::True);
         let written = Written::default();
-        let outside = Outside { commands, edit: Box::new(|text| Ok(format!("{text} edited"))) };
+        let outside = Outside { commands, edit: |text| Ok(format!("{text} edited")) };
         let keys_end = Keys::Given(keys_end);
         let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
         tui.run(updates_end).await.unwrap();
-        drop(keys);
+        drop(ends);
         let mut told = Vec::new();
         while let Ok(command) = commands_end.try_recv() {
             told.push(command);
@@ -91,8 +97,7 @@ fn a_storm_of_pieces_is_a_few_frames() {
     let piece = |number: usize| {
         Update::Progress(Progress::Text { request: 1, text: format!("word{number} ") })
     };
-    let mut told: Vec<Update> = (0..20_000).map(piece).collect();
-    told.push(Update::Gone);
+    let told: Vec<Update> = (0..20_000).map(piece).collect();
     let (written, _) = run(Vec::new(), told, true);
     assert!(screen(&written).screen().contents().contains("word19999"));
     let frames = written.0.borrow().0.windows(8).filter(|it| *it == b"\x1b[?2026h").count();

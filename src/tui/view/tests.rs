@@ -1,3 +1,5 @@
+mod panel;
+
 use std::num::NonZero;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -12,18 +14,18 @@ use trajectory::event::{
 use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
 
 use super::View;
-use crate::protocol::{Answer, Command, Facts, Order, Query, Recent, Update};
+use crate::protocol::{Answer, Command, Facts, Order, Play, Playback, Query, Recent, Update};
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
-struct Stage {
-    view: View,
+pub(super) struct Stage {
+    pub(super) view: View,
     seq: u64,
     size: (u16, u16),
 }
 
 impl Stage {
-    fn new(columns: u16, rows: u16) -> Self {
+    pub(super) fn new(columns: u16, rows: u16) -> Self {
         let facts = Facts {
             model: Some("mock-model".to_owned()),
             mode: ApprovalMode::Ask,
@@ -37,8 +39,13 @@ impl Stage {
         Self { view, seq: 0, size: (columns, rows) }
     }
 
-    fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
-        let body = body.into();
+    pub(super) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
+        self.told(body.into());
+        self
+    }
+
+    /// Something is on record; what the view wants to know because of it.
+    pub(super) fn told(&mut self, body: Body) -> Option<Command> {
         let event = Event {
             id: EventId::new(),
             seq: self.seq,
@@ -53,19 +60,19 @@ impl Stage {
         };
         self.seq += 1;
         #[allow(clippy::disallowed_methods, reason = "a story of what would be on record")]
-        self.view.apply(&Recorded::acknowledged(event));
-        self
+        let event = Recorded::acknowledged(event);
+        self.view.update(Update::Event(Box::new(event)))
     }
 
-    fn prompt(&mut self, text: &str) -> &mut Self {
+    pub(super) fn prompt(&mut self, text: &str) -> &mut Self {
         self.happens(Prompt { text: text.to_owned(), ..Prompt::default() })
     }
 
-    fn says(&mut self, text: &str) -> &mut Self {
+    pub(super) fn says(&mut self, text: &str) -> &mut Self {
         self.happens(AssistantText { request: 1, text: text.to_owned(), interrupted: false })
     }
 
-    fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
+    pub(super) fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
         self.happens(ToolCall {
             request: 1,
             call,
@@ -78,16 +85,16 @@ impl Stage {
         })
     }
 
-    fn starts(&mut self, call: u32) -> &mut Self {
+    pub(super) fn starts(&mut self, call: u32) -> &mut Self {
         self.happens(ToolStarted { call, exec: call })
     }
 
-    fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
+    pub(super) fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
         self.view.progress(&Progress::Output { exec, bytes: bytes.into() });
         self
     }
 
-    fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
+    pub(super) fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
         self.happens(Observation {
             call,
             status: CallStatus::Ok,
@@ -101,7 +108,7 @@ impl Stage {
         })
     }
 
-    fn ends(&mut self) -> &mut Self {
+    pub(super) fn ends(&mut self) -> &mut Self {
         let usage = Usage { input_tokens: 1_000, output_tokens: 234, ..Usage::default() };
         self.view.update(Update::Usage(usage));
         self.happens(RoundEnded { ended: Ended::Completed, usage });
@@ -109,13 +116,13 @@ impl Stage {
         self
     }
 
-    fn writes(&mut self, text: &str) -> &mut Self {
+    pub(super) fn writes(&mut self, text: &str) -> &mut Self {
         self.view.progress(&Progress::Text { request: 1, text: text.to_owned() });
         self
     }
 
     /// `text<enter>more<ctrl-c>`.
-    fn press(&mut self, keys: &str) -> Option<Command> {
+    pub(super) fn press(&mut self, keys: &str) -> Option<Command> {
         let mut last = None;
         let mut rest = keys;
         while let Some(first) = rest.chars().next() {
@@ -136,7 +143,7 @@ impl Stage {
     }
 
     /// What is written to the terminal for a frame.
-    fn bytes(&mut self) -> Vec<u8> {
+    pub(super) fn bytes(&mut self) -> Vec<u8> {
         let (columns, rows) = self.size;
         let mut bytes = Vec::new();
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
@@ -147,7 +154,7 @@ impl Stage {
         bytes
     }
 
-    fn screen(&mut self) -> vt100::Parser {
+    pub(super) fn screen(&mut self) -> vt100::Parser {
         let (columns, rows) = self.size;
         let size = |cells| NonZero::new(cells).unwrap();
         let mut parser = vt100::Parser::new(size(rows), size(columns), 0);
@@ -155,14 +162,14 @@ impl Stage {
         parser
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         let parser = self.screen();
         let rows = parser.screen().rows(0, self.size.0);
         rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 
     /// The text, and below it a letter for the look of each cell.
-    fn picture(&mut self) -> String {
+    pub(super) fn picture(&mut self) -> String {
         let parser = self.screen();
         let screen = parser.screen();
         let mut looks: Vec<String> = Vec::new();
@@ -228,7 +235,11 @@ fn named_key(name: &str) -> KeyEvent {
         "pageup" => KeyCode::PageUp,
         "pagedown" => KeyCode::PageDown,
         "backspace" => KeyCode::Backspace,
+        "delete" => KeyCode::Delete,
         "f1" => KeyCode::F(1),
+        "f3" => KeyCode::F(3),
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
         letter => KeyCode::Char(letter.chars().next().unwrap()),
     };
     KeyEvent::new(code, modifiers)
@@ -512,7 +523,7 @@ fn commands_are_listed_and_wrong_ones_told() {
     let mut stage = Stage::new(80, 24);
     stage.press("/mo");
     let text = stage.text();
-    assert!(text.contains("/model NAME") && text.contains("/mode read-only"), "{text}");
+    assert!(text.contains("/model [NAME]") && text.contains("/mode read-only"), "{text}");
     assert_eq!(stage.press("<tab>"), None);
     assert_eq!(stage.view.composer.text(), "/model ");
     assert_eq!(stage.press("x<enter>"), Some(Command::Order(Order::Model("x".into()))));
@@ -565,8 +576,42 @@ fn help_has_every_key_and_closes() {
     let mut stage = Stage::new(100, 30);
     stage.press("<f1>");
     assert!(stage.text().contains("Everywhere"));
-    stage.press("<pagedown><pagedown><pagedown><pagedown><pagedown><pagedown>");
+    stage.press(&"<pagedown>".repeat(20));
     assert!(stage.text().contains("/quit"));
     stage.press("<esc>");
     assert!(!stage.text().contains("Everywhere"));
+}
+
+#[test]
+fn a_playback_takes_its_keys_and_nothing_is_asked() {
+    let mut stage = Stage::new(80, 14);
+    stage.prompt("go").says("going");
+    let place = Playback {
+        at_us: 61_000_000,
+        length_us: 122_000_000,
+        events: 2,
+        events_all: 4,
+        speed: 0.5,
+        is_paused: true,
+    };
+    stage.view.update(Update::Playback(place));
+    let text = stage.text();
+    assert!(text.contains("⏸ 01:01 ━") && text.contains("─ 02:02  ×0.5  event 2 of 4"), "{text}");
+    for (key, play) in [
+        (" ", Play::Pause),
+        (".", Play::Event { back: false }),
+        ("[", Play::Round { back: true }),
+        ("+", Play::Speed { faster: true }),
+        ("7", Play::Tenths(7)),
+    ] {
+        assert_eq!(stage.press(key), Some(Command::Play(play)), "{key}");
+    }
+    // Nothing can be written, asked or switched; blocks can be chosen and searched as ever.
+    for key in ["x", "<tab>", "<shift-tab>", "<f2>"] {
+        assert!(!matches!(stage.press(key), Some(Command::Submit(_) | Command::Mode(_))), "{key}");
+    }
+    assert!(stage.view.paste("text").is_none() && stage.view.composer.is_empty());
+    stage.press("k<enter>");
+    assert_eq!(stage.press("q"), Some(Command::Leave));
+    assert_eq!(stage.press("<ctrl-c>"), Some(Command::Leave));
 }

@@ -3,20 +3,27 @@
 //! A session begins with the first prompt, so that whoever only looks leaves nothing behind. To go
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
+use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use sandbox::Sandbox;
 use session::{Notice, Session, SessionError, Summary};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use toolbox::Toolbox;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
-use tui::{Answer, Command, Query, Update};
+use tui::{Answer, Command, Query, Recent, Update};
 
-use super::facts::Chosen;
+use super::changes::Changes;
+use super::facts::{Chosen, recent};
 use super::files::Files;
+use super::prepared::Prepared;
 use crate::args::RunArgs;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::CliError;
+use crate::settings::{self, Settings};
 use crate::store::Store;
 
 /// Notices that are handed on together.
@@ -33,6 +40,7 @@ pub(super) struct Parted {
 
 /// A session that runs.
 struct Live {
+    toolbox: Arc<Toolbox>,
     commands: Sender<session::Command>,
     notices: Receiver<Notice>,
     running: Pin<Box<dyn Future<Output = Result<Summary, SessionError>>>>,
@@ -54,11 +62,19 @@ pub(super) struct Driver {
     /// Hosts and files that were allowed here: another model goes on with them.
     pub(super) allowed: Vec<String>,
     files: Files,
+    /// The commands that calls of this round want to run.
+    asked: HashMap<u32, String>,
+    pub(super) changes: Changes,
+    /// The sandbox of the next session, which is begun before anybody asks for it.
+    sandbox: Prepared,
+    /// The tier that commands run in, once it is known.
+    pub(super) tier: Option<String>,
     failed: Option<String>,
 }
 
 enum Happening {
     Command(Option<Command>),
+    Sandbox(Result<Box<Sandbox>, CliError>),
     Notices(Vec<Notice>),
     Ended(Result<Summary, SessionError>),
 }
@@ -72,6 +88,7 @@ impl Driver {
         commands: Receiver<Command>,
     ) -> Self {
         let files = Files::of(chosen.settings.workspace.clone());
+        let changes = changes_of(&chosen);
         Self {
             run,
             chosen,
@@ -84,6 +101,10 @@ impl Driver {
             approval: None,
             allowed: Vec::new(),
             files,
+            asked: HashMap::new(),
+            changes,
+            sandbox: Prepared::Not,
+            tier: None,
             failed: None,
         }
     }
@@ -92,12 +113,14 @@ impl Driver {
     pub(super) async fn run(mut self, resumed: Option<SessionId>) -> Result<Parted, CliError> {
         if let Some(id) = resumed {
             self.show_recorded(id).await;
+            self.tell_facts().await;
         }
-        self.tell_facts().await;
+        self.look_around();
         loop {
             match self.next().await {
                 Happening::Command(None | Some(Command::Leave)) => break,
                 Happening::Command(Some(command)) => self.command(command).await,
+                Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
@@ -109,8 +132,13 @@ impl Driver {
     }
 
     async fn next(&mut self) -> Happening {
+        let sandbox = self.sandbox.begun();
         let Some(live) = &mut self.live else {
-            return Happening::Command(self.commands.recv().await);
+            return tokio::select! {
+                biased;
+                command = self.commands.recv() => Happening::Command(command),
+                begun = sandbox => Happening::Sandbox(begun),
+            };
         };
         let mut batch = Vec::new();
         let has_notices = !live.notices.is_closed() || !live.notices.is_empty();
@@ -119,6 +147,7 @@ impl Driver {
             biased;
             result = &mut live.running => Happening::Ended(result),
             command = self.commands.recv() => Happening::Command(command),
+            begun = sandbox => Happening::Sandbox(begun),
             _ = live.notices.recv_many(&mut batch, BATCH), if has_notices => {
                 Happening::Notices(batch)
             }
@@ -128,8 +157,11 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit(text) => self.submit(text).await,
+            Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
+            Command::Run { command, outside } => self.run_own(command, outside).await,
             Command::Interrupt => self.tell(session::Command::Interrupt).await,
-            Command::Decide { call, decision, reason, arguments, mode } => {
+            Command::Decide { call, decision, reason, arguments, mode, always } => {
+                self.allow_always(&always).await;
                 if let Some(mode) = mode {
                     self.set_mode(mode).await;
                 }
@@ -140,14 +172,63 @@ impl Driver {
                 self.files.answer(wanted, self.updates.clone());
             }
             Command::Ask(Query::Sessions) => {
-                let mut recent = self.chosen.recent();
                 let current = self.session.map(|id| id.to_string());
-                recent.retain(|recent| Some(&recent.id) != current.as_ref());
-                self.send(Update::Answer(Answer::Sessions(recent))).await;
+                self.look_for_sessions(move |mut recent| {
+                    recent.retain(|recent| Some(&recent.id) != current.as_ref());
+                    Update::Answer(Answer::Sessions(recent))
+                });
             }
+            Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
+            Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
+            Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
             // These are the terminal's own business.
-            Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
+            Command::Copy(_)
+            | Command::Edit(_)
+            | Command::Mouse(_)
+            | Command::Play(_)
+            | Command::Leave => {}
+        }
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.chosen.settings)
+    }
+
+    /// Allows for good, in this session and in the user's settings.
+    async fn allow_always(&mut self, rules: &[String]) {
+        if rules.is_empty() {
+            return;
+        }
+        if let Some(live) = &self.live {
+            live.toolbox.allow(rules.iter().cloned());
+        }
+        match settings::remember(&self.chosen.settings.workspace, rules) {
+            Ok(path) => {
+                let rules = rules.join(", ");
+                self.say(format!(
+                    "Allowed here from now on: {rules}. It is in {}.",
+                    path.display()
+                ))
+                .await;
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    /// Keeps the commands of a round, for what may be offered when one of them waits.
+    fn remember_call(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Event(event) => {
+                if let Body::ToolCall(call) = &event.body {
+                    let fields: Option<serde_json::Value> =
+                        serde_json::from_str(&call.arguments).ok();
+                    let command = fields.as_ref().and_then(|it| it.get("command")?.as_str());
+                    self.asked.extend(command.map(|command| (call.call, command.to_owned())));
+                }
+            }
+            Notice::RoundOver(_) => self.asked.clear(),
+            _ => {}
         }
     }
 
@@ -187,9 +268,35 @@ impl Driver {
         self.tell(session::Command::Submit { text, attached: Vec::new() }).await;
     }
 
+    /// The user runs a command: that too is a session.
+    async fn run_own(&mut self, command: String, outside: bool) {
+        if self.live.is_none()
+            && let Err(error) = self.begin().await
+        {
+            return self.fail(error.to_string()).await;
+        }
+        self.tell(session::Command::Run { command, outside }).await;
+    }
+
+    /// Has the conversation replaced by a summary; that it is over is told as a round's end is.
+    pub(super) async fn compact(&mut self, words: Option<String>) -> Result<(), CliError> {
+        if self.session.is_none() {
+            return Err(CliError::failed(
+                "There is no conversation yet. It begins with the first prompt.",
+            ));
+        }
+        if self.live.is_none() {
+            self.begin().await?;
+        }
+        self.tell(session::Command::Compact { words }).await;
+        Ok(())
+    }
+
     async fn begin(&mut self) -> Result<(), CliError> {
-        let mut options = compose::options(&self.chosen.settings, self.is_private, None)?;
-        options.interactive = true;
+        let sandbox = self.take_sandbox().await?;
+        let settings = &self.chosen.settings;
+        let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
+        let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
             Some(id) => Session::resume(options, id).await,
@@ -204,20 +311,35 @@ impl Driver {
             let _ = commands.try_send(session::Command::Allow(what.clone()));
         }
         let running = Box::pin(session.run(commands_end, notices_end));
-        self.live = Some(Live { commands, notices, running });
+        self.live = Some(Live { toolbox, commands, notices, running });
         Ok(())
     }
 
     async fn pass_on(&mut self, notices: Vec<Notice>) {
         for notice in notices {
+            self.remember_call(&notice);
             let update = match notice {
-                Notice::Event(event) => Update::Event(Box::new(event)),
+                Notice::Event(event) => {
+                    self.changes.see(&event);
+                    Update::Event(Box::new(event))
+                }
                 Notice::Progress(progress) => Update::Progress(progress),
                 Notice::Usage(usage) => {
                     self.usage += usage;
                     Update::Usage(usage)
                 }
-                Notice::Decide { call } => Update::Decide(call),
+                Notice::Decide { call } => {
+                    self.send(Update::Decide(call)).await;
+                    let rules = self.asked.get(&call).map(|command| toolbox::rules_like(command));
+                    Update::Offer { call, rules: rules.unwrap_or_default() }
+                }
+                Notice::OwnStarted { exec, command, outside } => {
+                    Update::OwnStarted { exec, command, outside }
+                }
+                Notice::OwnRefused { command } => Update::Failed(format!(
+                    "Your command still runs, so this was not started: {command}. Stop the first \
+                     with ctrl-c."
+                )),
                 Notice::RoundOver(ended) => Update::RoundOver(ended),
                 Notice::Unable(told) => Update::Failed(told),
             };
@@ -265,13 +387,18 @@ impl Driver {
             // What a crash left open is closed before it is shown.
             let _ = record::recover(&store.home, id);
             let archive = record::Archive::open(&store.home, id)?;
-            Ok((archive.events()?, archive.status()?))
+            let requests = archive.requests()?.into_iter();
+            let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
+            Ok((archive.events()?, archive.status()?, usages))
         };
         match read() {
             Err(error) => self.fail(error.to_string()).await,
-            Ok((events, status)) => {
+            Ok((events, status, usages)) => {
                 self.send(Update::Cleared).await;
+                self.send(Update::Counted(usages)).await;
+                self.changes = changes_of(&self.chosen);
                 for event in events {
+                    self.changes.see(&event);
                     if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
                         // What holds now are the settings of today.
                         continue;
@@ -286,11 +413,71 @@ impl Driver {
         }
     }
 
+    /// Finds out what takes a while, beside whatever else goes on.
+    pub(super) fn look_around(&mut self) {
+        self.files = Files::of(self.chosen.settings.workspace.clone());
+        self.sandbox = Prepared::begin(&self.chosen.settings);
+        self.look_for_sessions(Update::Recent);
+    }
+
+    /// Tells of the recent sessions of the folder, in whatever form.
+    fn look_for_sessions(&self, told: impl FnOnce(Vec<Recent>) -> Update + Send + 'static) {
+        let (settings, updates) = (Arc::clone(&self.chosen.settings), self.updates.clone());
+        tokio::task::spawn_blocking(move || {
+            let recent = recent(&settings.home, &settings.workspace);
+            // Without a terminal nobody asks any more.
+            let _ = updates.blocking_send(told(recent));
+        });
+    }
+
+    async fn sandbox_begun(&mut self, begun: Result<Box<Sandbox>, CliError>) {
+        match begun {
+            Ok(sandbox) => {
+                self.tell_tier(&sandbox).await;
+                self.sandbox = Prepared::Begun(sandbox);
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    async fn tell_tier(&mut self, sandbox: &Sandbox) {
+        let tier = sandbox.tier().to_string();
+        self.tier = Some(tier.clone());
+        self.send(Update::Sandbox(tier)).await;
+    }
+
+    async fn take_sandbox(&mut self) -> Result<Box<Sandbox>, CliError> {
+        match std::mem::replace(&mut self.sandbox, Prepared::Not) {
+            Prepared::Begun(sandbox) => Ok(sandbox),
+            mut other => {
+                if matches!(other, Prepared::Not) {
+                    other = Prepared::begin(&self.chosen.settings);
+                }
+                let sandbox = other.begun().await?;
+                self.tell_tier(&sandbox).await;
+                Ok(sandbox)
+            }
+        }
+    }
+
     /// What frames the session, told again.
     pub(super) async fn tell_facts(&self) {
         let mut facts = self.chosen.facts(self.is_private);
         facts.mode = self.approval.unwrap_or(facts.mode);
-        facts.recent = self.chosen.recent();
         self.send(Update::Facts(Box::new(facts))).await;
+    }
+}
+
+/// Where the files of a session are compared.
+fn changes_of(chosen: &Chosen) -> Changes {
+    Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
+}
+
+/// The user's hand, as the session knows it.
+fn lent(hand: tui::Hand) -> session::Hand {
+    match hand {
+        tui::Hand::Type { exec, bytes } => session::Hand::Type { exec, bytes },
+        tui::Hand::Resize { exec, columns, rows } => session::Hand::Resize { exec, columns, rows },
+        tui::Hand::Stop { exec } => session::Hand::Stop { exec },
     }
 }

@@ -1,12 +1,13 @@
 //! What frames a session, as the terminal shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use record::{Archive, Home, Library};
+use sandbox::Tier;
 use tui::{Facts, Price, Recent};
 
 use crate::args::RunArgs;
-use crate::compose;
 use crate::error::CliError;
 use crate::settings::{self, ModelChoice, Settings};
 use crate::store::moment;
@@ -19,11 +20,9 @@ const LOOKED_AT_MAX: usize = 60;
 
 /// The settings, and whether they name a model.
 pub(super) struct Chosen {
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     /// Why nothing can be asked.
     pub(super) hint: Option<String>,
-    /// The name of the tier that commands would run in: it is found by trying, once.
-    tier: String,
 }
 
 impl Chosen {
@@ -31,22 +30,19 @@ impl Chosen {
     /// one can be chosen in the terminal.
     pub(super) fn of(run: &RunArgs) -> Result<Self, CliError> {
         let error = match Settings::resolve(run) {
-            Ok(settings) => return Self::with(settings, None),
+            Ok(settings) => return Ok(Self { settings: Arc::new(settings), hint: None }),
             Err(error) => error,
         };
         let somewhere = RunArgs { model: Some("scripted:".to_owned()), ..run.clone() };
         match Settings::resolve(&somewhere) {
-            Ok(settings) if run.model.is_none() => Self::with(settings, Some(hint())),
+            Ok(settings) if run.model.is_none() => {
+                Ok(Self { settings: Arc::new(settings), hint: Some(hint()) })
+            }
             _ => Err(error),
         }
     }
 
-    fn with(settings: Settings, hint: Option<String>) -> Result<Self, CliError> {
-        let tier = compose::sandbox(&settings)?.tier().to_string();
-        Ok(Self { settings, hint, tier })
-    }
-
-    /// All of it but the recent sessions, which take a while.
+    /// All of it but what takes a while: the recent sessions, and the tier where it has to be tried.
     pub(super) fn facts(&self, is_private: bool) -> Facts {
         let settings = &self.settings;
         let endpoint = settings.endpoint();
@@ -65,40 +61,41 @@ impl Chosen {
         Facts {
             model,
             mode: settings.approval,
-            sandbox: self.tier.clone(),
+            sandbox: if settings.is_unisolated() { Tier::Off.to_string() } else { String::new() },
             window: endpoint.and_then(|it| settings.catalogue.context_window(&it.model)),
             price,
             workspace: shown(&settings.workspace),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_private,
+            is_private: is_private || settings.is_private(),
+            asks_consent: settings.consent.is_none() && settings.annotator.is_none(),
             recent: Vec::new(),
             hint: self.hint.clone(),
+            playback: None,
         }
     }
+}
 
-    /// Recent sessions of the folder, the newest first. That there is no store is no failure.
-    pub(super) fn recent(&self) -> Vec<Recent> {
-        if !self.settings.home.join("device").is_file() {
-            return Vec::new();
-        }
-        let Ok(home) = Home::open(&self.settings.home) else { return Vec::new() };
-        let rows = Library::open(&home).and_then(|library| library.list());
-        let here = self.settings.workspace.display().to_string();
-        let is_here = |id| {
-            let row = Archive::open(&home, id).and_then(|archive| archive.session());
-            row.is_ok_and(|row| row.environment.cwd == here)
-        };
-        let rows = rows.unwrap_or_default().into_iter().filter(|row| row.error.is_none());
-        let fits = rows
-            .take(LOOKED_AT_MAX)
-            .filter(|row| row.status.title.is_some() && is_here(row.session));
-        let recent = fits.map(|row| Recent {
-            id: row.session.to_string(),
-            title: row.status.title.unwrap_or_default(),
-            when: moment(row.status.started_ns),
-        });
-        recent.take(RECENT_MAX).collect()
+/// Recent sessions of a folder, the newest first. That there is no store is no failure.
+pub(super) fn recent(home: &Path, workspace: &Path) -> Vec<Recent> {
+    if !home.join("device").is_file() {
+        return Vec::new();
     }
+    let Ok(home) = Home::open(home) else { return Vec::new() };
+    let rows = Library::open(&home).and_then(|library| library.list());
+    let here = workspace.display().to_string();
+    let is_here = |id| {
+        let row = Archive::open(&home, id).and_then(|archive| archive.session());
+        row.is_ok_and(|row| row.environment.cwd == here)
+    };
+    let rows = rows.unwrap_or_default().into_iter().filter(|row| row.error.is_none());
+    let fits =
+        rows.take(LOOKED_AT_MAX).filter(|row| row.status.title.is_some() && is_here(row.session));
+    let recent = fits.map(|row| Recent {
+        id: row.session.to_string(),
+        title: row.status.title.unwrap_or_default(),
+        when: moment(row.status.started_ns),
+    });
+    recent.take(RECENT_MAX).collect()
 }
 
 /// The first screen of whoever has no model yet.
@@ -117,7 +114,7 @@ fn hint() -> String {
 }
 
 /// A path as people write it.
-fn shown(path: &std::path::Path) -> String {
+fn shown(path: &Path) -> String {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
         Some(rest) if rest.as_os_str().is_empty() => "~".to_owned(),

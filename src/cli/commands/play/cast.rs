@@ -1,0 +1,108 @@
+//! What commands printed, as an asciicast: <https://docs.asciinema.org/manual/asciicast/v3/>.
+//!
+//! There is one terminal in a cast, and each command had its own: they come one after the other,
+//! each behind a line that names it, and what ran beside others is told after them. Time is told as
+//! the pause before each piece.
+
+use std::io::{self, Write};
+
+use sandbox::TerminalSize;
+use serde_json::json;
+
+use super::timeline::{Timeline, What};
+
+/// Before each command: out of the other screen, colours and modes as they were at first.
+const FRESH: &str = "\x1b[?1049l\x1b[!p\x1b[0m\x1b[?25h";
+
+/// An execution in a cast.
+pub(super) struct Shown {
+    pub(super) exec: u32,
+    /// What stands on the line above it.
+    pub(super) title: String,
+}
+
+/// Writes the executions, in this order.
+pub(super) fn write(
+    out: &mut dyn Write,
+    timeline: &Timeline,
+    shown: &[Shown],
+    title: &str,
+    began_s: i64,
+) -> io::Result<()> {
+    let size = TerminalSize::default();
+    let header = json!({
+        "version": 3,
+        "term": { "cols": size.columns, "rows": size.rows, "type": "xterm-256color" },
+        "timestamp": began_s,
+        "title": title,
+    });
+    writeln!(out, "{header}")?;
+    let mut now_us = 0;
+    let mut pause_until = |at_us: u64| {
+        let pause_us = at_us.saturating_sub(now_us);
+        now_us = now_us.max(at_us);
+        pause_us
+    };
+    for Shown { exec, title } in shown {
+        let mut text = Text::default();
+        let mut is_named = false;
+        for moment in &timeline.moments {
+            let What::Output { exec: of, from, to } = moment.what else { continue };
+            if of != *exec {
+                continue;
+            }
+            if !is_named {
+                piece(out, pause_until(moment.at_us), "m", title)?;
+                piece(out, 0, "o", &format!("{FRESH}\r\n\x1b[1m$ {title}\x1b[0m\r\n"))?;
+                is_named = true;
+            }
+            let told = text.take(timeline.output(*exec, from, to));
+            piece(out, pause_until(moment.at_us), "o", &told)?;
+        }
+        piece(out, 0, "o", &text.rest())?;
+    }
+    Ok(())
+}
+
+/// A line of the cast: the pause before it in seconds, its kind, its text.
+fn piece(out: &mut dyn Write, pause_us: u64, kind: &str, text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    // Written by hand, since a number with a fixed count of digits is what players expect.
+    let (seconds, rest) = (pause_us / 1_000_000, pause_us % 1_000_000);
+    writeln!(out, "[{seconds}.{rest:06}, \"{kind}\", {}]", json!(text))
+}
+
+/// Bytes on their way to be text: a character that is cut in two waits for its other half.
+#[derive(Default)]
+struct Text {
+    half: Vec<u8>,
+}
+
+impl Text {
+    fn take(&mut self, bytes: &[u8]) -> String {
+        self.half.extend_from_slice(bytes);
+        let all = std::mem::take(&mut self.half);
+        let mut text = String::with_capacity(all.len());
+        let mut chunks = all.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            text.push_str(chunk.valid());
+            let wrong = chunk.invalid();
+            let is_half = std::str::from_utf8(wrong).is_err_and(|it| it.error_len().is_none());
+            if is_half && chunks.peek().is_none() {
+                self.half = wrong.to_vec();
+            } else if !wrong.is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        text
+    }
+
+    fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.half)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

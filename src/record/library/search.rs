@@ -1,0 +1,403 @@
+//! Full-text search over all recordings: an index of words, kept beside the catalogue.
+//!
+//! The index knows where a word stands and holds no text; what is shown around a match is read from
+//! the session's file. It follows the files whenever somebody searches: recordings only grow, so
+//! what is new is added. A file that is not what it was, or is gone without having been removed by
+//! [`Home::remove`](crate::Home::remove), is a reason to make the whole index anew.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use trajectory::{Event, SessionId};
+
+use super::passages::{Part, facets, passage};
+use super::{CatalogueRow, Library, session_id};
+use crate::archive::{Archive, each_event};
+use crate::chain::Digest;
+use crate::error::RecordError;
+use crate::home::Home;
+use crate::writer::sql_integer;
+
+/// Matches of one session that are handed out with their text.
+const SHOWN_MAX: usize = 3;
+
+/// Characters around a match.
+const AROUND_CHARS: usize = 60;
+
+/// What is looked for. Everything that is given has to hold.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Words that stand in one and the same event. `"…"` makes several words one, `…*` is the
+    /// beginning of a word. Case and accents do not matter.
+    pub text: String,
+    /// Where the words stand; anywhere when empty.
+    pub parts: Vec<Part>,
+    /// A file that a call named or the user changed: its path, or the end of it.
+    pub file: Option<String>,
+    /// A tool that was called.
+    pub tool: Option<String>,
+    /// A model that was used, or a part of its name.
+    pub model: Option<String>,
+    /// The session was alive at this time or later, nanoseconds since the Unix epoch.
+    pub since_ns: Option<i64>,
+    /// The session began before this time.
+    pub until_ns: Option<i64>,
+}
+
+/// A session in which something was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The session.
+    pub row: CatalogueRow,
+    /// How many of its events match; 0 when no words were asked for.
+    pub matches: usize,
+    /// Some of them, the best first.
+    pub excerpts: Vec<Excerpt>,
+}
+
+/// An event that matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Its place in the session.
+    pub seq: u64,
+    /// Its round.
+    pub round: u32,
+    /// What it is.
+    pub part: Part,
+    /// The text around the match on one line.
+    pub text: String,
+}
+
+impl Library {
+    /// The sessions in which something is found, newest first.
+    ///
+    /// # Errors
+    /// When the library or the folder of the sessions cannot be read or written.
+    pub fn search(&self, wanted: &Search) -> Result<Vec<Found>, RecordError> {
+        let rows = self.list()?;
+        self.follow(&rows)?;
+        let words = Words::of(&wanted.text);
+        let matches = match words.is_empty() {
+            true => None,
+            false => Some(self.matches(&words, &wanted.parts).map_err(self.unindexed())?),
+        };
+        let mut found = Vec::new();
+        for row in rows {
+            let here = matches.as_ref().map(|all| all.get(&row.session));
+            if here == Some(None) || !self.fits(wanted, &row).map_err(self.unindexed())? {
+                continue;
+            }
+            let here = here.flatten().map_or(&[][..], Vec::as_slice);
+            let excerpts = excerpts(&self.home, row.session, here, &words);
+            found.push(Found { row, matches: here.len(), excerpts });
+        }
+        Ok(found)
+    }
+
+    fn unindexed(&self) -> impl Fn(rusqlite::Error) -> RecordError + Copy + '_ {
+        |error| RecordError::sqlite("keep the index of words in", &self.path, &error)
+    }
+
+    /// The places of the events that match, the best first.
+    fn matches(
+        &self,
+        words: &Words,
+        parts: &[Part],
+    ) -> rusqlite::Result<HashMap<SessionId, Vec<u64>>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT session, seq, part FROM passage JOIN passage_of ON passage_of.id = \
+             passage.rowid WHERE passage MATCH ? ORDER BY rank",
+        )?;
+        let mut rows = statement.query([words.query()])?;
+        let mut matches: HashMap<SessionId, Vec<u64>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let part: String = row.get("part")?;
+            if parts.is_empty() || parts.iter().any(|it| it.as_str() == part) {
+                let seq: i64 = row.get("seq")?;
+                let of_session = matches.entry(session_id(row, "session")?).or_default();
+                of_session.push(u64::try_from(seq).unwrap_or(0));
+            }
+        }
+        Ok(matches)
+    }
+
+    fn fits(&self, wanted: &Search, row: &CatalogueRow) -> rusqlite::Result<bool> {
+        let last_ns = row.status.last_ns.unwrap_or(row.status.started_ns);
+        if wanted.since_ns.is_some_and(|since| last_ns < since)
+            || wanted.until_ns.is_some_and(|until| row.status.started_ns >= until)
+        {
+            return Ok(false);
+        }
+        let asked = [
+            ("file", wanted.file.as_deref()),
+            ("tool", wanted.tool.as_deref()),
+            ("model", wanted.model.as_deref()),
+        ];
+        for (name, value) in asked {
+            let Some(value) = value else { continue };
+            let values = facet(&self.connection, row.session, name)?;
+            let is_it = |it: &String| match name {
+                "file" => is_end_of_path(it, value),
+                "model" => it.to_lowercase().contains(&value.to_lowercase()),
+                _ => it == value,
+            };
+            if !values.iter().any(is_it) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Brings the index up to what the files hold.
+    pub(super) fn follow(&self, rows: &[CatalogueRow]) -> Result<(), RecordError> {
+        let known = self.indexed().map_err(self.unindexed())?;
+        let is_there = |id: &SessionId| rows.iter().any(|row| row.session == *id);
+        let mut is_whole = known.keys().all(is_there);
+        for row in rows.iter().filter(|row| row.error.is_none()) {
+            let so_far = known.get(&row.session).copied().unwrap_or_default();
+            if is_whole && so_far.events != row.status.events {
+                is_whole = self.index(row.session, so_far)?;
+            }
+        }
+        if is_whole {
+            return Ok(());
+        }
+        self.forget_words().map_err(self.unindexed())?;
+        for row in rows.iter().filter(|row| row.error.is_none()) {
+            self.index(row.session, Indexed::default())?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a session has that is not indexed yet; `false` when it is not the one that was.
+    fn index(&self, session: SessionId, so_far: Indexed) -> Result<bool, RecordError> {
+        // It is being removed, or its file has just been damaged: the next listing says so.
+        let Ok(archive) = Archive::open(&self.home, session) else { return Ok(true) };
+        let add = || -> rusqlite::Result<bool> {
+            if so_far.events > 0
+                && hash_at(archive.connection(), so_far.events - 1)? != Some(so_far.last_hash)
+            {
+                return Ok(false);
+            }
+            let transaction = self.connection.unchecked_transaction()?;
+            let mut now = so_far;
+            each_event(archive.connection(), so_far.events, |row| {
+                now = Indexed { events: row.seq + 1, last_hash: row.hash };
+                // What cannot be read cannot be found.
+                match row.decode() {
+                    Ok(Some(event)) => add_event(&transaction, session, &event),
+                    _ => Ok(()),
+                }
+            })?;
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO indexed VALUES (?, ?, ?)")?
+                .execute(params![session.as_bytes(), sql_integer(now.events), now.last_hash])?;
+            transaction.commit()?;
+            Ok(true)
+        };
+        add().map_err(self.unindexed())
+    }
+
+    fn indexed(&self) -> rusqlite::Result<HashMap<SessionId, Indexed>> {
+        let mut statement = self.connection.prepare_cached("SELECT * FROM indexed")?;
+        let rows = statement.query_map([], |row| {
+            let events: i64 = row.get("events")?;
+            let events = u64::try_from(events).unwrap_or(0);
+            Ok((session_id(row, "session")?, Indexed { events, last_hash: row.get("last_hash")? }))
+        })?;
+        rows.collect()
+    }
+
+    /// Throws the index away; the next search makes it anew.
+    pub(super) fn forget_words(&self) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute("INSERT INTO passage (passage) VALUES ('delete-all')", [])?;
+        for table in ["passage_of", "facet", "indexed"] {
+            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        transaction.commit()
+    }
+
+    /// Takes the words of a session out of the index. Its file has to be there still, since the
+    /// index does not know what it holds; without it, the index is thrown away.
+    pub(super) fn forget_words_of(&self, session: SessionId) -> rusqlite::Result<()> {
+        let Some(known) = self.indexed()?.remove(&session) else { return Ok(()) };
+        let archive = Archive::open(&self.home, session);
+        let Ok(archive) = archive else { return self.forget_words() };
+        if hash_at(archive.connection(), known.events.saturating_sub(1))? != Some(known.last_hash) {
+            return self.forget_words();
+        }
+        let transaction = self.connection.unchecked_transaction()?;
+        each_event(archive.connection(), 0, |row| match row.decode() {
+            Ok(Some(event)) if event.seq < known.events => {
+                remove_event(&transaction, session, &event)
+            }
+            _ => Ok(()),
+        })?;
+        for table in ["passage_of", "facet", "indexed"] {
+            let sql = format!("DELETE FROM {table} WHERE session = ?");
+            transaction.execute(&sql, [session.as_bytes()])?;
+        }
+        transaction.commit()
+    }
+}
+
+/// How far a session is indexed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Indexed {
+    /// Its first so many events.
+    events: u64,
+    /// The hash of the last of them.
+    last_hash: Digest,
+}
+
+/// The hash of an event, if there is one with this number.
+fn hash_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Digest>> {
+    connection
+        .prepare_cached("SELECT hash FROM event WHERE seq = ?")?
+        .query_row([sql_integer(seq)], |row| row.get(0))
+        .optional()
+}
+
+fn add_event(library: &Connection, session: SessionId, event: &Event) -> rusqlite::Result<()> {
+    for (name, value) in facets(&event.body) {
+        library
+            .prepare_cached("INSERT OR IGNORE INTO facet VALUES (?, ?, ?)")?
+            .execute(params![session.as_bytes(), name, value])?;
+    }
+    let Some((part, text)) = passage(&event.body) else { return Ok(()) };
+    library
+        .prepare_cached("INSERT INTO passage_of (session, seq, part) VALUES (?, ?, ?)")?
+        .execute(params![session.as_bytes(), sql_integer(event.seq), part.as_str()])?;
+    library
+        .prepare_cached("INSERT INTO passage (rowid, text) VALUES (?, ?)")?
+        .execute(params![library.last_insert_rowid(), spaced(&text)])?;
+    Ok(())
+}
+
+fn remove_event(library: &Connection, session: SessionId, event: &Event) -> rusqlite::Result<()> {
+    let Some((_, text)) = passage(&event.body) else { return Ok(()) };
+    library
+        .prepare_cached(
+            "INSERT INTO passage (passage, rowid, text) SELECT 'delete', id, ?3 FROM passage_of \
+             WHERE session = ?1 AND seq = ?2",
+        )?
+        .execute(params![session.as_bytes(), sql_integer(event.seq), spaced(&text)])?;
+    Ok(())
+}
+
+fn facet(library: &Connection, session: SessionId, name: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT value FROM facet WHERE session = ? AND name = ?";
+    let mut statement = library.prepare_cached(sql)?;
+    let values = statement.query_map(params![session.as_bytes(), name], |row| row.get(0))?;
+    values.collect()
+}
+
+/// Whether a path is the other one or ends with it, part by part.
+fn is_end_of_path(path: &str, end: &str) -> bool {
+    std::path::Path::new(path).ends_with(end)
+}
+
+/// The text with the letters of scripts that put no spaces between words set apart, so that any run
+/// of them can be found.
+fn spaced(text: &str) -> String {
+    let is_letter_alone = |it: char| {
+        matches!(it, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' | '\u{0e00}'..='\u{0eff}' | '\u{20000}'..='\u{3ffff}')
+    };
+    if !text.chars().any(is_letter_alone) {
+        return text.to_owned();
+    }
+    let mut apart = String::with_capacity(text.len() * 2);
+    for letter in text.chars() {
+        apart.push(letter);
+        if is_letter_alone(letter) {
+            apart.push(' ');
+        }
+    }
+    apart
+}
+
+/// What was typed, as words and phrases.
+struct Words(Vec<Word>);
+
+struct Word {
+    text: String,
+    is_beginning: bool,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let mut words = Vec::new();
+        // Every second piece stands between quotes.
+        for (index, piece) in text.split('"').enumerate() {
+            if index % 2 == 1 {
+                words.push(Word { text: piece.to_owned(), is_beginning: false });
+            } else {
+                words.extend(piece.split_whitespace().map(|word| Word {
+                    text: word.trim_end_matches('*').to_owned(),
+                    is_beginning: word.ends_with('*'),
+                }));
+            }
+        }
+        // Punctuation is in no index.
+        words.retain(|word| word.text.chars().any(char::is_alphanumeric));
+        Self(words)
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In the index's own language; whatever was typed is text in it.
+    fn query(&self) -> String {
+        let phrase = |word: &Word| {
+            let end = if word.is_beginning { " *" } else { "" };
+            format!("\"{}\"{end}", spaced(&word.text))
+        };
+        self.0.iter().map(phrase).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// Where the first of the words stands in a text, bytes; its beginning when it is spelt in
+    /// another way there.
+    fn place_in(&self, text: &str) -> usize {
+        let starts = |rest: &str, word: &str| {
+            let mut lower = rest.chars().flat_map(char::to_lowercase);
+            word.chars().flat_map(char::to_lowercase).all(|it| lower.next() == Some(it))
+        };
+        let place = |word: &Word| {
+            let mut places = text.char_indices().map(|(at, _)| at);
+            places.find(|at| starts(&text[*at..], &word.text))
+        };
+        self.0.iter().find_map(place).unwrap_or(0)
+    }
+}
+
+/// The text of the best matches of a session; none when its file cannot be read.
+fn excerpts(home: &Home, session: SessionId, places: &[u64], words: &Words) -> Vec<Excerpt> {
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let Ok(archive) = Archive::open(home, session) else { return Vec::new() };
+    let excerpt = |seq: &u64| {
+        let event = archive.event(*seq).ok()??;
+        let (part, text) = passage(&event.body)?;
+        let text = around(&text, words.place_in(&text));
+        Some(Excerpt { seq: *seq, round: event.round, part, text })
+    };
+    places.iter().filter_map(excerpt).take(SHOWN_MAX).collect()
+}
+
+/// A line of the text around a place.
+fn around(text: &str, at: usize) -> String {
+    let before: Vec<char> = text[..at].chars().rev().take(AROUND_CHARS).collect();
+    let after: Vec<char> = text[at..].chars().take(2 * AROUND_CHARS).collect();
+    let is_cut = |taken: usize, of: &str| of.chars().nth(taken).is_some();
+    let (from, to) = (is_cut(before.len(), &text[..at]), is_cut(after.len(), &text[at..]));
+    let line: String = before.into_iter().rev().chain(after).collect();
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{}{line}{}", if from { "… " } else { "" }, if to { " …" } else { "" })
+}
+
+#[cfg(test)]
+mod tests;

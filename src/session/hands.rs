@@ -1,0 +1,60 @@
+//! The user's own hand on a command that runs: typing into its terminal, its size, its end.
+//!
+//! What is typed is recorded as the user's, beside what the model types. A command that has ended
+//! meanwhile takes nothing, and says so itself by its end.
+
+use record::Direction;
+use sandbox::TerminalSize;
+
+use crate::error::SessionError;
+use crate::run::Loop;
+use crate::tool::recorded_chunk;
+
+/// What the user does to a command, by the number of its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// Types into its terminal.
+    Type {
+        /// The execution.
+        exec: u32,
+        /// What a keyboard sends.
+        bytes: Vec<u8>,
+    },
+    /// Gives its terminal another size.
+    Resize {
+        /// The execution.
+        exec: u32,
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Ends it.
+    Stop {
+        /// The execution.
+        exec: u32,
+    },
+}
+
+impl Loop {
+    /// Does it, and records it.
+    pub(crate) async fn lend(&mut self, hand: Hand) -> Result<(), SessionError> {
+        let toolbox = &self.session.options.toolbox;
+        match hand {
+            Hand::Type { exec, bytes } => {
+                if let Ok(chunk) = toolbox.type_into(exec, &bytes) {
+                    let chunk = recorded_chunk(chunk, Direction::ByUser);
+                    self.session.recorder.output(exec, chunk).await?;
+                }
+            }
+            Hand::Resize { exec, columns, rows } => {
+                // One that has ended needs no size.
+                let _ = toolbox.resize_job(exec, TerminalSize { columns, rows });
+            }
+            Hand::Stop { exec } => {
+                let _ = toolbox.stop_by_user(exec);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! A command that has the keyboard: its screen, and below it how to get away.
+
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use screen::TerminalSize;
+
+use super::split;
+use crate::panel::JobRow;
+use crate::text::{clean, shorten};
+use crate::view::View;
+
+pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32) {
+    let [screen, bar] = split(area, area.height - 1);
+    if let Some(attached) = &mut view.panel.attached {
+        let room = TerminalSize { columns: screen.width, rows: screen.height };
+        attached.room = Some(room.clamped());
+    }
+    let theme = &view.theme;
+    if let Some(terminal) = view.conversation.terminal_of(exec) {
+        for (y, runs) in (screen.y..screen.bottom()).zip(terminal.styled_screen()) {
+            let spans = runs.into_iter().map(|run| {
+                Span::styled(clean(&run.text), theme.text.patch(theme.of_look(&run.look)))
+            });
+            frame.buffer_mut().set_line(screen.x, y, &Line::from_iter(spans), screen.width);
+        }
+        let cursor = terminal.cursor();
+        let place = Position { x: screen.x + cursor.column, y: screen.y + cursor.row };
+        if cursor.visible && screen.contains(place) {
+            frame.set_cursor_position(place);
+        }
+    }
+    let title = view.panel.jobs.find(exec).map_or("", |row: &JobRow| row.title.as_str());
+    let waits = if view.decision.is_some() { "  a call waits for you" } else { "" };
+    let hint = "  ctrl-] gives the keyboard back ";
+    let used = Span::raw(hint).width() + waits.len() + 12;
+    let title = shorten(&clean(title), usize::from(bar.width).saturating_sub(used));
+    let line = Line::from(vec![
+        Span::styled(format!(" job {exec} "), theme.accent),
+        Span::styled(title, theme.text),
+        Span::styled(waits, theme.warning),
+        Span::styled(hint, theme.dim),
+    ]);
+    frame.buffer_mut().set_line(bar.x, bar.y, &line, bar.width);
+    frame.buffer_mut().set_style(bar, theme.selected);
+}

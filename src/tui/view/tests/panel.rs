@@ -1,0 +1,198 @@
+use trajectory::event::{ApprovalDecision, ApprovalEvent, ChangeKind, DecidedBy, FileChange};
+
+use super::*;
+use crate::protocol::Hand;
+
+fn change(path: &str, kind: ChangeKind, diff: Option<&str>) -> FileChange {
+    FileChange { path: path.to_owned(), change: kind, diff: diff.map(str::to_owned) }
+}
+
+/// A command that goes on in the background.
+fn job(stage: &mut Stage) {
+    stage.prompt("go").calls(1, "shell", r#"{"command":"vim 数.rs"}"#).starts(1);
+    stage.prints(1, b"\x1b[?1049h\x1b[2J\x1b[Hhello \x1b[31mred\x1b[0m").sees(1, "vim", None);
+}
+
+#[test]
+fn the_timeline_stands_beside_the_conversation() {
+    let mut stage = round(130, 30);
+    stage.press("<f3>");
+    insta::assert_snapshot!(stage.text());
+    // What a reply took, where it is known.
+    let usage = Usage { input_tokens: 12_000, output_tokens: 34, ..Usage::default() };
+    stage.view.update(Update::Usage(usage));
+    stage.happens(AssistantText { request: 9, text: "more".to_owned(), interrupted: false });
+    let text = stage.text();
+    assert!(text.contains("+34") && text.contains("12.0k"), "{text}");
+    assert!(text.contains("request 9: 12,000 in (0 cached), 34 out"), "{text}");
+}
+
+#[test]
+fn in_a_narrow_terminal_it_takes_the_conversations_place() {
+    let mut stage = round(80, 24);
+    stage.press("<f3>");
+    let text = stage.text();
+    assert!(text.contains("Timeline") && !text.contains("I'll look at"), "{text}");
+    stage.press("<esc>typed");
+    assert!(stage.text().contains("❯ typed"));
+    stage.press("<f3><f3>");
+    assert!(!stage.text().contains("Timeline"));
+}
+
+#[test]
+fn enter_goes_to_the_action_in_the_conversation() {
+    let mut stage = Stage::new(130, 20);
+    for number in 0..60 {
+        stage.prompt(&format!("question {number}")).says(&format!("answer {number}")).ends();
+    }
+    stage.press("<f3>g<down><enter>");
+    let chosen = stage.view.conversation.chosen_text();
+    assert_eq!(chosen.as_deref(), Some("answer 0"));
+    assert!(stage.text().contains("question 0"));
+}
+
+#[test]
+fn what_gets_no_loss_is_told_from_what_does() {
+    let mut stage = Stage::new(130, 30);
+    stage.prompt("go").says("yes").calls(1, "shell", r#"{"command":"rm"}"#);
+    stage.happens(ApprovalEvent {
+        call: 1,
+        decision: ApprovalDecision::Denied,
+        by: DecidedBy::User,
+        reason: None,
+        arguments: None,
+    });
+    stage.press("<f3>");
+    let text = stage.text();
+    assert!(text.contains("● message") && text.contains("○ tool call"), "{text}");
+    stage.press("<up>");
+    assert!(stage.text().contains("not trained: denied"));
+    // What is private is never trained.
+    stage.view.facts.is_private = true;
+    assert!(stage.text().contains("private: not trained"));
+}
+
+#[test]
+fn changes_are_asked_for_looked_at_and_taken_back() {
+    let mut stage = Stage::new(130, 24);
+    stage.prompt("go");
+    assert_eq!(stage.press("<f3><right>"), Some(Command::Ask(Query::Changes)));
+    let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-one\n+\u{1b}[31mtwo\n";
+    let files = vec![
+        change("src/数.rs", ChangeKind::Modified, Some(diff)),
+        change("new\u{1b}]0;owned\u{7}", ChangeKind::Created, None),
+    ];
+    stage.view.update(Update::Answer(Answer::Changes(Ok(files))));
+    let text = stage.text();
+    assert!(text.contains("M src/数.rs") && text.contains("-one") && text.contains("+␛[31mtwo"));
+    assert!(text.contains("A new␛]0;owned␇"), "{text}");
+    // Not while a round is under way, and not without being asked once more.
+    assert_eq!(stage.press("r"), None);
+    assert!(stage.text().contains("A round is under way"));
+    stage.ends();
+    stage.press("r");
+    assert!(stage.text().contains("Take src/数.rs back"));
+    assert_eq!(stage.press("n"), None);
+    stage.press("r");
+    assert_eq!(stage.press("y"), Some(Command::Order(Order::Revert("src/数.rs".into()))));
+}
+
+#[test]
+fn what_is_open_is_compared_again_when_something_happened() {
+    let mut stage = Stage::new(130, 24);
+    stage.press("<f3><right>");
+    stage.view.update(Update::Answer(Answer::Changes(Ok(Vec::new()))));
+    assert!(stage.text().contains("Every file is as it was"));
+    assert!(stage.told(stage_end()).is_some_and(|it| it == Command::Ask(Query::Changes)));
+    // One question at a time.
+    assert_eq!(stage.told(stage_end()), None);
+}
+
+fn stage_end() -> Body {
+    RoundEnded { ended: Ended::Completed, usage: Usage::default() }.into()
+}
+
+#[test]
+fn a_command_is_attached_to_typed_into_and_left() {
+    let mut stage = Stage::new(100, 24);
+    job(&mut stage);
+    stage.press("<f3><left><left>");
+    assert!(stage.text().contains("background"), "{}", stage.text());
+    stage.press("<enter>");
+    let picture = stage.picture();
+    insta::assert_snapshot!(picture);
+    let size = Hand::Resize { exec: 1, columns: 100, rows: 23 };
+    assert_eq!(stage.view.fit(), Some(Command::Hand(size)));
+    assert_eq!(stage.view.fit(), None);
+    let typed = |bytes: &[u8]| Some(Command::Hand(Hand::Type { exec: 1, bytes: bytes.into() }));
+    assert_eq!(stage.press("x"), typed(b"x"));
+    // Nothing is kept back for limn itself but the one key.
+    assert_eq!(stage.press("<ctrl-c>"), typed(b"\x03"));
+    assert_eq!(stage.press("<f1>"), typed(b"\x1bOP"));
+    assert_eq!(stage.view.paste("a\nb"), typed(b"a\rb"));
+    let usual = Hand::Resize { exec: 1, columns: 120, rows: 40 };
+    assert_eq!(stage.press("<ctrl-]>"), Some(Command::Hand(usual)));
+    assert!(stage.text().contains("Terminals 1"));
+}
+
+#[test]
+fn a_question_is_not_answered_by_what_is_typed_into_a_command() {
+    let mut stage = Stage::new(100, 24);
+    job(&mut stage);
+    stage.calls(2, "shell", r#"{"command":"rm -rf build"}"#);
+    stage.press("<f3><left><left><enter>");
+    stage.view.tick(5_000_000);
+    stage.view.update(Update::Decide(2));
+    assert!(stage.text().contains("a call waits for you"));
+    assert!(matches!(stage.press("y"), Some(Command::Hand(Hand::Type { exec: 1, .. }))));
+    stage.press("<ctrl-]>");
+    assert!(stage.text().contains("May it? shell"));
+    assert!(matches!(stage.press("y"), Some(Command::Decide { call: 2, .. })));
+}
+
+#[test]
+fn a_command_that_ends_gives_the_keyboard_back() {
+    let mut stage = Stage::new(100, 24);
+    job(&mut stage);
+    stage.press("<f3><left><left><enter>");
+    stage.happens(trajectory::event::BackgroundExit {
+        exec: 1,
+        exit: Exit { code: Some(0), ..Exit::default() },
+        output: None,
+        shown: String::new(),
+    });
+    assert!(stage.text().contains("The command has ended."));
+    assert!(stage.text().contains("exit 0"));
+}
+
+#[test]
+fn a_command_is_ended_after_a_second_key() {
+    let mut stage = Stage::new(100, 24);
+    job(&mut stage);
+    stage.press("<f3><left><left>x");
+    assert!(stage.text().contains("End job 1?"));
+    assert_eq!(stage.press("y"), Some(Command::Hand(Hand::Stop { exec: 1 })));
+}
+
+#[test]
+fn the_plan_has_a_page_of_its_own() {
+    let mut stage = round(130, 24);
+    stage.press("/panel plan<enter>");
+    let text = stage.text();
+    assert!(text.contains("☑ look") && text.contains("f3 close"), "{text}");
+}
+
+/// A frame looks at what it shows: of ten times as many actions it looks at no more.
+#[test]
+fn a_frame_of_five_thousand_actions_has_the_rows_it_shows() {
+    let mut stage = Stage::new(130, 30);
+    for number in 0..2_500 {
+        stage.prompt(&format!("q {number}")).says(&format!("a {number}"));
+    }
+    stage.press("<f3>");
+    assert!(stage.text().contains("a 2499"));
+    stage.press("g");
+    assert!(stage.text().contains("q 0"));
+    stage.press("<pagedown><pagedown>G");
+    assert!(stage.text().contains("5,000 of 5,000"));
+}

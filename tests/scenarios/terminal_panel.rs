@@ -1,0 +1,91 @@
+//! The panel of the terminal: what happened, what changed, and a hand on what runs.
+
+use mock_server::Reply;
+use record::Direction;
+use trajectory::Body;
+
+use crate::terminal::{CTRL_D, ENTER, Terminal};
+use crate::world::{World, server, shell};
+
+const F3: &str = "\x1bOR";
+const RIGHT: &str = "\x1b[C";
+const CTRL_BRACKET: &str = "\x1d";
+
+/// A command that goes on in the background, and the round that began it is over.
+fn job(command: &str) -> [Reply; 2] {
+    let arguments = serde_json::json!({ "command": command, "background": true });
+    [Reply::new().call("shell", &arguments.to_string()), Reply::text("It runs.")]
+}
+
+#[test]
+fn the_timeline_tells_what_is_trained_and_leads_there() {
+    let world = World::new();
+    let server = server([shell("echo one"), Reply::text("The answer.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("✓").press(F3).shows("Timeline").shows("● message").shows("● tool call");
+    // Up from the end of the round to the answer, and into the conversation.
+    terminal.press("k").shows("message · trained").press(ENTER).shows("y copy");
+    terminal.press("i").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
+    let world = World::new();
+    // It knows its size, takes keys one by one, and tells both.
+    let script = "stty -echo -icanon min 1; printf '\\033[?1049h\\033[2J\\033[H'; \
+                  trap 'printf \"size %s;\" \"$(stty size)\"' WINCH; printf 'ready;'; \
+                  while :; do key=$(dd bs=1 count=1 2>/dev/null); \
+                  [ \"$key\" = q ] && exit 3; [ -n \"$key\" ] && printf 'key %s;' \"$key\"; done";
+    let server = server(job(script));
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);
+    terminal.shows("gives the keyboard back").shows("ready;").shows("size 29 100;");
+    terminal.press("x").shows("key x;").press("\x1b[200~yz\x1b[201~").shows("key z;");
+    terminal.press(CTRL_BRACKET).shows("Terminals 1").press(ENTER).shows("key x;");
+    terminal.press("q").shows("The command has ended.").shows("exit 3");
+    terminal.press("i").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let mut typed = Vec::new();
+    let archive = world.archive();
+    let take = &mut |bytes: &[u8], _: &[_]| {
+        typed.extend_from_slice(bytes);
+        Ok(())
+    };
+    archive.output_parts(1, Direction::ByUser, take).unwrap();
+    assert_eq!(typed, b"xyzq");
+    world.assert_sound();
+}
+
+#[test]
+fn a_job_is_ended_from_the_panel_and_the_model_is_told_by_whom() {
+    let world = World::new();
+    let server = server(job("sleep 1000").into_iter().chain([Reply::text("Seen.")]));
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("✓").press("/panel terminals").press(ENTER).shows("background");
+    terminal.press("x").shows("End job 1?").press("y").shows("signal");
+    terminal.press("inext").press(ENTER).shows("Seen.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let ended = world.bodies("background_exit");
+    let [Body::BackgroundExit(ended)] = ended.as_slice() else { panic!("{ended:?}") };
+    assert!(ended.shown.contains("was stopped by the user"), "{}", ended.shown);
+    world.assert_sound();
+}
+
+#[test]
+fn a_change_is_looked_at_and_taken_back() {
+    let world = World::new();
+    world.write("work/kept", "one\n");
+    let server = server([shell("echo two > kept; echo new > made"), Reply::text("Done.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("✓").press("/panel changes").press(ENTER);
+    terminal.shows("M kept").shows("A made").shows("-one").shows("+two");
+    terminal.press("r").shows("Take kept back?").press("y").shows("kept is as it was");
+    terminal.shows("Changes 1");
+    terminal.press("r").shows("Take made back?").press("y").shows("Every file is as it was");
+    assert_eq!(std::fs::read_to_string(world.path("work/kept")).unwrap(), "one\n");
+    assert!(!world.path("work/made").exists());
+    terminal.press("i").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    world.assert_sound();
+}
