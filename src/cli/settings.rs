@@ -14,6 +14,7 @@ mod place;
 mod provider;
 mod rules;
 mod sandbox;
+mod terminal;
 mod trust;
 mod url;
 mod web;
@@ -38,6 +39,7 @@ pub(crate) use context::ContextSettings;
 pub(crate) use file::{UserFile, user_file};
 pub(crate) use key::KeyState;
 pub(crate) use place::{caches, home, user_file_path, variable};
+pub(crate) use terminal::TerminalFile;
 pub(crate) use provider::{Provider, names as provider_names};
 pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
@@ -64,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) checkpoints: bool,
     pub(crate) fsync: bool,
     pub(crate) annotator: Option<String>,
+    pub(crate) terminal: TerminalFile,
 }
 
 impl Settings {
@@ -99,6 +102,7 @@ impl Settings {
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
+            terminal: file.terminal,
             workspace,
         })
     }
@@ -123,6 +127,7 @@ impl Settings {
             checkpoints: true,
             fsync: true,
             annotator: None,
+            terminal: file.terminal,
         }
     }
 

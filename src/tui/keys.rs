@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::composer::Edit;
 use crate::conversation::Step;
 use crate::panel::Act;
+use crate::taste::OwnKeys;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,19 @@ impl Place {
         Self::Attached,
         Self::Decision,
     ];
+
+    /// Its name in a file of the user's own keys.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Anywhere => "everywhere",
+            Self::Composer => "writing",
+            Self::Menu => "list",
+            Self::Conversation => "conversation",
+            Self::Panel => "panel",
+            Self::Attached => "attached",
+            Self::Decision => "decision",
+        }
+    }
 
     /// Its heading.
     pub(crate) const fn title(self) -> &'static str {
@@ -236,7 +250,7 @@ pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
 }
 
 /// What a key is called, as in the table.
-fn name(key: KeyEvent) -> Option<String> {
+pub(crate) fn name(key: KeyEvent) -> Option<String> {
     let mut name = String::new();
     let mut add = |modifier, word| {
         if key.modifiers.contains(modifier) {
@@ -276,10 +290,10 @@ fn name(key: KeyEvent) -> Option<String> {
     Some(name)
 }
 
-/// The keys of a place and what they do, as the help and the manual tell them.
-pub(crate) fn told(place: Place) -> Vec<(String, &'static str)> {
+/// The keys of a place and what they do, as the help tells them: those that are in force.
+pub(crate) fn told(place: Place, own: &OwnKeys) -> Vec<(String, &'static str)> {
     let here = KEYS.iter().filter(|binding| binding.place == place);
-    here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
+    here.map(|binding| (own.in_force(place, binding.keys).join(", "), binding.about)).collect()
 }
 
 #[cfg(test)]

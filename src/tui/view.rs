@@ -19,6 +19,7 @@ use crate::entry::NoteKind;
 use crate::panel::Panel;
 use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
 use crate::text::clean;
+use crate::taste::Taste;
 use crate::theme::{Background, Depth, Theme};
 
 /// For how long a remark above the status line stays, microseconds.
@@ -114,6 +115,7 @@ pub struct View {
     /// Until when a question takes letters for the end of what was being typed.
     settles_us: u64,
     pub(crate) panel: Panel,
+    pub(crate) taste: Taste,
     pub(crate) room: Room,
 }
 
@@ -144,8 +146,18 @@ impl View {
             typed_us: None,
             settles_us: 0,
             panel: Panel::default(),
+            taste: Taste::default(),
             room: Room { columns: 80, is_beside: true },
         }
+    }
+
+    /// As the user likes it. What was wrong in a file of theirs is told where they look.
+    #[must_use]
+    pub fn liked(mut self, taste: Taste, background: Background, wrong: &[String]) -> Self {
+        self.theme = Theme::with(background, self.theme.depth(), &taste.theme);
+        self.taste = taste;
+        wrong.iter().for_each(|wrong| self.conversation.note(NoteKind::Error, wrong));
+        self
     }
 
     /// Takes what the driver tells; what comes of it goes back to it.
@@ -251,7 +263,7 @@ impl View {
 
     /// The terminal's background is known now.
     pub fn set_background(&mut self, background: Background) {
-        self.theme = Theme::new(background, self.theme.depth());
+        self.theme = Theme::with(background, self.theme.depth(), &self.taste.theme);
         self.theme_number += 1;
         self.conversation.touch_all();
     }
@@ -277,6 +289,12 @@ impl View {
     pub fn begin(&mut self, prompt: &str) -> Option<Command> {
         self.composer.insert(prompt);
         self.send()
+    }
+
+    /// How somebody is called to a question.
+    pub(crate) fn question_for(&self, call: u32) -> String {
+        let name = self.conversation.find_card(call).map_or("a call", |card| card.name.as_str());
+        format!("{name} waits for your word")
     }
 
     fn ask(&mut self, call: u32) {

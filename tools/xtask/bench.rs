@@ -10,6 +10,7 @@ mod sandbox;
 mod search;
 mod tokens;
 mod tree;
+mod tui;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(crate) enum Unit {
     Seconds,
     Bytes,
     Tokens,
+    Count,
     Percent,
 }
 
@@ -51,7 +53,7 @@ impl Unit {
             _ if !value.is_finite() => "none".to_owned(),
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
-            Self::Tokens => format!("{value:.0}"),
+            Self::Tokens | Self::Count => format!("{value:.0}"),
             Self::Percent => format!("{value:+.1} %"),
         }
     }
@@ -131,6 +133,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
+    ("tui", tui::tui),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -10,6 +10,8 @@ mod bench;
 mod demo;
 mod measure;
 mod process;
+mod pty;
+mod screenshots;
 mod setup;
 mod soak;
 mod table;
@@ -65,6 +67,12 @@ const COMMANDS: &[Command] = &[
         run: bench::run,
     },
     Command {
+        name: "screenshots",
+        about: "pictures of the terminal for the documentation",
+        help: screenshots::HELP,
+        run: screenshots::run,
+    },
+    Command {
         name: "soak",
         about: "the loops that are too long for the tests",
         help: soak::HELP,
@@ -113,7 +121,7 @@ fn dispatch(args: &[String]) -> Result<()> {
 fn overview() -> String {
     let mut text = "Usage: cargo xtask COMMAND [--help]\n".to_owned();
     for command in COMMANDS {
-        text.push_str(&format!("\n  {:7}{}", command.name, command.about));
+        text.push_str(&format!("\n  {:12}{}", command.name, command.about));
     }
     text
 }

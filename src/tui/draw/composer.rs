@@ -43,7 +43,9 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let theme = &view.theme;
     let is_active = view.focus == Focus::Composer;
     let sign = if is_active { theme.accent } else { theme.dim };
-    frame.buffer_mut().set_stringn(area.x, area.y, "❯", 1, sign);
+    let is_normal = view.taste.vim.is_some_and(|vim| vim.is_normal);
+    let mark = if is_normal { "N" } else { "❯" };
+    frame.buffer_mut().set_stringn(area.x, area.y, mark, 1, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
         frame.buffer_mut().set_line(area.x + MARGIN, area.y, &hint, area.width - MARGIN);

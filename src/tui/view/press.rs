@@ -7,6 +7,7 @@ use crate::commands::{self, Typed};
 use crate::composer::Edit;
 use crate::entry::Context;
 use crate::keys::{self, Action, Choice, Place};
+use crate::vim::Meaning;
 use crate::protocol::{Command, Order, Query};
 
 /// Within this time, a second Ctrl-C leaves; microseconds.
@@ -39,6 +40,7 @@ impl View {
         if self.panel.attached.is_some() {
             return self.press_attached(key);
         }
+        let Some(key) = self.taste.keys.meant(self.place(), key) else { return None };
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
@@ -62,6 +64,12 @@ impl View {
             return self.press_in_question(key);
         }
         let place = self.place();
+        if place == Place::Composer
+            && let Some(vim) = &mut self.taste.vim
+            && let Meaning::Edits(edits) = vim.press(key)
+        {
+            return edits.iter().filter_map(|edit| self.edit(*edit)).last();
+        }
         if let Some(action) = keys::find(place, key) {
             return self.act(action);
         }

@@ -1,4 +1,5 @@
 mod panel;
+mod taste;
 
 use std::num::NonZero;
 
