@@ -25,6 +25,7 @@ fn ask_with(agent: &mut Agent, is_compacted: bool, effects: &mut Vec<Effect>) ->
         effects.push(Effect::Emit(error.into()));
         return agent.end_round(Ended::Limit, effects);
     }
+    agent.is_steered = false;
     agent.steps += 1;
     agent.counters.request += 1;
     let request = agent.counters.request;
@@ -180,6 +181,8 @@ fn reply(
             effects.push(error(ErrorStage::Limit, cut_off_message(&why), asking.request));
             agent.end_round(Ended::Limit, effects)
         }
+        // What the user said meanwhile has not been answered.
+        None if agent.is_steered => ask(agent, effects),
         None => {
             if is_wordless {
                 // It may have done what it should, so this is no failure; silence needs a word.

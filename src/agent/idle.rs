@@ -3,7 +3,7 @@
 use trajectory::event::SessionEnded;
 
 use crate::state::State;
-use crate::{Agent, Effect, Input, asking};
+use crate::{Agent, Effect, Input, asking, compacting};
 
 pub(crate) fn handle(agent: &mut Agent, input: Input, effects: &mut Vec<Effect>) -> State {
     match input {
@@ -13,6 +13,7 @@ pub(crate) fn handle(agent: &mut Agent, input: Input, effects: &mut Vec<Effect>)
             effects.push(Effect::Emit(prompt.into()));
             asking::ask(agent, effects)
         }
+        Input::Compact { words } => compacting::compact_as_asked(agent, words, effects),
         Input::Close => close(agent, effects),
         _ => State::Idle,
     }

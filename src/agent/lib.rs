@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use trajectory::event::{
     ApprovalDecision, Attachment, CallStatus, ConfigChanged, Ended, Exit, InterruptionCause,
-    Observation, OutputRef, Plan, Prompt, RoundEnded, Truncation,
+    Observation, OutputRef, Plan, Prompt, RoundEnded, Steering, Truncation,
 };
 use trajectory::{ApprovalMode, Body, Part, ToolEffect, ToolSpec, Usage, Verdict};
 
@@ -125,6 +125,13 @@ pub enum Input {
         /// What came of it.
         outcome: Outcome,
     },
+    /// The user says something to the round that is under way; without one, it is a prompt.
+    Steer(String),
+    /// The user wants the conversation replaced by a summary, now.
+    Compact {
+        /// What the summary should heed, in the user's words.
+        words: Option<String>,
+    },
     /// How much may be done without asking, from here on.
     Approval(ApprovalMode),
     /// Stop what you are doing.
@@ -192,6 +199,8 @@ pub enum Effect {
     AskSummary {
         /// The number of the request.
         request: u32,
+        /// What the user wants it to heed.
+        words: Option<String>,
     },
     /// Replace the conversation by a summary, and record that it was.
     Compact {
@@ -199,6 +208,8 @@ pub enum Effect {
         request: Option<u32>,
         /// The model's words; none when it gave no answer.
         summary: Option<String>,
+        /// Of the whole conversation: no round waits to go on with its latest turns.
+        whole: bool,
     },
     /// Drop the request; answer with `ReplyFailed`.
     StopAsking,
@@ -248,6 +259,8 @@ pub struct Agent {
     round_usage: Usage,
     last_ended: Ended,
     closing: bool,
+    /// The user has said something that no request has told the model yet.
+    is_steered: bool,
     habit: Habit,
 }
 
@@ -264,6 +277,7 @@ impl Agent {
             round_usage: Usage::default(),
             last_ended: Ended::Completed,
             closing: false,
+            is_steered: false,
             habit: Habit::default(),
         }
     }
@@ -274,6 +288,15 @@ impl Agent {
         if let Input::Approval(mode) = input {
             return self.approve_as(mode);
         }
+        let is_at_rest = matches!(self.state, State::Idle | State::Closed);
+        let input = match input {
+            Input::Steer(text) if !is_at_rest => {
+                self.is_steered = true;
+                return vec![Effect::Emit(Steering { text }.into())];
+            }
+            Input::Steer(text) => Input::Submit(Prompt { text, ..Prompt::default() }),
+            input => input,
+        };
         let mut effects = Vec::new();
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
@@ -302,6 +325,12 @@ impl Agent {
         self.counters
     }
 
+    /// The number of an execution that is not the agent's: a command of the user's own.
+    pub const fn next_exec(&mut self) -> u32 {
+        self.counters.exec += 1;
+        self.counters.exec
+    }
+
     /// The state it is in, by name.
     #[must_use]
     pub const fn state(&self) -> StateName {
@@ -328,6 +357,12 @@ impl Agent {
         self.last_ended = ended;
         let usage = std::mem::take(&mut self.round_usage);
         effects.push(Effect::Emit(RoundEnded { ended, usage }.into()));
+        self.rest(ended, effects)
+    }
+
+    /// The user has the floor again.
+    fn rest(&mut self, ended: Ended, effects: &mut Vec<Effect>) -> State {
+        self.is_steered = false;
         effects.push(Effect::RoundOver(ended));
         if self.closing { idle::close(self, effects) } else { State::Idle }
     }

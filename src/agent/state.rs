@@ -28,6 +28,16 @@ pub(crate) struct Asking {
     pub(crate) is_compacted: bool,
 }
 
+/// The model is asked for a summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summing {
+    pub(crate) request: u32,
+    /// Which attempt is under way, from 1.
+    pub(crate) attempt: u32,
+    /// A round waits for it; else the user asked for it between two rounds.
+    pub(crate) goes_on: bool,
+}
+
 /// One call of a reply has the floor, the rest wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -48,7 +58,10 @@ pub(crate) struct Stopping {
 pub(crate) enum Unrest {
     Request(u32),
     /// A request for a summary: nobody wants to read what came of it.
-    Summary,
+    Summary {
+        /// A round waits for it.
+        goes_on: bool,
+    },
     Call(Step),
 }
 
@@ -56,7 +69,7 @@ pub(crate) enum Unrest {
 pub(crate) enum State {
     Idle,
     Asking(Asking),
-    Compacting(Asking),
+    Compacting(Summing),
     Deciding(Step),
     Running(Step),
     Stopping(Stopping),

@@ -24,11 +24,13 @@ pub(crate) fn handle(
             asking::emit_partial(request, parts, effects);
             cancel_rest(agent, cause, [], effects)
         }
-        (Unrest::Summary, Input::Reply { usage, .. }) => {
+        (Unrest::Summary { goes_on }, Input::Reply { usage, .. }) => {
             agent.spend(usage);
-            cancel_rest(agent, cause, [], effects)
+            end_summary(agent, cause, goes_on, effects)
         }
-        (Unrest::Summary, Input::ReplyFailed { .. }) => cancel_rest(agent, cause, [], effects),
+        (Unrest::Summary { goes_on }, Input::ReplyFailed { .. }) => {
+            end_summary(agent, cause, goes_on, effects)
+        }
         (Unrest::Call(step), Input::Finished { call, outcome }) if call == step.current.call => {
             running::observe(&step, outcome, effects);
             cancel_rest(agent, cause, step.waiting, effects)
@@ -39,6 +41,20 @@ pub(crate) fn handle(
         }
         (rest, _) => State::Stopping(Stopping { cause, rest }),
     }
+}
+
+/// Nobody waits for a summary any more; the round that did ends with it.
+fn end_summary(
+    agent: &mut Agent,
+    cause: InterruptionCause,
+    goes_on: bool,
+    effects: &mut Vec<Effect>,
+) -> State {
+    if goes_on {
+        return cancel_rest(agent, cause, [], effects);
+    }
+    effects.push(Effect::Emit(Body::Interruption(Interruption { cause })));
+    agent.rest(Ended::Interrupted, effects)
 }
 
 /// Answers the calls that never ran, and ends the round.

@@ -115,8 +115,16 @@ fn line(effect: &Effect) -> String {
         Effect::AskAgain { request, attempt, wait } => {
             format!("> ask {request}.{attempt} in {wait:?}")
         }
-        Effect::AskSummary { request } => format!("> ask for a summary {request}"),
-        Effect::Compact { request, summary } => format!("> compact {request:?} {summary:?}"),
+        Effect::AskSummary { request, words: None } => format!("> ask for a summary {request}"),
+        Effect::AskSummary { request, words: Some(words) } => {
+            format!("> ask for a summary {request} of {words}")
+        }
+        Effect::Compact { request, summary, whole: false } => {
+            format!("> compact {request:?} {summary:?}")
+        }
+        Effect::Compact { request, summary, whole: true } => {
+            format!("> compact all {request:?} {summary:?}")
+        }
         Effect::StopAsking => "> stop asking".into(),
         Effect::Run(run) => format!("> run {} {} {}", run.call, run.name, run.arguments),
         Effect::StopRunning { call } => format!("> stop {call}"),
@@ -158,6 +166,45 @@ fn another_mode_holds_for_the_calls_that_come() {
             (finished(1), &["observation 1 Ok", "tool_started 2 2", "> run 2 shell {}"]),
         ],
     );
+}
+
+#[test]
+fn what_is_said_meanwhile_joins_the_round_and_is_answered() {
+    let steer = || Input::Steer("left".into());
+    check(
+        setup(AUTO, false),
+        vec![
+            (submit(), &["prompt", "> ask 1"]),
+            (steer(), &["steering"]),
+            (calls(&["read"]), &["tool_call 1 read", "tool_started 1 1", "> run 1 read {}"]),
+            (finished(1), &["observation 1 Ok", "> ask 2"]),
+            (steer(), &["steering"]),
+            // The model was about to hand back without having seen it.
+            (says("done"), &["message", "> ask 3"]),
+            (says("left then"), &["message", "round_ended Completed 45", "> round over"]),
+            // It came too late for the round: it is a prompt.
+            (steer(), &["prompt", "> ask 4"]),
+        ],
+    );
+}
+
+#[test]
+fn a_summary_is_made_when_the_user_wants_one() {
+    let compact = || Input::Compact { words: Some("the plan".into()) };
+    let agent = check(
+        setup(AUTO, false),
+        vec![
+            (compact(), &["> ask for a summary 1 of the plan"]),
+            (says("so far"), &["> compact all Some(1) Some(\"so far\")", "> round over"]),
+            (compact(), &["> ask for a summary 2 of the plan"]),
+            (failed(Remedy::None), &["error Model", "> round over"]),
+            (compact(), &["> ask for a summary 3 of the plan"]),
+            (Input::Interrupt(InterruptionCause::User), &["> stop asking"]),
+            (failed(Remedy::None), &["interruption", "> round over"]),
+            (submit(), &["prompt", "> ask 4"]),
+        ],
+    );
+    assert_eq!(agent.state(), StateName::Asking);
 }
 
 #[test]
@@ -654,6 +701,8 @@ fn input() -> impl Strategy<Value = Input> {
         5 => (1..6u32).prop_map(finished),
         1 => cause.prop_map(Input::Interrupt),
         1 => Just(Input::Approval(ApprovalMode::Ask)),
+        1 => Just(Input::Steer("left".into())),
+        1 => Just(Input::Compact { words: None }),
         1 => Just(Input::Close),
     ]
 }
@@ -687,7 +736,7 @@ proptest! {
                     Effect::Emit(Body::Observation(seen)) => {
                         *answers.get_mut(&seen.call).unwrap() += 1;
                     }
-                    Effect::Ask { .. } | Effect::AskSummary { .. } => {
+                    Effect::Ask { .. } => {
                         prop_assert!(round_open && answers.values().all(|count| *count == 1));
                     }
                     Effect::Emit(Body::RoundEnded(_)) => {
@@ -698,6 +747,8 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(round_open, !matches!(agent.state(), StateName::Idle | StateName::Closed));
+        let is_at_rest = matches!(agent.state(), StateName::Idle | StateName::Closed);
+        let sums_up = matches!(agent.state(), StateName::Compacting | StateName::Stopping);
+        prop_assert!(round_open != is_at_rest || (sums_up && !round_open));
     }
 }

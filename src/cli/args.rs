@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use checkpoints::{
     CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
-    CheckpointTakeArgs, CopyHow, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
+    CheckpointTakeArgs, CopyHow, ForkArgs, RewindArgs, StoreCommand, StoreGcArgs, StoreStatsArgs,
 };
 pub(crate) use datasets::{
     DatasetCommand, ExportArgs, FormatArg, ImportBundleArgs, ImportCommand, InspectArgs, RowsArg,
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Rm(RmArgs),
     Rewind(RewindArgs),
+    Fork(ForkArgs),
     Annotate(AnnotateArgs),
     Export(ExportArgs),
     #[command(subcommand)]

@@ -127,7 +127,7 @@ fn options_in(
         timeout: settings.timeout,
         checkpoints: settings.checkpoints,
         fsync: settings.fsync,
-        private,
+        private: private || settings.is_private(),
         annotator: settings.annotator.clone(),
         config: record_of(settings),
     })
@@ -330,6 +330,7 @@ fn no_cassette() -> CliError {
 fn record_of(settings: &Settings) -> Value {
     json!({
         "approval": settings.approval,
+        "consent": settings.consent.map(settings::Consent::as_str),
         "sandbox": if settings.is_unisolated() { "off" } else { "auto" },
         "preset": settings.sandbox.preset.unwrap_or_default(),
         "allow_hosts": settings.sandbox.allow_hosts,

@@ -47,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Show(args) => commands::show::run(args),
         Command::Rm(args) => commands::rm::run(args),
         Command::Rewind(args) => commands::rewind::run(args),
+        Command::Fork(args) => commands::fork::run(args),
         Command::Annotate(args) => commands::annotate::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Dataset(DatasetCommand::Inspect(args)) => commands::dataset::inspect(args),

@@ -36,11 +36,12 @@ use place::{number_variable, word_variable};
 pub(crate) use catalogue::Catalogue;
 pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
 pub(crate) use context::ContextSettings;
-pub(crate) use file::{UserFile, user_file};
+pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;
 pub(crate) use place::{caches, home, user_file_path, variable};
 pub(crate) use terminal::TerminalFile;
 pub(crate) use provider::{Provider, names as provider_names};
+pub(crate) use rules::remember;
 pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
 pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) fsync: bool,
     pub(crate) annotator: Option<String>,
     pub(crate) terminal: TerminalFile,
+    /// What recordings may be used for, where the user has said so.
+    pub(crate) consent: Option<Consent>,
 }
 
 impl Settings {
@@ -75,6 +78,8 @@ impl Settings {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
         let home = home()?;
         let mut file = workspace::applied(user_file()?, &workspace, &home)?;
+        let allowed = std::mem::take(&mut file.allowed);
+        file.rules.remembered(allowed, &workspace);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
         let limits = Limits {
@@ -103,6 +108,7 @@ impl Settings {
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
             terminal: file.terminal,
+            consent: file.consent,
             workspace,
         })
     }
@@ -128,7 +134,13 @@ impl Settings {
             fsync: true,
             annotator: None,
             terminal: file.terminal,
+            consent: None,
         }
+    }
+
+    /// Whether no recording is to go into a dataset.
+    pub(crate) fn is_private(&self) -> bool {
+        self.consent == Some(Consent::Private)
     }
 
     /// Whether commands run without isolation.

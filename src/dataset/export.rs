@@ -330,6 +330,12 @@ pub(crate) fn check_contexts(
     let mut transcript = Transcript::default();
     let mut events = events.iter().peekable();
     let (mut digest, mut hashed, mut revision) = (MessageDigest::default(), 0, 0);
+    for point in archive.copied_points()? {
+        while let Some(event) = events.next_if(|event| event.seq <= point.head_seq) {
+            transcript.apply(event);
+        }
+        transcript.asked();
+    }
     for request in archive.requests()? {
         while let Some(event) = events.next_if(|event| event.seq <= request.head_seq) {
             transcript.apply(event);

@@ -76,7 +76,9 @@ pub enum RecordError {
         path: PathBuf,
     },
     /// The session began on another device.
-    #[error("Session {id} began on another device and is not appended to here. Fork it instead.")]
+    #[error(
+        "Session {id} began on another device and is not appended to here. `limn fork {id}` begins one that goes on from it."
+    )]
     OtherDevice {
         /// The session.
         id: SessionId,

@@ -16,6 +16,7 @@ mod chain;
 mod connection;
 mod dump;
 mod error;
+mod fork;
 mod home;
 mod ledger;
 mod library;
@@ -35,6 +36,7 @@ pub use archive::{
 pub use connection::{check_sqlite_version, measure_fsync, sqlite_version, storage_note};
 pub use dump::{Imported, Loader, TakeRow};
 pub use error::RecordError;
+pub use fork::fork;
 pub use home::Home;
 pub use library::{Annotation, CatalogueRow, Library, Outcome, Review};
 pub use output::{Direction, Mark, OutputChunk};

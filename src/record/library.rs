@@ -137,14 +137,41 @@ impl Library {
         source: &str,
         annotator: Option<&str>,
     ) -> Result<(), RecordError> {
+        self.say("session", session, (field, value), source, annotator)
+    }
+
+    /// Says something about one step of a session, by the number of its event.
+    ///
+    /// # Errors
+    /// When the library cannot be written.
+    pub fn annotate_step(
+        &self,
+        session: SessionId,
+        seq: u64,
+        (field, value): (&str, &str),
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
+        self.say(&seq.to_string(), session, (field, value), source, annotator)
+    }
+
+    fn say(
+        &self,
+        target: &str,
+        session: SessionId,
+        (field, value): (&str, &str),
+        source: &str,
+        annotator: Option<&str>,
+    ) -> Result<(), RecordError> {
         let at_ns = Stamp::now(Instant::now()).wall_ns;
         // Ids made later sort later: they are the order of annotations, whatever the clock says.
         let id = event_id();
         let insert = "INSERT INTO annotation (id, session, target, field, value, source, \
-                      annotator, at_ns, supersedes) SELECT ?1, ?2, 'session', ?3, ?4, ?5, ?6, ?7, \
+                      annotator, at_ns, supersedes) SELECT ?1, ?2, ?8, ?3, ?4, ?5, ?6, ?7, \
                       (SELECT max(id) FROM annotation \
-                       WHERE session = ?2 AND target = 'session' AND field = ?3)";
-        let values = params![id, session.as_bytes(), field, value, source, annotator, at_ns];
+                       WHERE session = ?2 AND target = ?8 AND field = ?3)";
+        let session = session.as_bytes();
+        let values = params![id, session, field, value, source, annotator, at_ns, target];
         let durably = || -> rusqlite::Result<()> {
             // Nobody says it twice: it survives a power cut.
             self.connection.pragma_update(None, "synchronous", "FULL")?;

@@ -10,7 +10,7 @@ use blob::Hasher;
 use rusqlite::Connection;
 use trajectory::event::{
     AssistantText, BackgroundExit, CallStatus, Ended, Exit, Interruption, InterruptionCause,
-    Observation, OutputRef, Reasoning, ReasoningForm, RoundEnded, SessionEnded,
+    Observation, OutputRef, Reasoning, ReasoningForm, RoundEnded, SessionEnded, UserCommand,
 };
 use trajectory::{Body, Source, Usage};
 
@@ -91,6 +91,7 @@ pub(crate) fn close_what_is_open(
     let mut bodies = replies(writer, &drafts).map_err(failed)?;
     bodies.extend(results(writer)?);
     bodies.extend(lost_jobs(writer)?);
+    bodies.extend(lost_commands(writer).map_err(failed)?);
     if let Some(prompt_seq) = writer.ledger.open_prompt_seq {
         let usage = usage_since(writer.connection(), prompt_seq).map_err(failed)?;
         let cause = InterruptionCause::Crash;
@@ -195,7 +196,10 @@ fn results(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
 fn lost_jobs(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
     let read = || -> rusqlite::Result<Vec<u32>> {
         let mut statement = writer.connection().prepare(
-            "SELECT exec FROM tool_exec WHERE t_end_ns IS NULL AND lost = 0 AND call IS NOT NULL \
+            "SELECT exec FROM tool_exec AS lost WHERE t_end_ns IS NULL AND lost = 0 \
+             AND (call IS NOT NULL OR EXISTS ( \
+                 SELECT 1 FROM event WHERE kind = 'user_command' AND json_valid(body) \
+                 AND json_extract(body, '$.exec') = lost.exec)) \
              ORDER BY exec",
         )?;
         statement.query_map([], |row| row.get(0))?.collect()
@@ -216,6 +220,39 @@ fn lost_jobs(writer: &Writer) -> Result<Vec<(Source, Body)>, RecordError> {
         bodies.push((Source::Environment, BackgroundExit { exec, exit, output, shown }.into()));
     }
     Ok(bodies)
+}
+
+/// That commands of the user's own are gone, of which no event tells yet.
+fn lost_commands(writer: &Writer) -> rusqlite::Result<Vec<(Source, Body)>> {
+    let mut statement = writer.connection().prepare(
+        "SELECT exec, argv, policy FROM tool_exec AS lost \
+         WHERE t_end_ns IS NULL AND lost = 0 AND call IS NULL AND NOT EXISTS ( \
+             SELECT 1 FROM event WHERE kind = 'user_command' AND json_valid(body) \
+             AND json_extract(body, '$.exec') = lost.exec) \
+         ORDER BY exec",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<String>>(2)?))
+    })?;
+    let body = |(exec, argv, policy): (u32, Option<String>, Option<String>)| {
+        let argv: Vec<String> =
+            argv.and_then(|argv| serde_json::from_str(&argv).ok()).unwrap_or_default();
+        let command = argv.last().cloned().unwrap_or_default();
+        let policy: Option<serde_json::Value> =
+            policy.and_then(|policy| serde_json::from_str(&policy).ok());
+        let tier = policy.as_ref().and_then(|policy| policy.get("tier")?.as_str());
+        let shown = format!("[The user ran a command.]\n$ {command}\n[{LOST}]");
+        let lost = UserCommand {
+            command,
+            exec,
+            shown,
+            outside_sandbox: tier == Some("off"),
+            exit: None,
+            duration_us: 0,
+        };
+        (Source::User, lost.into())
+    };
+    rows.map(|row| row.map(body)).collect()
 }
 
 const NEVER_STARTED: &str = "limn died before this started: it did not run.";

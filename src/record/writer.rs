@@ -57,6 +57,9 @@ pub(crate) struct Writer {
     is_full: Option<bool>,
     /// The file is new and has never been synced.
     is_unsynced: bool,
+    /// When the events of the next commit happened in the session they are copied from; empty when
+    /// they are this session's own.
+    pub(crate) copied_ns: Vec<i64>,
 }
 
 /// What happens to the draft table next, in order.
@@ -104,6 +107,7 @@ impl Writer {
             uses_wal,
             is_full: None,
             is_unsynced: true,
+            copied_ns: Vec::new(),
         })
     }
 
@@ -290,7 +294,8 @@ impl Writer {
         let mut parent = self.ledger.last_id;
         let mut prev_hash = self.ledger.head;
         let mut chained = Vec::with_capacity(events.len());
-        for (seq, new) in (self.ledger.next_seq..).zip(events) {
+        for (index, (seq, new)) in (self.ledger.next_seq..).zip(events).enumerate() {
+            let copied_ns = self.copied_ns.get(index).copied();
             let body_json =
                 serde_json::to_string(&new.body).map_err(|error| format!("{error}."))?;
             let mut nonce = [0; 16];
@@ -302,9 +307,9 @@ impl Writer {
                 run: self.run,
                 round: new.round,
                 source: new.source,
-                wall_ns: stamp.wall_ns,
+                wall_ns: copied_ns.unwrap_or(stamp.wall_ns),
                 mono_ns: stamp.mono_ns,
-                copied: false,
+                copied: copied_ns.is_some(),
                 body: new.body.clone(),
             };
             let commitment = chain::commitment(&nonce, body_json.as_bytes());

@@ -23,7 +23,7 @@ use trajectory::{Event, Transcript, Usage};
 
 use gauge::Gauge;
 use gist::Gist;
-pub(crate) use summary::INSTRUCTION;
+pub(crate) use summary::instruction;
 
 /// How large a context may get.
 #[derive(Clone, Debug)]
@@ -136,15 +136,20 @@ impl Context {
         self.window.tokens = Some(known.min(learnt.max(1)));
     }
 
-    /// The event that puts a summary in the place of all but the latest turns.
+    /// The event that puts a summary in the place of all but the latest turns, or of the whole.
     pub(crate) fn compaction(
         &mut self,
         transcript: &Transcript,
         request: Option<u32>,
         words: Option<&str>,
+        whole: bool,
     ) -> Compaction {
         let usable = self.window.usable().unwrap_or_else(|| self.gauge.measure(transcript));
-        let keep = summary::boundary(transcript, &mut self.gauge, usable);
+        let keep = if whole {
+            transcript.head_seq().unwrap_or(0)
+        } else {
+            summary::boundary(transcript, &mut self.gauge, usable)
+        };
         Compaction {
             through_seq: keep,
             summary: summary::compose(&self.gist, words, usable),

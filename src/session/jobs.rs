@@ -88,7 +88,9 @@ impl Jobs {
 impl Loop {
     /// What a job does goes on record, and to whoever looks on.
     pub(crate) async fn job(&mut self, event: JobEvent) -> Result<(), SessionError> {
-        if self.running.as_ref().map(Execution::exec) == Some(exec(&event)) {
+        let own = self.own.as_ref().map(|own| &own.execution);
+        let mut unanswered = self.running.iter().chain(own).map(Execution::exec);
+        if unanswered.any(|it| it == exec(&event)) {
             self.jobs.came_early(event);
             return Ok(());
         }

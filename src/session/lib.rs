@@ -17,13 +17,14 @@ mod instructions;
 mod jobs;
 mod network;
 mod options;
+mod own;
 mod prompt;
 mod request;
 mod run;
 mod stutter;
 mod tool;
 
-use record::{Archive, Ordinals, Recorder, Resumed, SessionStart};
+use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
 use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
@@ -59,11 +60,25 @@ pub enum Command {
         /// The user's arguments, when amended.
         arguments: Option<String>,
     },
+    /// The user says something to the round that is under way; without one, it begins one.
+    Steer(String),
+    /// The user runs a command.
+    Run {
+        /// The command line.
+        command: String,
+        /// Outside the sandbox, with all the user's rights.
+        outside: bool,
+    },
+    /// The conversation is to be replaced by a summary; ignored while a round is under way.
+    Compact {
+        /// What the summary should heed, in the user's words.
+        words: Option<String>,
+    },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
     /// The user's own hand on a command that runs.
     Hand(Hand),
-    /// Stop what is being done.
+    /// Stop what is being done: the user's own command, if one runs, else what the agent does.
     Interrupt,
     /// No more prompts will come.
     Close,
@@ -84,7 +99,21 @@ pub enum Notice {
         /// The call.
         call: u32,
     },
-    /// The round is over: the next prompt may come.
+    /// A command of the user's own runs; its end is an event.
+    OwnStarted {
+        /// Its execution.
+        exec: u32,
+        /// The command line.
+        command: String,
+        /// It runs outside the sandbox.
+        outside: bool,
+    },
+    /// A command of the user's own was not started, because another one runs.
+    OwnRefused {
+        /// The command line.
+        command: String,
+    },
+    /// The round is over, or the summary that was asked for is made: the next prompt may come.
     RoundOver(Ended),
 }
 
@@ -137,12 +166,19 @@ impl Session {
         Self::begin(id, options, resumed, workspace, None).await
     }
 
-    /// Goes on with a recording, after recovering it if its last process died.
+    /// Goes on with a recording, after recovering it if its last process died. One that began on
+    /// another device is gone on with as a fork: nobody but that device appends to it.
     ///
     /// # Errors
-    /// When it cannot be opened for writing: another process has it, or it began elsewhere.
+    /// When it cannot be opened for writing: another process has it, or it is damaged.
     pub async fn resume(options: Options, id: SessionId) -> Result<Self, SessionError> {
-        let resumed = Recorder::resume(&options.home, id)?;
+        let (id, resumed) = match Recorder::resume(&options.home, id) {
+            Err(RecordError::OtherDevice { .. }) => {
+                let id = record::fork(&options.home, id, None)?;
+                (id, Recorder::resume(&options.home, id)?)
+            }
+            resumed => (id, resumed?),
+        };
         let archive = Archive::open(&options.home, id)?;
         let workspace = archive.session()?.environment.cwd;
         Self::begin(id, options, resumed, workspace, Some(&archive)).await

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use trajectory::Progress;
 
 use crate::Session;
-use crate::context::INSTRUCTION;
+use crate::context::instruction;
 use crate::continued::Continued;
 use crate::error::SessionError;
 use crate::stutter::Stutter;
@@ -25,12 +25,15 @@ const PIECES_WAITING_MAX: usize = 256;
 const CUT_OFF: &[&str] = &["length", "max_tokens", "content_filter"];
 
 /// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The next step.
     Step,
     /// A summary that takes the place of the conversation.
-    Summary,
+    Summary {
+        /// What the user wants it to heed.
+        words: Option<String>,
+    },
 }
 
 /// A request as it was sent, to be sent again or to be continued by the next one.
@@ -84,8 +87,9 @@ impl Asking {
         let model = &options.model;
         let request = Arc::new(match purpose {
             Purpose::Step => model.encode_on(number, transcript, &media, &mut continued.written),
-            Purpose::Summary => {
-                model.encode(number, &transcript.with_instruction(INSTRUCTION), &media)
+            Purpose::Summary { words } => {
+                let instruction = instruction(words.as_deref());
+                model.encode(number, &transcript.with_instruction(&instruction), &media)
             }
         });
         let before = sent.as_ref().map_or(&[][..], |sent| &sent.request.messages);

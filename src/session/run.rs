@@ -18,6 +18,7 @@ use crate::context::Fit;
 use crate::error::SessionError;
 use crate::jobs::Jobs;
 use crate::network::Network;
+use crate::own::Own;
 use crate::request::{Asking, Purpose, Sent};
 use crate::tool::{Concluded, Execution};
 use crate::{Attached, Command, Notice, Session, Summary};
@@ -29,6 +30,8 @@ enum Happening {
     Replied,
     Output(sandbox::OutputChunk),
     Finished,
+    /// Output of the user's own command, or its end.
+    Own(Option<sandbox::OutputChunk>),
     Job(JobEvent),
     Network(NetworkRequest),
     /// It is time to ask again.
@@ -50,6 +53,7 @@ pub(crate) struct Loop {
     asking: Option<Asking>,
     pause: Option<Pause>,
     pub(crate) running: Option<Execution>,
+    pub(crate) own: Option<Own>,
     pub(crate) jobs: Jobs,
     pub(crate) checkpoints: Checkpoints,
     network: Network,
@@ -89,6 +93,7 @@ pub(crate) async fn run(
         asking: None,
         pause: None,
         running: None,
+        own: None,
         jobs,
         checkpoints,
         network,
@@ -138,6 +143,7 @@ impl Loop {
             while execution.next().await.is_some() {}
             execution.conclude().await;
         }
+        self.drop_own().await;
         self.drop_jobs().await;
         self.checkpoints.stop().await;
     }
@@ -174,6 +180,7 @@ impl Loop {
                 None => pending().await,
             }
         };
+        let own = Own::next(&mut self.own);
         let job = self.jobs.next();
         let request = self.network.next();
         tokio::select! {
@@ -181,6 +188,7 @@ impl Loop {
             command = commands.recv(), if self.driven => Happening::Command(command),
             progress = reply => progress.map_or(Happening::Replied, Happening::Progress),
             chunk = tool => chunk.map_or(Happening::Finished, Happening::Output),
+            chunk = own => Happening::Own(chunk),
             event = job => Happening::Job(event),
             request = request => Happening::Network(request),
             () = due => Happening::Due,
@@ -195,6 +203,10 @@ impl Loop {
                 let input = match command {
                     None => Input::Close,
                     Some(Command::Hand(hand)) => return self.lend(hand).await,
+                    Some(Command::Run { command, outside }) => {
+                        return self.run_own(command, outside).await;
+                    }
+                    Some(Command::Interrupt) if self.stop_own() => return Ok(()),
                     Some(command) => match self.input(command) {
                         Some(input) => input,
                         None => return Ok(()),
@@ -212,6 +224,7 @@ impl Loop {
             Happening::Output(chunk) => self.output(chunk).await,
             Happening::Replied => self.replied().await,
             Happening::Finished => self.finished().await,
+            Happening::Own(chunk) => self.hear_own(chunk).await,
             Happening::Job(event) => self.job(event).await,
             Happening::Network(request) => self.record(vec![request.into()], false).await,
             Happening::Due => {
@@ -311,6 +324,7 @@ impl Loop {
                 effect => effect,
             };
             if effect == Effect::Closed {
+                self.end_own().await?;
                 self.stop_jobs().await?;
             }
             let Told { bodies: told, rows } = self.checkpoints.before(&effect).await;
@@ -365,13 +379,15 @@ impl Loop {
         match effect {
             Effect::Emit(_) => {}
             Effect::Ask { request } => return self.ask(request).await,
-            Effect::AskSummary { request } => self.send(request, Purpose::Summary),
+            Effect::AskSummary { request, words } => {
+                self.send(request, Purpose::Summary { words });
+            }
             Effect::AskAgain { attempt, wait, .. } => {
                 self.pause = Some(Pause { until: Instant::now() + wait, attempt });
             }
-            Effect::Compact { request, summary } => {
+            Effect::Compact { request, summary, whole } => {
                 let Session { context, transcript, .. } = &mut self.session;
-                let compaction = context.compaction(transcript, request, summary.as_deref());
+                let compaction = context.compaction(transcript, request, summary.as_deref(), whole);
                 self.record(vec![compaction.into()], false).await?;
             }
             Effect::StopAsking => {
@@ -433,8 +449,11 @@ impl Loop {
             Command::Decide { call, decision, reason, arguments } => {
                 Input::Decided { call, decision, reason, arguments }
             }
+            Command::Steer(text) => Input::Steer(text),
+            Command::Compact { words } => Input::Compact { words },
             Command::Approval(mode) => Input::Approval(mode),
-            Command::Hand(_) => return None,
+            // Taken before: what the user does with commands is nothing for the agent.
+            Command::Hand(_) | Command::Run { .. } => return None,
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
         })

@@ -41,17 +41,39 @@ pub(crate) struct Concluded {
 
 impl Execution {
     pub(crate) fn begin(toolbox: &Arc<Toolbox>, invocation: Invocation) -> Self {
+        let Invocation { call, exec, name, arguments, .. } = invocation;
+        let toolbox = Arc::clone(toolbox);
+        Self::start(call, exec, |sender, stop| async move {
+            let call = Call { exec, name: &name, arguments: &arguments };
+            toolbox.run(call, sender, stop).await
+        })
+    }
+
+    /// A command of the user's own, which no call asked for.
+    pub(crate) fn begin_own(
+        toolbox: &Arc<Toolbox>,
+        exec: u32,
+        command: String,
+        outside: bool,
+    ) -> Self {
+        let toolbox = Arc::clone(toolbox);
+        Self::start(0, exec, |sender, stop| async move {
+            toolbox.run_own(exec, &command, outside, sender, stop).await
+        })
+    }
+
+    fn start<W>(
+        call: u32,
+        exec: u32,
+        work: impl FnOnce(mpsc::Sender<OutputChunk>, CancellationToken) -> W,
+    ) -> Self
+    where
+        W: Future<Output = toolbox::Outcome> + Send + 'static,
+    {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
         let stop = CancellationToken::new();
-        let Invocation { call, exec, name, arguments, .. } = invocation;
-        let job = {
-            let (toolbox, stop) = (Arc::clone(toolbox), stop.clone());
-            async move {
-                let call = Call { exec, name: &name, arguments: &arguments };
-                toolbox.run(call, sender, stop).await
-            }
-        };
-        Self { call, exec, chunks, task: tokio::spawn(job), stop, began: Instant::now() }
+        let task = tokio::spawn(work(sender, stop.clone()));
+        Self { call, exec, chunks, task, stop, began: Instant::now() }
     }
 
     pub(crate) const fn exec(&self) -> u32 {

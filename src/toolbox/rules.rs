@@ -79,6 +79,56 @@ impl Rules {
     }
 }
 
+/// Programs that only print what they are given, whatever their arguments.
+const HARMLESS: &[&str] = &["cat", "du", "echo", "file", "grep", "head", "ls", "pwd", "stat", "wc"];
+
+/// Programs that run or become whatever their arguments say: a rule for their beginning would be a
+/// rule for everything.
+const RUNNERS: &[&str] = &[
+    "awk", "bash", "busybox", "chroot", "dash", "doas", "docker", "env", "exec", "eval", "find",
+    "fish", "ksh", "lua", "nice", "node", "nohup", "perl", "php", "podman", "python", "python3",
+    "ruby", "sh", "ssh", "su", "sudo", "time", "timeout", "watch", "xargs", "zsh",
+];
+
+/// Rules that would allow a line and the like of it, one for each of its commands: their beginning
+/// where a word says what they do, else the whole command. Nothing for a line that no rule can
+/// allow.
+#[must_use]
+pub fn like(command: &str) -> Vec<String> {
+    let line = bash::commands(command);
+    if line.opaque.is_some() || !line.writes.is_empty() {
+        return Vec::new();
+    }
+    let mut rules: Vec<String> = Vec::new();
+    for command in line.commands.iter().filter(|command| !command.is_wrapper) {
+        let words: Option<Vec<&str>> =
+            command.words.iter().map(|word| word.literal().map(AsRef::as_ref)).collect();
+        let Some(rule) = words.and_then(|words| of_command(&words)) else { return Vec::new() };
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+    rules
+}
+
+fn of_command(words: &[&str]) -> Option<String> {
+    // What a pattern cannot spell is not offered.
+    let is_plain = |word: &&str| !word.is_empty() && !word.contains(['*', ' ', '\t', '\n']);
+    let (name, rest) = words.split_first().filter(|_| words.iter().all(|word| is_plain(&word)))?;
+    if HARMLESS.contains(name) {
+        return Some(format!("{name} *"));
+    }
+    let is_verb = |word: &&&str| {
+        word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_runner = RUNNERS.contains(&name.rsplit('/').next().unwrap_or(name));
+    match rest.first().filter(is_verb) {
+        Some(verb) if !is_runner => Some(format!("{name} {verb} *")),
+        _ => Some(words.join(" ")),
+    }
+}
+
 fn verdict(decision: Approval, rule: Option<String>) -> Option<Verdict> {
     rule.map(|rule| Verdict { decision, rule })
 }

@@ -1,15 +1,17 @@
 //! From a call to its outcome.
 
+mod own;
+
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Instant;
 
-use sandbox::{OutputChunk, Preset, Sandbox, SandboxError, TerminalSize};
+use sandbox::{OutputChunk, Preset, Sandbox};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +99,7 @@ struct Parts {
     engine: Option<Engine>,
     /// Whether the model can see images.
     sees: bool,
-    rules: Rules,
+    rules: RwLock<Rules>,
     /// What the map tool knows of the code.
     atlas: map::Atlas,
     jobs: Jobs,
@@ -218,7 +220,7 @@ impl Toolbox {
             browser: Browser::new(&setup.web.allow_private, network.clone()),
             engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, network)),
             sees: setup.images,
-            rules: setup.rules.clone(),
+            rules: RwLock::new(setup.rules.clone()),
             atlas: map::Atlas::default(),
             jobs: Jobs::new(),
             gate,
@@ -244,7 +246,8 @@ impl Toolbox {
     #[must_use]
     pub fn judge(&self, name: &str, arguments: &str) -> Option<Verdict> {
         let (_, spec) = self.parts.tools.iter().find(|(_, spec)| spec.name == name)?;
-        self.parts.rules.judge(self.workspace(), spec, arguments)
+        let rules = self.parts.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.judge(self.workspace(), spec, arguments)
     }
 
     /// What commands do that go on after their call was answered, for the one who asks first.
@@ -266,31 +269,6 @@ impl Toolbox {
     /// meanwhile. Without this they are killed when the last clone of the toolbox is dropped.
     pub async fn stop_jobs(&self) {
         self.parts.jobs.stop().await;
-    }
-
-    /// The user types into the terminal of a command that runs, job or not; what is to be recorded
-    /// of it.
-    ///
-    /// # Errors
-    /// [`SandboxError::Ended`] when it runs no more, [`SandboxError::InputFull`].
-    pub fn type_into(&self, exec: u32, bytes: &[u8]) -> Result<OutputChunk, SandboxError> {
-        self.parts.jobs.type_into(exec, bytes)
-    }
-
-    /// The user ends a command that runs, job or not.
-    ///
-    /// # Errors
-    /// [`SandboxError::Ended`] when it runs no more.
-    pub fn stop_by_user(&self, exec: u32) -> Result<(), SandboxError> {
-        self.parts.jobs.stop_by_user(exec)
-    }
-
-    /// Changes the size of the terminal of a command that runs, job or not.
-    ///
-    /// # Errors
-    /// [`SandboxError::Ended`] when it runs no more.
-    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
-        self.parts.jobs.resize(exec, size)
     }
 
     /// Runs one call to its answer: the end of what it does, save for a command that goes on as a

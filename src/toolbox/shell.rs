@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use sandbox::{
     CommandSpec, Finished, Left, OutputChunk, Policy, Remote, Running, Sandbox, SandboxError,
-    Status, TerminalSize,
+    Status, TerminalSize, Tier,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,8 +79,40 @@ pub(crate) async fn run(
     let timeout_ms = input.timeout_ms.filter(|ms| *ms > 0);
     let timeout_ms = timeout_ms.or((!is_background).then_some(TIMEOUT_MS));
     let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.clamp(1, TIMEOUT_MS_MAX)));
+    let env = place.sandbox.policy().environment(std::env::vars_os());
+    start(place, exec, input, timeout, env, out, cancel).await
+}
+
+/// Runs a command of the user's own. Nobody waits for it but the user, so it has the longest time
+/// there is; outside the sandbox it has the environment that limn has.
+pub(crate) async fn run_own(
+    place: Place<'_>,
+    exec: u32,
+    command: &str,
+    out: mpsc::Sender<OutputChunk>,
+    cancel: &CancellationToken,
+) -> Outcome {
+    let env = match place.sandbox.tier() {
+        Tier::Off => std::env::vars_os().collect(),
+        _ => place.sandbox.policy().environment(std::env::vars_os()),
+    };
+    let input =
+        Input { command: command.to_owned(), workdir: None, timeout_ms: None, background: None };
+    let timeout = Some(Duration::from_millis(TIMEOUT_MS_MAX));
+    start(place, exec, &input, timeout, env, out, cancel).await
+}
+
+async fn start(
+    place: Place<'_>,
+    exec: u32,
+    input: &Input,
+    timeout: Option<Duration>,
+    env: Vec<(OsString, OsString)>,
+    out: mpsc::Sender<OutputChunk>,
+    cancel: &CancellationToken,
+) -> Outcome {
     let policy = place.sandbox.policy();
-    let spec = match command(place.workspace, policy, input, timeout) {
+    let spec = match command(place.workspace, input, env, timeout) {
         Ok(spec) => spec,
         Err(problem) => return Outcome::told(CallStatus::Error, problem),
     };
@@ -99,8 +131,8 @@ pub(crate) async fn run(
 
 fn command(
     workspace: &Workspace,
-    policy: &Policy,
     input: &Input,
+    env: Vec<(OsString, OsString)>,
     timeout: Option<Duration>,
 ) -> Result<CommandSpec, String> {
     if input.command.trim().is_empty() {
@@ -116,7 +148,6 @@ fn command(
     if input.command.contains('\0') {
         return Err("The command holds a NUL character.".to_owned());
     }
-    let env = policy.environment(std::env::vars_os());
     let argv = vec![shell(&env), "-c".into(), input.command.as_str().into()];
     let cwd = directory(workspace, input.workdir.as_deref())?;
     Ok(CommandSpec { argv, cwd, env, size: TerminalSize::default(), timeout, lingers: true })

@@ -1,5 +1,7 @@
 //! A call of a tool: what is called, what it prints while it runs, what came of it.
 
+mod own;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use screen::{Emulator, Run, TerminalSize};
@@ -67,6 +69,8 @@ pub(crate) struct Card {
     shown: String,
     exit: Option<Exit>,
     duration_us: u64,
+    /// A command that the user ran.
+    is_own: bool,
 }
 
 impl Card {
@@ -86,6 +90,7 @@ impl Card {
             shown: String::new(),
             exit: None,
             duration_us: 0,
+            is_own: false,
         }
     }
 
@@ -371,6 +376,8 @@ impl Card {
         }
         let rows_max = match (open, self.has_failed(), self.exit.is_some()) {
             (true, ..) => OPEN_ROWS_MAX,
+            // Whoever runs a command wants to see what comes of it.
+            (false, ..) if self.is_own => FOLDED_ROWS_LONG,
             (false, true, _) => FOLDED_ROWS_LONG,
             (false, false, true) => FOLDED_ROWS,
             (false, false, false) => 0,

@@ -2,7 +2,7 @@
 //! made.
 
 use crate::panel::Page;
-use crate::protocol::{Command, Order};
+use crate::protocol::{Command, Order, Query};
 use trajectory::ApprovalMode;
 
 /// A command.
@@ -20,14 +20,19 @@ const fn row(name: &'static str, takes: &'static str, about: &'static str) -> Co
 /// All of them, in the order in which they are listed.
 pub(crate) const COMMANDS: &[CommandRow] = &[
     row("help", "", "every key and every command"),
-    row("model", "NAME", "go on with another model"),
+    row("model", "[NAME]", "go on with another model; without a name, choose one"),
     row("mode", "read-only|ask|auto|all", "how much the agent may do without asking"),
+    row("compact", "[WORDS]", "replace the conversation by a summary, which heeds your words"),
     row("status", "", "the session, its model, its tokens, where it is recorded"),
     row("resume", "", "go on with an earlier session of this folder"),
+    row("rewind", "", "go back to before a round: the conversation, the files, or both"),
+    row("fork", "", "go on with a copy of this session; the original stays as it is"),
     row("good", "", "this session did what it should"),
     row("bad", "", "it did not"),
     row("outcome", "success|failure|unknown", "how the task turned out"),
     row("note", "TEXT", "a remark, kept beside the recording"),
+    row("annotator", "NAME", "a pseudonym of yours, for the recordings from now on"),
+    row("consent", "private|team|public", "what the recordings may be used for, from now on"),
     row("private", "", "keep this session out of datasets; before its first prompt"),
     row("export", "DIR", "write this session out as training samples"),
     row("panel", "timeline|changes|terminals|plan", "a page of the panel at the side"),
@@ -42,8 +47,8 @@ pub(crate) enum Typed {
     Driver(Command),
     Help,
     Copy,
-    /// The list of sessions.
-    Resume,
+    /// A list that the driver knows.
+    List(Query),
     Panel(Page),
     /// It is none, or not a whole one; in a sentence.
     Wrong(String),
@@ -59,21 +64,30 @@ pub(crate) fn parse(line: &str) -> Typed {
     let Some(row) = COMMANDS.iter().find(|row| row.name == name) else {
         return Typed::Wrong(format!("There is no command /{name}. /help lists them."));
     };
-    if rest.is_empty() && !row.takes.is_empty() {
+    if rest.is_empty() && !row.takes.is_empty() && !row.takes.starts_with('[') {
         return Typed::Wrong(format!("/{name} takes {}.", row.takes.replace('|', ", ")));
     }
     match name {
         "help" => Typed::Help,
         "copy" => Typed::Copy,
-        "resume" => Typed::Resume,
+        "resume" => Typed::List(Query::Sessions),
+        "rewind" => Typed::List(Query::Rounds),
+        "fork" => order(Order::Fork),
+        "model" if rest.is_empty() => Typed::List(Query::Models),
         "panel" => match Page::parse(&rest) {
             Some(page) => Typed::Panel(page),
             None => Typed::Wrong(format!("A page is one of {}.", row.takes.replace('|', ", "))),
         },
         "quit" => Typed::Driver(Command::Leave),
         "model" => order(Order::Model(rest)),
+        "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),
         "status" => order(Order::Status),
         "private" => order(Order::Private),
+        "annotator" => order(Order::Annotator(rest)),
+        "consent" => match CONSENTS.iter().find(|consent| **consent == rest) {
+            Some(consent) => order(Order::Consent(consent)),
+            None => Typed::Wrong(format!("Consent is one of {}.", row.takes.replace('|', ", "))),
+        },
         "export" => order(Order::Export(rest)),
         "good" => outcome("success"),
         "bad" => outcome("failure"),
@@ -89,6 +103,9 @@ pub(crate) fn parse(line: &str) -> Typed {
         _ => Typed::Wrong(format!("There is no command /{name}. /help lists them.")),
     }
 }
+
+/// What recordings may be used for.
+const CONSENTS: [&str; 3] = ["private", "team", "public"];
 
 /// The modes, from the strictest.
 pub(crate) const MODES: [ApprovalMode; 4] =

@@ -42,6 +42,29 @@ pub(crate) enum Edit {
     NewLine,
 }
 
+/// For whom what is written is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// For the model, or a command of the terminal.
+    #[default]
+    Model,
+    /// A command of the user's own, in the sandbox.
+    Inside,
+    /// One outside it.
+    Outside,
+}
+
+impl Hand {
+    /// The sign before the text.
+    pub(crate) const fn sign(self) -> &'static str {
+        match self {
+            Self::Model => "❯",
+            Self::Inside => "!",
+            Self::Outside => "!!",
+        }
+    }
+}
+
 /// A row of the text as it is drawn: pieces, and whether each is a chip.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DrawnRow {
@@ -52,12 +75,14 @@ pub(crate) struct DrawnRow {
 #[derive(Debug, Default)]
 pub(crate) struct Composer {
     text: String,
+    /// For whom it is. Only a key changes that: no text that comes from elsewhere is ever run.
+    hand: Hand,
     /// A place between two characters, in bytes.
     caret: usize,
     chips: Vec<String>,
-    history: Vec<String>,
+    history: Vec<(Hand, String)>,
     /// Where in the history we are, and what was being written when we went there.
-    recalled: Option<(usize, String)>,
+    recalled: Option<(usize, (Hand, String))>,
     deleted: String,
     /// Columns of the last drawing, for going up and down by rows.
     columns: usize,
@@ -85,6 +110,23 @@ impl Composer {
         self.text.is_empty()
     }
 
+    /// For whom it is.
+    pub(crate) const fn hand(&self) -> Hand {
+        self.hand
+    }
+
+    /// Takes a `!` that was typed before anything else; false where it is a letter like any other.
+    pub(crate) fn take_bang(&mut self) -> bool {
+        let next = match self.hand {
+            _ if !self.text.is_empty() => return false,
+            Hand::Model => Hand::Inside,
+            Hand::Inside => Hand::Outside,
+            Hand::Outside => return false,
+        };
+        self.hand = next;
+        true
+    }
+
     /// Replaces everything.
     pub(crate) fn set(&mut self, text: &str) {
         self.clear();
@@ -95,6 +137,7 @@ impl Composer {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.chips.clear();
+        self.hand = Hand::Model;
         self.caret = 0;
         self.recalled = None;
     }
@@ -102,16 +145,17 @@ impl Composer {
     /// Takes the text out, and remembers it.
     pub(crate) fn take(&mut self) -> String {
         let content = self.content();
-        self.remember(&content);
+        self.remember(self.hand, &content);
         self.clear();
         content
     }
 
     /// Remembers a prompt.
-    pub(crate) fn remember(&mut self, prompt: &str) {
+    pub(crate) fn remember(&mut self, hand: Hand, prompt: &str) {
         let is_worth_it = !prompt.trim().is_empty() && prompt.len() <= 64 << 10;
-        if is_worth_it && self.history.last().is_none_or(|last| last != prompt) {
-            self.history.push(prompt.to_owned());
+        let is_new = |(by, last): &(Hand, String)| *by != hand || last != prompt;
+        if is_worth_it && self.history.last().is_none_or(is_new) {
+            self.history.push((hand, prompt.to_owned()));
             if self.history.len() > HISTORY_MAX {
                 self.history.remove(0);
             }
@@ -164,6 +208,12 @@ impl Composer {
             Edit::Down => self.vertical(false),
             Edit::Home => self.caret = self.line_start(),
             Edit::End => self.caret += self.after().find('\n').unwrap_or(self.after().len()),
+            Edit::Backspace if self.text.is_empty() => {
+                self.hand = match self.hand {
+                    Hand::Outside => Hand::Inside,
+                    Hand::Inside | Hand::Model => Hand::Model,
+                };
+            }
             Edit::Backspace => {
                 // One mark of a letter, or the whole of what was composed, as people see it.
                 let start =
@@ -263,12 +313,14 @@ impl Composer {
         let Some(wanted) = wanted.filter(|wanted| *wanted <= self.history.len()) else { return };
         let draft = match self.recalled.take() {
             Some((_, draft)) => draft,
-            None if up => self.content(),
+            None if up => (self.hand, self.content()),
             None => return,
         };
-        let text = self.history.get(wanted).cloned().unwrap_or_else(|| draft.clone());
+        let (hand, text) = self.history.get(wanted).cloned().unwrap_or_else(|| draft.clone());
         let is_draft = wanted >= self.history.len();
         self.set(&text);
+        // It runs when it is sent, as when it was typed.
+        self.hand = hand;
         self.recalled = (!is_draft).then_some((wanted, draft));
     }
 

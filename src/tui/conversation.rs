@@ -7,11 +7,13 @@
 mod scroll;
 
 use screen::Emulator;
-use trajectory::event::{CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall};
+use trajectory::event::{
+    CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
+};
 use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
-use crate::entry::{Block, Context, Entry, NoteKind};
+use crate::entry::{Block, Context, Entry, NoteKind, Rating};
 use crate::text::{clean, duration, short_number};
 use crate::theme::Theme;
 
@@ -78,7 +80,11 @@ impl Conversation {
     pub(crate) fn apply(&mut self, event: &Event, now_us: u64) {
         let wall_ns = event.wall_ns;
         self.seq = event.seq;
-        match &event.body {
+        self.take(&event.body, wall_ns, now_us);
+    }
+
+    fn take(&mut self, body: &Body, wall_ns: i64, now_us: u64) {
+        match body {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
                 let attachments = prompt.attachments.len();
@@ -140,9 +146,7 @@ impl Conversation {
                     edit.changes.iter().take(8).map(|change| change.path.as_str()).collect();
                 self.note(NoteKind::Info, &format!("You changed: {}", paths.join(", ")));
             }
-            Body::UserCommand(command) => {
-                self.note(NoteKind::Info, &format!("You ran: {}", command.command));
-            }
+            Body::UserCommand(ran) => self.own_ended(ran),
             Body::Grant(grant) => {
                 self.note(NoteKind::Info, &format!("Granted once: {}", grant.scope));
             }
@@ -153,6 +157,23 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    /// A command of the user's own runs.
+    pub(crate) fn own_started(&mut self, exec: u32, command: &str, outside: bool, now_us: u64) {
+        let card = Card::own(exec, &clean(command), outside, now_us);
+        self.push(Entry::new(Block::Card(Box::new(card))));
+    }
+
+    fn own_ended(&mut self, ran: &UserCommand) {
+        let is_it = |entry: &Entry| match &entry.block {
+            Block::Card(card) => card.exec == Some(ran.exec),
+            _ => false,
+        };
+        if !self.entries.iter().any(is_it) {
+            self.own_started(ran.exec, &ran.command, ran.outside_sandbox, 0);
+        }
+        self.card_of(ran.exec, |card| card.finish_own(ran));
     }
 
     /// Something is on its way.
@@ -245,6 +266,20 @@ impl Conversation {
     fn recent(&mut self) -> impl DoubleEndedIterator<Item = &mut Entry> {
         let from = self.entries.len().saturating_sub(RECENT);
         self.entries.iter_mut().skip(from)
+    }
+
+    /// Rates the chosen step; its event.
+    pub(crate) fn rate(&mut self, rating: Rating) -> Option<u64> {
+        let entry = self.entries.get_mut(self.chosen?)?;
+        let is_step = matches!(
+            entry.block,
+            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
+        );
+        if !is_step || entry.live.is_some() {
+            return None;
+        }
+        entry.rating = Some(rating);
+        Some(entry.seq)
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {

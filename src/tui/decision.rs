@@ -25,6 +25,9 @@ pub(crate) const DIFF_TIME_MAX: Duration = Duration::from_millis(100);
 const SHOWN_BY_CHANGE: &[&str] =
     &["file_path", "old_string", "new_string", "content", "input", "patch"];
 
+/// The argument that a user wants to write on, the first that is there.
+const EDITED: &[&str] = &["command", "new_string", "content", "input", "patch"];
+
 /// A piece of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hunk {
@@ -47,6 +50,12 @@ pub(crate) struct Decision {
     pub(crate) chosen: usize,
     /// The reason for a denial, while it is written.
     pub(crate) reason: Option<Composer>,
+    /// The arguments are the user's.
+    pub(crate) is_edited: bool,
+    /// They are being written in an editor.
+    pub(crate) is_in_editor: bool,
+    /// Rules that would spare the user this question here from now on.
+    pub(crate) rules: Vec<String>,
 }
 
 enum Part {
@@ -66,6 +75,9 @@ impl Decision {
             parts: parts(name, arguments),
             chosen: 0,
             reason: None,
+            is_edited: false,
+            is_in_editor: false,
+            rules: Vec::new(),
         }
     }
 
@@ -83,6 +95,14 @@ impl Decision {
         let count = self.hunks().len();
         match choice {
             Choice::Allow => return Some(self.allow(None)),
+            Choice::AllowAlways if !self.rules.is_empty() && !self.is_edited => {
+                return Some(self.always());
+            }
+            Choice::AllowAlways => {}
+            Choice::Edit => {
+                self.is_in_editor = true;
+                return Some(Command::Edit(self.to_edit().1));
+            }
             Choice::AllowAll => return Some(self.allow(Some(ApprovalMode::Auto))),
             Choice::Deny => self.reason = Some(Composer::default()),
             Choice::NextHunk => self.chosen = (self.chosen + 1).min(count.saturating_sub(1)),
@@ -117,6 +137,11 @@ impl Decision {
         let hunks = self.hunks();
         let taken = hunks.iter().filter(|hunk| hunk.is_taken).count();
         if taken == hunks.len() {
+            if self.is_edited {
+                let reason = Some("Edited by the user.".to_owned());
+                let arguments = Some(self.arguments.clone());
+                return self.command(ApprovalDecision::Amended, reason, arguments, mode);
+            }
             return self.command(ApprovalDecision::Allowed, None, None, mode);
         }
         if taken == 0 {
@@ -130,6 +155,64 @@ impl Decision {
             }
             None => self.command(ApprovalDecision::Denied, reason, None, mode),
         }
+    }
+
+    /// Allows it, and whatever is like it, in this folder.
+    fn always(&self) -> Command {
+        let reason = Some(format!("Always here: {}.", self.rules.join(", ")));
+        match self.command(ApprovalDecision::Allowed, reason, None, None) {
+            Command::Decide { call, decision, reason, arguments, mode, .. } => {
+                let always = self.rules.clone();
+                Command::Decide { call, decision, reason, arguments, mode, always }
+            }
+            other => other,
+        }
+    }
+
+    /// The argument that is written on in an editor, and its text; all of them, where none stands
+    /// out.
+    fn to_edit(&self) -> (Option<&'static str>, String) {
+        let fields: Option<Map<String, Value>> = serde_json::from_str(&self.arguments).ok();
+        let Some(fields) = fields else { return (None, self.arguments.clone()) };
+        let found = EDITED.iter().find_map(|key| Some((*key, fields.get(*key)?.as_str()?)));
+        match found {
+            Some((key, text)) => (Some(key), text.to_owned()),
+            None => {
+                let text = serde_json::to_string_pretty(&fields);
+                (None, text.unwrap_or_else(|_| self.arguments.clone()))
+            }
+        }
+    }
+
+    /// Takes what was written in the editor; false when it is nothing that can be called.
+    pub(crate) fn edited(&mut self, text: &str) -> bool {
+        self.is_in_editor = false;
+        let (key, before) = self.to_edit();
+        if text == before || text.trim_end_matches('\n') == before {
+            return true;
+        }
+        let fields: Option<Map<String, Value>> = serde_json::from_str(&self.arguments).ok();
+        let arguments = match (key, fields) {
+            (Some(key), Some(mut fields)) => {
+                // Editors end a file with a line feed, whether the text had one or not.
+                let ends = before.ends_with('\n') || !text.ends_with('\n');
+                let text = if ends { text } else { text.strip_suffix('\n').unwrap_or(text) };
+                fields.insert(key.to_owned(), Value::String(text.to_owned()));
+                serde_json::to_string(&fields).ok()
+            }
+            (None, Some(_)) => {
+                let fields = serde_json::from_str::<Map<String, Value>>(text).ok();
+                fields.and_then(|fields| serde_json::to_string(&fields).ok())
+            }
+            (_, None) => Some(text.to_owned()),
+        };
+        let Some(arguments) = arguments else { return false };
+        *self = Self {
+            is_edited: true,
+            rules: std::mem::take(&mut self.rules),
+            ..Self::new(self.call, &self.name, &arguments)
+        };
+        true
     }
 
     fn amended(&self) -> Option<String> {
@@ -150,7 +233,8 @@ impl Decision {
         arguments: Option<String>,
         mode: Option<ApprovalMode>,
     ) -> Command {
-        Command::Decide { call: self.call, decision, reason, arguments, mode }
+        let (call, always) = (self.call, Vec::new());
+        Command::Decide { call, decision, reason, arguments, mode, always }
     }
 }
 

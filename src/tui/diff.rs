@@ -3,6 +3,8 @@
 //! It is made from the arguments alone: what an edit replaces, what a write writes, what a patch
 //! says. So it is there before the call runs, and the same when a recording is read again.
 
+mod beside;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use serde_json::{Map, Value};
@@ -122,44 +124,24 @@ impl Diff {
         }
     }
 
-    /// Its rows, at most so many of them, a line each.
+    /// Its rows, at most so many of them: side by side where there is room, else a line each.
     pub(crate) fn rows(
         &self,
         columns: usize,
         rows_max: usize,
         theme: &Theme,
     ) -> Vec<Line<'static>> {
+        if columns >= beside::COLUMNS_MIN && self.removed > 0 && self.added > 0 {
+            return beside::rows(self, columns, rows_max, theme);
+        }
         let extension = self.path.rsplit('.').next().unwrap_or_default();
         // Two, since what was and what is are two texts.
         let mut before = Highlighter::new(extension);
         let mut after = Highlighter::new(extension);
         let mut rows = Vec::new();
         for (kind, text) in self.lines.iter().take(rows_max) {
-            let (sign, mark, highlighter) = match kind {
-                Kind::Added => ("+ ", theme.added, &mut after),
-                Kind::Removed => ("- ", theme.removed, &mut before),
-                Kind::Same => ("  ", theme.dim, &mut after),
-                Kind::Between => ("  ", theme.dim, &mut after),
-            };
-            let text = shorten(text, columns.saturating_sub(2));
-            let base = match mark.bg {
-                Some(colour) => Style::new().bg(colour),
-                None => mark,
-            };
-            let mut spans = vec![Span::styled(sign, mark)];
-            match highlighter {
-                Some(highlighter) if *kind != Kind::Between => {
-                    let base = if *kind == Kind::Same { theme.text } else { base };
-                    spans.extend(highlighter.line(&text, theme, base));
-                }
-                _ => spans.push(Span::styled(
-                    text,
-                    if *kind == Kind::Between { theme.dim } else { base },
-                )),
-            }
-            let used: usize = spans.iter().map(Span::width).sum();
-            spans.push(Span::styled(" ".repeat(columns.saturating_sub(used)), base));
-            rows.push(Line::from(spans));
+            let highlighter = if *kind == Kind::Removed { &mut before } else { &mut after };
+            rows.push(Line::from(row(*kind, text, columns, highlighter.as_mut(), theme)));
         }
         rows
     }
@@ -171,6 +153,37 @@ impl Diff {
             (added, removed) => format!("+{added} −{removed}"),
         }
     }
+}
+
+/// A line of a diff, as wide as it may be.
+fn row(
+    kind: Kind,
+    text: &str,
+    columns: usize,
+    highlighter: Option<&mut Highlighter>,
+    theme: &Theme,
+) -> Vec<Span<'static>> {
+    let (sign, mark) = match kind {
+        Kind::Added => ("+ ", theme.added),
+        Kind::Removed => ("- ", theme.removed),
+        Kind::Same | Kind::Between => ("  ", theme.dim),
+    };
+    let text = shorten(text, columns.saturating_sub(2));
+    let base = match mark.bg {
+        Some(colour) => Style::new().bg(colour),
+        None => mark,
+    };
+    let mut spans = vec![Span::styled(sign, mark)];
+    match highlighter {
+        Some(highlighter) if kind != Kind::Between => {
+            let base = if kind == Kind::Same { theme.text } else { base };
+            spans.extend(highlighter.line(&text, theme, base));
+        }
+        _ => spans.push(Span::styled(text, if kind == Kind::Between { theme.dim } else { base })),
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    spans.push(Span::styled(" ".repeat(columns.saturating_sub(used)), base));
+    spans
 }
 
 #[cfg(test)]

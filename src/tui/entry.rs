@@ -15,6 +15,29 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Rows of reasoning that are shown while it comes.
 const REASONING_ROWS: usize = 5;
 
+/// What the user thinks of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rating {
+    /// It helped.
+    Good,
+    /// Neither.
+    Neutral,
+    /// It did harm, or was in vain.
+    Bad,
+}
+
+impl Rating {
+    /// The word for it, as it is kept.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Neutral => "neutral",
+            Self::Bad => "bad",
+        }
+    }
+}
+
 /// What kind of remark a note is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoteKind {
@@ -51,6 +74,8 @@ pub(crate) struct Entry {
     pub(crate) live: Option<u32>,
     /// Which of a reply's parallel calls it is.
     pub(crate) index: u32,
+    /// What the user thinks of it.
+    pub(crate) rating: Option<Rating>,
     /// The event that it comes from; while it is being written, the one before.
     pub(crate) seq: u64,
     /// Folded or unfolded by hand.
@@ -81,6 +106,7 @@ impl Entry {
             block,
             live: None,
             index: 0,
+            rating: None,
             seq: 0,
             open: None,
             flow: None,
@@ -182,6 +208,11 @@ impl Entry {
 
     /// The sign before its first row.
     pub(crate) fn sign(&self, theme: &Theme) -> (&'static str, Style) {
+        match self.rating {
+            Some(Rating::Good) => return ("+", theme.success),
+            Some(Rating::Bad) => return ("−", theme.error),
+            Some(Rating::Neutral) | None => {}
+        }
         match &self.block {
             Block::User { .. } => ("❯", theme.user),
             Block::Reasoning { .. } => ("∙", theme.reasoning),

@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::composer::Edit;
 use crate::conversation::Step;
+use crate::entry::Rating;
 use crate::panel::Act;
 use crate::taste::OwnKeys;
 
@@ -84,15 +85,16 @@ pub(crate) enum Action {
     },
     ToggleReasoning,
     Mouse,
-    Send,
+    /// Sends what is written; into the round that is under way, or behind it.
+    Send {
+        steers: bool,
+    },
+    /// The prompts that wait.
+    Queue,
     Edit(Edit),
     Editor,
-    /// In the list: up, down, take, close.
-    MenuMove {
-        up: bool,
-    },
-    MenuTake,
-    MenuClose,
+    /// In the list above the prompt.
+    Menu(MenuKey),
     /// Takes a prompt back, or stops what goes on.
     Escape,
     Jump {
@@ -101,6 +103,7 @@ pub(crate) enum Action {
     },
     Toggle,
     Copy,
+    Rate(Rating),
     Search,
     SearchNext {
         up: bool,
@@ -110,6 +113,22 @@ pub(crate) enum Action {
     Panel(Act),
 }
 
+/// What a key does in the list above the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MenuKey {
+    Move {
+        up: bool,
+    },
+    Take,
+    Close,
+    /// Takes a prompt that waits out of the list.
+    Remove,
+    /// Moves it.
+    Shift {
+        up: bool,
+    },
+}
+
 /// An answer to a call that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
@@ -117,6 +136,10 @@ pub(crate) enum Choice {
     Allow,
     /// This, and whatever comes.
     AllowAll,
+    /// This, and the like of it in this folder.
+    AllowAlways,
+    /// Write on it first.
+    Edit,
     /// No, with a reason.
     Deny,
     /// Take a hunk in, or leave it out.
@@ -165,7 +188,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
     }
     Composer {
-        "enter" => Action::Send, "send; while the model works: queue";
+        "enter" => Action::Send { steers: false }, "send; while the model works: queue";
+        "ctrl-s" => Action::Send { steers: true }, "while the model works: tell it now, at its next step";
+        "ctrl-q" => Action::Queue, "the prompts that wait: take one back, remove, reorder";
         "alt-enter" | "shift-enter" | "ctrl-j" => Action::Edit(Edit::NewLine), "a new line";
         "tab" => Action::Switch, "into the conversation";
         "esc" => Action::Escape, "stop what goes on; take a queued prompt back";
@@ -186,10 +211,13 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
     }
     Menu {
-        "up" | "ctrl-p" => Action::MenuMove { up: true }, "the row above";
-        "down" | "ctrl-n" => Action::MenuMove { up: false }, "the row below";
-        "tab" | "enter" => Action::MenuTake, "take it";
-        "esc" => Action::MenuClose, "close the list";
+        "up" | "ctrl-p" => Action::Menu(MenuKey::Move { up: true }), "the row above";
+        "down" | "ctrl-n" => Action::Menu(MenuKey::Move { up: false }), "the row below";
+        "tab" | "enter" => Action::Menu(MenuKey::Take), "take it";
+        "esc" => Action::Menu(MenuKey::Close), "close the list";
+        "delete" => Action::Menu(MenuKey::Remove), "of prompts that wait: remove it";
+        "alt-up" => Action::Menu(MenuKey::Shift { up: true }), "of prompts that wait: sooner";
+        "alt-down" => Action::Menu(MenuKey::Shift { up: false }), "of prompts that wait: later";
     }
     Conversation {
         "up" | "k" => Action::Jump { step: Step::Block, up: true }, "the block above";
@@ -202,6 +230,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "C" => Action::Jump { step: Step::Edit, up: false }, "to the change behind";
         "enter" | "space" => Action::Toggle, "fold or unfold";
         "y" => Action::Copy, "copy the block as plain text";
+        "+" => Action::Rate(Rating::Good), "this step was good";
+        "-" => Action::Rate(Rating::Bad), "this step was bad";
+        "=" => Action::Rate(Rating::Neutral), "this step was neither";
         "/" => Action::Search, "search";
         "n" => Action::SearchNext { up: true }, "the match before";
         "N" => Action::SearchNext { up: false }, "the match behind";
@@ -231,6 +262,8 @@ pub(crate) const KEYS: &[Binding] = keys! {
     Decision {
         "y" | "enter" => Action::Decide(Choice::Allow), "allow it, this once, with the hunks that are taken";
         "a" => Action::Decide(Choice::AllowAll), "allow it, and go on in the mode auto";
+        "p" => Action::Decide(Choice::AllowAlways), "allow it, and the like of it in this folder for good: the rule is shown";
+        "e" | "ctrl-g" => Action::Decide(Choice::Edit), "write on it in $VISUAL or $EDITOR first; what runs is yours";
         "n" | "esc" => Action::Decide(Choice::Deny), "deny it; a reason may be given";
         "space" => Action::Decide(Choice::Hunk), "take a hunk, or leave it out";
         "down" | "j" => Action::Decide(Choice::NextHunk), "the next hunk";

@@ -34,7 +34,10 @@ mod vim;
 
 pub use draw::draw;
 pub use input::{Input, Keys};
-pub use protocol::{Answer, Command, Facts, Hand, Order, Price, Query, Recent, Update};
+pub use protocol::{
+    Answer, Command, Edits, Facts, Hand, Order, Preview, Price, Query, Rating, Recent, Rewind,
+    RewindWhat, Round, Update,
+};
 pub use run::{Outside, Tui};
 pub use screen::thousands;
 pub use taste::{Notify, Taste, Wrong};

@@ -4,6 +4,7 @@
 use trajectory::event::{ApprovalDecision, Ended, FileChange};
 use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
 
+pub use crate::entry::Rating;
 use crate::text::clean;
 
 /// What the user wants.
@@ -11,6 +12,15 @@ use crate::text::clean;
 pub enum Command {
     /// A round begins with this prompt.
     Submit(String),
+    /// The round that is under way is told this.
+    Steer(String),
+    /// The user runs a command.
+    Run {
+        /// The command line.
+        command: String,
+        /// Outside the sandbox, with all the user's rights.
+        outside: bool,
+    },
     /// A call that waited is decided.
     Decide {
         /// The call.
@@ -23,6 +33,8 @@ pub enum Command {
         arguments: Option<String>,
         /// The mode from here on, when it changes with it.
         mode: Option<ApprovalMode>,
+        /// Rules that allow the like of it in this folder from now on.
+        always: Vec<String>,
     },
     /// Stop what goes on.
     Interrupt,
@@ -77,6 +89,12 @@ pub enum Query {
     Files(String),
     /// Recent sessions of this folder.
     Sessions,
+    /// The rounds that one can go back to.
+    Rounds,
+    /// What going back to before this round would do.
+    Rewind(u32),
+    /// Models that are known of.
+    Models,
     /// How the files differ from when the session began.
     Changes,
 }
@@ -86,14 +104,26 @@ pub enum Query {
 pub enum Order {
     /// Another model.
     Model(String),
+    /// The conversation is replaced by a summary, which heeds these words.
+    Compact(Option<String>),
     /// Go on with a session.
     Resume(String),
+    /// Go on with a copy of this session.
+    Fork,
+    /// Go back to before a round.
+    Rewind(Rewind),
     /// What is known of this session.
     Status,
     /// Write the session out into this folder.
     Export(String),
     /// Judge the session: a field and its value.
     Judge(&'static str, String),
+    /// Rate a step, by the event that it is.
+    Rate(u64, Rating),
+    /// The pseudonym that goes into recordings from now on.
+    Annotator(String),
+    /// What recordings may be used for from now on: `private`, `team` or `public`.
+    Consent(&'static str),
     /// Keep this session out of datasets.
     Private,
     /// Take a file back to how it was when the session began.
@@ -107,8 +137,24 @@ pub enum Update {
     Event(Box<Recorded<Event>>),
     /// Something is on its way.
     Progress(Progress),
+    /// A command of the user's own runs.
+    OwnStarted {
+        /// Its execution.
+        exec: u32,
+        /// The command line.
+        command: String,
+        /// It runs outside the sandbox.
+        outside: bool,
+    },
     /// A call waits for the user's word.
     Decide(u32),
+    /// Rules that would spare the user this question.
+    Offer {
+        /// The call.
+        call: u32,
+        /// The rules.
+        rules: Vec<String>,
+    },
     /// What the last request took.
     Usage(Usage),
     /// What requests of the past took, by their numbers.
@@ -123,6 +169,8 @@ pub enum Update {
     Sandbox(String),
     /// An answer to a question.
     Answer(Answer),
+    /// A text for the composer, if nothing is written there.
+    Written(String),
     /// A remark.
     Said(String),
     /// Something could not be done.
@@ -140,8 +188,73 @@ pub enum Answer {
     Files(String, Vec<String>),
     /// Sessions, the newest first.
     Sessions(Vec<Recent>),
+    /// Rounds, the latest first.
+    Rounds(Vec<Round>),
+    /// What going back would do.
+    Preview(Preview),
+    /// Names of models, and what is known of each.
+    Models(Vec<(String, String)>),
     /// How the files differ, or why that cannot be told.
     Changes(Result<Vec<FileChange>, String>),
+}
+
+/// A round of this session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Its number.
+    pub number: u32,
+    /// What was asked.
+    pub prompt: String,
+    /// What is known of the files as they were before it.
+    pub about: String,
+}
+
+/// What going back to before a round would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// The round.
+    pub round: u32,
+    /// The conversation can go back: the round is part of it.
+    pub has_conversation: bool,
+    /// The files can: it is known how they were.
+    pub has_files: bool,
+    /// What would happen to each file, a line each.
+    pub lines: Vec<String>,
+    /// Files that the user changed since, and that going back would undo.
+    pub edited: Vec<String>,
+}
+
+/// How to go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind {
+    /// To before this round.
+    pub round: u32,
+    /// What of it.
+    pub what: RewindWhat,
+    /// What becomes of the user's own edits.
+    pub edits: Edits,
+}
+
+/// What goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewindWhat {
+    /// The conversation and the files.
+    Both,
+    /// The conversation alone.
+    Conversation,
+    /// The files alone; the model is told.
+    Files,
+}
+
+/// What becomes of files that the user changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edits {
+    /// There are none: should some turn up, nothing is done.
+    None,
+    /// They stay.
+    Keep,
+    /// They are undone too.
+    Undo,
 }
 
 /// A session of this folder.
@@ -185,6 +298,8 @@ pub struct Facts {
     pub version: String,
     /// Kept out of datasets.
     pub is_private: bool,
+    /// Nobody has said yet what recordings may be used for.
+    pub asks_consent: bool,
     /// Recent sessions of this folder, as far as they were looked for.
     pub recent: Vec<Recent>,
     /// Why nothing can be asked yet, and what to do about it.

@@ -4,20 +4,22 @@
 //! turns keys into commands ([`View::press`]). It reads no clock, no file and no terminal: time is
 //! told to it, and what it wants to know it asks the driver for.
 
+mod answers;
+mod hand;
 mod panel;
 mod press;
 
 use std::collections::VecDeque;
 
 use trajectory::event::Ended;
-use trajectory::{Body, Event, Progress, Recorded, Usage};
+use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, Usage};
 
-use crate::composer::Composer;
+use crate::composer::{Composer, Hand};
 use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
-use crate::protocol::{Answer, Command, Facts, Query, Recent, Update};
+use crate::protocol::{Command, Facts, Order, Query, Update};
 use crate::text::clean;
 use crate::taste::Taste;
 use crate::theme::{Background, Depth, Theme};
@@ -79,6 +81,34 @@ pub(crate) enum Pick {
     Command(&'static str, bool),
     File(String),
     Session(String),
+    /// A round to go back to.
+    Round(u32),
+    Order(Order),
+    /// A prompt that waits, by its place.
+    Queued(usize),
+}
+
+/// What the session took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) usage: Usage,
+    /// Tokens of the last request and its reply.
+    pub(crate) context_tokens: u64,
+}
+
+/// What was pressed that later keys depend on; times in microseconds.
+#[derive(Debug, Default)]
+struct Pressed {
+    /// The approval mode that was chosen here, which outlasts other settings.
+    mode: Option<ApprovalMode>,
+    /// A summary was asked for, so what goes on is no round.
+    sums_up: bool,
+    /// When Ctrl-C was pressed last.
+    stopped_us: Option<u64>,
+    /// When a letter was typed last that was no answer.
+    typed_us: Option<u64>,
+    /// Until when a question takes letters for the end of what was being typed.
+    settles_us: u64,
 }
 
 /// The whole terminal, without the terminal.
@@ -94,26 +124,19 @@ pub struct View {
     pub(crate) queued: VecDeque<String>,
     /// Since when a round is under way.
     pub(crate) working: Option<u64>,
+    /// The execution of the user's own command that runs.
+    pub(crate) own: Option<u32>,
     /// A remark, and when it was made.
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
     pub(crate) help: Option<usize>,
-    pub(crate) usage: Usage,
-    /// Tokens of the last request and its reply.
-    pub(crate) context_tokens: u64,
+    pub(crate) spent: Spent,
     pub(crate) theme: Theme,
     pub(crate) theme_number: u32,
     pub(crate) now_us: u64,
     /// Whether the mouse is ours.
     pub(crate) has_mouse: bool,
-    /// The approval mode that was chosen here, which outlasts other settings.
-    chosen_mode: Option<trajectory::ApprovalMode>,
-    /// When Ctrl-C was pressed last.
-    stopped_us: Option<u64>,
-    /// When a letter was typed last that was no answer.
-    typed_us: Option<u64>,
-    /// Until when a question takes letters for the end of what was being typed.
-    settles_us: u64,
+    pressed: Pressed,
     pub(crate) panel: Panel,
     pub(crate) taste: Taste,
     pub(crate) room: Room,
@@ -133,18 +156,15 @@ impl View {
             search: String::new(),
             queued: VecDeque::new(),
             working: None,
+            own: None,
             toast: None,
             help: None,
-            usage: Usage::default(),
-            context_tokens: 0,
+            spent: Spent::default(),
             theme: Theme::new(background, depth),
             theme_number: 0,
             now_us: 0,
             has_mouse: true,
-            chosen_mode: None,
-            stopped_us: None,
-            typed_us: None,
-            settles_us: 0,
+            pressed: Pressed::default(),
             panel: Panel::default(),
             taste: Taste::default(),
             room: Room { columns: 80, is_beside: true },
@@ -169,10 +189,20 @@ impl View {
             }
             Update::Progress(progress) => self.progress(&progress),
             Update::Decide(call) => self.ask(call),
+            Update::Offer { call, rules } => {
+                if let Some(decision) = self.decision.as_mut().filter(|it| it.call == call) {
+                    decision.rules = rules.iter().map(|rule| clean(rule)).collect();
+                }
+            }
             Update::Usage(usage) => {
-                self.usage += usage;
-                self.context_tokens = usage.total();
+                self.spent.usage += usage;
+                self.spent.context_tokens = usage.total();
                 self.panel.counted(usage);
+            }
+            Update::OwnStarted { exec, command, outside } => {
+                self.own = Some(exec);
+                self.conversation.own_started(exec, &command, outside, self.now_us);
+                self.conversation.go_to_end();
             }
             Update::Counted(usages) => self.panel.timeline.set_usages(usages),
             Update::RoundOver(ended) => return self.round_over(ended),
@@ -180,19 +210,25 @@ impl View {
             Update::Recent(recent) => self.facts.recent = recent,
             Update::Sandbox(tier) => self.facts.sandbox = clean(&tier),
             Update::Answer(answer) => self.answered(answer),
+            Update::Written(text) => {
+                if self.composer.is_empty() {
+                    self.composer.set(&text);
+                }
+            }
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
                 self.conversation = Conversation::default();
                 let (is_open, page) = (self.panel.is_open, self.panel.page);
                 self.panel = Panel { is_open, page, ..Panel::default() };
-                self.usage = Usage::default();
-                self.context_tokens = 0;
+                self.spent.usage = Usage::default();
+                self.spent.context_tokens = 0;
             }
             Update::Recalled(usage) => {
                 self.working = None;
+                self.own = None;
                 self.end_question();
-                self.usage = usage;
+                self.spent.usage = usage;
                 self.conversation.go_to_end();
             }
         }
@@ -202,7 +238,7 @@ impl View {
     /// Other settings hold. What was chosen or found meanwhile stays: it is newer.
     fn frame(&mut self, facts: Facts) {
         let before = std::mem::replace(&mut self.facts, facts.cleaned());
-        self.facts.mode = self.chosen_mode.unwrap_or(self.facts.mode);
+        self.facts.mode = self.pressed.mode.unwrap_or(self.facts.mode);
         if self.facts.recent.is_empty() {
             self.facts.recent = before.recent;
         }
@@ -216,7 +252,12 @@ impl View {
         match &event.body {
             Body::Prompt(prompt) => {
                 self.working.get_or_insert(self.now_us);
-                self.composer.remember(&prompt.text);
+                self.composer.remember(Hand::Model, &prompt.text);
+            }
+            Body::UserCommand(ran) => {
+                let hand = if ran.outside_sandbox { Hand::Outside } else { Hand::Inside };
+                self.composer.remember(hand, &ran.command);
+                self.own = self.own.filter(|exec| *exec != ran.exec);
             }
             Body::ConfigChanged(config) => {
                 self.facts.mode = config.approval.unwrap_or(self.facts.mode);
@@ -256,6 +297,7 @@ impl View {
     #[must_use]
     pub fn is_moving(&self) -> bool {
         self.working.is_some()
+            || self.own.is_some()
             || self.toast.is_some()
             || self.conversation.is_moving()
             || !self.is_settled()
@@ -270,6 +312,12 @@ impl View {
 
     /// The text that was written in an editor.
     pub fn edited(&mut self, text: &str) {
+        if let Some(decision) = self.decision.as_mut().filter(|it| it.is_in_editor) {
+            if !decision.edited(text) {
+                self.say("That is no JSON object, so nothing was changed.");
+            }
+            return;
+        }
         self.composer.clear();
         let text = text.trim_end_matches('\n');
         if text.len() > 64 << 10 {
@@ -307,8 +355,8 @@ impl View {
                 self.focus = Focus::Conversation;
             }
             // A letter that was meant for the prompt is no answer.
-            if self.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
-                self.settles_us = self.now_us + SETTLE_US;
+            if self.pressed.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
+                self.pressed.settles_us = self.now_us + SETTLE_US;
             }
         }
     }
@@ -322,10 +370,11 @@ impl View {
 
     /// Whether a question takes its answer yet.
     pub(crate) const fn is_settled(&self) -> bool {
-        self.decision.is_none() || self.now_us >= self.settles_us
+        self.decision.is_none() || self.now_us >= self.pressed.settles_us
     }
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {
+        self.pressed.sums_up = false;
         self.working = None;
         self.end_question();
         if matches!(ended, Ended::Failed | Ended::Limit) {
@@ -338,35 +387,8 @@ impl View {
     fn send_queued(&mut self) -> Option<Command> {
         let next = self.queued.pop_front()?;
         self.working = Some(self.now_us);
+        self.list_queued_again();
         Some(Command::Submit(next))
-    }
-
-    fn answered(&mut self, answer: Answer) {
-        match answer {
-            Answer::Files(asked, paths) => {
-                if self.composer.mention() != Some(asked.as_str()) {
-                    return;
-                }
-                let row = |path: String| MenuRow {
-                    label: path.clone(),
-                    about: String::new(),
-                    pick: Pick::File(path),
-                };
-                self.set_menu(paths.into_iter().map(row).collect());
-            }
-            Answer::Changes(answer) => self.panel.changes.answered(answer),
-            Answer::Sessions(sessions) if sessions.is_empty() => {
-                self.say("There is no other session of this folder.");
-            }
-            Answer::Sessions(sessions) => {
-                let row = |session: Recent| MenuRow {
-                    label: session.title,
-                    about: session.when,
-                    pick: Pick::Session(session.id),
-                };
-                self.set_menu(sessions.into_iter().map(row).collect());
-            }
-        }
     }
 
     fn set_menu(&mut self, rows: Vec<MenuRow>) {
@@ -380,6 +402,9 @@ impl View {
         self.menu = None;
         if self.composer.text().trim().is_empty() {
             return if self.working.is_none() { self.send_queued() } else { None };
+        }
+        if self.composer.hand() != Hand::Model {
+            return self.run_own();
         }
         if self.is_order() {
             return self.order();
@@ -401,12 +426,15 @@ impl View {
             return None;
         }
         self.working = Some(self.now_us);
-        self.typed_us = None;
+        self.pressed.typed_us = None;
         Some(Command::Submit(prompt))
     }
 
     /// Whether a command is written: a path is none.
     fn is_order(&self) -> bool {
+        if self.composer.hand() != Hand::Model {
+            return false;
+        }
         let text = self.composer.text();
         let name = text.strip_prefix('/').map(|rest| rest.split_whitespace().next().unwrap_or(""));
         name.is_some_and(|name| !name.contains('/')) && !text.contains('\n')
@@ -414,6 +442,10 @@ impl View {
 
     /// The list that fits what is written; a question, where only the driver knows.
     fn offer(&mut self) -> Option<Command> {
+        if self.composer.hand() != Hand::Model {
+            self.menu = None;
+            return None;
+        }
         let text = self.composer.text();
         if let Some(start) = text.strip_prefix('/')
             && !start.contains(char::is_whitespace)

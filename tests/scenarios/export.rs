@@ -167,10 +167,19 @@ fn a_bundle_gives_identical_rows_and_hashes_elsewhere() {
     assert_eq!(raw(&other), b"x\0\xffy");
     assert_eq!(raw(&other), raw(&world));
     assert!(fs::read(bundle_of(&other)).unwrap() == fs::read(&bundle).unwrap());
-    // Once more changes nothing; and only the device it began on goes on with it.
+    // Once more changes nothing; and only the device it began on goes on with it: here a fork does.
     other.limn(&["import", "bundle", path]).succeeds();
-    let server = server([Reply::text("never")]);
-    other.exec(&server.url(), &["--resume", "last", "go on"]).exits(4).says(&["another device"]);
+    let imported = other.events();
+    let original = other.home().find("last").unwrap();
+    let server = server([Reply::text("Here I am.")]);
+    other.exec(&server.url(), &["--resume", "last", "go on"]).succeeds();
+    assert_eq!(other.home().session_ids().unwrap().len(), 2);
+    let forked = other.events();
+    assert!(forked.iter().take(imported.len()).all(|event| event.copied));
+    assert!(forked.iter().skip(imported.len()).all(|event| !event.copied));
+    let untouched = record::Archive::open(&other.home(), original).unwrap().events().unwrap();
+    assert_eq!(untouched.len(), imported.len());
+    other.assert_sound();
 }
 
 const OTHER_ID: &str = "01900000-0000-7000-8000-000000000000";

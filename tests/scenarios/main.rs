@@ -29,5 +29,6 @@ mod real_workspace;
 mod resume;
 mod rewind;
 mod terminal;
+mod terminal_hand;
 mod terminal_panel;
 mod world;

@@ -203,3 +203,44 @@ fn a_kill_in_mid_work_is_resumed_with_everything_that_was_finished() {
     assert_eq!(messages[3]["content"], "kept");
     world.assert_sound();
 }
+
+#[test]
+fn a_fork_is_sent_what_the_original_would_have_been_and_trains_nothing_twice() {
+    let world = World::new();
+    let server = server([
+        shell("echo one"),
+        Reply::text("The first answer."),
+        Reply::text("The original goes on."),
+        Reply::text("The copy goes on."),
+    ]);
+    world.exec(&server.url(), &["first"]).succeeds();
+    let original = world.home().find("last").unwrap().to_string();
+    let forked = world.limn(&["fork", "last", "--json"]).succeeds().json_lines();
+    let fork = forked[0]["session"].as_str().unwrap().to_owned();
+    assert_eq!(forked[0]["parent"], original.as_str());
+    world.exec(&server.url(), &["--resume", &original, "and then?"]).succeeds();
+    world.exec(&server.url(), &["--resume", &fork, "and then?"]).succeeds();
+    let requests = server.requests();
+    let [.., one, other] = requests.as_slice() else { panic!("{}", requests.len()) };
+    assert_eq!(one.body, other.body);
+    world.assert_sound();
+    let out = world.path("out");
+    let out = out.to_str().unwrap();
+    world.limn(&["export", "--format", "messages", "--out", out, "--status", "all"]).succeeds();
+    let rows = std::fs::read_to_string(world.path("out/messages.jsonl")).unwrap();
+    let trained = |text: &str| -> usize {
+        let rows = rows.lines().map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        rows.map(|row| {
+            let messages = row["messages"].as_array().unwrap().iter();
+            let train = row["train"].as_array().unwrap().iter();
+            let is_it = |(message, train): (&serde_json::Value, &serde_json::Value)| {
+                message["content"].as_str() == Some(text) && *train == true
+            };
+            messages.zip(train).filter(|pair| is_it(*pair)).count()
+        })
+        .sum()
+    };
+    assert_eq!(trained("The first answer."), 1, "{rows}");
+    assert_eq!((trained("The original goes on."), trained("The copy goes on.")), (1, 1), "{rows}");
+    world.limn(&["fork", "last", "--at", "99999"]).exits(1).says(&["no event 99999"]);
+}

@@ -38,6 +38,8 @@ impl Terminal {
         command.env("HOME", world.path("home"));
         command.env("LIMN_HOME", world.data());
         command.env("TERM", "xterm-256color");
+        let editor = format!("sh {}", world.path("home/editor").display());
+        command.env("EDITOR", editor);
         command.cwd(world.workspace());
         command.args(args);
         let child = pair.slave.spawn_command(command).unwrap();

@@ -43,6 +43,23 @@ pub(crate) struct RewindArgs {
     pub(crate) json: bool,
 }
 
+/// Begin a session that goes on from another one: a copy of its events, up to a point or all of
+/// them. The original stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "What is copied is context: nothing of it is trained a second time. The \
+    files of the workspace stay as they are; `limn rewind` takes them back.\n\nExample:\n  \
+    limn fork last\n  limn fork last --at 120 && limn resume last")]
+pub(crate) struct ForkArgs {
+    /// An id, a unique prefix of one, or `last`.
+    pub(crate) id: String,
+    /// The last event to take over, by its number as `limn show --json` prints it.
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Look after the store of workspace contents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {

@@ -18,7 +18,8 @@ use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, headline, note, safe, thousands};
 use crate::store::Store;
-use rounds::{Past, Round};
+use rounds::Past;
+pub(crate) use rounds::Round;
 
 /// As many files are named to the model; the rest is counted.
 const NAMED_MAX: usize = 50;
@@ -26,23 +27,55 @@ const NAMED_MAX: usize = 50;
 pub(crate) fn run(args: &RewindArgs) -> CliResult {
     let store = Store::open()?;
     let id = store.home.find(&args.id)?;
-    if store.home.is_live(id) {
+    if store.home.is_live(id) && !args.dry_run {
         return Err(CliError::failed(format!(
             "Session {id} is running. End it first, then rewind it."
         )));
     }
-    let archive = store.archive(&id.to_string())?;
-    let events: Vec<Event> =
-        archive.events()?.into_iter().map(trajectory::Recorded::into_inner).collect();
+    if args.to.is_none() {
+        let archive = store.archive(&id.to_string())?;
+        return list(&Past::of(&events(&archive)?, &archive.execs()?), args.json);
+    }
+    let went = go_back(&store.home, id, args)?;
+    if went.stopped {
+        return stopped(args, id, &went);
+    }
+    Ok(say(args, id, &went))
+}
+
+/// The rounds of a session.
+pub(crate) fn rounds(home: &Home, id: SessionId) -> Result<Vec<Round>, CliError> {
+    let archive = Archive::open(home, id)?;
+    Ok(Past::of(&events(&archive)?, &archive.execs()?).rounds)
+}
+
+fn events(archive: &Archive) -> Result<Vec<Event>, CliError> {
+    Ok(archive.events()?.into_iter().map(trajectory::Recorded::into_inner).collect())
+}
+
+/// What came of going back, or would.
+pub(crate) struct Went {
+    pub(crate) round: Round,
+    pub(crate) restored: Option<Restored>,
+    /// Nothing was changed: the user's own edits are in the way.
+    pub(crate) stopped: bool,
+}
+
+/// Takes a session back to before the round `args.to`, or says what that would do. It waits for the
+/// disk, so it is nothing for a thread that has a session.
+pub(crate) fn go_back(home: &Home, id: SessionId, args: &RewindArgs) -> Result<Went, CliError> {
+    let archive = Archive::open(home, id)?;
+    let events = events(&archive)?;
     let past = Past::of(&events, &archive.execs()?);
-    let Some(number) = args.to else { return list(&past, args.json) };
+    let number = args.to.unwrap_or_default();
     let Some(round) = past.round(number) else {
         return Err(CliError::usage(format!(
             "Session {id} has no round {number}. `limn rewind {id}` lists its rounds."
         )));
     };
-    let back = Back { args, id, home: &store.home, archive: &archive, events: &events };
-    back.go(&past, round)
+    let back = Back { args, id, home, archive: &archive, events: &events };
+    let (restored, stopped) = back.go(&past, round)?;
+    Ok(Went { round: round.clone(), restored, stopped })
 }
 
 fn list(past: &Past, as_json: bool) -> CliResult {
@@ -79,7 +112,8 @@ struct Back<'a> {
 }
 
 impl Back<'_> {
-    fn go(&self, past: &Past, round: &Round) -> CliResult {
+    /// What was restored, or would be; and whether the user's edits stopped it.
+    fn go(&self, past: &Past, round: &Round) -> Result<(Option<Restored>, bool), CliError> {
         let conversation = !self.args.files;
         let files = !self.args.conversation;
         if conversation && round.is_rewound {
@@ -98,19 +132,17 @@ impl Back<'_> {
             }
             None => None,
         };
-        if let Some(planned) = planned.as_ref().filter(|planned| planned.stopped) {
-            return self.stopped(round, planned);
-        }
-        if self.args.dry_run {
-            return Ok(self.say(round, planned.as_ref(), "would be"));
+        let is_stopped = planned.as_ref().is_some_and(|planned| planned.stopped);
+        if is_stopped || self.args.dry_run {
+            return Ok((planned, is_stopped));
         }
         let resumed = Recorder::resume(self.home, self.id)?;
         let restored = match &restore {
             Some((workspace, what)) => Some((workspace, workspace.restore(what, &NEVER)?)),
             None => None,
         };
-        if let Some((_, restored)) = restored.as_ref().filter(|(_, it)| it.stopped) {
-            return self.stopped(round, restored);
+        if restored.as_ref().is_some_and(|(_, it)| it.stopped) {
+            return Ok((restored.map(|(_, it)| it), true));
         }
         let mut bodies = Vec::new();
         if let (Some((workspace, restored)), Some((_, what))) = (&restored, &restore) {
@@ -132,7 +164,7 @@ impl Back<'_> {
             resumed.recorder.commit(write, Durability::Durable).await?;
             resumed.recorder.close().await
         })??;
-        Ok(self.say(round, restored.as_ref().map(|(_, restored)| restored), "were"))
+        Ok((restored.map(|(_, restored)| restored), false))
     }
 
     fn restore(&self, past: &Past, round: &Round) -> Result<(Workspace, Restore), CliError> {
@@ -159,63 +191,80 @@ impl Back<'_> {
         let workspace = Workspace::open(&root, self.home.path(), Policy::default(), true)?;
         Ok((workspace, Restore { to, expected, users, on_edits, dry_run: false }))
     }
+}
 
-    fn stopped(&self, round: &Round, planned: &Restored) -> CliResult {
-        if self.args.json {
-            self.say(round, Some(planned), "would be");
-        } else {
-            for change in planned.edited.iter().filter(|change| !change.is_folder()) {
-                note(&format!("     ! You changed {}", safe(&path(&change.path))));
-            }
-        }
-        Err(CliError::failed(format!(
-            "You changed files yourself that going back to before round {} would undo. Nothing was \
-             changed; keep yours with --keep-mine, or take them back too with --overwrite.",
-            round.number
-        )))
+fn stopped(args: &RewindArgs, id: SessionId, went: &Went) -> CliResult {
+    if args.json {
+        say(args, id, went);
+    } else {
+        went.edited().for_each(|path| note(&format!("     ! You changed {path}")));
+    }
+    Err(CliError::failed(format!(
+        "You changed files yourself that going back to before round {} would undo. Nothing was \
+         changed; keep yours with --keep-mine, or take them back too with --overwrite.",
+        went.round.number
+    )))
+}
+
+impl Went {
+    /// What the user changed that going back would undo, safe to print.
+    pub(crate) fn edited(&self) -> impl Iterator<Item = String> {
+        let edited = self.restored.iter().flat_map(|restored| &restored.edited);
+        edited.filter(|change| !change.is_folder()).map(|change| safe(&path(&change.path)))
     }
 
-    fn say(&self, round: &Round, restored: Option<&Restored>, were: &str) -> Exit {
-        let mut out = Out::new();
-        if self.args.json {
-            out.json(&json!({
-                "session": self.id,
-                "round": round.number,
-                "dry_run": self.args.dry_run,
-                "conversation": !self.args.files,
-                "files": restored.map(told),
-            }));
-            return Exit::Completed;
+    /// What was done to each file, or would be, a line each, safe to print.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Some(restored) = &self.restored else { return Vec::new() };
+        let mut lines = Vec::new();
+        for change in restored.changes.iter().filter(|change| !change.is_folder()) {
+            // Going back makes again what was deleted since.
+            let done = match change.kind() {
+                trajectory::event::ChangeKind::Created => "made again",
+                trajectory::event::ChangeKind::Modified => "taken back",
+                trajectory::event::ChangeKind::Deleted => "deleted",
+            };
+            lines.push(format!("{done:>10}  {}", safe(&path(&change.path))));
         }
-        if let Some(restored) = restored {
-            for change in restored.changes.iter().filter(|change| !change.is_folder()) {
-                // Going back makes again what was deleted since.
-                let done = match change.kind() {
-                    trajectory::event::ChangeKind::Created => "made again",
-                    trajectory::event::ChangeKind::Modified => "taken back",
-                    trajectory::event::ChangeKind::Deleted => "deleted",
-                };
-                out.line(&format!("{done:>10}  {}", safe(&path(&change.path))));
-            }
-            for left in &restored.left {
-                let line = format!("{}: {}", path(&left.path), why(left.why));
-                out.line(&format!("left alone  {}", safe(&line)));
-            }
-            for skipped in &restored.skipped {
-                let line = format!("{}: {}", path(&skipped.path), skipped.reason.why());
-                out.line(&format!("not stored  {}", safe(&line)));
-            }
+        for left in &restored.left {
+            let line = format!("{}: {}", path(&left.path), why(left.why));
+            lines.push(format!("left alone  {}", safe(&line)));
         }
-        let what = match (self.args.files, self.args.conversation) {
-            (true, _) => "The files",
-            (_, true) => "The conversation",
-            _ => "The conversation and the files",
-        };
-        let verb = if self.args.conversation && were == "were" { "was" } else { were };
-        let number = round.number;
-        out.line(&format!("{what} {verb} taken back to before round {number}."));
-        Exit::Completed
+        for skipped in &restored.skipped {
+            let line = format!("{}: {}", path(&skipped.path), skipped.reason.why());
+            lines.push(format!("not stored  {}", safe(&line)));
+        }
+        lines
     }
+}
+
+fn say(args: &RewindArgs, id: SessionId, went: &Went) -> Exit {
+    let number = went.round.number;
+    let is_plan = args.dry_run || went.stopped;
+    let mut out = Out::new();
+    if args.json {
+        out.json(&json!({
+            "session": id,
+            "round": number,
+            "dry_run": args.dry_run,
+            "conversation": !args.files,
+            "files": went.restored.as_ref().map(told),
+        }));
+        return Exit::Completed;
+    }
+    went.lines().iter().for_each(|line| out.line(line));
+    let what = match (args.files, args.conversation) {
+        (true, _) => "The files",
+        (_, true) => "The conversation",
+        _ => "The conversation and the files",
+    };
+    let verb = match (is_plan, args.conversation) {
+        (true, _) => "would be",
+        (false, true) => "was",
+        (false, false) => "were",
+    };
+    out.line(&format!("{what} {verb} taken back to before round {number}."));
+    Exit::Completed
 }
 
 /// What goes on record of the files.

@@ -155,6 +155,10 @@ fn show_event(event: &Event, out: &mut Out) {
                 out.line(&format!("[with {} ({})]", safe(name), safe(media_type)));
             }
         }
+        Body::UserCommand(ran) => {
+            out.line(&format!("\nthe user ran, execution {}:", ran.exec));
+            indented("  ", &ran.shown, usize::MAX, out);
+        }
         Body::Steering(steering) => indented("(meanwhile) ", &steering.text, usize::MAX, out),
         Body::Reasoning(reasoning) => {
             out.line(match reasoning.form {

@@ -3,6 +3,7 @@
 //! The terminal has this thread, so that nothing a session does keeps a key waiting; the session
 //! has another ([`driver`]). They share nothing but two channels.
 
+mod back;
 mod changes;
 mod driver;
 mod editor;

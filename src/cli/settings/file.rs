@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use trajectory::ApprovalMode;
@@ -13,7 +13,7 @@ use super::catalogue::ModelFile;
 use super::context::ContextFile;
 use super::place::user_file_path;
 use super::provider::{ProviderFile, ProviderName};
-use super::rules::RulesFile;
+use super::rules::{AllowedFile, RulesFile};
 use super::sandbox::SandboxFile;
 use super::terminal::TerminalFile;
 use super::web::WebFile;
@@ -45,6 +45,7 @@ pub(crate) struct UserFile {
     pub(super) checkpoints: Option<bool>,
     pub(super) agents_md: Option<bool>,
     pub(crate) annotator: Option<String>,
+    pub(super) consent: Option<Consent>,
     #[serde(default)]
     pub(super) providers: BTreeMap<ProviderName, ProviderFile>,
     #[serde(default)]
@@ -57,6 +58,78 @@ pub(crate) struct UserFile {
     pub(super) rules: RulesFile,
     #[serde(default)]
     pub(super) terminal: TerminalFile,
+    /// What was allowed for good in one folder.
+    #[serde(default)]
+    pub(super) allowed: Vec<AllowedFile>,
+}
+
+/// What recordings may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Consent {
+    /// They never go into a dataset.
+    Private,
+    /// Those of the people one works with.
+    Team,
+    /// Anybody's.
+    Public,
+}
+
+impl Consent {
+    /// The word for it, as in the settings and on record.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Team => "team",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Sets a text at the top of the user's own settings file, where nothing else is touched.
+pub(crate) fn set_at_top(key: &str, value: &str) -> Result<PathBuf, CliError> {
+    let path = user_file_path()?;
+    let before = read_text(&path)?.unwrap_or_default();
+    let line = format!("{key} = {}\n", toml::Value::String(value.to_owned()));
+    let is_it = |written: &&str| {
+        let rest = written.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    // Keys of the top stand before the first table.
+    let tables = before.lines().position(|line| line.trim_start().starts_with('['));
+    let at = before.lines().take(tables.unwrap_or(usize::MAX)).position(|line| is_it(&line));
+    let text = match at {
+        Some(at) => before
+            .split_inclusive('\n')
+            .enumerate()
+            .map(|(index, old)| if index == at { line.as_str() } else { old })
+            .collect(),
+        None => format!("{line}{before}"),
+    };
+    write_user_file(&path, &text)?;
+    Ok(path)
+}
+
+/// Writes the user's settings file, if it can be read again.
+pub(super) fn write_user_file(path: &Path, text: &str) -> Result<(), CliError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::failed(format!(
+            "{} could not be written: {error}. Write it there yourself; here it holds all the same.",
+            path.display()
+        ))
+    };
+    parse::<UserFile>(text).map_err(|(_, error)| failed(&error))?;
+    let place = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(place).map_err(|error| failed(&error))?;
+    let mut file = tempfile::NamedTempFile::new_in(place).map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    if let Ok(about) = std::fs::metadata(path) {
+        file.as_file().set_permissions(about.permissions()).map_err(|error| failed(&error))?;
+    }
+    // A link to where the settings really lie stays one.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    file.persist(&target).map_err(|error| failed(&error.error))?;
+    Ok(())
 }
 
 /// Reads the user's settings file; an absent one is empty.

@@ -3,8 +3,14 @@
 //! A workspace may add to what is asked about and to what never runs; what it allows counts once it
 //! is trusted.
 
+use std::path::{Path, PathBuf};
+
 use serde::Deserialize;
 use toolbox::Rules;
+
+use super::file::{read_text, write_user_file};
+use super::place::user_file_path;
+use crate::error::CliError;
 
 /// `[rules]` as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,7 +42,40 @@ impl TryFrom<String> for Pattern {
     }
 }
 
+/// An entry of `[[allowed]]`: what the user allowed for good while a call waited.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AllowedFile {
+    /// The workspace for which it holds.
+    folder: PathBuf,
+    rule: Pattern,
+}
+
+/// Allows for good what is like these rules, in one folder: added at the end of the user's own
+/// settings file, which is theirs to read and to change.
+pub(crate) fn remember(folder: &Path, rules: &[String]) -> Result<PathBuf, CliError> {
+    let path = user_file_path()?;
+    let mut text = read_text(&path)?.unwrap_or_default();
+    for rule in rules {
+        Pattern::try_from(rule.clone()).map_err(CliError::usage)?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let folder = toml::Value::String(folder.display().to_string());
+        let rule = toml::Value::String(rule.clone());
+        text.push_str(&format!("\n[[allowed]]\nfolder = {folder}\nrule = {rule}\n"));
+    }
+    write_user_file(&path, &text)?;
+    Ok(path)
+}
+
 impl RulesFile {
+    /// Takes over what was allowed for good in this folder.
+    pub(super) fn remembered(&mut self, allowed: Vec<AllowedFile>, workspace: &Path) {
+        let here = allowed.into_iter().filter(|allowed| allowed.folder == workspace);
+        self.allow.extend(here.map(|allowed| allowed.rule));
+    }
+
     /// The commands that run without asking.
     pub(super) fn allowed(&self) -> Vec<String> {
         self.allow.iter().map(|pattern| pattern.0.clone()).collect()

@@ -7,6 +7,7 @@ use trajectory::{RequestPoint, Usage};
 use super::{Archive, BLOB_BYTES_MAX, count, from_json, optional_count};
 use crate::chain::Digest;
 use crate::error::RecordError;
+use crate::fork;
 
 /// A request on record.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,7 +134,8 @@ impl Archive {
     }
 
     /// When each request was sent, once for each however often it was repeated: what
-    /// [`trajectory::samples`] cuts by.
+    /// [`trajectory::samples`] cuts by. Those of the session that this one was forked from come
+    /// first.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -148,7 +150,20 @@ impl Archive {
             })?;
             points.collect()
         };
-        read().map_err(self.failed())
+        let mut points = self.copied_points()?;
+        points.extend(read().map_err(self.failed())?);
+        Ok(points)
+    }
+
+    /// When the requests were sent that went out before this session was forked from another one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn copied_points(&self) -> Result<Vec<RequestPoint>, RecordError> {
+        let config = self
+            .connection
+            .query_row("SELECT config FROM session", [], |row| from_json(row, "config"));
+        Ok(fork::points(&config.map_err(self.failed())?))
     }
 
     /// The exact body of a request.

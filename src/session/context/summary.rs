@@ -8,7 +8,15 @@ use super::shorten::recent_turns;
 
 /// What the model is asked for; it is sent with the conversation and is on no record but that of
 /// the request.
-pub(crate) const INSTRUCTION: &str = include_str!("../../../assets/prompts/compact.md");
+const INSTRUCTION: &str = include_str!("../../../assets/prompts/compact.md");
+
+/// The same, with what the user wants of it.
+pub(crate) fn instruction(words: Option<&str>) -> String {
+    match words {
+        Some(words) => format!("{INSTRUCTION}\nThe user asks of this summary: {words}\n"),
+        None => INSTRUCTION.to_owned(),
+    }
+}
 
 const HEADING: &str =
     "[The conversation up to here was replaced by this summary, to fit the context window.]";

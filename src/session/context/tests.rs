@@ -109,7 +109,7 @@ impl Story {
                     assert_eq!(compacted, 0, "a compacted context is still too large");
                     compacted += 1;
                     self.transcript.asked();
-                    let compaction = self.context.compaction(&self.transcript, None, words);
+                    let compaction = self.context.compaction(&self.transcript, None, words, false);
                     self.emit(compaction);
                 }
             }

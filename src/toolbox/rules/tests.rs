@@ -473,3 +473,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_offered_for_good_allows_the_call_and_no_more_than_it_says() {
+    let offered = |command: &str| super::like(command);
+    assert_eq!(offered("cargo test -p tui --lib"), ["cargo test *"]);
+    assert_eq!(
+        offered("cd src && git status -s | head -5"),
+        ["cd src *", "git status *", "head *"]
+    );
+    // Without a word that says what it does, and for what runs its arguments, it is the whole.
+    assert_eq!(offered("make -j4"), ["make -j4"]);
+    assert_eq!(offered("python script.py"), ["python script.py"]);
+    assert_eq!(offered("python manage"), ["python manage"]);
+    assert_eq!(offered("/usr/bin/python3 run"), ["/usr/bin/python3 run"]);
+    // What no rule allows is not offered.
+    for command in ["echo hi > file", "eval $X", "ls $(cat list)", "git add '*.rs'", "cat 'a b'"] {
+        assert_eq!(offered(command), [""; 0], "{command}");
+    }
+    for command in ["cargo test -p tui", "cd src && git status -s | head -5", "make -j4"] {
+        let rules = Rules { allow: offered(command), ..Rules::default() };
+        assert_eq!(judge_line(&rules, command), Some(Approval::Allowed), "{command}");
+    }
+    let rules = Rules { allow: offered("cargo test -p tui"), ..Rules::default() };
+    assert_eq!(judge_line(&rules, "cargo test --lib"), Some(Approval::Allowed));
+    assert_eq!(judge_line(&rules, "cargo test && rm x"), None);
+    assert_eq!(judge_line(&rules, "cargo run"), None);
+}

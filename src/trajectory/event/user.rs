@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tool_use::Exit;
+
 /// Something handed in with a prompt; its bytes are a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
@@ -50,6 +52,12 @@ pub struct UserCommand {
     /// It ran outside the sandbox.
     #[serde(default)]
     pub outside_sandbox: bool,
+    /// How it ended; none when it goes on in the background, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// How long it ran, microseconds.
+    #[serde(default)]
+    pub duration_us: u64,
 }
 
 /// What happened to a file.

@@ -56,9 +56,8 @@ fn character(letter: char, held: KeyModifiers) -> Vec<u8> {
 /// Modifiers, as the terminal counts them; nothing when none is held.
 fn number(held: KeyModifiers) -> Option<u8> {
     let bit = |modifier, value| if held.contains(modifier) { value } else { 0 };
-    let number = bit(KeyModifiers::SHIFT, 1)
-        + bit(KeyModifiers::ALT, 2)
-        + bit(KeyModifiers::CONTROL, 4);
+    let number =
+        bit(KeyModifiers::SHIFT, 1) + bit(KeyModifiers::ALT, 2) + bit(KeyModifiers::CONTROL, 4);
     (number > 0).then_some(number + 1)
 }
 

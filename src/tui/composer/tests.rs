@@ -1,4 +1,4 @@
-use super::{Composer, Edit};
+use super::{Composer, Edit, Hand};
 
 fn composer(text: &str) -> Composer {
     let mut composer = Composer::default();
@@ -100,7 +100,7 @@ fn escapes_and_private_characters_cannot_be_pasted_in() {
 fn a_long_prompt_that_is_taken_back_or_recalled_is_a_chip_again() {
     let long = "line\n".repeat(2_000);
     let mut composer = Composer::default();
-    composer.remember(&long);
+    composer.remember(Hand::Model, &long);
     composer.edit(Edit::Up);
     assert_eq!((composer.text().chars().count(), composer.content()), (1, long.clone()));
     composer.set(&long);

@@ -55,3 +55,59 @@ fn nothing_that_is_asked_for_is_left_untold() {
     assert_eq!(decision.text, "replace_all: true");
     assert_eq!(Decision::new(1, "other", r#"{"command":3}"#).text, "command: 3");
 }
+
+#[test]
+fn what_is_proposed_is_written_on_before_it_runs() {
+    let mut decision = Decision::new(1, "shell", r#"{"command":"rm -r build","timeout_ms":5}"#);
+    assert_eq!(decision.answer(Choice::Edit), Some(Command::Edit("rm -r build".into())));
+    assert!(decision.edited("rm -r build/tmp\n"));
+    assert_eq!(decision.text, "rm -r build/tmp\ntimeout_ms: 5");
+    let (decided, arguments) = decided(&mut decision, &[Choice::Allow]);
+    let arguments: serde_json::Value = serde_json::from_str(&arguments.unwrap()).unwrap();
+    assert_eq!(decided, ApprovalDecision::Amended);
+    assert_eq!(arguments, serde_json::json!({"command": "rm -r build/tmp", "timeout_ms": 5}));
+}
+
+#[test]
+fn the_users_version_of_an_edit_has_hunks_too() {
+    let mut decision = Decision::new(1, "edit", EDIT);
+    decision.answer(Choice::Edit);
+    assert!(decision.edited("one\n2\n3\n4\nFIVE\n"));
+    assert_eq!(decision.hunks().len(), 2);
+    let (decided, arguments) = decided(&mut decision, &[Choice::Hunk, Choice::Allow]);
+    assert_eq!(decided, ApprovalDecision::Amended);
+    assert!(arguments.unwrap().contains(r#""new_string":"1\n2\n3\n4\nFIVE\n""#));
+}
+
+#[test]
+fn an_editor_that_changes_nothing_changes_nothing() {
+    let mut decision = Decision::new(1, "shell", r#"{"command":"make"}"#);
+    decision.answer(Choice::Edit);
+    assert!(decision.edited("make\n"));
+    assert_eq!(decided(&mut decision, &[Choice::Allow]), (ApprovalDecision::Allowed, None));
+    let mut decision = Decision::new(1, "grep", r#"{"pattern":"x"}"#);
+    assert_eq!(
+        decision.answer(Choice::Edit),
+        Some(Command::Edit("{\n  \"pattern\": \"x\"\n}".into()))
+    );
+    assert!(!decision.edited("{\"pattern\":"));
+    assert_eq!(decided(&mut decision, &[Choice::Allow]), (ApprovalDecision::Allowed, None));
+}
+
+#[test]
+fn the_like_of_it_is_allowed_for_good_where_a_rule_is_offered() {
+    let mut decision = Decision::new(1, "shell", r#"{"command":"cargo test --lib"}"#);
+    assert_eq!(decision.answer(Choice::AllowAlways), None);
+    decision.rules = vec!["cargo test *".into()];
+    let Some(Command::Decide { decision: ApprovalDecision::Allowed, always, reason, .. }) =
+        decision.answer(Choice::AllowAlways)
+    else {
+        panic!("not allowed");
+    };
+    assert_eq!(always, ["cargo test *"]);
+    assert_eq!(reason.as_deref(), Some("Always here: cargo test *."));
+    // The rule is of what was proposed, not of what the user made of it.
+    decision.answer(Choice::Edit);
+    decision.edited("cargo clean");
+    assert_eq!(decision.answer(Choice::AllowAlways), None);
+}

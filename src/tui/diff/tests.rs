@@ -1,4 +1,5 @@
 use super::{Kind, of_call};
+use crate::theme::{Background, Depth, Theme};
 
 #[test]
 fn an_edit_is_told_by_its_lines() {
@@ -28,4 +29,29 @@ fn escapes_in_an_edit_do_not_get_through() {
     let diff =
         of_call("write", r#"{"file_path":"a\u001b[2J","content":"\u001b]0;x\u0007\n"}"#).unwrap();
     assert!(!diff.path.contains('\u{1b}') && !diff.lines[0].1.contains('\u{1b}'));
+}
+
+#[test]
+fn where_there_is_room_the_sides_stand_beside_each_other() {
+    let theme = Theme::new(Background::Dark, Depth::None);
+    let arguments =
+        r#"{"file_path":"a","old_string":"same\none\ntwo\nend\n","new_string":"same\n1\nend\n"}"#;
+    let diff = of_call("edit", arguments).unwrap();
+    let text = |columns: usize| -> Vec<String> {
+        let rows = diff.rows(columns, 100, &theme);
+        rows.iter().map(|row| row.to_string().trim_end().to_owned()).collect()
+    };
+    let rows = text(140);
+    let columns = |row: &str| -> Vec<String> {
+        row.split('│').map(|side| side.trim().to_owned()).collect()
+    };
+    assert_eq!(columns(&rows[0]), ["same", "same"]);
+    assert_eq!(columns(&rows[1]), ["- one", "+ 1"]);
+    assert_eq!(columns(&rows[2]), ["- two", ""]);
+    assert_eq!(columns(&rows[3]), ["end", "end"]);
+    assert_eq!(text(80), ["  same", "- one", "- two", "+ 1", "  end"]);
+    // What only comes has nothing beside it.
+    let new = of_call("write", r#"{"file_path":"a","content":"1\n2\n"}"#).unwrap();
+    assert_eq!(new.rows(140, 100, &theme).len(), 2);
+    assert!(!new.rows(140, 100, &theme)[0].to_string().contains('│'));
 }

@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{MARGIN, split};
+use crate::composer::Hand;
 use crate::text::{duration, headline, shorten};
 use crate::theme::Theme;
 use crate::view::{Focus, View};
@@ -19,7 +20,7 @@ const SPINNER_US: u64 = 120_000;
 
 /// How many rows it wants.
 pub(super) fn height(view: &mut View, area: Rect) -> u16 {
-    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let columns = usize::from(area.width.saturating_sub(margin(view) + 1));
     let (rows, _) = view.composer.draw(columns);
     let rows = u16::try_from(rows.len()).unwrap_or(u16::MAX);
     let queued = u16::try_from(view.queued.len().min(QUEUED_SHOWN + 1)).unwrap_or(0);
@@ -36,43 +37,65 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     if view.focus == Focus::Search {
         return search(view, frame, area);
     }
-    let columns = usize::from(area.width.saturating_sub(MARGIN + 1));
+    let margin = margin(view);
+    let columns = usize::from(area.width.saturating_sub(margin + 1));
     let (rows, (caret_row, caret_column)) = view.composer.draw(columns);
     // The row of the caret is always in sight.
     let from = (caret_row + 1).saturating_sub(usize::from(area.height));
     let theme = &view.theme;
     let is_active = view.focus == Focus::Composer;
-    let sign = if is_active { theme.accent } else { theme.dim };
+    let hand = view.composer.hand();
+    let sign = match hand {
+        Hand::Model if is_active => theme.accent,
+        Hand::Model => theme.dim,
+        Hand::Inside => theme.warning,
+        Hand::Outside => theme.error,
+    };
     let is_normal = view.taste.vim.is_some_and(|vim| vim.is_normal);
-    let mark = if is_normal { "N" } else { "❯" };
-    frame.buffer_mut().set_stringn(area.x, area.y, mark, 1, sign);
+    let mark = if is_normal { "N" } else { hand.sign() };
+    frame.buffer_mut().set_stringn(area.x, area.y, mark, 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
-        frame.buffer_mut().set_line(area.x + MARGIN, area.y, &hint, area.width - MARGIN);
+        frame.buffer_mut().set_line(
+            area.x + margin,
+            area.y,
+            &hint,
+            area.width.saturating_sub(margin),
+        );
     }
     for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
         let spans = row.pieces.iter().map(|(text, is_chip)| {
             Span::styled(text.clone(), if *is_chip { theme.chip } else { theme.text })
         });
         let line = Line::from(spans.collect::<Vec<_>>());
-        frame.buffer_mut().set_line(area.x + MARGIN, y, &line, area.width - MARGIN);
+        frame.buffer_mut().set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
     }
     if is_active {
-        let x = area.x + MARGIN + u16::try_from(caret_column).unwrap_or(0);
+        let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
         let y = area.y + u16::try_from(caret_row - from).unwrap_or(0);
         frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y });
     }
 }
 
+/// Columns before the text: its sign, and a blank.
+fn margin(view: &View) -> u16 {
+    MARGIN + u16::from(view.composer.hand() == Hand::Outside)
+}
+
 fn hint(view: &View) -> &'static str {
+    match view.composer.hand() {
+        Hand::Model => {}
+        Hand::Inside => return "a command of yours, in the sandbox · ! once more: outside it",
+        Hand::Outside => return "a command of yours, OUTSIDE the sandbox, with all your rights",
+    }
     match (&view.focus, view.working) {
         (Focus::Conversation | Focus::Search, _) => {
             "↑↓ choose · enter unfold · y copy · / search · tab back"
         }
         (Focus::Panel, _) => "tab: back to the prompt",
-        (_, Some(_)) => "type ahead: it waits until the round is over",
+        (_, Some(_)) => "enter: waits for the end of the round · ctrl-s: told now",
         (_, None) if view.facts.model.is_none() => "/model NAME, then ask",
-        (_, None) => "ask · @ file · / command · F1 help",
+        (_, None) => "ask · @ file · / command · ! run · F1 help",
     }
 }
 
@@ -112,6 +135,13 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
         };
         left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
         left.push(Span::styled("esc stops ", theme.dim));
+    }
+    if view.own.is_some() && view.toast.is_none() {
+        left.push(Span::styled(" your command runs ", theme.warning));
+        left.push(Span::styled("ctrl-c stops it ", theme.dim));
+    }
+    if view.composer.hand() == Hand::Outside {
+        left.push(Span::styled(" outside the sandbox ", theme.error));
     }
     let right = if view.conversation.follows() { "" } else { " more below: ctrl-end " };
     framed(left, right, columns, theme)

@@ -21,8 +21,11 @@ const LINE_CHARS_MAX: usize = 2_000;
 const HUNK_ROWS_MAX: usize = 6;
 
 pub(super) fn height(view: &View, area: Rect) -> u16 {
-    let rows =
-        view.decision.as_ref().map_or(0, |it| body(it, columns(area), &view.theme).len() + 2);
+    let (columns, theme) = (columns(area), &view.theme);
+    let rows = view
+        .decision
+        .as_ref()
+        .map_or(0, |it| body(it, columns, theme).len() + offer(it, columns, theme).len() + 2);
     u16::try_from(rows).unwrap_or(u16::MAX).min(area.height.saturating_sub(2))
 }
 
@@ -35,7 +38,8 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let mut rows = vec![framed(title, "", usize::from(area.width), theme)];
     let mut body = body(decision, columns, theme);
     // The answers stay in sight, whatever the question is; so does that there is more of it.
-    let room = usize::from(area.height).saturating_sub(2);
+    let offer = offer(decision, columns, theme);
+    let room = usize::from(area.height).saturating_sub(2 + offer.len());
     if body.len() > room {
         body.truncate(room.saturating_sub(1));
         body.push(more(theme));
@@ -45,6 +49,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
         Line::from_iter(spans).style(style)
     }));
+    rows.extend(offer);
     rows.push(answers(decision, view.is_settled(), theme));
     super::lines(frame, area, &rows);
     if let Some(reason) = &decision.reason {
@@ -74,7 +79,8 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
             Span::styled(clean(&reason.content()).replace('\n', " "), theme.text),
         ]);
     }
-    let mut answers = vec![("y", "allow once"), ("n", "deny"), ("a", "allow, mode auto")];
+    let yes = if decision.is_edited { "allow as you wrote it" } else { "allow once" };
+    let mut answers = vec![("y", yes), ("n", "deny"), ("e", "edit"), ("a", "allow, mode auto")];
     if decision.hunks().len() > 1 {
         answers.extend([("space", "take or leave"), ("↑↓", "hunk")]);
     }
@@ -86,12 +92,32 @@ fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static
     Line::from(spans)
 }
 
+/// What is offered for good: the rules, whole, since they are what is agreed to.
+fn offer(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    if decision.rules.is_empty() || decision.is_edited || decision.reason.is_some() {
+        return Vec::new();
+    }
+    let rules = decision.rules.join(", ");
+    let spans = [
+        Span::styled("  p", theme.accent),
+        Span::styled(" always, in this folder:  ", theme.dim),
+        Span::styled(rules, theme.text),
+    ];
+    wrap(&spans, columns, &[Span::raw("    ")])
+}
+
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let hunks = decision.hunks();
     let mut rows = Vec::new();
     if decision.is_change && hunks.len() <= 1 {
-        // The change itself is in the conversation, just above.
-        rows.push(Line::styled("The change is shown above.", theme.dim));
+        // The change itself is in the conversation, just above; the user's own is not there yet.
+        if decision.is_edited {
+            rows.push(Line::styled("As you wrote it:", theme.warning));
+            let change = crate::diff::of_call(&decision.name, &decision.arguments);
+            rows.extend(change.iter().flat_map(|diff| diff.rows(columns, TEXT_ROWS_MAX, theme)));
+        } else {
+            rows.push(Line::styled("The change is shown above.", theme.dim));
+        }
     }
     rows.extend(text_rows(&decision.text, columns, theme));
     if hunks.len() > 1 {

@@ -83,16 +83,10 @@ fn hint(view: &View, columns: usize) -> Line<'static> {
     match &view.panel.asks {
         Some(Asks::Revert(path)) => {
             let path = shorten(&clean(path), columns.saturating_sub(26));
-            return Line::styled(
-                format!("Take {path} back? y yes · else no"),
-                theme.warning,
-            );
+            return Line::styled(format!("Take {path} back? y yes · else no"), theme.warning);
         }
         Some(Asks::Stop(exec)) => {
-            return Line::styled(
-                format!("End job {exec}? y yes · else no"),
-                theme.warning,
-            );
+            return Line::styled(format!("End job {exec}? y yes · else no"), theme.warning);
         }
         None => {}
     }
@@ -242,8 +236,11 @@ fn changes(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
             ChangeKind::Deleted => ("D", theme.removed),
         };
         let path = shorten(&clean(&file.path).replace('\n', " "), usize::from(list.width) - 2);
-        let line =
-            Line::from(vec![Span::styled(sign, style), Span::raw(" "), Span::styled(path, theme.text)]);
+        let line = Line::from(vec![
+            Span::styled(sign, style),
+            Span::raw(" "),
+            Span::styled(path, theme.text),
+        ]);
         frame.buffer_mut().set_line(list.x, y, &line, list.width);
         if at == changes.chosen {
             select(view, frame, list, y);
@@ -264,7 +261,8 @@ fn diff_rows(view: &View, columns: usize, rows: usize) -> Vec<Line<'static>> {
         return vec![Line::styled("No diff: it is no text, or a long one.", theme.dim)];
     };
     // The names of both sides stand above already.
-    let lines = diff.lines().skip_while(|line| line.starts_with("--- ") || line.starts_with("+++ "));
+    let lines =
+        diff.lines().skip_while(|line| line.starts_with("--- ") || line.starts_with("+++ "));
     lines
         .skip(changes.top)
         .take(rows)
@@ -295,9 +293,7 @@ fn terminals(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     }
     let chosen = view.panel.chosen();
     let from = top(chosen, jobs.len(), usize::from(area.height));
-    for (y, (at, job)) in
-        (area.y..area.bottom()).zip(jobs.rows().iter().enumerate().skip(from))
-    {
+    for (y, (at, job)) in (area.y..area.bottom()).zip(jobs.rows().iter().enumerate().skip(from)) {
         let line = job_line(job, usize::from(area.width), theme);
         frame.buffer_mut().set_line(area.x, y, &line, area.width);
         if at == chosen {

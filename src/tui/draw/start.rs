@@ -39,6 +39,15 @@ fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
         }
         rows.push(Line::default());
     }
+    if facts.asks_consent {
+        let asked = [
+            "What you do here stays on this machine. Say once whose it is and what it may be used for:",
+            "  /annotator NAME               a pseudonym that goes into the recordings",
+            "  /consent private|team|public  private: never in a dataset",
+        ];
+        rows.extend(asked.map(|line| Line::styled(shorten(line, columns), theme.text)));
+        rows.push(Line::default());
+    }
     if facts.recent.is_empty() {
         rows.push(Line::styled(
             "Everything you do here is recorded in one file of yours.",

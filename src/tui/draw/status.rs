@@ -57,21 +57,21 @@ fn left(view: &View, columns: usize) -> Vec<Span<'static>> {
 fn right(view: &View) -> Vec<Span<'static>> {
     let theme = &view.theme;
     let mut parts: Vec<(String, Style)> = Vec::new();
-    if view.context_tokens > 0 {
+    if view.spent.context_tokens > 0 {
         let part = match view.facts.window.filter(|window| *window > 0) {
             Some(window) => {
-                let percent = view.context_tokens.saturating_mul(100) / window;
+                let percent = view.spent.context_tokens.saturating_mul(100) / window;
                 let style = if percent >= 80 { theme.warning } else { theme.dim };
                 (format!("context {percent} %"), style)
             }
-            None => (format!("context {}", short_number(view.context_tokens)), theme.dim),
+            None => (format!("context {}", short_number(view.spent.context_tokens)), theme.dim),
         };
         parts.push(part);
     }
-    if view.usage.total() > 0 {
-        parts.push((format!("{} tokens", short_number(view.usage.total())), theme.dim));
+    if view.spent.usage.total() > 0 {
+        parts.push((format!("{} tokens", short_number(view.spent.usage.total())), theme.dim));
         if let Some(price) = view.facts.price {
-            parts.push((dollars(price.cost(&view.usage)), theme.dim));
+            parts.push((dollars(price.cost(&view.spent.usage)), theme.dim));
         }
     }
     let mut spans = Vec::new();

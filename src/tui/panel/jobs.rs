@@ -88,8 +88,7 @@ impl Jobs {
             Body::Observation(seen) => {
                 self.waiting.remove(&seen.call);
                 let goes_on = seen.status == CallStatus::Ok && seen.exit.is_none();
-                let state =
-                    if goes_on { JobState::Background } else { JobState::Ended(seen.exit) };
+                let state = if goes_on { JobState::Background } else { JobState::Ended(seen.exit) };
                 let mut rows = self.rows.iter_mut().rev();
                 if let Some(row) = rows.find(|row| row.call == seen.call) {
                     row.state = state;

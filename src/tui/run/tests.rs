@@ -50,7 +50,12 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         for input in inputs {
             keys.try_send(input).unwrap();
         }
-        let (keys, _updates) = if stays { (Some(keys), None) } else { (None, Some(updates)) };
+        let mut ends = (Some(keys), Some(updates));
+        if stays {
+            ends.1 = None
+        } else {
+            ends.0 = None
+        }
         let facts = Facts { model: Some("m".into()), ..Facts::default() };
         let view = View::new(facts, Background::Dark, Depth::True);
         let written = Written::default();
@@ -58,7 +63,7 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         let keys_end = Keys::Given(keys_end);
         let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
         tui.run(updates_end).await.unwrap();
-        drop(keys);
+        drop(ends);
         let mut told = Vec::new();
         while let Ok(command) = commands_end.try_recv() {
             told.push(command);

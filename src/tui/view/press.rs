@@ -4,14 +4,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 
 use super::{Focus, Pick, SETTLE_US, View};
 use crate::commands::{self, Typed};
-use crate::composer::Edit;
+use crate::composer::{Edit, Hand};
 use crate::entry::Context;
-use crate::keys::{self, Action, Choice, Place};
+use crate::keys::{self, Action, Choice, MenuKey, Place};
 use crate::vim::Meaning;
 use crate::protocol::{Command, Order, Query};
 
 /// Within this time, a second Ctrl-C leaves; microseconds.
 const TWICE_US: u64 = 2_000_000;
+
+/// Why something has to wait.
+const BUSY: &str = "A round is under way. Stop it first.";
 
 /// Rows that a turn of the mouse wheel goes.
 const WHEEL_ROWS: usize = 3;
@@ -44,11 +47,11 @@ impl View {
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
-                self.settles_us = self.now_us + SETTLE_US;
+                self.pressed.settles_us = self.now_us + SETTLE_US;
                 return None;
             }
             if self.decision.is_none() {
-                self.typed_us = Some(self.now_us);
+                self.pressed.typed_us = Some(self.now_us);
             }
         }
         if self.help.is_some() {
@@ -84,6 +87,9 @@ impl View {
                 // Whoever begins to write means the prompt.
                 self.focus = Focus::Composer;
                 self.conversation.chosen = None;
+                if letter == '!' && self.composer.take_bang() {
+                    return self.offer();
+                }
                 self.composer.insert(letter.encode_utf8(&mut [0; 4]));
                 self.offer()
             }
@@ -156,23 +162,25 @@ impl View {
                 });
                 return Some(Command::Mouse(self.has_mouse));
             }
-            Action::Send => return self.send(),
+            Action::Send { steers: false } => return self.send(),
+            Action::Send { steers: true } => return self.steer(),
+            Action::Queue => self.list_queued(),
             Action::Edit(edit) => return self.edit(edit),
             Action::Editor => return Some(Command::Edit(self.composer.content())),
-            Action::MenuMove { up } => {
-                if let Some(menu) = &mut self.menu {
-                    let count = menu.rows.len().max(1);
-                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
-                }
-            }
-            Action::MenuTake => return self.take_from_menu(),
-            Action::MenuClose => self.menu = None,
+            Action::Menu(key) => return self.press_in_menu(key),
             Action::Escape => return self.escape(),
             Action::Jump { step, up } => {
                 with_context!(self, |conversation, context| conversation.jump(step, up, context));
             }
             Action::Toggle => self.conversation.toggle(),
             Action::Copy => return self.copy(),
+            Action::Rate(rating) => {
+                let Some(seq) = self.conversation.rate(rating) else {
+                    self.say("Choose a step of the model first: a thought, an answer, a call.");
+                    return None;
+                };
+                return Some(Command::Order(Order::Rate(seq, rating)));
+            }
             Action::Search => {
                 self.search.clear();
                 self.focus = Focus::Search;
@@ -199,14 +207,14 @@ impl View {
     /// Ctrl-C: stops, empties, leaves; whichever there is to do.
     fn stop(&mut self) -> Option<Command> {
         let now_us = self.now_us;
-        let is_second = self.stopped_us.is_some_and(|last| now_us < last + TWICE_US);
-        self.stopped_us = Some(now_us);
+        let is_second = self.pressed.stopped_us.is_some_and(|last| now_us < last + TWICE_US);
+        self.pressed.stopped_us = Some(now_us);
         if is_second {
             return Some(Command::Leave);
         }
         self.say("Ctrl-C again leaves.");
         self.menu = None;
-        if self.working.is_some() {
+        if self.working.is_some() || self.own.is_some() {
             return Some(Command::Interrupt);
         }
         self.composer.clear();
@@ -223,7 +231,11 @@ impl View {
             }
             return None;
         }
-        if self.working.is_some() {
+        if self.own.is_none() && self.composer.hand() != Hand::Model && self.composer.is_empty() {
+            self.composer.clear();
+            return None;
+        }
+        if self.working.is_some() || self.own.is_some() {
             return Some(Command::Interrupt);
         }
         self.conversation.go_to_end();
@@ -244,7 +256,7 @@ impl View {
 
     fn set_mode(&mut self, mode: trajectory::ApprovalMode) -> Option<Command> {
         self.facts.mode = mode;
-        self.chosen_mode = Some(mode);
+        self.pressed.mode = Some(mode);
         Some(Command::Mode(mode))
     }
 
@@ -280,8 +292,11 @@ impl View {
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
         let command = self.decision.as_mut()?.answer(choice)?;
+        if matches!(command, Command::Edit(_)) {
+            return Some(command);
+        }
         if let Command::Decide { mode: Some(mode), .. } = &command {
-            self.chosen_mode = Some(*mode);
+            self.pressed.mode = Some(*mode);
         }
         self.end_question();
         Some(command)
@@ -307,7 +322,7 @@ impl View {
         let decision = self.decision.as_mut()?;
         let action = keys::find(Place::Composer, key);
         match (action, key.code) {
-            (Some(Action::Send), _) => {
+            (Some(Action::Send { .. }), _) => {
                 let command = decision.deny();
                 self.end_question();
                 Some(command)
@@ -351,6 +366,23 @@ impl View {
         None
     }
 
+    fn press_in_menu(&mut self, key: MenuKey) -> Option<Command> {
+        match key {
+            MenuKey::Move { up } => {
+                if let Some(menu) = &mut self.menu {
+                    let count = menu.rows.len().max(1);
+                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
+                }
+            }
+            MenuKey::Take => return self.take_from_menu(),
+            MenuKey::Close => self.menu = None,
+            MenuKey::Remove if self.chosen_queued().is_none() => return self.edit(Edit::Delete),
+            MenuKey::Remove => self.remove_queued(),
+            MenuKey::Shift { up } => self.shift_queued(up),
+        }
+        None
+    }
+
     fn take_from_menu(&mut self) -> Option<Command> {
         let menu = self.menu.take()?;
         match menu.rows.into_iter().nth(menu.chosen)?.pick {
@@ -362,14 +394,23 @@ impl View {
                 self.composer.complete_mention(&path);
                 None
             }
-            Pick::Session(id) => {
-                if self.working.is_some() {
-                    self.say("A round is under way. Stop it first.");
-                    return None;
-                }
-                Some(Command::Order(Order::Resume(id)))
+            Pick::Queued(at) => {
+                self.take_queued(at);
+                None
             }
+            Pick::Session(id) => self.at_rest(Command::Order(Order::Resume(id))),
+            Pick::Round(number) => self.at_rest(Command::Ask(Query::Rewind(number))),
+            Pick::Order(order) => self.at_rest(Command::Order(order)),
         }
+    }
+
+    /// The command, unless a round is under way.
+    fn at_rest(&mut self, command: Command) -> Option<Command> {
+        if self.working.is_some() {
+            self.say(BUSY);
+            return None;
+        }
+        Some(command)
     }
 
     /// Carries out the command that is written.
@@ -385,10 +426,22 @@ impl View {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
             Typed::Panel(page) => return self.open_panel(page),
-            Typed::Resume => return Some(Command::Ask(Query::Sessions)),
+            Typed::List(_) | Typed::Driver(Command::Order(Order::Fork))
+                if self.working.is_some() =>
+            {
+                self.say(BUSY);
+            }
+            Typed::List(query) => return Some(Command::Ask(query)),
             Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
-            Typed::Driver(Command::Order(Order::Model(_))) if self.working.is_some() => {
-                self.say("A round is under way. Stop it first.");
+            Typed::Driver(Command::Order(Order::Compact(words))) if self.working.is_none() => {
+                self.working = Some(self.now_us);
+                self.pressed.sums_up = true;
+                return Some(Command::Order(Order::Compact(words)));
+            }
+            Typed::Driver(Command::Order(Order::Model(_) | Order::Compact(_)))
+                if self.working.is_some() =>
+            {
+                self.say(BUSY);
             }
             Typed::Driver(command) => return Some(command),
             Typed::Wrong(_) => {}

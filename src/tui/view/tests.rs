@@ -19,14 +19,14 @@ use crate::protocol::{Answer, Command, Facts, Order, Query, Recent, Update};
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
-struct Stage {
-    view: View,
+pub(super) struct Stage {
+    pub(super) view: View,
     seq: u64,
     size: (u16, u16),
 }
 
 impl Stage {
-    fn new(columns: u16, rows: u16) -> Self {
+    pub(super) fn new(columns: u16, rows: u16) -> Self {
         let facts = Facts {
             model: Some("mock-model".to_owned()),
             mode: ApprovalMode::Ask,
@@ -40,13 +40,13 @@ impl Stage {
         Self { view, seq: 0, size: (columns, rows) }
     }
 
-    fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
+    pub(super) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
         self.told(body.into());
         self
     }
 
     /// Something is on record; what the view wants to know because of it.
-    fn told(&mut self, body: Body) -> Option<Command> {
+    pub(super) fn told(&mut self, body: Body) -> Option<Command> {
         let event = Event {
             id: EventId::new(),
             seq: self.seq,
@@ -65,15 +65,15 @@ impl Stage {
         self.view.update(Update::Event(Box::new(event)))
     }
 
-    fn prompt(&mut self, text: &str) -> &mut Self {
+    pub(super) fn prompt(&mut self, text: &str) -> &mut Self {
         self.happens(Prompt { text: text.to_owned(), ..Prompt::default() })
     }
 
-    fn says(&mut self, text: &str) -> &mut Self {
+    pub(super) fn says(&mut self, text: &str) -> &mut Self {
         self.happens(AssistantText { request: 1, text: text.to_owned(), interrupted: false })
     }
 
-    fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
+    pub(super) fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
         self.happens(ToolCall {
             request: 1,
             call,
@@ -86,16 +86,16 @@ impl Stage {
         })
     }
 
-    fn starts(&mut self, call: u32) -> &mut Self {
+    pub(super) fn starts(&mut self, call: u32) -> &mut Self {
         self.happens(ToolStarted { call, exec: call })
     }
 
-    fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
+    pub(super) fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
         self.view.progress(&Progress::Output { exec, bytes: bytes.into() });
         self
     }
 
-    fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
+    pub(super) fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
         self.happens(Observation {
             call,
             status: CallStatus::Ok,
@@ -109,7 +109,7 @@ impl Stage {
         })
     }
 
-    fn ends(&mut self) -> &mut Self {
+    pub(super) fn ends(&mut self) -> &mut Self {
         let usage = Usage { input_tokens: 1_000, output_tokens: 234, ..Usage::default() };
         self.view.update(Update::Usage(usage));
         self.happens(RoundEnded { ended: Ended::Completed, usage });
@@ -117,13 +117,13 @@ impl Stage {
         self
     }
 
-    fn writes(&mut self, text: &str) -> &mut Self {
+    pub(super) fn writes(&mut self, text: &str) -> &mut Self {
         self.view.progress(&Progress::Text { request: 1, text: text.to_owned() });
         self
     }
 
     /// `text<enter>more<ctrl-c>`.
-    fn press(&mut self, keys: &str) -> Option<Command> {
+    pub(super) fn press(&mut self, keys: &str) -> Option<Command> {
         let mut last = None;
         let mut rest = keys;
         while let Some(first) = rest.chars().next() {
@@ -144,7 +144,7 @@ impl Stage {
     }
 
     /// What is written to the terminal for a frame.
-    fn bytes(&mut self) -> Vec<u8> {
+    pub(super) fn bytes(&mut self) -> Vec<u8> {
         let (columns, rows) = self.size;
         let mut bytes = Vec::new();
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
@@ -155,7 +155,7 @@ impl Stage {
         bytes
     }
 
-    fn screen(&mut self) -> vt100::Parser {
+    pub(super) fn screen(&mut self) -> vt100::Parser {
         let (columns, rows) = self.size;
         let size = |cells| NonZero::new(cells).unwrap();
         let mut parser = vt100::Parser::new(size(rows), size(columns), 0);
@@ -163,14 +163,14 @@ impl Stage {
         parser
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         let parser = self.screen();
         let rows = parser.screen().rows(0, self.size.0);
         rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 
     /// The text, and below it a letter for the look of each cell.
-    fn picture(&mut self) -> String {
+    pub(super) fn picture(&mut self) -> String {
         let parser = self.screen();
         let screen = parser.screen();
         let mut looks: Vec<String> = Vec::new();
@@ -236,6 +236,7 @@ fn named_key(name: &str) -> KeyEvent {
         "pageup" => KeyCode::PageUp,
         "pagedown" => KeyCode::PageDown,
         "backspace" => KeyCode::Backspace,
+        "delete" => KeyCode::Delete,
         "f1" => KeyCode::F(1),
         "f3" => KeyCode::F(3),
         "left" => KeyCode::Left,
@@ -523,7 +524,7 @@ fn commands_are_listed_and_wrong_ones_told() {
     let mut stage = Stage::new(80, 24);
     stage.press("/mo");
     let text = stage.text();
-    assert!(text.contains("/model NAME") && text.contains("/mode read-only"), "{text}");
+    assert!(text.contains("/model [NAME]") && text.contains("/mode read-only"), "{text}");
     assert_eq!(stage.press("<tab>"), None);
     assert_eq!(stage.view.composer.text(), "/model ");
     assert_eq!(stage.press("x<enter>"), Some(Command::Order(Order::Model("x".into()))));

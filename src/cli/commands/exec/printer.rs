@@ -70,7 +70,11 @@ impl Printer {
                 self.in_line = !text.ends_with('\n');
             }
             Notice::Progress(Progress::Retry { reason, .. }) => self.retry(&reason),
-            Notice::Progress(_) | Notice::Usage(_) | Notice::Decide { .. } => return,
+            Notice::Progress(_)
+            | Notice::Usage(_)
+            | Notice::Decide { .. }
+            | Notice::OwnStarted { .. }
+            | Notice::OwnRefused { .. } => return,
             Notice::RoundOver(_) => {}
         }
         self.out.flush();

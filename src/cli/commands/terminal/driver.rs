@@ -3,12 +3,14 @@
 //! A session begins with the first prompt, so that whoever only looks leaves nothing behind. To go
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use sandbox::Sandbox;
 use session::{Notice, Session, SessionError, Summary};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use toolbox::Toolbox;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
 use tui::{Answer, Command, Query, Recent, Update};
@@ -21,6 +23,7 @@ use crate::args::RunArgs;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::CliError;
+use crate::settings::{self, Settings};
 use crate::store::Store;
 
 /// Notices that are handed on together.
@@ -37,6 +40,7 @@ pub(super) struct Parted {
 
 /// A session that runs.
 struct Live {
+    toolbox: Arc<Toolbox>,
     commands: Sender<session::Command>,
     notices: Receiver<Notice>,
     running: Pin<Box<dyn Future<Output = Result<Summary, SessionError>>>>,
@@ -56,9 +60,13 @@ pub(super) struct Driver {
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
     files: Files,
+    /// The commands that calls of this round want to run.
+    asked: HashMap<u32, String>,
     pub(super) changes: Changes,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     sandbox: Prepared,
+    /// The tier that commands run in, once it is known.
+    pub(super) tier: Option<String>,
     failed: Option<String>,
 }
 
@@ -90,8 +98,10 @@ impl Driver {
             usage: Usage::default(),
             approval: None,
             files,
+            asked: HashMap::new(),
             changes,
             sandbox: Prepared::Not,
+            tier: None,
             failed: None,
         }
     }
@@ -100,6 +110,7 @@ impl Driver {
     pub(super) async fn run(mut self, resumed: Option<SessionId>) -> Result<Parted, CliError> {
         if let Some(id) = resumed {
             self.show_recorded(id).await;
+            self.tell_facts().await;
         }
         self.look_around();
         loop {
@@ -143,8 +154,11 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit(text) => self.submit(text).await,
+            Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
+            Command::Run { command, outside } => self.run_own(command, outside).await,
             Command::Interrupt => self.tell(session::Command::Interrupt).await,
-            Command::Decide { call, decision, reason, arguments, mode } => {
+            Command::Decide { call, decision, reason, arguments, mode, always } => {
+                self.allow_always(&always).await;
                 if let Some(mode) = mode {
                     self.set_mode(mode).await;
                 }
@@ -162,10 +176,52 @@ impl Driver {
                 });
             }
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
+            Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
             Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
             // These are the terminal's own business.
             Command::Copy(_) | Command::Edit(_) | Command::Mouse(_) | Command::Leave => {}
+        }
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.chosen.settings)
+    }
+
+    /// Allows for good, in this session and in the user's settings.
+    async fn allow_always(&mut self, rules: &[String]) {
+        if rules.is_empty() {
+            return;
+        }
+        if let Some(live) = &self.live {
+            live.toolbox.allow(rules.iter().cloned());
+        }
+        match settings::remember(&self.chosen.settings.workspace, rules) {
+            Ok(path) => {
+                let rules = rules.join(", ");
+                self.say(format!(
+                    "Allowed here from now on: {rules}. It is in {}.",
+                    path.display()
+                ))
+                .await;
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    /// Keeps the commands of a round, for what may be offered when one of them waits.
+    fn remember_call(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Event(event) => {
+                if let Body::ToolCall(call) = &event.body {
+                    let fields: Option<serde_json::Value> =
+                        serde_json::from_str(&call.arguments).ok();
+                    let command = fields.as_ref().and_then(|it| it.get("command")?.as_str());
+                    self.asked.extend(command.map(|command| (call.call, command.to_owned())));
+                }
+            }
+            Notice::RoundOver(_) => self.asked.clear(),
+            _ => {}
         }
     }
 
@@ -205,10 +261,35 @@ impl Driver {
         self.tell(session::Command::Submit { text, attached: Vec::new() }).await;
     }
 
+    /// The user runs a command: that too is a session.
+    async fn run_own(&mut self, command: String, outside: bool) {
+        if self.live.is_none()
+            && let Err(error) = self.begin().await
+        {
+            return self.fail(error.to_string()).await;
+        }
+        self.tell(session::Command::Run { command, outside }).await;
+    }
+
+    /// Has the conversation replaced by a summary; that it is over is told as a round's end is.
+    pub(super) async fn compact(&mut self, words: Option<String>) -> Result<(), CliError> {
+        if self.session.is_none() {
+            return Err(CliError::failed(
+                "There is no conversation yet. It begins with the first prompt.",
+            ));
+        }
+        if self.live.is_none() {
+            self.begin().await?;
+        }
+        self.tell(session::Command::Compact { words }).await;
+        Ok(())
+    }
+
     async fn begin(&mut self) -> Result<(), CliError> {
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
         let mut options = compose::options_for_terminal(settings, self.is_private, sandbox)?;
+        let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
             Some(id) => Session::resume(options, id).await,
@@ -219,12 +300,13 @@ impl Driver {
         let (commands, commands_end) = channel(16);
         let (notices_end, notices) = channel(1024);
         let running = Box::pin(session.run(commands_end, notices_end));
-        self.live = Some(Live { commands, notices, running });
+        self.live = Some(Live { toolbox, commands, notices, running });
         Ok(())
     }
 
     async fn pass_on(&mut self, notices: Vec<Notice>) {
         for notice in notices {
+            self.remember_call(&notice);
             let update = match notice {
                 Notice::Event(event) => {
                     self.changes.see(&event);
@@ -235,7 +317,18 @@ impl Driver {
                     self.usage += usage;
                     Update::Usage(usage)
                 }
-                Notice::Decide { call } => Update::Decide(call),
+                Notice::Decide { call } => {
+                    self.send(Update::Decide(call)).await;
+                    let rules = self.asked.get(&call).map(|command| toolbox::rules_like(command));
+                    Update::Offer { call, rules: rules.unwrap_or_default() }
+                }
+                Notice::OwnStarted { exec, command, outside } => {
+                    Update::OwnStarted { exec, command, outside }
+                }
+                Notice::OwnRefused { command } => Update::Failed(format!(
+                    "Your command still runs, so this was not started: {command}. Stop the first \
+                     with ctrl-c."
+                )),
                 Notice::RoundOver(ended) => Update::RoundOver(ended),
             };
             self.send(update).await;
@@ -328,11 +421,17 @@ impl Driver {
     async fn sandbox_begun(&mut self, begun: Result<Sandbox, CliError>) {
         match begun {
             Ok(sandbox) => {
-                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                self.tell_tier(&sandbox).await;
                 self.sandbox = Prepared::Begun(sandbox);
             }
             Err(error) => self.fail(error.to_string()).await,
         }
+    }
+
+    async fn tell_tier(&mut self, sandbox: &Sandbox) {
+        let tier = sandbox.tier().to_string();
+        self.tier = Some(tier.clone());
+        self.send(Update::Sandbox(tier)).await;
     }
 
     async fn take_sandbox(&mut self) -> Result<Sandbox, CliError> {
@@ -343,7 +442,7 @@ impl Driver {
                     other = Prepared::begin(&self.chosen.settings);
                 }
                 let sandbox = other.begun().await?;
-                self.send(Update::Sandbox(sandbox.tier().to_string())).await;
+                self.tell_tier(&sandbox).await;
                 Ok(sandbox)
             }
         }

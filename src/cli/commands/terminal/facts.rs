@@ -66,7 +66,8 @@ impl Chosen {
             price,
             workspace: shown(&settings.workspace),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_private,
+            is_private: is_private || settings.is_private(),
+            asks_consent: settings.consent.is_none() && settings.annotator.is_none(),
             recent: Vec::new(),
             hint: self.hint.clone(),
         }

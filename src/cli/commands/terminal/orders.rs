@@ -4,7 +4,8 @@ use std::path::Path;
 
 use dataset::{Rows, Target};
 use record::{Library, Outcome};
-use tui::Order;
+use trajectory::event::Ended;
+use tui::{Order, Rating, Update};
 
 use super::driver::Driver;
 use super::facts::Chosen;
@@ -12,15 +13,28 @@ use crate::args::RunArgs;
 use crate::bill::{Bill, tokens_and};
 use crate::compose;
 use crate::error::CliError;
+use crate::settings;
 
 impl Driver {
     pub(super) async fn order(&mut self, order: Order) {
         let done = match order {
+            Order::Compact(words) => {
+                if let Err(error) = self.compact(words).await {
+                    self.fail(error.to_string()).await;
+                    self.send(Update::RoundOver(Ended::Failed)).await;
+                }
+                return;
+            }
             Order::Model(name) => self.change_model(name).await,
             Order::Resume(id) => self.go_on_with(&id).await,
+            Order::Rewind(way) => self.rewind(way).await,
+            Order::Fork => self.fork().await,
             Order::Status => Ok(self.status()),
             Order::Export(dir) => self.export(&dir),
             Order::Judge(field, value) => self.judge(field, &value),
+            Order::Rate(seq, rating) => self.rate(seq, rating),
+            Order::Annotator(name) => self.set("annotator", &name).await,
+            Order::Consent(consent) => self.set("consent", consent).await,
             Order::Revert(path) => self.revert(path).await,
             Order::Private => self.keep_private().await,
         };
@@ -72,6 +86,8 @@ impl Driver {
             None => lines.push("model      none of a server".to_owned()),
         }
         lines.push(format!("workspace  {}", settings.workspace.display()));
+        let tier = self.tier.as_deref().unwrap_or("not known yet");
+        lines.push(format!("sandbox    {tier}"));
         let cost = Bill::of(settings).cost(&self.usage);
         lines.push(format!("since then {}", tokens_and(&self.usage, cost)));
         if cost.is_some() {
@@ -80,7 +96,7 @@ impl Driver {
         lines.join("\n")
     }
 
-    fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {
+    pub(super) fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {
         self.session.ok_or_else(|| {
             CliError::failed("There is no session yet. It begins with the first prompt.")
         })
@@ -94,6 +110,15 @@ impl Driver {
         Ok(format!("{} samples were written to {}.", report.samples, out.display()))
     }
 
+    fn rate(&self, seq: u64, rating: Rating) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        let settings = &self.chosen.settings;
+        let library = Library::open(&compose::home_to_record(&settings.home)?)?;
+        let rated = ("rating", rating.as_str());
+        library.annotate_step(id, seq, rated, "user", settings.annotator.as_deref())?;
+        Ok(format!("Noted, beside the recording: step {seq} is {}", rating.as_str()))
+    }
+
     fn judge(&self, field: &'static str, value: &str) -> Result<String, CliError> {
         let id = self.session_or_say()?;
         let settings = &self.chosen.settings;
@@ -104,6 +129,16 @@ impl Driver {
             None => library.annotate(id, field, value, "user", annotator)?,
         }
         Ok(format!("Noted, beside the recording: {field} {value}"))
+    }
+
+    /// Sets something for good, in the user's own settings.
+    async fn set(&mut self, key: &str, value: &str) -> Result<String, CliError> {
+        let path = settings::set_at_top(key, value)?;
+        let chosen = Chosen::of(&self.run)?;
+        self.chosen = chosen;
+        self.tell_facts().await;
+        let from = if self.session.is_some() { ", from the next session on" } else { "" };
+        Ok(format!("{key} is {value}{from}. It is in {}.", path.display()))
     }
 
     async fn revert(&mut self, path: String) -> Result<String, CliError> {

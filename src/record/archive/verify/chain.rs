@@ -147,7 +147,13 @@ impl Walk<'_> {
 
     fn body(&mut self, row: &EventRow, place: &str) {
         match row.decode() {
-            Ok(Some(event)) => self.event(&event.body, place),
+            Ok(Some(event)) => {
+                self.event(&event.body, place);
+                // What was printed before a fork is in the original.
+                if !event.copied {
+                    self.output(&event.body);
+                }
+            }
             // Redacted, or from a source that a newer limn knows.
             Ok(None) => {
                 self.has_unread |= row.body.is_none() || Body::KINDS.contains(&row.kind.as_str());
@@ -179,14 +185,6 @@ impl Walk<'_> {
                     None => format!("call {call} has a result but was never made"),
                 };
                 self.problems.check(once, place, problem);
-                if let (Some(exec), Some(output)) = (observation.exec, &observation.output) {
-                    self.facts.outputs.insert(exec, output.clone());
-                }
-            }
-            Body::BackgroundExit(exit) => {
-                if let Some(output) = &exit.output {
-                    self.facts.outputs.insert(exit.exec, output.clone());
-                }
             }
             Body::RoundEnded(_) if !self.has_unread => {
                 let open = self.calls.values().filter(|answered| !**answered).count();
@@ -194,6 +192,17 @@ impl Walk<'_> {
                 self.problems.check(open == 0, place, problem);
             }
             _ => {}
+        }
+    }
+
+    fn output(&mut self, body: &Body) {
+        let (exec, output) = match body {
+            Body::Observation(observation) => (observation.exec, &observation.output),
+            Body::BackgroundExit(exit) => (Some(exit.exec), &exit.output),
+            _ => return,
+        };
+        if let (Some(exec), Some(output)) = (exec, output) {
+            self.facts.outputs.insert(exec, output.clone());
         }
     }
 }

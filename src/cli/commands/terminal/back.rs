@@ -1,0 +1,163 @@
+//! Going back, going on with a copy, and choosing another model: what the terminal shows before, and
+//! what is done after.
+//!
+//! All of it reads or writes recordings and files, so it is done on a thread of its own.
+
+use tui::{Answer, Edits, Preview, Query, Rewind, RewindWhat, Round, Update};
+
+use super::driver::Driver;
+use crate::args::{RewindArgs, RunArgs};
+use crate::commands::rewind::{self, Went};
+use crate::compose;
+use crate::error::CliError;
+use crate::print::thousands;
+use crate::settings::{self, Catalogue};
+
+/// Models that are listed.
+const MODELS_MAX: usize = 200;
+
+/// Does what waits for disks and servers, beside whatever else goes on.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        Err(CliError::failed("This failed inside limn. Nothing is lost; please report it."))
+    })
+}
+
+impl Driver {
+    /// Answers a question about the past or about models.
+    pub(super) async fn answer(&mut self, query: Query) {
+        let answer = match query {
+            Query::Rounds => self.rounds().await.map(Answer::Rounds),
+            Query::Rewind(round) => self.preview(round).await.map(Answer::Preview),
+            Query::Models => self.models().await.map(Answer::Models),
+            Query::Files(_) | Query::Sessions | Query::Changes => return,
+        };
+        match answer {
+            Ok(answer) => self.send(Update::Answer(answer)).await,
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    async fn rounds(&self) -> Result<Vec<Round>, CliError> {
+        let Some(id) = self.session else { return Ok(Vec::new()) };
+        let settings = self.settings();
+        let rounds = beside(move || rewind::rounds(&compose::home_to_record(&settings.home)?, id));
+        let told = |round: rewind::Round| Round {
+            number: round.number,
+            about: match (round.before, round.is_rewound) {
+                (_, true) => "taken back".to_owned(),
+                (None, _) => "its files are not known".to_owned(),
+                (Some(_), _) => format!("{} files", thousands(round.files)),
+            },
+            prompt: round.prompt,
+        };
+        Ok(rounds.await?.into_iter().rev().map(told).collect())
+    }
+
+    async fn preview(&self, number: u32) -> Result<Preview, CliError> {
+        let round = self.rounds_by_number(number).await?;
+        let mut preview = Preview {
+            round: number,
+            has_conversation: !round.is_rewound,
+            has_files: round.before.is_some(),
+            ..Preview::default()
+        };
+        if preview.has_files {
+            let way = Rewind { round: number, what: RewindWhat::Files, edits: Edits::None };
+            let went = self.go_back(way, true).await?;
+            preview.lines = went.lines();
+            preview.edited = went.edited().collect();
+        }
+        Ok(preview)
+    }
+
+    async fn rounds_by_number(&self, number: u32) -> Result<rewind::Round, CliError> {
+        let id = self.session_or_say()?;
+        let settings = self.settings();
+        let rounds = beside(move || rewind::rounds(&compose::home_to_record(&settings.home)?, id));
+        let round = rounds.await?.into_iter().find(|round| round.number == number);
+        round.ok_or_else(|| CliError::usage(format!("There is no round {number} here.")))
+    }
+
+    async fn go_back(&self, way: Rewind, dry_run: bool) -> Result<Went, CliError> {
+        let id = self.session_or_say()?;
+        let settings = self.settings();
+        let args = RewindArgs {
+            id: id.to_string(),
+            to: Some(way.round),
+            files: way.what == RewindWhat::Files,
+            conversation: way.what == RewindWhat::Conversation,
+            both: false,
+            dry_run,
+            keep_mine: way.edits == Edits::Keep,
+            overwrite: way.edits == Edits::Undo,
+            workspace: Some(settings.workspace.clone()),
+            json: false,
+        };
+        beside(move || rewind::go_back(&compose::home_to_record(&settings.home)?, id, &args)).await
+    }
+
+    /// Goes back to before a round, and on from there.
+    pub(super) async fn rewind(&mut self, way: Rewind) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        // Nobody else may write the recording meanwhile.
+        self.close().await;
+        let went = self.go_back(way, false).await?;
+        if went.stopped {
+            return Err(CliError::failed(
+                "You changed files meanwhile, so nothing was done. /rewind shows them.",
+            ));
+        }
+        self.look_around();
+        self.show_recorded(id).await;
+        let what = match way.what {
+            RewindWhat::Both => "The conversation and the files are",
+            RewindWhat::Conversation => "The conversation is",
+            RewindWhat::Files => "The files are",
+        };
+        if way.what != RewindWhat::Files {
+            // What was asked there is what one wants to ask otherwise.
+            self.send(Update::Written(went.round.prompt)).await;
+        }
+        Ok(format!("{what} as before round {}. What was there stays on record.", way.round))
+    }
+
+    /// Goes on with a copy of this session.
+    pub(super) async fn fork(&mut self) -> Result<String, CliError> {
+        let id = self.session_or_say()?;
+        self.close().await;
+        let settings = self.settings();
+        let forked =
+            beside(move || Ok(record::fork(&compose::home_to_record(&settings.home)?, id, None)?));
+        let forked = forked.await?;
+        self.look_around();
+        self.show_recorded(forked).await;
+        Ok(format!(
+            "You go on with a copy from here: {forked}. The original is {id}, and stays as it is."
+        ))
+    }
+
+    /// What the provider has to offer.
+    async fn models(&self) -> Result<Vec<(String, String)>, CliError> {
+        let run = RunArgs { model: None, ..self.run.clone() };
+        beside(move || {
+            let file = settings::user_file()?;
+            let provider = settings::chosen_provider(&run, &file)?;
+            let key = provider.find_key()?;
+            let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;
+            let names = names.map_err(|failure| {
+                CliError::failed(format!("{failure} /model NAME takes a name all the same."))
+            })?;
+            let catalogue = Catalogue::of(&file, None);
+            let about = |name: &str| match catalogue.facts(name).and_then(|it| it.context_window) {
+                Some(window) => format!("{} tokens", thousands(window)),
+                None => String::new(),
+            };
+            let names = names.into_iter().take(MODELS_MAX);
+            Ok(names.map(|name| (name.clone(), about(&name))).collect())
+        })
+        .await
+    }
+}

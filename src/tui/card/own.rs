@@ -1,0 +1,32 @@
+//! A command that the user ran: a card like that of a call.
+
+use trajectory::event::{CallStatus, UserCommand};
+
+use super::{Card, State};
+use crate::text::{clean, headline};
+
+impl Card {
+    /// A command of the user's own, which runs.
+    pub(crate) fn own(exec: u32, command: &str, outside: bool, now_us: u64) -> Self {
+        let mut card = Self::begun(if outside { "you, outside the sandbox:" } else { "you:" });
+        card.arguments = command.to_owned();
+        card.brief = headline(command, 400);
+        card.is_own = true;
+        card.start(exec, now_us);
+        card
+    }
+
+    /// The user's command is over, or goes on by itself.
+    pub(crate) fn finish_own(&mut self, ran: &UserCommand) {
+        self.state = State::Done(CallStatus::Ok);
+        self.exit = ran.exit;
+        self.duration_us = ran.duration_us;
+        // The command is told above it.
+        let shown = ran.shown.split_once("\n$ ").map_or(ran.shown.as_str(), |(_, shown)| shown);
+        let output = shown.strip_prefix(ran.command.as_str()).unwrap_or(shown);
+        self.shown = clean(output.trim_start_matches('\n'));
+        if ran.exit.is_some() {
+            self.close();
+        }
+    }
+}

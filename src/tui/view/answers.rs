@@ -1,0 +1,143 @@
+//! What the driver answers: lists to choose from.
+
+use super::{MenuRow, Pick, View};
+use crate::entry::NoteKind;
+use crate::protocol::{Answer, Edits, Order, Preview, Recent, Rewind, RewindWhat, Round};
+use crate::text::{clean, headline};
+
+/// Columns of a prompt or a title in a list.
+const TITLE_COLUMNS: usize = 60;
+
+/// Files that are named before one goes back.
+const LINES_SHOWN: usize = 30;
+
+impl View {
+    pub(super) fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Files(asked, paths) => {
+                if self.composer.mention() != Some(asked.as_str()) {
+                    return;
+                }
+                let row = |path: String| MenuRow {
+                    label: clean(&path),
+                    about: String::new(),
+                    pick: Pick::File(path),
+                };
+                self.set_menu(paths.into_iter().map(row).collect());
+            }
+            Answer::Sessions(sessions) => {
+                let row = |session: Recent| MenuRow {
+                    label: headline(&session.title, TITLE_COLUMNS),
+                    about: session.when,
+                    pick: Pick::Session(session.id),
+                };
+                let rows = sessions.into_iter().map(row).collect();
+                self.choose_from(rows, "There is no other session of this folder.");
+            }
+            Answer::Rounds(rounds) => {
+                let row = |round: Round| MenuRow {
+                    label: format!(
+                        "{:>3}  {}",
+                        round.number,
+                        headline(&round.prompt, TITLE_COLUMNS)
+                    ),
+                    about: round.about,
+                    pick: Pick::Round(round.number),
+                };
+                let rows = rounds.into_iter().map(row).collect();
+                self.choose_from(rows, "There is no round to go back to yet.");
+            }
+            Answer::Models(models) => {
+                let row = |(name, about): (String, String)| MenuRow {
+                    label: clean(&name),
+                    about: headline(&about, TITLE_COLUMNS),
+                    pick: Pick::Order(Order::Model(name)),
+                };
+                let rows = models.into_iter().map(row).collect();
+                self.choose_from(rows, "No model is known here. /model NAME takes any name.");
+            }
+            Answer::Changes(answer) => self.panel.changes.answered(answer),
+            Answer::Preview(preview) => self.preview(&preview),
+        }
+    }
+
+    fn choose_from(&mut self, rows: Vec<MenuRow>, nothing: &str) {
+        self.menu = None;
+        if rows.is_empty() {
+            self.say(nothing);
+        } else {
+            self.set_menu(rows);
+        }
+    }
+
+    /// Says what going back would do, and lets the user choose how.
+    fn preview(&mut self, preview: &Preview) {
+        let round = preview.round;
+        let mut text = format!("Going back to before round {round} would do this to the files:\n");
+        for line in preview.lines.iter().take(LINES_SHOWN) {
+            text.push_str(&format!("{}\n", headline_of(line)));
+        }
+        match (preview.lines.len().saturating_sub(LINES_SHOWN), preview.has_files) {
+            (_, false) => text = "How the files were before this round is not known.".to_owned(),
+            (0, true) if preview.lines.is_empty() => {
+                text.push_str("nothing: they are as they were")
+            }
+            (0, true) => {}
+            (more, true) => text.push_str(&format!("and {more} more")),
+        }
+        self.conversation.note(NoteKind::Info, &text);
+        if !preview.edited.is_empty() {
+            let named: Vec<&str> =
+                preview.edited.iter().take(LINES_SHOWN).map(String::as_str).collect();
+            let text = format!("You changed these yourself since: {}", named.join(", "));
+            self.conversation.note(NoteKind::Error, &text);
+        }
+        self.conversation.go_to_end();
+        let rows = ways_back(preview);
+        self.choose_from(rows, "This round was taken back already, and its files are not known.");
+    }
+}
+
+fn headline_of(line: &str) -> String {
+    let text = line.trim_start();
+    let indent = line.len() - text.len();
+    format!("{}{}", " ".repeat(indent), headline(text, 200))
+}
+
+fn ways_back(preview: &Preview) -> Vec<MenuRow> {
+    let row = |label: &str, about: &str, what, edits| MenuRow {
+        label: label.to_owned(),
+        about: about.to_owned(),
+        pick: Pick::Order(Order::Rewind(Rewind { round: preview.round, what, edits })),
+    };
+    let edits: &[(Edits, &str)] = if preview.edited.is_empty() {
+        &[(Edits::None, "")]
+    } else {
+        &[
+            (Edits::Keep, "what you changed yourself stays"),
+            (Edits::Undo, "and undo what you changed"),
+        ]
+    };
+    let mut rows = Vec::new();
+    if preview.has_conversation && preview.has_files {
+        let both = edits.iter().map(|(edits, about)| {
+            row("the conversation and the files", about, RewindWhat::Both, *edits)
+        });
+        rows.extend(both);
+    }
+    if preview.has_conversation {
+        let about = "the files stay as they are";
+        rows.push(row("the conversation", about, RewindWhat::Conversation, Edits::None));
+    }
+    if preview.has_files {
+        let files = edits.iter().map(|(edits, about)| {
+            let about = if about.is_empty() { "the model is told" } else { about };
+            row("the files", about, RewindWhat::Files, *edits)
+        });
+        rows.extend(files);
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests;
