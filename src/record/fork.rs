@@ -57,7 +57,8 @@ pub fn fork(home: &Home, from: SessionId, at: Option<u64>) -> Result<SessionId, 
     }
     let id = SessionId::new();
     let row = archive.session()?;
-    let config = with_points(row.config, &archive.request_points()?, last.seq);
+    let points = points_before(&archive.request_points()?, &events);
+    let config = with_points(row.config, &points);
     let start = SessionStart {
         id,
         query: row.query,
@@ -157,10 +158,26 @@ fn attachments(archive: &Archive, events: &[Event]) -> Result<Vec<Blob>, RecordE
     Ok(blobs)
 }
 
-fn with_points(config: Value, points: &[RequestPoint], head: u64) -> Value {
-    // One that was sent after the last shared event has no reply here.
-    let before = points.iter().filter(|point| point.head_seq < head);
-    let points: Vec<Value> = before.map(|point| json!([point.request, point.head_seq])).collect();
+/// The requests that the shared events tell of. One that left no event changed nothing either, and
+/// its number is free: the fork goes on from the numbers in its events.
+fn points_before(points: &[RequestPoint], events: &[Event]) -> Vec<RequestPoint> {
+    let head = events.last().map_or(0, |last| last.seq);
+    let numbers = events.iter().filter_map(|event| match &event.body {
+        Body::Reasoning(part) => Some(part.request),
+        Body::Message(part) => Some(part.request),
+        Body::ToolCall(call) => Some(call.request),
+        Body::Compaction(compaction) => compaction.request,
+        Body::Error(error) => error.request,
+        _ => None,
+    });
+    let last = numbers.max().unwrap_or(0);
+    let is_before = |point: &&RequestPoint| point.head_seq < head && point.request <= last;
+    points.iter().filter(is_before).copied().collect()
+}
+
+fn with_points(config: Value, points: &[RequestPoint]) -> Value {
+    let points: Vec<Value> =
+        points.iter().map(|point| json!([point.request, point.head_seq])).collect();
     match config {
         Value::Object(mut fields) => {
             fields.insert(POINTS.to_owned(), points.into());

@@ -113,8 +113,8 @@ pub fn like(command: &str) -> Vec<String> {
 
 fn of_command(words: &[&str]) -> Option<String> {
     // What a pattern cannot spell is not offered.
-    let is_plain = |word: &&str| !word.is_empty() && !word.contains(['*', ' ', '\t', '\n']);
-    let (name, rest) = words.split_first().filter(|_| words.iter().all(|word| is_plain(&word)))?;
+    let is_plain = |word: &str| !word.is_empty() && !word.contains(['*', ' ', '\t', '\n']);
+    let (name, rest) = words.split_first().filter(|_| words.iter().all(|word| is_plain(word)))?;
     if HARMLESS.contains(name) {
         return Some(format!("{name} *"));
     }

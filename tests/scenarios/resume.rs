@@ -218,6 +218,8 @@ fn a_fork_is_sent_what_the_original_would_have_been_and_trains_nothing_twice() {
     let forked = world.limn(&["fork", "last", "--json"]).succeeds().json_lines();
     let fork = forked[0]["session"].as_str().unwrap().to_owned();
     assert_eq!(forked[0]["parent"], original.as_str());
+    let shown = world.limn(&["show", &fork]).succeeds().stdout;
+    assert!(shown.contains(&format!("goes on from {original}")), "{shown}");
     world.exec(&server.url(), &["--resume", &original, "and then?"]).succeeds();
     world.exec(&server.url(), &["--resume", &fork, "and then?"]).succeeds();
     let requests = server.requests();

@@ -88,6 +88,7 @@ fn objects(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
         "started_ns": session.started_ns,
         "app_version": session.app_version,
         "annotator": session.annotator,
+        "parent": session.parent.map(|(parent, _)| parent),
         "private": session.private,
         "environment": {
             "os": session.environment.os,
@@ -131,6 +132,9 @@ fn report(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
     let model = status.model.as_deref().unwrap_or("no model");
     out.line(&format!("{}  {}", moment(session.started_ns), safe(model)));
     out.line(&format!("in {}", safe(&session.environment.cwd)));
+    if let Some((parent, _)) = session.parent {
+        out.line(&format!("goes on from {parent}"));
+    }
     for event in archive.events()? {
         show_event(&event, out);
     }

@@ -89,25 +89,25 @@ impl Consent {
 /// Sets a text at the top of the user's own settings file, where nothing else is touched.
 pub(crate) fn set_at_top(key: &str, value: &str) -> Result<PathBuf, CliError> {
     let path = user_file_path()?;
-    let before = read_text(&path)?.unwrap_or_default();
+    let text = with_key(&read_text(&path)?.unwrap_or_default(), key, value);
+    write_user_file(&path, &text)?;
+    Ok(path)
+}
+
+/// The settings with a key of the top set: in its place, or before everything else.
+pub(super) fn with_key(text: &str, key: &str, value: &str) -> String {
     let line = format!("{key} = {}\n", toml::Value::String(value.to_owned()));
-    let is_it = |written: &&str| {
+    let is_it = |written: &str| {
         let rest = written.trim_start().strip_prefix(key);
         rest.is_some_and(|rest| rest.trim_start().starts_with('='))
     };
     // Keys of the top stand before the first table.
-    let tables = before.lines().position(|line| line.trim_start().starts_with('['));
-    let at = before.lines().take(tables.unwrap_or(usize::MAX)).position(|line| is_it(&line));
-    let text = match at {
-        Some(at) => before
-            .split_inclusive('\n')
-            .enumerate()
-            .map(|(index, old)| if index == at { line.as_str() } else { old })
-            .collect(),
-        None => format!("{line}{before}"),
+    let top = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+    let Some(at) = top.map(is_it).position(|is_it| is_it) else {
+        return format!("{line}{text}");
     };
-    write_user_file(&path, &text)?;
-    Ok(path)
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.map(|(index, old)| if index == at { line.as_str() } else { old }).collect()
 }
 
 /// Writes the user's settings file, if it can be read again.

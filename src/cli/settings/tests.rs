@@ -1,12 +1,13 @@
 //! What the files may say, without an environment. (Flags, variables and whole programs are
 //! stories, in `tests/scenarios/providers.rs`.)
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
 use sandbox::{NetworkWord, Preset};
 
-use super::file::{UserFile, parse};
+use super::file::{UserFile, parse, with_key};
 use super::key::KeySource;
 use super::provider::{Provider, names};
 use super::rules;
@@ -349,4 +350,34 @@ fn a_key_in_the_keyring_comes_back_and_goes() {
     assert!(keyring::remove(&name).unwrap());
     assert_eq!(keyring::get(&name).unwrap(), None);
     assert!(!keyring::remove(&name).unwrap());
+}
+
+#[test]
+fn a_key_of_the_top_is_set_and_nothing_else_is_touched() {
+    let set = |text: &str| with_key(text, "consent", "team");
+    assert_eq!(set(""), "consent = \"team\"\n");
+    let before = "# mine\nmodel = \"m\"\nconsent = \"public\"\n\n[rules]\nallow = [\"ls *\"]\n";
+    assert_eq!(set(before), before.replace("public", "team"));
+    // A key of that name in a table is another one; so is one that begins alike.
+    let before = "consents = 1\n[x]\nconsent = \"public\"";
+    assert_eq!(set(before), format!("consent = \"team\"\n{before}"));
+    let set = with_key("", "annotator", "a \"fox\"");
+    let read: UserFile = parse(&set).unwrap();
+    assert_eq!(read.annotator.as_deref(), Some("a \"fox\""));
+}
+
+#[test]
+fn what_was_allowed_in_one_folder_holds_there_alone() {
+    let text = "[rules]\nallow = [\"ls *\"]\n\n[[allowed]]\nfolder = \"/a\"\nrule = \"make\"\n\n\
+                [[allowed]]\nfolder = \"/b\"\nrule = \"cargo test *\"\n";
+    let allowed = |folder: &str| {
+        let mut file: UserFile = parse(text).unwrap();
+        file.rules.remembered(file.allowed, Path::new(folder));
+        rules::in_force(file.rules).allow
+    };
+    assert_eq!(allowed("/a"), ["ls *", "make"]);
+    assert_eq!(allowed("/b"), ["ls *", "cargo test *"]);
+    assert_eq!(allowed("/"), ["ls *"]);
+    let everything = "[[allowed]]\nfolder = \"/a\"\nrule = \"*\"\n";
+    assert!(parse::<UserFile>(everything).is_err());
 }

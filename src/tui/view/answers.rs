@@ -73,18 +73,20 @@ impl View {
     /// Says what going back would do, and lets the user choose how.
     fn preview(&mut self, preview: &Preview) {
         let round = preview.round;
-        let mut text = format!("Going back to before round {round} would do this to the files:\n");
-        for line in preview.lines.iter().take(LINES_SHOWN) {
-            text.push_str(&format!("{}\n", headline_of(line)));
-        }
-        match (preview.lines.len().saturating_sub(LINES_SHOWN), preview.has_files) {
-            (_, false) => text = "How the files were before this round is not known.".to_owned(),
-            (0, true) if preview.lines.is_empty() => {
-                text.push_str("nothing: they are as they were")
-            }
-            (0, true) => {}
-            (more, true) => text.push_str(&format!("and {more} more")),
-        }
+        let text = if !preview.has_files {
+            "How the files were before this round is not known.".to_owned()
+        } else if preview.lines.is_empty() {
+            format!("The files are as they were before round {round}.")
+        } else {
+            let shown = preview.lines.iter().take(LINES_SHOWN).map(|line| headline_of(line));
+            let shown: Vec<String> = shown.collect();
+            let more = match preview.lines.len().saturating_sub(LINES_SHOWN) {
+                0 => String::new(),
+                more => format!("\nand {more} more"),
+            };
+            let head = format!("Going back to before round {round} would do this to the files:");
+            format!("{head}\n{}{more}", shown.join("\n"))
+        };
         self.conversation.note(NoteKind::Info, &text);
         if !preview.edited.is_empty() {
             let named: Vec<&str> =
