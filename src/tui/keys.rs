@@ -109,6 +109,8 @@ pub(crate) enum Action {
         up: bool,
     },
     Decide(Choice),
+    /// The picture that the clipboard holds.
+    Picture,
     /// Something in the panel.
     Panel(Act),
 }
@@ -208,6 +210,7 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-u" => Action::Edit(Edit::DeleteToStart), "delete to the line's beginning";
         "ctrl-k" => Action::Edit(Edit::DeleteToEnd), "delete to the line's end";
         "ctrl-y" => Action::Edit(Edit::PutBack), "put back what was deleted";
+        "ctrl-v" => Action::Picture, "put in the picture that the clipboard holds";
         "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
     }
     Menu {

@@ -69,7 +69,7 @@ impl<W: Write> Tui<W> {
     pub fn open(out: W, keys: Keys, view: View, outside: Outside) -> io::Result<Self> {
         let screen = Screen::real(out);
         let taken = screen
-            .enter(view.has_mouse)
+            .enter(view.taste.has_mouse)
             .and_then(|()| screen.ask_background())
             .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
         match taken {
@@ -301,7 +301,7 @@ impl<W: Write> Tui<W> {
         self.keys.pause();
         self.screen.leave();
         let written = (self.outside.edit)(text);
-        let has_mouse = self.view.has_mouse;
+        let has_mouse = self.view.taste.has_mouse;
         self.screen.enter(has_mouse)?;
         self.keys.resume();
         // The screen is blank again: nothing of the last frame counts.

@@ -69,7 +69,7 @@ impl Notify {
 }
 
 /// All of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Taste {
     /// How to be called.
     pub notify: Notify,
@@ -77,6 +77,20 @@ pub struct Taste {
     pub(crate) theme: ThemeFile,
     /// Vim's keys, and where they are.
     pub(crate) vim: Option<Vim>,
+    /// Whether the mouse is ours.
+    pub(crate) has_mouse: bool,
+}
+
+impl Default for Taste {
+    fn default() -> Self {
+        Self {
+            notify: Notify::default(),
+            keys: OwnKeys::default(),
+            theme: ThemeFile::default(),
+            vim: None,
+            has_mouse: true,
+        }
+    }
 }
 
 /// A line of a file that says nothing sensible, and why.

@@ -7,6 +7,7 @@
 mod answers;
 mod hand;
 mod panel;
+mod picture;
 mod press;
 
 use std::collections::VecDeque;
@@ -20,8 +21,8 @@ use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
 use crate::protocol::{Command, Facts, Order, Query, Update};
-use crate::text::clean;
 use crate::taste::Taste;
+use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
 
 /// For how long a remark above the status line stays, microseconds.
@@ -134,8 +135,6 @@ pub struct View {
     pub(crate) theme: Theme,
     pub(crate) theme_number: u32,
     pub(crate) now_us: u64,
-    /// Whether the mouse is ours.
-    pub(crate) has_mouse: bool,
     pressed: Pressed,
     pub(crate) panel: Panel,
     pub(crate) taste: Taste,
@@ -163,7 +162,6 @@ impl View {
             theme: Theme::new(background, depth),
             theme_number: 0,
             now_us: 0,
-            has_mouse: true,
             pressed: Pressed::default(),
             panel: Panel::default(),
             taste: Taste::default(),
@@ -201,6 +199,7 @@ impl View {
             }
             Update::OwnStarted { exec, command, outside } => {
                 self.own = Some(exec);
+                self.panel.jobs.own(exec, &command);
                 self.conversation.own_started(exec, &command, outside, self.now_us);
                 self.conversation.go_to_end();
             }
@@ -470,4 +469,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

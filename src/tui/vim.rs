@@ -65,7 +65,7 @@ impl Vim {
             'w' | 'e' | 'W' | 'E' => &[WordRight],
             'b' | 'B' => &[WordLeft],
             '0' | '^' => &[Home],
-            '$' => &[End],
+            '$' => &[End, Left],
             'x' => &[Delete],
             'X' => &[Backspace],
             'D' => &[DeleteToEnd],
@@ -114,3 +114,6 @@ impl Vim {
         Meaning::Edits(edits)
     }
 }
+
+#[cfg(test)]
+mod tests;

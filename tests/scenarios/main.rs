@@ -31,4 +31,5 @@ mod rewind;
 mod terminal;
 mod terminal_hand;
 mod terminal_panel;
+mod terminal_taste;
 mod world;

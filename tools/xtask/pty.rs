@@ -43,8 +43,7 @@ impl Pty {
         size: TerminalSize,
         dress: impl FnOnce(&mut CommandBuilder),
     ) -> Result<Self> {
-        let pty_size =
-            PtySize { rows: size.rows, cols: size.columns, ..PtySize::default() };
+        let pty_size = PtySize { rows: size.rows, cols: size.columns, ..PtySize::default() };
         let pair = native_pty_system().openpty(pty_size)?;
         let mut command = CommandBuilder::new(program);
         command.env_clear();

@@ -39,7 +39,13 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    path: "src/cli/settings/file.rs",
+    rule: "struct-fields",
+    allowed: 23,
+    reason: "one field for each key at the top of the settings file: serde refuses unknown keys \
+             only where nothing is flattened",
+}];
 
 /// No exception reaches beyond this many lines.
 const FILE_LINES_EVER: usize = 800;

@@ -11,6 +11,7 @@ mod facts;
 mod files;
 mod lines;
 mod orders;
+mod pictures;
 mod prepared;
 
 use std::io::IsTerminal;

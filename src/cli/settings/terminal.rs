@@ -39,11 +39,7 @@ impl TerminalFile {
 }
 
 /// Reads a file, if there is one; what is wrong with it.
-fn read(
-    path: &Path,
-    what: &str,
-    take: impl FnOnce(&str) -> Result<(), Wrong>,
-) -> Option<String> {
+fn read(path: &Path, what: &str, take: impl FnOnce(&str) -> Result<(), Wrong>) -> Option<String> {
     let text = match read_text(path) {
         Ok(text) => text?,
         Err(error) => return Some(format!("{error} The usual {what} are used.")),

@@ -71,9 +71,10 @@ impl OwnKeys {
     pub(crate) fn in_force(&self, place: Place, keys: &[&str]) -> Vec<String> {
         let own = |key: &str| self.0.get(&(place.word(), key.to_owned()));
         let usual = keys.iter().filter(|key| own(key).is_none()).map(|key| (*key).to_owned());
-        let added = self.0.iter().filter(|((word, _), meant)| {
-            *word == place.word() && keys.contains(&meant.as_str())
-        });
+        let added = self
+            .0
+            .iter()
+            .filter(|((word, _), meant)| *word == place.word() && keys.contains(&meant.as_str()));
         usual.chain(added.map(|((_, pressed), _)| pressed.clone())).collect()
     }
 }

@@ -7,8 +7,8 @@ use crate::commands::{self, Typed};
 use crate::composer::{Edit, Hand};
 use crate::entry::Context;
 use crate::keys::{self, Action, Choice, MenuKey, Place};
-use crate::vim::Meaning;
 use crate::protocol::{Command, Order, Query};
+use crate::vim::Meaning;
 
 /// Within this time, a second Ctrl-C leaves; microseconds.
 const TWICE_US: u64 = 2_000_000;
@@ -43,7 +43,7 @@ impl View {
         if self.panel.attached.is_some() {
             return self.press_attached(key);
         }
-        let Some(key) = self.taste.keys.meant(self.place(), key) else { return None };
+        let key = self.taste.keys.meant(self.place(), key)?;
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
@@ -108,7 +108,7 @@ impl View {
         }
         self.focus = Focus::Composer;
         self.composer.paste(text);
-        self.offer()
+        self.ask_for_picture(text).or_else(|| self.offer())
     }
 
     /// The mouse wheel; what is chosen with the mouse is the drawing's business.
@@ -154,13 +154,13 @@ impl View {
             Action::Ends { up: false } => self.conversation.go_to_end(),
             Action::ToggleReasoning => self.conversation.toggle_reasoning(),
             Action::Mouse => {
-                self.has_mouse = !self.has_mouse;
-                self.say(if self.has_mouse {
+                self.taste.has_mouse = !self.taste.has_mouse;
+                self.say(if self.taste.has_mouse {
                     "The mouse is ours again."
                 } else {
                     "The mouse is the terminal's."
                 });
-                return Some(Command::Mouse(self.has_mouse));
+                return Some(Command::Mouse(self.taste.has_mouse));
             }
             Action::Send { steers: false } => return self.send(),
             Action::Send { steers: true } => return self.steer(),
@@ -181,6 +181,7 @@ impl View {
                 };
                 return Some(Command::Order(Order::Rate(seq, rating)));
             }
+            Action::Picture => return Some(Command::Ask(Query::Clipboard)),
             Action::Search => {
                 self.search.clear();
                 self.focus = Focus::Search;
@@ -392,7 +393,7 @@ impl View {
             }
             Pick::File(path) => {
                 self.composer.complete_mention(&path);
-                None
+                self.ask_for_mentioned(&path)
             }
             Pick::Queued(at) => {
                 self.take_queued(at);

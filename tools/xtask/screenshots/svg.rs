@@ -123,9 +123,13 @@ mod tests {
     fn a_screen_is_drawn_with_its_colours_and_nothing_of_it_is_markup() {
         let size = TerminalSize { columns: 20, rows: 3 };
         let mut emulator = Emulator::new(size, 0);
-        emulator.feed(b"a \x1b[1;31m<b>&\x1b[0m\r\n\x1b[48;5;231mx\x1b[0m\x1b[38;2;1;2;3m\xe6\x95\xb0");
+        emulator
+            .feed(b"a \x1b[1;31m<b>&\x1b[0m\r\n\x1b[48;5;231mx\x1b[0m\x1b[38;2;1;2;3m\xe6\x95\xb0");
         let svg = picture(&emulator, size);
-        assert!(svg.contains("fill=\"#f7768e\" font-weight=\"bold\">&lt;b&gt;&amp;</text>"), "{svg}");
+        assert!(
+            svg.contains("fill=\"#f7768e\" font-weight=\"bold\">&lt;b&gt;&amp;</text>"),
+            "{svg}"
+        );
         assert!(svg.contains("fill=\"#ffffff\"/>") && svg.contains("fill=\"#010203\">数"), "{svg}");
     }
 }

@@ -176,21 +176,16 @@ async fn talk(
             }
             notice = notices.recv(), if !notices.is_closed() || !notices.is_empty() => {
                 let Some(notice) = notice else { continue };
+                let waits = matches!(notice, Notice::Decide { .. } | Notice::RoundOver(_));
+                lines.is_asked &= !waits;
                 match &notice {
                     Notice::Event(event) => remember(&mut calls, &event.body),
-                    Notice::Decide { call } => {
-                        asked = Some(*call);
-                        lines.is_asked = false;
-                    }
-                    Notice::RoundOver(_) => {
-                        asked = None;
-                        lines.is_asked = false;
-                        is_idle = true;
-                    }
+                    Notice::Decide { call } => asked = Some(*call),
+                    Notice::RoundOver(_) => (asked, is_idle) = (None, true),
                     _ => {}
                 }
                 printer.notice(notice);
-                if let Some(call) = asked.filter(|_| !lines.is_asked) {
+                if let Some(call) = asked.filter(|_| waits) {
                     let what = calls.get(&call).map_or("a call", String::as_str);
                     note(&format!("     ? May it? {what}"));
                 }
@@ -214,9 +209,7 @@ async fn talk(
             result = &mut running => break result,
         }
     };
-    while let Ok(notice) = notices.try_recv() {
-        printer.notice(notice);
-    }
+    std::iter::from_fn(|| notices.try_recv().ok()).for_each(|notice| printer.notice(notice));
     printer.end(id, &result);
     result.map_err(failed)?;
     note("`limn resume` goes on with it, `limn show last` shows it.");
