@@ -449,6 +449,10 @@ pub(crate) struct DoctorArgs {
     /// One JSON object for each check.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print a profile for AppArmor instead, which lets limn isolate commands where AppArmor lets
+    /// only programs that it knows make user namespaces.
+    #[arg(long, conflicts_with_all = ["store", "json"])]
+    pub(crate) apparmor: bool,
 }
 
 /// Print a completion script.

@@ -341,6 +341,7 @@ pub(crate) fn count_left_out(events: &[Event], samples: &[Sample], ledger: &mut 
             Body::Prompt(_) | Body::Steering(_) | Body::UserEdit(_) | Body::UserCommand(_) => {
                 prompts += 1;
             }
+            Body::Grant(grant) => prompts += u64::from(!grant.shown.is_empty()),
             Body::Observation(_) => seen += 1,
             _ => {}
         }
@@ -382,7 +383,11 @@ pub(crate) fn count_losses(events: &[Event], ledger: &mut Ledger) {
                 let note = "Exit codes, durations and complete outputs of observations.";
                 ledger.lose("observation_details", 1, note);
             }
-            Body::Prompt(_) | Body::Steering(_) | Body::UserCommand(_) | Body::UserEdit(_) => {}
+            Body::Prompt(_)
+            | Body::Steering(_)
+            | Body::UserCommand(_)
+            | Body::UserEdit(_)
+            | Body::Grant(_) => {}
             Body::Compaction(_) | Body::ContextEdit(_) | Body::Rewind(_) => {
                 let note = "Changes of the context: the samples are cut there.";
                 ledger.lose("context_changes", 1, note);

@@ -313,8 +313,6 @@ pub struct ExecFinished {
 pub struct ExecTrees {
     /// The execution.
     pub exec: u32,
-    /// Hash of the workspace before it, where that is known only now.
-    pub before: Option<String>,
     /// Hash of the workspace after it.
     pub after: Option<String>,
 }

@@ -28,6 +28,8 @@ pub struct CommandSpec {
     /// What it leaves in the background goes on after its end, until that ends too or is killed.
     /// Otherwise it is killed with the command, as everywhere but on Linux.
     pub lingers: bool,
+    /// The number of the execution, by which the proxy of the network tells who asks.
+    pub exec: Option<u32>,
 }
 
 impl CommandSpec {

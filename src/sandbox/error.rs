@@ -70,6 +70,12 @@ pub enum SandboxError {
         "the sandbox ended while the command ran, and everything in it was killed; run it again"
     )]
     IsolationLost,
+    /// The process that holds the sandbox was gone before it took the command.
+    #[error("the sandbox had ended, and the command was not started; run it again")]
+    IsolationGone,
+    /// The process that holds the sandbox took the command and did not say that it began.
+    #[error("the sandbox did not answer, and the command has most likely not begun; run it again")]
+    NotStarted,
     /// The system refused something that it always grants.
     #[error("{doing}: {source}")]
     System {

@@ -5,7 +5,10 @@
 //! says little about the rest. What was tried is then used: the first sandbox that works is the
 //! session's, so nothing is set up twice and no answer of yesterday is believed.
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use std::ffi::OsString;
 use std::fmt;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 use std::sync::Arc;
 
 use crate::command::CommandSpec;
@@ -15,13 +18,19 @@ use crate::running::{self, Running};
 use crate::terminal;
 
 mod advice;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(any(target_os = "macos", test))]
+mod seatbelt;
 #[cfg(target_os = "linux")]
 mod session;
-#[cfg(target_os = "linux")]
-use session::Session;
 
 #[cfg(target_os = "linux")]
-use crate::holder::HolderProgram;
+use crate::holder::{HolderProgram, plan::Sockets};
+#[cfg(target_os = "macos")]
+use macos::Session;
+#[cfg(target_os = "linux")]
+use session::Session;
 
 /// How the policy is enforced, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +41,8 @@ pub enum Tier {
     Bwrap,
     /// Landlock and seccomp alone: what is read, and other processes, are isolated in part.
     Landlock,
+    /// A profile of macOS's own sandbox. Nobody has tried it.
+    Seatbelt,
     /// Isolation was asked for and this build or machine has none: commands are refused.
     None,
     /// The user runs commands without isolation.
@@ -39,8 +50,12 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Those that isolate, the strongest first.
+    /// Those that isolate on this system, the strongest first.
+    #[cfg(not(target_os = "macos"))]
     pub const ISOLATING: [Self; 3] = [Self::Namespaces, Self::Bwrap, Self::Landlock];
+    /// Those that isolate on this system, the strongest first.
+    #[cfg(target_os = "macos")]
+    pub const ISOLATING: [Self; 1] = [Self::Seatbelt];
 
     /// Its name, as events record it and the screen shows it.
     #[must_use]
@@ -49,6 +64,7 @@ impl Tier {
             Self::Namespaces => "namespaces",
             Self::Bwrap => "bwrap",
             Self::Landlock => "landlock",
+            Self::Seatbelt => "seatbelt",
             Self::None => "none",
             Self::Off => "off",
         }
@@ -90,7 +106,7 @@ pub struct Sandbox {
     policy: Policy,
     tier: Tier,
     untried: Vec<Untried>,
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
     session: Option<Arc<Session>>,
 }
 
@@ -107,7 +123,9 @@ impl Sandbox {
     pub fn strongest(policy: Policy, tiers: &[Tier]) -> Self {
         #[cfg(target_os = "linux")]
         return Self::with_program(policy, tiers, &HolderProgram::default());
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(target_os = "macos")]
+        return Self::first(policy, tiers, Session::begin);
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         return Self::refusing(
             policy,
             tiers
@@ -121,9 +139,20 @@ impl Sandbox {
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn with_program(policy: Policy, tiers: &[Tier], program: &HolderProgram) -> Self {
+        let sockets = Sockets::new();
+        Self::first(policy, tiers, |policy, tier| Session::begin(policy, tier, program, &sockets))
+    }
+
+    /// The first of these tiers that begins.
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    fn first(
+        policy: Policy,
+        tiers: &[Tier],
+        begin: impl Fn(&Policy, Tier) -> Result<Session, String>,
+    ) -> Self {
         let mut untried = Vec::new();
         for tier in tiers {
-            match Session::begin(&policy, *tier, program) {
+            match begin(&policy, *tier) {
                 Ok(session) => {
                     let session = Some(Arc::new(session));
                     return Self { policy, tier: *tier, untried, session };
@@ -139,7 +168,7 @@ impl Sandbox {
             policy,
             tier: Tier::None,
             untried,
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", target_os = "macos"))]
             session: None,
         }
     }
@@ -178,19 +207,20 @@ impl Sandbox {
     /// The version of Landlock that is in force, if any.
     #[must_use]
     pub fn landlock(&self) -> Option<i32> {
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         return self.session.as_ref().and_then(|session| session.landlock());
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         return None;
     }
 
-    /// The socket inside that the proxy of the network is to answer, where the policy allows any
-    /// network: whoever takes it speaks for everybody outside. Commands find it by their variables.
+    /// The socket inside that the proxy of the network is to answer, once for each set of processes:
+    /// whoever takes it speaks for everybody outside. Commands find it by their variables, and wait
+    /// until it is answered.
     #[must_use]
     pub fn take_proxy_listener(&self) -> Option<std::net::TcpListener> {
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         return self.session.as_ref().and_then(|session| session.take_proxy_listener());
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         return None;
     }
 
@@ -220,7 +250,8 @@ impl Sandbox {
         })
     }
 
-    /// Starts a command. Takes about a millisecond and does not wait for anything.
+    /// Starts a command. Takes two or three milliseconds, but for a sandbox that has to be set up anew
+    /// or whose machine is very busy: it waits for that, so it is not for a thread that others need.
     ///
     /// # Errors
     /// [`SandboxError::Refused`] by the policy; else whatever kept the command from starting.
@@ -228,12 +259,34 @@ impl Sandbox {
         if let Some(refusal) = self.refusal() {
             return Err(refusal.into());
         }
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         if let Some(session) = &self.session {
             return running::start(&spec, &self.policy, || session.spawn(&spec));
         }
         running::start(&spec, &self.policy, || terminal::open(&spec))
     }
+}
+
+/// The variables by which programs find the proxy on the loopback: a convenience, since there is no
+/// other way out.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub(crate) fn proxy_variables(
+    port: u16,
+    exec: Option<u32>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    const PROXY: [&str; 6] =
+        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+    /// What is not asked of it.
+    const NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
+    let proxy = PROXY.map(|name| (name, format!("http://{}127.0.0.1:{port}", login(exec))));
+    let none = NONE.map(|name| (name, "localhost,127.0.0.1,0.0.0.0,::1".to_owned()));
+    proxy.into_iter().chain(none).map(|(name, value)| (name.into(), value.into()))
+}
+
+/// Whom the proxy is to put on record: a user name, since every program sends that along. Some
+/// send none without a password.
+fn login(exec: Option<u32>) -> String {
+    exec.map_or_else(String::new, |exec| format!("exec-{exec}:limn@"))
 }
 
 #[cfg(test)]

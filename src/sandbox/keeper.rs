@@ -19,7 +19,7 @@ const RESET: &[c_int] =
     &[libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGALRM];
 
 /// Signals that are meant for the command.
-const NOT_FOR_KEEPER: &[c_int] = &[
+pub(crate) const NOT_FOR_KEEPER: &[c_int] = &[
     libc::SIGINT,
     libc::SIGQUIT,
     libc::SIGTERM,

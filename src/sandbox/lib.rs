@@ -44,8 +44,8 @@ pub use control::{Left, Status};
 pub use error::SandboxError;
 pub use isolation::{Sandbox, Tier, Untried};
 pub use policy::{
-    CREDENTIALS, Host, HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile,
-    Preset, Refusal, SYSTEM_SECRETS, Surroundings, Target, WEB_PORTS, is_public,
+    HostPattern, Limits, LimitsFile, Network, NetworkWord, Policy, PolicyFile, Preset, Refusal,
+    Surroundings, Target, is_public,
 };
 pub use proxy::Proxy;
 pub use running::{Finished, Output, OutputChunk, Remote, Running};

@@ -6,16 +6,19 @@ mod environment;
 mod explain;
 mod file;
 mod host;
+#[cfg(target_os = "linux")]
+mod memory;
 mod paths;
 mod places;
+mod repository;
 mod rules;
 
 use thiserror::Error;
 
 pub use address::is_public;
 pub use file::{LimitsFile, NetworkWord, PolicyFile, Surroundings};
-pub use host::{Host, HostPattern, Network, Target, WEB_PORTS};
-pub use places::{CREDENTIALS, SYSTEM_SECRETS};
+pub(crate) use host::Host;
+pub use host::{HostPattern, Network, Target};
 pub use rules::{Limits, Policy, Preset};
 
 /// A refusal: the rule that says no, and what to do about it.

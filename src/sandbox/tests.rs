@@ -22,6 +22,7 @@ fn spec(script: &str) -> CommandSpec {
         size: TerminalSize::default(),
         timeout: None,
         lingers: false,
+        exec: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) const MARKER: &str = "LIMN_EXEC";
 struct Leaders {
     pids: Vec<Pid>,
     /// Holders of sandboxes: children as well, and no execution's strays.
+    #[cfg(target_os = "linux")]
     holders: Vec<i32>,
     /// When the first of them started since there was none: strays of any of them are younger.
     since: u64,
@@ -45,8 +46,12 @@ struct Leaders {
 
 /// Held while a command is started, so that a child that nobody knows yet is not mistaken for a
 /// stray one.
-static LEADERS: Mutex<Leaders> =
-    Mutex::new(Leaders { pids: Vec::new(), holders: Vec::new(), since: 0 });
+static LEADERS: Mutex<Leaders> = Mutex::new(Leaders {
+    pids: Vec::new(),
+    #[cfg(target_os = "linux")]
+    holders: Vec::new(),
+    since: 0,
+});
 
 /// No command is started any more.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
@@ -118,6 +123,7 @@ pub(crate) struct Remains {
     pub(crate) names: Vec<String>,
 }
 
+#[cfg(target_os = "linux")]
 impl Remains {
     /// Processes that are watched at a time: when one of them ends, others take its place.
     pub(crate) const WATCHES_MAX: usize = 8;

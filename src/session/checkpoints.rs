@@ -2,39 +2,81 @@
 //!
 //! One is begun when the user has asked, and one after each call that may have changed something.
 //! They are taken on a thread of their own while the model is asked; only what could change the
-//! workspace next waits for them, and the end of a round. A checkpoint that cannot be taken is said,
-//! once for each reason, and the session goes on without.
+//! workspace next waits for them, and the end of a round that was completed. What comes of one goes
+//! on record as soon as it is there. A checkpoint that cannot be taken is said, once for each
+//! reason, and the session goes on without.
+//!
+//! Two checkpoints between which nothing of the agent was at work differ by what the user did: that
+//! is told to the model. A watch says whether it is worth looking; when it is, the next request and
+//! the next tool with side effects wait for the comparison. While a command or a job runs, nobody
+//! can say whose work a change is, and nothing is told. What a command left behind for the user's
+//! git to obey is told to the user.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use agent::{Effect, Invocation};
 use record::{ExecStarted, ExecTrees, Row};
 use tokio::task::JoinHandle;
 use trajectory::Body;
-use trajectory::event::{Checkpoint, CheckpointWhen, Ended, ErrorEvent, ErrorStage};
-use workspace::{Error, Policy, Workspace};
+use trajectory::event::{Checkpoint, CheckpointWhen, Ended, ErrorEvent, ErrorStage, UserEdit};
+use workspace::{Error, Hash, Manifest, Planted, Policy, Watch, Workspace};
 
 use crate::options::Options;
+
+/// As many things that git would obey are named; the rest is counted.
+const PLANTED_NAMED_MAX: usize = 8;
 
 /// Why a checkpoint is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    BeforeRound,
-    After { exec: u32 },
+    BeforeRound {
+        round: u32,
+    },
+    /// The user changed something.
+    Edited {
+        round: u32,
+    },
+    After {
+        exec: u32,
+        round: u32,
+    },
 }
 
-/// What goes on record of checkpoints.
+impl Why {
+    const fn round(self) -> u32 {
+        let (Self::BeforeRound { round } | Self::Edited { round } | Self::After { round, .. }) =
+            self;
+        round
+    }
+}
+
+/// What is found when a checkpoint is taken.
+#[derive(Debug)]
+struct Found {
+    checkpoint: workspace::Checkpoint,
+    /// What the user changed since the one before.
+    edit: Option<UserEdit>,
+    /// What a command left for git to obey since then.
+    planted: Vec<Planted>,
+}
+
+/// What goes on record of a checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
+    /// The round that it belongs to.
+    pub(crate) round: u32,
     pub(crate) bodies: Vec<Body>,
     pub(crate) rows: Vec<Row>,
 }
 
 struct Taking {
     why: Why,
-    task: JoinHandle<Result<workspace::Checkpoint, Error>>,
+    /// The model is to learn what comes of it before it is asked.
+    has_news: bool,
+    task: JoinHandle<Result<Found, Error>>,
 }
 
 /// The checkpoints of a session.
@@ -43,18 +85,26 @@ pub(crate) struct Checkpoints {
     taking: Option<Taking>,
     /// What is to be taken when the one under way is done.
     next: VecDeque<Why>,
-    /// The execution that may change something.
+    /// The execution that may change something, and those that go on behind their answers.
     running: Option<u32>,
+    jobs: HashSet<u32>,
     /// The workspace as it was last seen.
-    last: Option<String>,
+    last: Option<Hash>,
+    /// Something of the agent was at work since then.
+    is_mixed: bool,
+    /// Begins with the first checkpoint.
+    watch: Arc<OnceLock<Watch>>,
     /// What went wrong and was not said yet, and what was said last.
     problem: Option<String>,
     said: Option<String>,
+    /// It was said that nobody sees what the user does.
+    is_blind: bool,
     cancel: Arc<AtomicBool>,
 }
 
 impl Checkpoints {
-    pub(crate) fn of(options: &Options) -> Self {
+    /// `left_at` is how the session left the workspace when it was last at work, where that is known.
+    pub(crate) fn of(options: &Options, left_at: Option<Hash>) -> Self {
         let opened = options.checkpoints.then(|| {
             let data = options.home.path();
             Workspace::open(&options.workspace, data, Policy::default(), options.fsync)
@@ -69,72 +119,116 @@ impl Checkpoints {
             taking: None,
             next: VecDeque::new(),
             running: None,
-            last: None,
+            jobs: HashSet::new(),
+            last: left_at,
+            is_mixed: false,
+            watch: Arc::default(),
             problem,
             said: None,
+            is_blind: false,
             cancel: Arc::default(),
         }
     }
 
     /// A round has begun.
-    pub(crate) fn round_began(&mut self) {
-        self.begin(Why::BeforeRound);
+    pub(crate) fn round_began(&mut self, round: u32) {
+        self.begin(Why::BeforeRound { round });
     }
 
     /// A call was answered: its execution has ended, or goes on as a job.
-    pub(crate) fn ran(&mut self, exec: u32) {
+    pub(crate) fn ran(&mut self, exec: u32, round: u32, goes_on: bool) {
         if self.running.take() == Some(exec) {
-            self.begin(Why::After { exec });
+            if goes_on {
+                self.jobs.insert(exec);
+            }
+            self.begin(Why::After { exec, round });
         }
     }
 
-    /// A job has ended.
-    pub(crate) fn job_ended(&mut self, exec: u32) {
-        self.begin(Why::After { exec });
+    /// A command of the user's own has started: what changes now may be its work.
+    pub(crate) fn own_started(&mut self, exec: u32) {
+        self.jobs.insert(exec);
+        self.is_mixed = true;
+    }
+
+    /// A job has ended, or a command of the user's own.
+    pub(crate) fn job_ended(&mut self, exec: u32, round: u32) {
+        self.jobs.remove(&exec);
+        self.begin(Why::After { exec, round });
     }
 
     /// The row of an execution that is about to begin.
     pub(crate) fn started_row(&mut self, invocation: &Invocation) -> ExecStarted {
         self.running = invocation.effect.has_side_effects().then_some(invocation.exec);
+        self.is_mixed |= self.running.is_some();
         let mut row = crate::tool::started_row(invocation);
-        row.facts.tree_before.clone_from(&self.last);
+        row.facts.tree_before = self.last.map(|tree| tree.to_string());
         row
     }
 
-    /// Waits for what has to be known before something is done, and says what goes on record.
-    pub(crate) async fn before(&mut self, effect: &Effect) -> Told {
-        let waits = match effect {
-            Effect::Run(invocation) => invocation.effect.has_side_effects(),
-            Effect::RoundOver(ended) => *ended == Ended::Completed,
-            Effect::Closed => {
-                // Who leaves does not wait; a checkpoint that was not finished leaves nothing.
-                self.cancel.store(true, Ordering::Relaxed);
-                self.next.clear();
-                true
+    /// Whether this must not be done before what is under way was taken. What the user changed
+    /// meanwhile is looked for first.
+    pub(crate) fn holds_up(&mut self, effect: &Effect, round: u32) -> bool {
+        let (spoils, tells) = match effect {
+            Effect::Run(invocation) => {
+                let spoils = invocation.effect.has_side_effects();
+                (spoils, spoils)
             }
-            _ => return Told::default(),
+            Effect::RoundOver(ended) => {
+                let is_completed = *ended == Ended::Completed;
+                (is_completed, is_completed)
+            }
+            Effect::Ask { .. } => (false, true),
+            _ => (false, false),
         };
-        let mut told = Told::default();
-        while let Some(taking) = self.taking.take() {
-            if !waits && !taking.task.is_finished() {
-                self.taking = Some(taking);
-                break;
-            }
-            let taken = taking.task.await;
-            let taken = taken.unwrap_or(Err(Error::Cancelled));
-            self.take_in(taking.why, taken, &mut told);
-            if let Some(next) = self.next.pop_front() {
-                self.begin(next);
-            }
+        if tells && self.taking.is_none() && self.has_news() {
+            self.begin(Why::Edited { round });
         }
-        if let Some(message) = self.problem.take()
-            && self.said.as_ref() != Some(&message)
-        {
-            self.said = Some(message.clone());
-            let (stage, request) = (ErrorStage::Workspace, None);
-            told.bodies.push(ErrorEvent { stage, message, request }.into());
+        let has_news = || self.taking.as_ref().is_some_and(|taking| taking.has_news);
+        (spoils && self.taking.is_some()) || (tells && has_news())
+    }
+
+    /// Whether the user seems to have changed something that nobody was told of.
+    fn has_news(&self) -> bool {
+        let is_known = self.last.is_some() && !self.is_mixed;
+        // Before there is a watch, there may be what was done since the session was last at work.
+        is_known && self.watch.get().is_none_or(Watch::has_seen)
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        self.taking.is_none()
+    }
+
+    /// What goes on record of the one under way, when it is done; waits for ever when there is none.
+    /// Whoever stops waiting has missed nothing.
+    pub(crate) async fn taken(&mut self) -> Told {
+        let Some(taking) = &mut self.taking else { return pending().await };
+        let taken = (&mut taking.task).await.unwrap_or(Err(Error::Cancelled));
+        let why = taking.why;
+        self.taking = None;
+        let told = self.take_in(why, taken);
+        if let Some(next) = self.next.pop_front() {
+            self.begin(next);
         }
         told
+    }
+
+    /// Who leaves does not wait; a checkpoint that was not finished leaves nothing.
+    pub(crate) async fn leave(&mut self) -> Told {
+        self.cancel.store(true, Ordering::Relaxed);
+        self.next.clear();
+        if self.is_at_rest() { Told::default() } else { self.taken().await }
+    }
+
+    /// What went wrong and was not said yet.
+    pub(crate) fn problem(&mut self) -> Option<Body> {
+        let message = self.problem.take()?;
+        if self.said.as_ref() == Some(&message) {
+            return None;
+        }
+        self.said = Some(message.clone());
+        Some(said(message))
     }
 
     /// Nothing more can be recorded: what is under way ends.
@@ -153,15 +247,23 @@ impl Checkpoints {
             self.next.push_back(why);
             return;
         }
+        let has_news = self.has_news();
+        let since = Since { tree: self.last, is_users: !self.is_mixed, why };
+        self.is_mixed = self.running.is_some() || !self.jobs.is_empty();
         let (workspace, cancel) = (Arc::clone(workspace), Arc::clone(&self.cancel));
-        let task = tokio::task::spawn_blocking(move || workspace.checkpoint(&cancel));
-        self.taking = Some(Taking { why, task });
+        let watch = Arc::clone(&self.watch);
+        let task = tokio::task::spawn_blocking(move || look(&workspace, &watch, since, &cancel));
+        self.taking = Some(Taking { why, has_news, task });
     }
 
-    fn take_in(&mut self, why: Why, taken: Result<workspace::Checkpoint, Error>, told: &mut Told) {
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(Error::Cancelled) => return,
+    fn take_in(&mut self, why: Why, found: Result<Found, Error>) -> Told {
+        let mut told = Told { round: why.round(), ..Told::default() };
+        let Found { checkpoint, edit, planted } = match found {
+            Ok(found) => found,
+            Err(Error::Cancelled) => {
+                self.last = None;
+                return told;
+            }
             Err(error) => {
                 // It will be no smaller at the next call.
                 if matches!(error, Error::TooMuch { .. }) {
@@ -170,19 +272,100 @@ impl Checkpoints {
                 }
                 self.last = None;
                 self.problem = Some(error.to_string());
-                return;
+                told.bodies.extend(self.problem());
+                return told;
             }
         };
-        let tree = taken.tree.to_string();
+        told.bodies.extend(checkpoint.finished.as_ref().map(|settled| said(settled.to_string())));
+        let is_new = self.last != Some(checkpoint.tree);
         match why {
-            Why::BeforeRound => told.bodies.push(event(&taken, CheckpointWhen::BeforeRound).into()),
-            Why::After { exec } => {
-                let row = ExecTrees { exec, before: None, after: Some(tree.clone()) };
-                told.rows.push(row.into());
+            Why::BeforeRound { .. } => {
+                told.bodies.push(event(&checkpoint, CheckpointWhen::BeforeRound).into());
+            }
+            Why::Edited { .. } if is_new => {
+                told.bodies.push(event(&checkpoint, CheckpointWhen::Edited).into());
+            }
+            Why::Edited { .. } => {}
+            Why::After { exec, .. } => {
+                let after = Some(checkpoint.tree.to_string());
+                told.rows.push(ExecTrees { exec, after }.into());
             }
         }
-        self.last = Some(tree);
+        told.bodies.extend(edit.map(Body::from));
+        told.bodies.extend(warning(&planted));
+        if let Some(blindness) = self.watch.get().and_then(Watch::blindness)
+            && !self.is_blind
+        {
+            self.is_blind = true;
+            told.bodies.push(said(blindness));
+        }
+        self.last = Some(checkpoint.tree);
+        told
     }
+}
+
+/// What a checkpoint is compared with.
+#[derive(Clone, Copy)]
+struct Since {
+    tree: Option<Hash>,
+    /// Only the user can have changed something.
+    is_users: bool,
+    why: Why,
+}
+
+/// Takes a checkpoint, and finds what there is to tell about it.
+fn look(
+    workspace: &Workspace,
+    watch: &OnceLock<Watch>,
+    since: Since,
+    cancel: &AtomicBool,
+) -> Result<Found, Error> {
+    if watch.get().is_none() {
+        // Before the workspace is looked at: so nothing falls between the two.
+        let began = Watch::begin(workspace)?;
+        let _ = watch.set(began);
+    }
+    if let Some(watch) = watch.get() {
+        if matches!(since.why, Why::Edited { .. }) {
+            watch.wait_for_rest(cancel);
+        }
+        watch.forget();
+    }
+    let checkpoint = workspace.checkpoint(cancel)?;
+    let mut found = Found { checkpoint, edit: None, planted: Vec::new() };
+    let Some(tree) = since.tree.filter(|tree| *tree != found.checkpoint.tree) else {
+        return Ok(found);
+    };
+    // A checkpoint that is lost or damaged is no reason to go without the new one.
+    let Ok(before) = Manifest::load(workspace.store(), &tree) else { return Ok(found) };
+    let after = &found.checkpoint.manifest;
+    if matches!(since.why, Why::After { .. }) {
+        found.planted = workspace.planted(&before, after).unwrap_or_default();
+    } else if since.is_users {
+        found.edit = workspace.user_edit(&before, after).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+/// Something about the workspace that the user should know.
+fn said(message: String) -> Body {
+    ErrorEvent { stage: ErrorStage::Workspace, message, request: None }.into()
+}
+
+/// That a command left something for git to obey.
+fn warning(planted: &[Planted]) -> Option<Body> {
+    let named: Vec<String> =
+        planted.iter().take(PLANTED_NAMED_MAX).map(Planted::to_string).collect();
+    let more = match planted.len().saturating_sub(named.len()) {
+        0 if named.is_empty() => return None,
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(said(format!(
+        "A command has left what your own git would obey: {}{more}. Read it before you use git \
+         there, or take it back with `limn rewind`.",
+        named.join(", ")
+    )))
 }
 
 /// What is recorded of a checkpoint.

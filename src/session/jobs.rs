@@ -108,7 +108,7 @@ impl Loop {
             }
             JobEvent::Ended { exec, exit, output, shown, .. } => {
                 let row = self.jobs.ended(exec, exit, output.clone());
-                self.checkpoints.job_ended(exec);
+                self.checkpoints.job_ended(exec, self.session.agent.round());
                 self.rows.extend(row.map(Row::from));
                 let ended = BackgroundExit { exec, exit, output, shown };
                 self.record(vec![ended.into()], false).await

@@ -10,11 +10,14 @@ mod attach;
 mod checkpoints;
 mod context;
 mod continued;
+mod effects;
 mod environment;
 mod error;
+mod grant;
 mod hands;
 mod instructions;
 mod jobs;
+mod left;
 mod network;
 mod options;
 mod own;
@@ -76,6 +79,8 @@ pub enum Command {
     },
     /// How much the agent may do without asking, from here on.
     Approval(ApprovalMode),
+    /// Let the session speak to a host or read a file that its policy refuses, until it is closed.
+    Allow(String),
     /// The user's own hand on a command that runs.
     Hand(Hand),
     /// Stop what is being done: the user's own command, if one runs, else what the agent does.
@@ -115,6 +120,8 @@ pub enum Notice {
     },
     /// The round is over, or the summary that was asked for is made: the next prompt may come.
     RoundOver(Ended),
+    /// What the user asked for cannot be done, in a sentence.
+    Unable(String),
 }
 
 /// How it went.
@@ -138,6 +145,8 @@ pub struct Session {
     context: Context,
     continued: Continued,
     media: Media,
+    /// How it left the workspace when it was last at work, where that is known.
+    left_at: Option<workspace::Hash>,
     /// What the driver has not been shown yet.
     shown_late: Vec<Recorded<Event>>,
 }
@@ -235,6 +244,10 @@ impl Session {
                 exec: last.exec,
             },
         };
+        let left_at = match archive {
+            Some(archive) => left::left_at(&options, &workspace, &events, &archive.execs()?),
+            None => None,
+        };
         let frame = frame_changes(&options, tools, workspace, &events);
         let write = run::events_write(last.round, frame);
         let durability = options.durability(false);
@@ -244,7 +257,18 @@ impl Session {
         }
         let agent = agent::Agent::new(setup);
         let continued = Continued::default();
-        Ok(Self { id, options, recorder, agent, transcript, context, continued, media, shown_late })
+        Ok(Self {
+            id,
+            options,
+            recorder,
+            agent,
+            transcript,
+            context,
+            continued,
+            media,
+            left_at,
+            shown_late,
+        })
     }
 }
 

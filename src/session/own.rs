@@ -60,6 +60,7 @@ impl Loop {
         self.rows.push(Row::from(row));
         self.record(Vec::new(), true).await?;
         self.show(Notice::OwnStarted { exec, command: command.clone(), outside }).await;
+        self.checkpoints.own_started(exec);
         let toolbox = &self.session.options.toolbox;
         let execution = Execution::begin_own(toolbox, exec, command.clone(), outside);
         self.own = Some(Own { execution, command, outside });
@@ -92,8 +93,8 @@ impl Loop {
             self.jobs.goes_on(row);
         } else {
             self.rows.push(Row::from(row));
+            self.checkpoints.job_ended(exec, self.session.agent.round());
         }
-        self.checkpoints.job_ended(exec);
         let shown = shown(&command, outside, &outcome.shown);
         let ended = UserCommand {
             command,

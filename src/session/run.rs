@@ -15,6 +15,7 @@ use trajectory::{Body, Part, Progress, Usage, Verdict};
 
 use crate::checkpoints::{Checkpoints, Told};
 use crate::context::Fit;
+use crate::effects::{Held, never_answered};
 use crate::error::SessionError;
 use crate::jobs::Jobs;
 use crate::network::Network;
@@ -34,6 +35,8 @@ enum Happening {
     Own(Option<sandbox::OutputChunk>),
     Job(JobEvent),
     Network(NetworkRequest),
+    /// A checkpoint.
+    Taken(Told),
     /// It is time to ask again.
     Due,
     TimeUp,
@@ -56,6 +59,7 @@ pub(crate) struct Loop {
     pub(crate) own: Option<Own>,
     pub(crate) jobs: Jobs,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) held: Option<Held>,
     network: Network,
     /// Rows and bytes that belong to the next events, in the same transaction.
     pub(crate) rows: Vec<Row>,
@@ -85,7 +89,7 @@ pub(crate) async fn run(
     let deadline = session.options.timeout.and_then(|it| Instant::now().checked_add(it));
     let shown_late = std::mem::take(&mut session.shown_late);
     let jobs = Jobs::of(&session.options.toolbox);
-    let checkpoints = Checkpoints::of(&session.options);
+    let checkpoints = Checkpoints::of(&session.options, session.left_at);
     let network = Network::of(&session.options.toolbox);
     let mut this = Loop {
         session,
@@ -96,6 +100,7 @@ pub(crate) async fn run(
         own: None,
         jobs,
         checkpoints,
+        held: None,
         network,
         rows: Vec::new(),
         blobs: Vec::new(),
@@ -183,6 +188,7 @@ impl Loop {
         let own = Own::next(&mut self.own);
         let job = self.jobs.next();
         let request = self.network.next();
+        let taken = self.checkpoints.taken();
         tokio::select! {
             biased;
             command = commands.recv(), if self.driven => Happening::Command(command),
@@ -191,6 +197,7 @@ impl Loop {
             chunk = own => Happening::Own(chunk),
             event = job => Happening::Job(event),
             request = request => Happening::Network(request),
+            told = taken => Happening::Taken(told),
             () = due => Happening::Due,
             () = time_up => Happening::TimeUp,
         }
@@ -202,6 +209,7 @@ impl Loop {
                 self.driven = command.is_some();
                 let input = match command {
                     None => Input::Close,
+                    Some(Command::Allow(what)) => return self.allow(&what).await,
                     Some(Command::Hand(hand)) => return self.lend(hand).await,
                     Some(Command::Run { command, outside }) => {
                         return self.run_own(command, outside).await;
@@ -212,7 +220,7 @@ impl Loop {
                         None => return Ok(()),
                     },
                 };
-                self.decide(input).await
+                self.hear(input).await
             }
             Happening::Progress(pieces) => {
                 for piece in pieces {
@@ -227,6 +235,10 @@ impl Loop {
             Happening::Own(chunk) => self.hear_own(chunk).await,
             Happening::Job(event) => self.job(event).await,
             Happening::Network(request) => self.record(vec![request.into()], false).await,
+            Happening::Taken(told) => {
+                self.tell(told).await?;
+                if self.checkpoints.is_at_rest() { self.release().await } else { Ok(()) }
+            }
             Happening::Due => {
                 if let (Some(pause), Some(sent)) = (self.pause.take(), &mut self.sent) {
                     self.asking = Some(Asking::again(&self.session, sent, pause.attempt));
@@ -234,8 +246,8 @@ impl Loop {
                 Ok(())
             }
             Happening::TimeUp => {
-                self.decide(Input::Interrupt(InterruptionCause::Limit)).await?;
-                self.decide(Input::Close).await
+                self.hear(Input::Interrupt(InterruptionCause::Limit)).await?;
+                self.hear(Input::Close).await
             }
         }
     }
@@ -295,58 +307,19 @@ impl Loop {
             self.rows.push(Row::from(row));
         }
         outcome.attachments = self.attach(attached);
-        self.checkpoints.ran(exec);
+        self.checkpoints.ran(exec, self.session.agent.round(), is_running);
         self.decide(Input::Finished { call, outcome }).await?;
         self.jobs_came_early().await
     }
 
     /// Lets the agent decide, and does what it says: events first, and what depends on them after
     /// they are on record.
-    async fn decide(&mut self, input: Input) -> Result<(), SessionError> {
+    pub(crate) async fn decide(&mut self, input: Input) -> Result<(), SessionError> {
         let mut next = Some(input);
         while let Some(input) = next {
             next = self.follow(input).await?;
         }
         Ok(())
-    }
-
-    /// What it takes in comes to the agent at once, when doing what the agent said brings it.
-    async fn follow(&mut self, input: Input) -> Result<Option<Input>, SessionError> {
-        let effects = self.session.agent.handle(input);
-        let mut next = None;
-        let mut bodies = Vec::new();
-        for effect in effects {
-            let effect = match effect {
-                Effect::Emit(body) => {
-                    bodies.push(body);
-                    continue;
-                }
-                effect => effect,
-            };
-            if effect == Effect::Closed {
-                self.end_own().await?;
-                self.stop_jobs().await?;
-            }
-            let Told { bodies: told, rows } = self.checkpoints.before(&effect).await;
-            // Before the event that says what is done now: a round's end is its last.
-            let at = bodies.len().saturating_sub(1);
-            bodies.splice(at..at, told);
-            self.rows.extend(rows);
-            let durable = match &effect {
-                Effect::Run(invocation) => {
-                    self.rows.push(Row::from(self.checkpoints.started_row(invocation)));
-                    invocation.effect.has_side_effects()
-                }
-                Effect::RoundOver(_) | Effect::Closed => true,
-                _ => false,
-            };
-            self.record(std::mem::take(&mut bodies), durable).await?;
-            if let Some(input) = self.perform(effect).await? {
-                next = Some(input);
-            }
-        }
-        self.record(bodies, false).await?;
-        Ok(next)
     }
 
     /// Puts events on record, with the rows and bytes that wait for them, and shows them.
@@ -355,7 +328,16 @@ impl Loop {
         bodies: Vec<Body>,
         durable: bool,
     ) -> Result<(), SessionError> {
-        let mut write = events_write(self.session.agent.round(), bodies);
+        self.record_in(self.session.agent.round(), bodies, durable).await
+    }
+
+    pub(crate) async fn record_in(
+        &mut self,
+        round: u32,
+        bodies: Vec<Body>,
+        durable: bool,
+    ) -> Result<(), SessionError> {
+        let mut write = events_write(round, bodies);
         write.rows = std::mem::take(&mut self.rows);
         write.blobs = std::mem::take(&mut self.blobs);
         if write.events.is_empty() && write.rows.is_empty() {
@@ -367,7 +349,7 @@ impl Loop {
             self.session.transcript.apply(&event);
             self.session.context.apply(&event, &self.session.transcript);
             if matches!(event.body, Body::Prompt(_)) {
-                self.checkpoints.round_began();
+                self.checkpoints.round_began(event.round);
             }
             self.show(Notice::Event(event)).await;
         }
@@ -375,7 +357,7 @@ impl Loop {
     }
 
     /// Does what the agent said; what that brings about at once, the agent hears next.
-    async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, SessionError> {
+    pub(crate) async fn perform(&mut self, effect: Effect) -> Result<Option<Input>, SessionError> {
         match effect {
             Effect::Emit(_) => {}
             Effect::Ask { request } => return self.ask(request).await,
@@ -395,10 +377,9 @@ impl Loop {
                     asking.stop();
                 }
                 if self.pause.take().is_some() {
-                    // Nothing is under way that could answer.
-                    let (partial, message) = (Vec::new(), String::new());
-                    return Ok(Some(Input::ReplyFailed { partial, message, remedy: Remedy::None }));
+                    return Ok(Some(never_answered()));
                 }
+                return self.give_up().await;
             }
             Effect::Run(invocation) => {
                 let toolbox = &self.session.options.toolbox;
@@ -408,6 +389,7 @@ impl Loop {
                 if let Some(execution) = &self.running {
                     execution.stop();
                 }
+                return self.give_up().await;
             }
             Effect::Decide { call } => self.show(Notice::Decide { call }).await,
             Effect::RoundOver(ended) => {
@@ -453,7 +435,7 @@ impl Loop {
             Command::Compact { words } => Input::Compact { words },
             Command::Approval(mode) => Input::Approval(mode),
             // Taken before: what the user does with commands is nothing for the agent.
-            Command::Hand(_) | Command::Run { .. } => return None,
+            Command::Allow(_) | Command::Hand(_) | Command::Run { .. } => return None,
             Command::Interrupt => Input::Interrupt(InterruptionCause::User),
             Command::Close => Input::Close,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agent::{Invocation, Outcome};
+use agent::{Input, Invocation, Outcome};
 use record::{Direction, ExecFacts, ExecFinished, ExecStarted, Mark};
 use sandbox::OutputChunk;
 use serde_json::json;
@@ -158,6 +158,29 @@ pub(crate) fn started_row(invocation: &Invocation) -> ExecStarted {
         tool: invocation.name.clone(),
         facts: ExecFacts::default(),
     }
+}
+
+/// The end of an execution that was stopped before it did anything, and what the agent hears of it.
+pub(crate) fn never_ran(invocation: &Invocation) -> (ExecFinished, Input) {
+    let Invocation { call, exec, .. } = *invocation;
+    let row = ExecFinished {
+        exec,
+        exit: None,
+        output: None,
+        truncated: None,
+        facts: ExecFacts::default(),
+    };
+    let outcome = Outcome {
+        status: CallStatus::Cancelled,
+        shown: "Interrupted before it ran.".to_owned(),
+        exit: None,
+        output: None,
+        truncated: None,
+        attachments: Vec::new(),
+        plan: None,
+        duration_us: 0,
+    };
+    (row, Input::Finished { call, outcome })
 }
 
 /// A chunk of what a terminal gave or was given, as it is recorded.

@@ -4,6 +4,9 @@
 //! name in one step. Everything happens through the descriptor of the directory. A hard link from
 //! outside keeps its old content, since the name gets a new file.
 //!
+//! The one exception is a file that is open alone, without the folder it lies in: nothing is put
+//! beside it, and it stays the same file, which is what commands have of it. It is overwritten.
+//!
 //! Where the file system can, the temporary file has no name until it is complete: whoever is
 //! killed while writing leaves nothing behind. It gets a temporary name between two system calls
 //! only, since a link cannot take the place of a file. Elsewhere it has its name from the start,
@@ -96,6 +99,9 @@ impl<'a> Prepared<'a> {
         content: &'a [u8],
     ) -> Result<Self, WriteError> {
         let mut prepared = Self { place, before, content, nameless: None, name: None };
+        if place.is_alone {
+            return Ok(prepared);
+        }
         match nameless(place, before) {
             Some(mut file) => {
                 fill(&mut file, before, content)?;
@@ -108,6 +114,9 @@ impl<'a> Prepared<'a> {
 
     /// Gives the content its name.
     pub(crate) fn take_place(mut self, cancel: &CancellationToken) -> Result<(), WriteError> {
+        if self.place.is_alone {
+            return overwrite(self.place, self.content, cancel);
+        }
         if let Some(file) = self.nameless.take() {
             match with_temporary_name(|name| link(self.place, &file, name)) {
                 Ok((name, ())) => self.name = Some(name),
@@ -138,6 +147,23 @@ impl Drop for Prepared<'_> {
             remove(self.place, name);
         }
     }
+}
+
+/// Writes into the file that is there.
+fn overwrite(place: &Place, content: &[u8], cancel: &CancellationToken) -> Result<(), WriteError> {
+    if cancel.is_cancelled() {
+        return Err(WriteError::Cancelled);
+    }
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = place.name.as_os_str();
+    let mut file = File::from(rustix::fs::openat(&place.directory, name, flags, Mode::empty())?);
+    if let Some(word) = kind(&rustix::fs::fstat(&file)?) {
+        return Err(WriteError::NotAFile(word));
+    }
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()?;
+    Ok(())
 }
 
 /// Gives a complete file its final name.

@@ -7,7 +7,8 @@
 //! refuses needlessly: an absolute link whose target is inside.
 //!
 //! What the session's policy opens beyond the workspace are further roots of the same kind: a path
-//! into one of them is absolute, and is resolved beneath that root.
+//! into one of them is absolute, and is resolved beneath that root. Of a file that is open alone
+//! the root is its folder, of which nothing but this name can be reached.
 //!
 //! Every place that is handed out has passed [`Protected::check`]: who may do what inside.
 
@@ -15,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -25,6 +27,9 @@ use crate::protected::{Access, Identity, Protected, Refusal, Rule};
 
 /// How many symbolic links one path may pass, as in the kernel.
 const LINKS_MAX: usize = 40;
+
+/// How many files can be opened while a session runs.
+const GRANTED_MAX: usize = 32;
 
 /// How often a lookup that a rename disturbed is tried again.
 const ATTEMPTS_MAX: usize = 128;
@@ -53,14 +58,37 @@ pub(crate) struct Workspace {
     resolver: Resolver,
     protected: Protected,
     beyond: Vec<Root>,
+    /// What was opened since, in order.
+    granted: [OnceLock<Root>; GRANTED_MAX],
 }
 
-/// A folder beyond the workspace that the policy opens.
+/// A folder or a file beyond the workspace that the policy opens.
 #[derive(Debug)]
 struct Root {
     path: PathBuf,
+    /// The folder itself, or the one in which the file lies.
     directory: OwnedFd,
+    is_file: bool,
     writable: bool,
+}
+
+impl Root {
+    fn open(path: &Path, writable: bool) -> Option<Self> {
+        let is_file = !path.is_dir();
+        let folder = if is_file { path.parent()? } else { path };
+        let directory = rustix::fs::open(folder, DIRECTORY, Mode::empty()).ok()?;
+        Some(Self { path: path.to_path_buf(), directory, is_file, writable })
+    }
+
+    fn reaches(&self, path: &Path) -> bool {
+        if self.is_file { path == self.path } else { path.starts_with(&self.path) }
+    }
+
+    /// Where paths are resolved from.
+    fn folder(&self) -> &Path {
+        let above = self.path.parent().filter(|_| self.is_file);
+        above.unwrap_or(&self.path)
+    }
 }
 
 /// Where a path is resolved from.
@@ -69,6 +97,7 @@ struct Base<'a> {
     directory: &'a OwnedFd,
     /// The paths that it is known by.
     names: [&'a Path; 2],
+    is_file: bool,
     writable: bool,
 }
 
@@ -76,6 +105,8 @@ struct Base<'a> {
 pub(crate) struct Place {
     pub(crate) directory: OwnedFd,
     pub(crate) name: OsString,
+    /// The file alone is open, and nothing beside it: it stays the file that it is.
+    pub(crate) is_alone: bool,
 }
 
 impl Place {
@@ -95,7 +126,8 @@ impl Workspace {
         let directory = rustix::fs::open(&root, DIRECTORY, Mode::empty())?;
         let resolver = probe(&directory);
         let protected = Protected::default();
-        Ok(Self { root, named, directory, resolver, protected, beyond: Vec::new() })
+        let (beyond, granted) = (Vec::new(), Default::default());
+        Ok(Self { root, named, directory, resolver, protected, beyond, granted })
     }
 
     /// The same workspace, with these paths hidden.
@@ -105,21 +137,36 @@ impl Workspace {
 
     /// The same workspace, by the rules of a policy, with the folders that it opens.
     pub(crate) fn within(mut self, policy: &Policy) -> Self {
-        let open = |(path, writable): (&PathBuf, bool)| {
-            let directory = rustix::fs::open(path, DIRECTORY, Mode::empty()).ok()?;
-            Some(Root { path: path.clone(), directory, writable })
-        };
-        let readable = policy.readable.iter().map(|path| (path, false));
-        let writable = policy.writable.iter().map(|path| (path, true));
-        self.beyond = readable.chain(writable).filter_map(open).collect();
+        let readable = policy.readable.iter().filter_map(|path| Root::open(path, false));
+        let writable = policy.writable.iter().filter_map(|path| Root::open(path, true));
+        self.beyond = readable.chain(writable).collect();
         // Of nested folders the innermost says what may be done.
         self.beyond.sort_by_key(|root| std::cmp::Reverse(root.path.as_os_str().len()));
-        Self { protected: self.protected.within(policy), ..self }
+        let protected = self.protected.within(policy, &self.root);
+        Self { protected, ..self }
     }
 
-    /// Whether an absolute path lies in a folder that the policy opens beyond the workspace.
+    /// Whether an absolute path is, or lies in, what the policy opens beyond the workspace.
     pub(crate) fn is_beyond(&self, path: &Path) -> bool {
-        self.beyond.iter().any(|root| path.starts_with(&root.path))
+        self.roots_beyond().any(|root| root.reaches(path))
+    }
+
+    fn roots_beyond(&self) -> impl Iterator<Item = &Root> {
+        self.beyond.iter().chain(self.granted.iter().filter_map(OnceLock::get))
+    }
+
+    /// Opens a file beyond the workspace to be read, from now on; false when too many are open.
+    pub(crate) fn open_file(&self, path: &Path) -> bool {
+        let Some(mut root) = Root::open(path, false).filter(|root| root.is_file) else {
+            return false;
+        };
+        for place in &self.granted {
+            match place.set(root) {
+                Ok(()) => return true,
+                Err(back) => root = back,
+            }
+        }
+        false
     }
 
     /// Where a path is resolved from, and what is left of it.
@@ -127,12 +174,14 @@ impl Workspace {
         if !path.is_absolute() {
             let names = [self.root.as_path(), self.named.as_path()];
             let writable = !self.protected.is_read_only();
-            return Ok((Base { directory: &self.directory, names, writable }, path));
+            let base = Base { directory: &self.directory, names, is_file: false, writable };
+            return Ok((base, path));
         }
-        let found = self.beyond.iter().find_map(|root| {
-            let names = [root.path.as_path(); 2];
-            let base = Base { directory: &root.directory, names, writable: root.writable };
-            Some((base, path.strip_prefix(&root.path).ok()?))
+        let found = self.roots_beyond().filter(|root| root.reaches(path)).find_map(|root| {
+            let Root { directory, is_file, writable, .. } = root;
+            let names = [root.folder(); 2];
+            let base = Base { directory, names, is_file: *is_file, writable: *writable };
+            Some((base, path.strip_prefix(root.folder()).ok()?))
         });
         found.ok_or(Errno::XDEV)
     }
@@ -182,6 +231,7 @@ impl Workspace {
             let name = path.file_name().ok_or(Errno::ISDIR)?.to_os_string();
             let above = path.parent().unwrap_or(Path::new("")).to_path_buf();
             let directory = match self.open_directory(&above) {
+                _ if base.is_file => rustix::io::fcntl_dupfd_cloexec(base.directory, 0)?,
                 Err(Errno::NOENT) if access == Access::Create => self.make_directories(&above)?,
                 other => other?,
             };
@@ -200,7 +250,7 @@ impl Workspace {
                 Err(Errno::INVAL | Errno::NOENT) => {
                     let name_seen = Some(name.as_os_str());
                     self.protected.check(base.directory, &directory, name_seen, access)?;
-                    return Ok(Place { directory, name });
+                    return Ok(Place { directory, name, is_alone: base.is_file });
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -15,6 +15,7 @@ mod atomic;
 mod beneath;
 mod edit;
 mod glob;
+mod grant;
 mod grep;
 mod heal;
 mod jobs;

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use crate::beneath::{Workspace, printable};
 
 /// A path inside the workspace as far as its letters say: relative, without `.` and `..`. Empty
-/// for the workspace itself. Absolute in a folder that the policy opens beyond it. What symbolic links make of it, [`Workspace`] decides.
+/// for the workspace itself. Absolute where the policy opens something beyond it. What symbolic
+/// links make of it, [`Workspace`] decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relative(PathBuf);
 
@@ -87,11 +88,12 @@ impl fmt::Display for Relative {
     }
 }
 
-const RULE: &str = "The file tools reach nothing outside the workspace.";
+const RULE: &str = "The file tools reach the workspace and what the user opens with --readable or \
+                    --writable, or a file at a time with /allow.";
 
 fn outside(text: &str) -> String {
     let shown: String = text.chars().take(300).collect();
-    format!("{} is outside the workspace. {RULE} Use a path relative to it.", shown.escape_debug())
+    format!("{} is outside the workspace. {RULE}", shown.escape_debug())
 }
 
 /// What is left of an absolute path behind the workspace's own: by its letters first, then by

@@ -79,7 +79,7 @@ impl Rule {
             ),
             Self::Beyond => format!(
                 "{path} is outside what this session may write. Write in the workspace, or ask \
-                 the user for `--writable`."
+                 the user for `--writable {path}`."
             ),
         }
     }
@@ -108,6 +108,8 @@ pub(crate) type Identity = (u64, u64);
 pub(crate) struct Protected {
     /// Canonical as far as they exist.
     hidden: Vec<PathBuf>,
+    /// The workspace, which may lie inside a folder that is open beyond it.
+    workspace: PathBuf,
     /// Nothing in the workspace is changed.
     read_only: bool,
 }
@@ -116,14 +118,15 @@ impl Protected {
     /// The rules with these paths hidden; they need not exist yet.
     pub(crate) fn new(hidden: &[PathBuf]) -> Self {
         let hidden = hidden.iter().map(|path| canonical(path)).collect();
-        Self { hidden, read_only: false }
+        Self { hidden, ..Self::default() }
     }
 
-    /// The same rules and what the session's policy says.
-    pub(crate) fn within(mut self, policy: &Policy) -> Self {
+    /// The same rules and what the session's policy says of a workspace.
+    pub(crate) fn within(mut self, policy: &Policy, workspace: &Path) -> Self {
+        workspace.clone_into(&mut self.workspace);
         // Every place is beneath one of these, so what lies elsewhere cannot be met.
-        let roots = [&policy.workspace].into_iter().chain(&policy.readable).chain(&policy.writable);
-        let roots: Vec<&PathBuf> = roots.filter(|root| root.is_absolute()).collect();
+        let open = policy.readable.iter().chain(&policy.writable).map(PathBuf::as_path);
+        let roots: Vec<&Path> = open.chain([workspace]).collect();
         let hidden = policy.hidden.iter().map(|path| canonical(path));
         self.hidden.extend(hidden.filter(|path| roots.iter().any(|root| path.starts_with(root))));
         self.read_only |= !policy.workspace_writable;
@@ -155,10 +158,11 @@ impl Protected {
         }
         let top = identity(&rustix::fs::fstat(root)?);
         let git = at(root, ".git", AtFlags::empty()).filter(|_| writes);
-        let settings = at(root, ".limn", AtFlags::empty()).filter(|_| writes);
+        let workspaces = [Some(top), real(&self.workspace)];
+        let settings = [at(root, ".limn", AtFlags::empty()), real(&self.workspace.join(".limn"))];
         let hidden = self.hidden_now();
         if let Some(name) = name {
-            self.check_name(top, directory, name, writes, &hidden)?;
+            self.check_name(&workspaces, directory, name, writes, &hidden)?;
         }
         let mut above: Option<OwnedFd> = None;
         for level in 0..LEVELS_MAX {
@@ -171,7 +175,7 @@ impl Protected {
             if writes && (git == Some(now) || is_git_directory(here, name)) {
                 return Err(Refusal::Denied(Rule::Git));
             }
-            if settings == Some(now) {
+            if writes && settings.contains(&Some(now)) {
                 return Err(Refusal::Denied(Rule::Settings));
             }
             if now == top {
@@ -202,7 +206,7 @@ impl Protected {
     /// What the name alone decides.
     fn check_name(
         &self,
-        top: Identity,
+        workspaces: &[Option<Identity>],
         directory: &OwnedFd,
         name: &OsStr,
         writes: bool,
@@ -223,7 +227,7 @@ impl Protected {
         if writes && is_like(name, b".git") {
             return Err(Refusal::Denied(Rule::Git));
         }
-        if writes && here == top && is_like(name, b".limn") {
+        if writes && workspaces.contains(&Some(here)) && is_like(name, b".limn") {
             return Err(Refusal::Denied(Rule::Settings));
         }
         Ok(())

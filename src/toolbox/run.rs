@@ -22,7 +22,7 @@ use crate::answer::{Answer, Failure};
 use crate::arguments;
 use crate::beneath::Workspace;
 use crate::jobs::{JobEvent, Jobs};
-use crate::network::Gate;
+use crate::network::{Gate, Reach};
 use crate::outcome::Outcome;
 use crate::rules::Rules;
 use crate::sii;
@@ -88,12 +88,12 @@ pub struct Call<'a> {
 /// The tools of a session: one workspace, one sandbox. Clones share them.
 #[derive(Clone)]
 pub struct Toolbox {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
-struct Parts {
-    workspace: Workspace,
-    sandbox: Sandbox,
+pub(crate) struct Parts {
+    pub(crate) workspace: Workspace,
+    pub(crate) sandbox: Sandbox,
     tools: Vec<(Tool, ToolSpec)>,
     browser: Browser,
     engine: Option<Engine>,
@@ -103,7 +103,7 @@ struct Parts {
     /// What the map tool knows of the code.
     atlas: map::Atlas,
     jobs: Jobs,
-    gate: Gate,
+    pub(crate) gate: Gate,
     /// One change at a time: an edit reads, thinks and writes.
     writing: Mutex<()>,
 }
@@ -210,15 +210,16 @@ impl Toolbox {
             .hiding(&setup.hidden)
             .within(sandbox.policy());
         let isolated = sandbox.policy().preset != Preset::Off;
-        let network = isolated.then(|| sandbox.policy().network.clone());
-        let gate = Gate::new();
+        let reach = Reach::new(sandbox.policy().network.clone());
+        let gate = Gate::new(reach.clone());
         gate.attend(&sandbox);
+        let reach = isolated.then_some(reach);
         let parts = Parts {
             workspace,
             sandbox,
             tools: Tool::offered(setup),
-            browser: Browser::new(&setup.web.allow_private, network.clone()),
-            engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, network)),
+            browser: Browser::new(&setup.web.allow_private, reach.clone()),
+            engine: setup.web.search.as_ref().map(|endpoint| Engine::new(endpoint, reach)),
             sees: setup.images,
             rules: RwLock::new(setup.rules.clone()),
             atlas: map::Atlas::default(),
@@ -362,8 +363,7 @@ impl Toolbox {
         match arguments::parse::<A>(given.spec, given.arguments) {
             Ok(input) => {
                 let Parts { workspace, sandbox, jobs, gate, .. } = &*self.parts;
-                gate.attend(sandbox);
-                let place = shell::Place { workspace, sandbox, jobs };
+                let place = shell::Place { workspace, sandbox, jobs, gate };
                 shell::run(place, given.exec, &input.into(), out, &given.cancel).await
             }
             Err(problem) => Outcome::told(CallStatus::Error, problem),

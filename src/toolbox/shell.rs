@@ -24,6 +24,7 @@ use trajectory::event::{CallStatus, Exit, Truncation};
 
 use crate::beneath::Workspace;
 use crate::jobs::{JOBS_MAX, Jobs, output, title};
+use crate::network::Gate;
 use crate::outcome::{ExecutionFacts, Outcome};
 use crate::path::Relative;
 use crate::suggest;
@@ -61,6 +62,7 @@ pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) jobs: &'a Jobs,
+    pub(crate) gate: &'a Gate,
 }
 
 /// Runs the tool.
@@ -112,17 +114,25 @@ async fn start(
     cancel: &CancellationToken,
 ) -> Outcome {
     let policy = place.sandbox.policy();
-    let spec = match command(place.workspace, input, env, timeout) {
+    let spec = match command(place.workspace, exec, input, env, timeout) {
         Ok(spec) => spec,
         Err(problem) => return Outcome::told(CallStatus::Error, problem),
     };
     let execution = Some(facts(&spec, place.sandbox));
     let cwd = spec.cwd.clone();
-    let outcome = match place.sandbox.spawn(spec) {
+    // A sandbox that is to be set up anew takes its time; the loop goes on meanwhile.
+    let sandbox = place.sandbox.clone();
+    let started = tokio::task::spawn_blocking(move || sandbox.spawn(spec)).await;
+    // It may have started the processes of the sandbox anew, with another way out.
+    place.gate.attend(place.sandbox);
+    let outcome = match started.unwrap_or(Err(SandboxError::Ending)) {
         Ok(running) => {
             let jobs = place.jobs;
             jobs.begin(exec, running.remote());
-            Call { jobs, exec, input, timeout, out, cancel, policy, cwd }.follow(running).await
+            let gate = place.gate;
+            Call { jobs, gate, exec, input, timeout, out, cancel, policy, cwd }
+                .follow(running)
+                .await
         }
         Err(error) => failed(&error),
     };
@@ -131,6 +141,7 @@ async fn start(
 
 fn command(
     workspace: &Workspace,
+    exec: u32,
     input: &Input,
     env: Vec<(OsString, OsString)>,
     timeout: Option<Duration>,
@@ -150,7 +161,15 @@ fn command(
     }
     let argv = vec![shell(&env), "-c".into(), input.command.as_str().into()];
     let cwd = directory(workspace, input.workdir.as_deref())?;
-    Ok(CommandSpec { argv, cwd, env, size: TerminalSize::default(), timeout, lingers: true })
+    Ok(CommandSpec {
+        argv,
+        cwd,
+        env,
+        size: TerminalSize::default(),
+        timeout,
+        lingers: true,
+        exec: Some(exec),
+    })
 }
 
 /// bash where there is one on the command's own path, else sh.
@@ -220,6 +239,7 @@ enum Due {
 /// A call while its command runs.
 struct Call<'a> {
     jobs: &'a Jobs,
+    gate: &'a Gate,
     exec: u32,
     input: &'a Input,
     timeout: Option<Duration>,
@@ -248,7 +268,9 @@ impl Call<'_> {
                 return match finished {
                     Ok(finished) => {
                         let note = note.or_else(|| self.explain(&finished));
-                        conclude(finished, self.timeout, cancelled, note)
+                        let wall = self.policy.limits.wall();
+                        let limit = self.timeout.map_or(wall, |timeout| timeout.min(wall));
+                        conclude(finished, limit, cancelled, note)
                     }
                     Err(error) => failed(&error),
                 };
@@ -271,7 +293,9 @@ impl Call<'_> {
         if finished.exit.code == Some(0) || finished.exit.timed_out {
             return None;
         }
-        let refusal = self.policy.explain(&finished.text.text, &self.cwd)?;
+        // The user may have allowed a host since.
+        let policy = Policy { network: self.gate.network(), ..self.policy.clone() };
+        let refusal = policy.explain(&finished.text.text, &self.cwd)?;
         Some(format!("[sandbox: {refusal}]"))
     }
 
@@ -330,7 +354,8 @@ impl Call<'_> {
                 format!("[waits for input: job {exec}; answer with terminal]")
             }
             (None, Due::Left(left)) => {
-                let exit = ending(left.exit, None).map_or_else(String::new, |line| line + "\n");
+                let exit =
+                    ending(left.exit, Duration::ZERO).map_or_else(String::new, |line| line + "\n");
                 let names = left.names.join(", ");
                 format!("{exit}[still running in the background as job {exec}: {names}]")
             }
@@ -403,16 +428,11 @@ pub(crate) fn with_line(mut text: String, line: &str) -> String {
     text
 }
 
-fn conclude(
-    finished: Finished,
-    timeout: Option<Duration>,
-    cancelled: bool,
-    note: Option<String>,
-) -> Outcome {
+fn conclude(finished: Finished, limit: Duration, cancelled: bool, note: Option<String>) -> Outcome {
     let truncated = truncation(finished.text.truncation);
     let ending = match cancelled {
         true => Some("[cancelled; killed]".to_owned()),
-        false => ending(finished.exit, timeout),
+        false => ending(finished.exit, limit),
     };
     let lines: Vec<String> = ending.into_iter().chain(note).collect();
     let mut shown = finished.text.text;
@@ -430,10 +450,10 @@ fn conclude(
     }
 }
 
-/// How a command ended, unless it ended well.
-fn ending(exit: Exit, timeout: Option<Duration>) -> Option<String> {
+/// How a command that had this much time ended, unless it ended well.
+fn ending(exit: Exit, limit: Duration) -> Option<String> {
     if exit.timed_out {
-        let seconds = timeout.unwrap_or_default().as_secs_f64();
+        let seconds = limit.as_secs_f64();
         return Some(format!("[timed out after {seconds} s; killed]"));
     }
     match (exit.code, exit.signal) {

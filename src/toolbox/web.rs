@@ -12,16 +12,18 @@
 mod guard;
 mod readable;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
-use sandbox::Network;
 use secrecy::SecretString;
 
-use guard::{Guard, Refused};
+use guard::{Door, Guard, Refused};
+
+use crate::network::Reach;
 
 pub(crate) use readable::readable;
 
@@ -29,6 +31,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// From the request to the last byte, each redirect anew.
 const TIME_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 5;
+/// Clients that are kept.
+const CLIENTS_MAX: usize = 8;
 /// What is read of a response, bytes.
 const BODY_BYTES_MAX: usize = 5 << 20;
 const URL_CHARS_MAX: usize = 4_000;
@@ -72,18 +76,20 @@ pub(crate) struct Page {
     pub(crate) is_cut: bool,
 }
 
-/// A client that is made when it is first needed.
+/// Clients, each made when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Browser {
     guard: Arc<Guard>,
-    client: OnceLock<Client>,
+    /// One for each port: whether an address may be connected to depends on it, and who resolves
+    /// names is told the name alone.
+    clients: Mutex<BTreeMap<u16, Client>>,
 }
 
 impl Browser {
     /// A browser that may go where the network of the session goes, if there is a policy for that,
     /// and to these hosts though their addresses are private.
-    pub(crate) fn new(allow_private: &[String], network: Option<Network>) -> Self {
-        Self { guard: Arc::new(Guard::new(allow_private, network)), client: OnceLock::new() }
+    pub(crate) fn new(allow_private: &[String], reach: Option<Reach>) -> Self {
+        Self { guard: Arc::new(Guard::new(allow_private, reach)), clients: Mutex::default() }
     }
 
     /// Fetches what is at a URL, following redirects.
@@ -111,22 +117,27 @@ impl Browser {
     pub(crate) async fn send(&self, request: Request) -> Result<Response, String> {
         let url = request.url().clone();
         self.guard.check(&url)?;
-        let response = self.client()?.execute(request).await;
-        response.map_err(|error| explain(&url, &error))
+        let client = self.client(url.port_or_known_default().unwrap_or(0))?;
+        client.execute(request).await.map_err(|error| explain(&url, &error))
     }
 
-    fn client(&self) -> Result<&Client, String> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
+    fn client(&self, port: u16) -> Result<Client, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&port) {
+            return Ok(client.clone());
         }
-        let made = client(&self.guard)
+        let made = client(Door { guard: Arc::clone(&self.guard), port })
             .map_err(|error| format!("There is no HTTP client: {}.", innermost(&error)))?;
-        Ok(self.client.get_or_init(|| made))
+        if clients.len() >= CLIENTS_MAX {
+            clients.clear();
+        }
+        clients.insert(port, made.clone());
+        Ok(made)
     }
 }
 
 /// The one place where a client is made.
-fn client(guard: &Arc<Guard>) -> Result<Client, reqwest::Error> {
+fn client(door: Door) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
@@ -134,7 +145,7 @@ fn client(guard: &Arc<Guard>) -> Result<Client, reqwest::Error> {
         .referer(false)
         .connect_timeout(CONNECT_TIME_MAX)
         .timeout(TIME_MAX)
-        .dns_resolver(Arc::clone(guard))
+        .dns_resolver(Arc::new(door))
         .build()
 }
 

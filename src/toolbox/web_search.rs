@@ -5,7 +5,6 @@
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
-use sandbox::Network;
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, Failure};
+use crate::network::Reach;
 use crate::web::{self, Browser, SearchEndpoint};
 
 const QUERY_CHARS_MAX: usize = 500;
@@ -38,12 +38,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(endpoint: &SearchEndpoint, network: Option<Network>) -> Self {
+    pub(crate) fn new(endpoint: &SearchEndpoint, reach: Option<Reach>) -> Self {
         // Who set the endpoint knows where it is.
         let url = Url::parse(&endpoint.url.replace(PLACE, "")).ok();
         let host = url.and_then(|url| url.host_str().map(str::to_owned));
         let allowed: Vec<String> = host.into_iter().collect();
-        Self { endpoint: endpoint.clone(), browser: Browser::new(&allowed, network) }
+        Self { endpoint: endpoint.clone(), browser: Browser::new(&allowed, reach) }
     }
 
     fn request(&self, query: &str) -> Result<Request, String> {

@@ -221,9 +221,8 @@ impl Transcript {
             Body::Steering(steering) => self.user(&steering.text, &[], seq),
             Body::UserCommand(command) => self.user(&command.shown, &[], seq),
             Body::UserEdit(edit) => self.user(&edit.shown, &[], seq),
-            Body::BackgroundExit(exit) if !exit.shown.is_empty() => {
-                self.user(&exit.shown, &[], seq);
-            }
+            Body::Grant(grant) if !grant.shown.is_empty() => self.user(&grant.shown, &[], seq),
+            Body::BackgroundExit(it) if !it.shown.is_empty() => self.user(&it.shown, &[], seq),
             Body::Reasoning(part) => self.reasoning(part, event),
             Body::Message(part) => self.text(part, event),
             Body::ToolCall(call) => self.tool_call(call, event),

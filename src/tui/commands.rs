@@ -22,6 +22,7 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     row("help", "", "every key and every command"),
     row("model", "[NAME]", "go on with another model; without a name, choose one"),
     row("mode", "read-only|ask|auto|all", "how much the agent may do without asking"),
+    row("allow", "HOST or PATH", "let this session reach a host or read a file"),
     row("compact", "[WORDS]", "replace the conversation by a summary, which heeds your words"),
     row("status", "", "the session, its model, its tokens, where it is recorded"),
     row("resume", "", "go on with an earlier session of this folder"),
@@ -82,6 +83,7 @@ pub(crate) fn parse(line: &str) -> Typed {
         "model" => order(Order::Model(rest)),
         "compact" => order(Order::Compact((!rest.is_empty()).then_some(rest))),
         "status" => order(Order::Status),
+        "allow" => order(Order::Allow(rest)),
         "private" => order(Order::Private),
         "annotator" => order(Order::Annotator(rest)),
         "consent" => match CONSENTS.iter().find(|consent| **consent == rest) {

@@ -142,17 +142,21 @@ impl Conversation {
                 );
             }
             Body::UserEdit(edit) => {
-                let paths: Vec<&str> =
-                    edit.changes.iter().take(8).map(|change| change.path.as_str()).collect();
-                self.note(NoteKind::Info, &format!("You changed: {}", paths.join(", ")));
+                self.note(NoteKind::Info, &format!("You changed: {}", edit.named(8)));
             }
             Body::UserCommand(ran) => self.own_ended(ran),
             Body::Grant(grant) => {
-                self.note(NoteKind::Info, &format!("Granted once: {}", grant.scope));
+                self.note(NoteKind::Info, &format!("Allowed for this session: {}", grant.scope));
             }
             Body::Rewind(_) => self.note(NoteKind::Info, "The conversation went back from here."),
             Body::NetworkRequest(request) if !request.allowed => {
-                let text = format!("Refused: the network, {}:{}.", request.host, request.port);
+                // As it is typed: without a port, those of the web are meant.
+                let port = match request.port {
+                    80 | 443 => String::new(),
+                    port => format!(":{port}"),
+                };
+                let host = format!("{}{port}", request.host);
+                let text = format!("Refused: the network, {host}. /allow {host} opens it.");
                 self.note(NoteKind::Info, &text);
             }
             _ => {}

@@ -123,6 +123,8 @@ pub enum Order {
     Rewind(Rewind),
     /// What is known of this session.
     Status,
+    /// Let this session reach a host or read a file.
+    Allow(String),
     /// Write the session out into this folder.
     Export(String),
     /// Judge the session: a field and its value.

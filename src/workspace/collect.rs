@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use blob::{Hash, Store, StoreError, Swept};
@@ -51,7 +52,8 @@ impl Collector {
     /// # Errors
     /// When the lock cannot be made.
     pub fn begin(data: &Path) -> Result<Self, Error> {
-        let lock = lock_store(data, FlockOperation::LockExclusive)?;
+        let alone = FlockOperation::NonBlockingLockExclusive;
+        let lock = lock_store(data, alone, &AtomicBool::new(false))?;
         Ok(Self { data: data.to_owned(), store: Store::new(data.join("blobs")), _lock: lock })
     }
 

@@ -22,32 +22,19 @@ use crate::walk::LISTED;
 const THREADS_MAX: usize = 4;
 const JOBS_WAITING_MAX: usize = 256;
 
-/// What a copy holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// Regular files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
 /// Writes a checkpoint out into a folder that is made for it. What the checkpoint left out is not
-/// in it.
+/// in it. Bytes are shared with `twin`, an expanded copy of the same checkpoint, where the file
+/// system can.
 ///
 /// # Errors
 /// When the folder is there already, cannot be written, or a blob is missing or damaged; the folder
 /// is removed then.
-pub fn copy(store: &Store, manifest: &Manifest, into: &Path) -> Result<Copied, Error> {
-    copy_beside(store, manifest, into, None)
-}
-
-/// The same, sharing bytes with an expanded copy of the same checkpoint where the file system can.
-pub(crate) fn copy_beside(
+pub(crate) fn copy(
     store: &Store,
     manifest: &Manifest,
     into: &Path,
     twin: Option<&Path>,
-) -> Result<Copied, Error> {
+) -> Result<(), Error> {
     fs::create_dir(into).map_err(io_error("make the folder", into))?;
     let copied = write_all(store, manifest, into, twin);
     if copied.is_err() {
@@ -81,7 +68,7 @@ fn write_all(
     manifest: &Manifest,
     into: &Path,
     twin: Option<&Path>,
-) -> Result<Copied, Error> {
+) -> Result<(), Error> {
     let top = rustix::fs::open(into, LISTED, Mode::empty());
     let top = Arc::new(top.map_err(io_error("open", into))?);
     let twin = twin.and_then(|twin| rustix::fs::open(twin, LISTED, Mode::empty()).ok());
@@ -96,19 +83,17 @@ fn write_all(
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let mut modes = Vec::new();
-    let walked: Result<Copied, Error> = thread::scope(|scope| {
+    let walked: Result<(), Error> = thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| writers.work());
         }
-        let mut copy =
-            Copy { store, into, jobs: sender, modes: &mut modes, done: Copied::default() };
-        copy.folder(&manifest.node, &top, twin.map(Arc::new).as_ref())?;
-        Ok(copy.done)
+        let mut copy = Copy { store, into, jobs: sender, modes: &mut modes };
+        copy.folder(&manifest.node, &top, twin.map(Arc::new).as_ref())
     });
     if let Some(error) = writers.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let copied = walked?;
+    walked?;
     let set = |folder: &OwnedFd, mode: u32| {
         rustix::fs::fchmod(folder, Mode::from_raw_mode(mode))
             .map_err(io_error("set a mode in", into))
@@ -118,8 +103,7 @@ fn write_all(
         let folder = rustix::fs::openat(&*above, &name, LISTED, Mode::empty());
         set(&folder.map_err(io_error("open a folder in", into))?, mode)?;
     }
-    set(&top, manifest.mode)?;
-    Ok(copied)
+    set(&top, manifest.mode)
 }
 
 struct Job {
@@ -139,7 +123,6 @@ struct Copy<'a> {
     jobs: SyncSender<Job>,
     /// Folders that are to be closed once all is in them.
     modes: &'a mut Vec<(Arc<OwnedFd>, OsString, u32)>,
-    done: Copied,
 }
 
 impl Copy<'_> {
@@ -178,8 +161,6 @@ impl Copy<'_> {
                         .map_err(failed)?;
                 }
                 Kind::File { size, hash } => {
-                    self.done.files += 1;
-                    self.done.bytes += size;
                     let (folder, twin) = (Arc::clone(open), twin.cloned());
                     let job = Job { folder, twin, name, mode, mtime_ns, size, hash };
                     self.jobs.send(job).map_err(|_| Error::Cancelled)?;

@@ -25,7 +25,7 @@ pub enum Error {
     /// There is too much in it.
     #[error(
         "The workspace {path} holds more than {limit}, so no checkpoint is taken. Work in a \
-         smaller folder, or leave folders out of checkpoints."
+         smaller folder, or put a CACHEDIR.TAG into folders that need not be kept."
     )]
     TooMuch {
         /// The workspace.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use blob::{Hash, Store};
 
-use crate::copy::{copy_beside, remove_all};
+use crate::copy::{copy, remove_all};
 use crate::error::{Error, io_error};
 use crate::manifest::Manifest;
 use crate::place::private_folder;
@@ -55,10 +55,8 @@ impl FreshCopy {
             How::Copy => {
                 let store = Store::new(data.join("blobs"));
                 Manifest::load(&store, tree)
-                    .and_then(|manifest| {
-                        copy_beside(&store, &manifest, &root, Some(snapshot.path()))
-                    })
-                    .map(|_| None)
+                    .and_then(|manifest| copy(&store, &manifest, &root, Some(snapshot.path())))
+                    .map(|()| None)
             }
         };
         match made {

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use blob::{Hash, Store};
 use rustix::fs::FlockOperation;
@@ -19,6 +21,9 @@ use crate::policy::Policy;
 
 /// The folder in the data folder that holds what is known of workspaces.
 pub(crate) const FOLDER: &str = "workspaces";
+
+/// How often it is tried to get a lock that another process holds.
+const LOCK_TRIED_EVERY: Duration = Duration::from_millis(10);
 
 /// A folder whose checkpoints are taken and restored.
 #[derive(Clone, Debug)]
@@ -57,23 +62,19 @@ impl Workspace {
         Ok(Self { root: canonical, state, data, store, policy, durable })
     }
 
-    /// The folder itself, canonical.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Where the contents lie.
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Keeps everybody else from this workspace until it is dropped.
-    pub(crate) fn lock(&self) -> Result<Locked, Error> {
+    /// Keeps everybody else from this workspace until it is dropped. Waits for it until `cancel` is
+    /// set.
+    pub(crate) fn lock(&self, cancel: &AtomicBool) -> Result<Locked, Error> {
         private_folder(&self.state)?;
-        let own = lock_file(&self.state.join("lock"), FlockOperation::LockExclusive)?;
-        let store = lock_store(&self.data, FlockOperation::LockShared)?;
+        let alone = FlockOperation::NonBlockingLockExclusive;
+        let own = lock_file(&self.state.join("lock"), alone, cancel)?;
+        let store = lock_store(&self.data, FlockOperation::NonBlockingLockShared, cancel)?;
         Ok(Locked { _own: own, _store: store })
     }
 }
@@ -85,13 +86,18 @@ pub(crate) struct Locked {
     _store: File,
 }
 
-/// Takes the store's lock, waiting for it.
-pub(crate) fn lock_store(data: &Path, how: FlockOperation) -> Result<File, Error> {
+/// Takes the store's lock, waiting for it until `cancel` is set.
+pub(crate) fn lock_store(
+    data: &Path,
+    how: FlockOperation,
+    cancel: &AtomicBool,
+) -> Result<File, Error> {
     private_folder(&data.join(FOLDER))?;
-    lock_file(&data.join(FOLDER).join("lock"), how)
+    lock_file(&data.join(FOLDER).join("lock"), how, cancel)
 }
 
-fn lock_file(path: &Path, how: FlockOperation) -> Result<File, Error> {
+/// `how` does not block: who waits in the kernel does not see that somebody asked to stop.
+fn lock_file(path: &Path, how: FlockOperation, cancel: &AtomicBool) -> Result<File, Error> {
     let failed = io_error("lock", path);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(&failed)?;
@@ -99,6 +105,10 @@ fn lock_file(path: &Path, how: FlockOperation) -> Result<File, Error> {
         match rustix::fs::flock(&file, how) {
             Ok(()) => return Ok(file),
             Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if cancel.load(Ordering::Relaxed) => {
+                return Err(Error::Cancelled);
+            }
+            Err(Errno::WOULDBLOCK) => std::thread::park_timeout(LOCK_TRIED_EVERY),
             Err(error) => return Err(failed(error.into())),
         }
     }

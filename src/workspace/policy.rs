@@ -1,9 +1,7 @@
 //! What a checkpoint leaves out, and why: one table, and the limits.
 
-use std::collections::BTreeSet;
-
 /// Folders that are left out because something makes them again.
-pub const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     Rule {
         number: 16,
         name: "node_modules",
@@ -54,23 +52,23 @@ pub(crate) const CACHEDIR_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06
 
 /// A sort of folder that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// How it is stored; never used again for another.
     pub(crate) number: u8,
-    /// What it is called in settings and lists.
-    pub name: &'static str,
+    /// What it is called in lists.
+    pub(crate) name: &'static str,
     /// The names of such folders; any name when empty.
-    pub folders: &'static [&'static str],
+    pub(crate) folders: &'static [&'static str],
     /// A file that has to lie in it.
-    pub marker: Option<&'static str>,
+    pub(crate) marker: Option<&'static str>,
     /// Why it is left out.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 /// Why something is not in a checkpoint, or not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// A rule of [`RULES`], by its number.
+    /// A rule of this crate's table, by its number.
     Rule(u8),
     /// It is larger than the policy's limit.
     TooLarge,
@@ -167,8 +165,6 @@ fn rule(number: u8) -> Option<&'static Rule> {
 /// What checkpoints take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Names of [`RULES`] that do not hold here.
-    pub rules_off: BTreeSet<String>,
     /// A longer file is left out, bytes.
     pub file_bytes_max: u64,
     /// A longer pack of a git repository is left out, bytes.
@@ -182,7 +178,6 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            rules_off: BTreeSet::new(),
             file_bytes_max: 256 << 20,
             pack_bytes_max: 1 << 30,
             tree_bytes_max: 16 << 30,
@@ -191,12 +186,9 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// The rules that may hold for a folder of this name; their markers are still to be looked for.
-    pub(crate) fn rules_for(&self, name: &[u8]) -> impl Iterator<Item = &'static Rule> {
-        RULES.iter().filter(move |rule| {
-            (rule.folders.is_empty() || rule.folders.iter().any(|it| it.as_bytes() == name))
-                && !self.rules_off.contains(rule.name)
-        })
-    }
+/// The rules that may hold for a folder of this name; their markers are still to be looked for.
+pub(crate) fn rules_for(name: &[u8]) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(move |rule| {
+        rule.folders.is_empty() || rule.folders.iter().any(|it| it.as_bytes() == name)
+    })
 }

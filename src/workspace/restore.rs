@@ -10,6 +10,7 @@
 //! and `cargo` believe that what they built since is still right.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -31,6 +32,8 @@ use crate::walk::open_top;
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// A longer file is not kept meanwhile, bytes.
 const CACHED_BYTES_MAX: u64 = 4 << 20;
+/// As many paths that were left alone are named in a sentence; the rest is counted.
+const LEFT_NAMED_MAX: usize = 10;
 
 /// What to do about paths that the user changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +62,15 @@ pub struct Restore {
     pub on_edits: OnEdits,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+impl Restore {
+    /// Back to a checkpoint, when nothing is known of what the user changed.
+    #[must_use]
+    pub fn to(to: Hash) -> Self {
+        let (users, on_edits) = (Vec::new(), OnEdits::Stop);
+        Self { to, expected: None, users, on_edits, dry_run: false }
+    }
 }
 
 /// What a restore did, or would do.
@@ -115,6 +127,28 @@ pub struct Settled {
     pub left: Vec<Left>,
 }
 
+impl fmt::Display for Settled {
+    /// Says what became of it, in sentences.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.undone {
+            "A restore of this workspace had been cut short and could not be finished: it was \
+             undone. Restore another checkpoint."
+        } else {
+            "A restore of this workspace had been cut short: it was finished now."
+        })?;
+        let mut left = self.left.iter().map(|left| left.path.display());
+        let Some(first) = left.next() else { return Ok(()) };
+        write!(out, " What has changed since was left alone: {first}")?;
+        for path in left.by_ref().take(LEFT_NAMED_MAX - 1) {
+            write!(out, ", {path}")?;
+        }
+        match left.count() {
+            0 => out.write_str("."),
+            more => write!(out, " and {more} more."),
+        }
+    }
+}
+
 /// Which blobs have to be sound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ways {
@@ -158,7 +192,7 @@ impl Workspace {
         is_wanted: impl Fn(&Change) -> bool,
         cancel: &AtomicBool,
     ) -> Result<Restored, Error> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(cancel)?;
         let finished = self.settle_locked()?;
         let target = Manifest::load(&self.store, &what.to)?;
         let before = self.take(cancel)?;
@@ -224,15 +258,8 @@ impl Workspace {
         Ok(edited)
     }
 
-    /// Finishes or undoes a restore that somebody died over; `None` when there was none.
-    ///
-    /// # Errors
-    /// When it can be neither finished nor undone: the journal stays for the next attempt.
-    pub fn settle(&self) -> Result<Option<Settled>, Error> {
-        let _lock = self.lock()?;
-        self.settle_locked()
-    }
-
+    /// Finishes or undoes a restore that somebody died over; `None` when there was none. When it can
+    /// be neither finished nor undone, the journal stays for the next attempt.
     pub(crate) fn settle_locked(&self) -> Result<Option<Settled>, Error> {
         let Some(journal) = Journal::read(&self.state)? else { return Ok(None) };
         let Journal { from, to, .. } = journal;

@@ -22,7 +22,7 @@ const FOLDER: &str = "snapshots";
 
 /// An expanded checkpoint. It stays as long as this is held. Nobody may write in it.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     path: PathBuf,
     _lock: File,
 }
@@ -32,7 +32,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the checkpoint is missing or damaged, or the data folder cannot be written.
-    pub fn of(data: &Path, tree: &Hash) -> Result<Self, Error> {
+    pub(crate) fn of(data: &Path, tree: &Hash) -> Result<Self, Error> {
         let folder = data.join(FOLDER);
         private_folder(&folder)?;
         let path = folder.join(tree.to_string());
@@ -48,7 +48,7 @@ impl Snapshot {
                 let manifest = Manifest::load(&store, tree)?;
                 let unfinished = folder.join(format!("{tree}.new"));
                 remove_all(&unfinished);
-                copy(&store, &manifest, &unfinished)?;
+                copy(&store, &manifest, &unfinished, None)?;
                 fs::rename(&unfinished, &path).map_err(io_error("name", &path))?;
             }
             rustix::fs::flock(&lock, FlockOperation::LockShared).map_err(&lock_failed)?;
@@ -58,8 +58,7 @@ impl Snapshot {
     }
 
     /// The folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -19,6 +19,7 @@ use crate::node::{Entry, Kind, content, encode};
 use crate::place::Workspace;
 use crate::policy::Reason;
 use crate::read::{Outcome, keep};
+use crate::restore::Settled;
 use crate::walk::{Body, Folder, Item, Job, Walk, Walked};
 
 /// More threads wait for each other more than they read.
@@ -37,6 +38,8 @@ pub struct Checkpoint {
     pub read: u64,
     /// What it added to the store.
     pub added: Added,
+    /// A restore that somebody had died over was finished first.
+    pub finished: Option<Settled>,
 }
 
 impl Workspace {
@@ -46,9 +49,9 @@ impl Workspace {
     /// When the workspace is gone or holds too much, the store cannot be written, or `cancel` is
     /// set meanwhile. Nothing of it is kept then.
     pub fn checkpoint(&self, cancel: &AtomicBool) -> Result<Checkpoint, Error> {
-        let _lock = self.lock()?;
-        self.settle_locked()?;
-        self.take(cancel)
+        let _lock = self.lock(cancel)?;
+        let finished = self.settle_locked()?;
+        Ok(Checkpoint { finished, ..self.take(cancel)? })
     }
 
     /// Takes a checkpoint; the locks are held.
@@ -81,7 +84,7 @@ impl Workspace {
         if read > 0 || added.blobs > 0 || !index.is_current(&tree) {
             writer.save(&index_path, &index, tree, self.durable)?;
         }
-        Ok(Checkpoint { tree, manifest, read, added })
+        Ok(Checkpoint { tree, manifest, read, added, finished: None })
     }
 
     fn walk_and_read(

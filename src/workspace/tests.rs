@@ -124,7 +124,7 @@ impl World {
         on_edits: OnEdits,
     ) -> Restored {
         let expected = expected.map(|expected| expected.tree);
-        let what = Restore { to: to.tree, expected, users: Vec::new(), on_edits, dry_run: false };
+        let what = Restore { expected, on_edits, ..Restore::to(to.tree) };
         self.workspace.restore(&what, &NEVER).unwrap()
     }
 

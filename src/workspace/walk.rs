@@ -17,11 +17,11 @@ use crate::index::{Index, Key, KnownFolder, now_ns};
 use crate::manifest::Skipped;
 use crate::node::MODE_BITS;
 use crate::place::Workspace;
-use crate::policy::{CACHEDIR_SIGNATURE, Policy, Reason, Rule};
+use crate::policy::{CACHEDIR_SIGNATURE, Policy, Reason, Rule, rules_for};
 use crate::take::Open;
 
 /// How far below the top it goes: each level keeps a folder open.
-const LEVELS_MAX: usize = 200;
+pub(crate) const LEVELS_MAX: usize = 200;
 
 /// The longest pointer to a repository that lies elsewhere, bytes.
 const GIT_FILE_BYTES_MAX: u64 = 4096;
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
                 Err(_) => return Ok(self.skip(Reason::Unreadable)),
             };
         let Ok(names) = names(&open) else { return Ok(self.skip(Reason::Unreadable)) };
-        let rule = self.policy.rules_for(name).find(|rule| holds(rule, &names, &open));
+        let rule = rules_for(name).find(|rule| holds(rule, &names, &open));
         if let Some(rule) = rule {
             return Ok(self.skip(Reason::Rule(rule.number)));
         }
@@ -352,7 +352,7 @@ fn is_momentary(name: &[u8]) -> bool {
 }
 
 /// Whether a rule holds for a folder whose name it knows.
-fn holds(rule: &Rule, names: &[Vec<u8>], folder: &OwnedFd) -> bool {
+pub(crate) fn holds(rule: &Rule, names: &[Vec<u8>], folder: &OwnedFd) -> bool {
     let Some(marker) = rule.marker else { return true };
     if names.binary_search_by(|name| name.as_slice().cmp(marker.as_bytes())).is_err() {
         return false;
@@ -363,7 +363,7 @@ fn holds(rule: &Rule, names: &[Vec<u8>], folder: &OwnedFd) -> bool {
 }
 
 /// The beginning of a regular file.
-fn read_start(folder: &OwnedFd, name: &OsStr, bytes_max: u64) -> Option<Vec<u8>> {
+pub(crate) fn read_start(folder: &OwnedFd, name: &OsStr, bytes_max: u64) -> Option<Vec<u8>> {
     use std::io::Read;
 
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

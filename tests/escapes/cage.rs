@@ -100,6 +100,7 @@ impl Cage {
             size: TerminalSize::default(),
             timeout: Some(PATIENCE),
             lingers: false,
+            exec: None,
         }
     }
 

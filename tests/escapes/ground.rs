@@ -122,6 +122,12 @@ impl Ground {
         fs::write(self.workspace().join("ground.json"), facts.to_string()).unwrap();
     }
 
+    /// Takes away what an attempt then makes itself; that it is gone is no sign of anybody.
+    pub fn remove(&mut self, name: &str) {
+        fs::remove_dir_all(self.path(name)).unwrap();
+        self.before = self.look();
+    }
+
     /// Everything that is not to change: of the workspace only limn's own folder.
     fn look(&self) -> BTreeMap<PathBuf, String> {
         let mut seen = BTreeMap::new();

@@ -23,6 +23,8 @@ mod attempts;
 mod cage;
 mod decoy;
 mod ground;
+mod outside;
+mod packages;
 mod probes;
 mod table;
 mod usability;
@@ -30,3 +32,10 @@ mod whole;
 #[allow(dead_code, reason = "only a part of it is needed here")]
 #[path = "../scenarios/world.rs"]
 mod world;
+
+/// Says what is not tried here: on the terminal itself, past the one who keeps back what a test
+/// that passes prints.
+fn say_skipped(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "NOT TRIED: {what}");
+}

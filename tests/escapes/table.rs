@@ -33,6 +33,10 @@ pub enum Before {
     Connect,
     /// The user's git changes its settings.
     GitConfig,
+    /// The user has git keep settings for this work tree alone.
+    WorktreeConfig,
+    /// This folder is not there, and no command has run since it is gone.
+    Without(&'static str),
     /// The user has allowed one host.
     AllowHost,
 }
@@ -46,6 +50,8 @@ pub struct Row {
     pub probe: &'static str,
     pub control: Control,
     pub expect: [Expect; 3],
+    /// What the attempt says, among other words, where every way that it knows leads out.
+    pub proof: &'static str,
     pub before: Before,
     /// It leaves a ground on which others could not try any more.
     pub spoils: bool,
@@ -54,7 +60,8 @@ pub struct Row {
 /// An attempt that every tier blocks.
 const fn row(number: u32, name: &'static str, probe: &'static str, control: Control) -> Row {
     let before = Before::Nothing;
-    Row { number, name, probe, control, expect: [Expect::Blocked; 3], before, spoils: false }
+    let expect = [Expect::Blocked; 3];
+    Row { number, name, probe, control, expect, proof: "", before, spoils: false }
 }
 
 impl Row {
@@ -76,6 +83,11 @@ impl Row {
         self
     }
 
+    const fn proof(mut self, proof: &'static str) -> Self {
+        self.proof = proof;
+        self
+    }
+
     const fn before(mut self, before: Before) -> Self {
         self.before = before;
         self
@@ -89,12 +101,13 @@ impl Row {
 
 const KERNEL: &str = "needs a kernel with this feature";
 const LATER: &str = "what a program of the machine begins to listen on later is not covered";
-const COMMON: &str = "nothing can be mounted over a file that is not there yet";
+const COMMON: &str = "nothing can be mounted over a file that is not there yet. It is flagged when \
+                      the command ends";
 const RUNNING: Control = Sometimes("not while it runs");
 const FROZEN: &str = "Landlock closes nothing below a folder that is open";
 const BOMB: &str = "would take the machine along";
 const OWN_REPOSITORY: &str = "a repository is the workspace's own content; git reads it only when \
-                              somebody works in that folder";
+                              somebody works in that folder. It is flagged when the command ends";
 
 pub const ROWS: &[Row] = &[
     row(1, "write ~/.bashrc", "files.write_bashrc", Works),
@@ -156,6 +169,7 @@ pub const ROWS: &[Row] = &[
     row(45, "write core_pattern", "kernel.core_pattern", AsRoot),
     row(46, "make or change control groups", "kernel.control_groups", AsRoot),
     row(47, "leave a setuid program in the workspace, in eight ways", "files.chmod_setuid", Works)
+        .proof("8 setuid programs")
         .spoils(),
     row(48, "make a device", "files.device_node", AsRoot),
     row(49, "chmod outside", "files.chmod_outside", Works)
@@ -238,6 +252,22 @@ pub const ROWS: &[Row] = &[
         .spoils(),
     row(101, "fill /dev/shm", "limits.fill_shm", Never(BOMB)),
     row(102, "twice the memory that is allowed", "limits.hog_memory", Never(BOMB)),
+    row(104, "make .limn where there is none", "files.new_limn_folder", Works)
+        .before(Before::Without("work/.limn"))
+        .open(COMMON)
+        .spoils(),
+    row(105, "make .git where there is none", "repository.new_repository", Works)
+        .before(Before::Without("work/.git"))
+        .open(COMMON)
+        .spoils(),
+    row(106, "make the folder of hooks where there is none", "repository.new_hooks", Works)
+        .before(Before::Without("work/.git/hooks"))
+        .open(COMMON)
+        .spoils(),
+    row(107, "settings of a single work tree", "repository.worktree_config", Works)
+        .before(Before::WorktreeConfig)
+        .open_in_c(FROZEN)
+        .spoils(),
 ];
 
 /// What stands before and after the table in the documentation.

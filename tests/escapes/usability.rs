@@ -14,22 +14,23 @@ use tempfile::TempDir;
 
 use crate::cage::Cage;
 use crate::ground::git;
+use crate::say_skipped;
 
 /// What `cargo xtask setup` checks or installs.
 const INSTALLED: &[&str] = &["cargo", "cc", "git", "node", "python3", "script"];
 
 /// A workspace in one tier.
-struct Desk {
+pub struct Desk {
     folder: TempDir,
-    cage: Cage,
+    pub cage: Cage,
 }
 
 impl Desk {
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("work").join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -37,7 +38,7 @@ impl Desk {
 
     /// Runs a script that has to succeed; what it printed.
     #[track_caller]
-    fn does(&self, script: &str) -> String {
+    pub fn does(&self, script: &str) -> String {
         let (text, finished) = self.cage.run(&["bash", "-ec", script]);
         assert!(finished.exit.success(), "{script}\n{text}{:?}", finished.exit);
         text
@@ -45,7 +46,7 @@ impl Desk {
 
     /// Runs one that has to print this.
     #[track_caller]
-    fn says(&self, script: &str, expected: &str) {
+    pub fn says(&self, script: &str, expected: &str) {
         let text = self.does(script);
         assert!(text.contains(expected), "{script}: no {expected:?} in:\n{text}");
     }
@@ -53,21 +54,26 @@ impl Desk {
 
 /// Tells a story in every tier of this machine.
 fn everywhere(tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
-    tell(&Tier::ISOLATING, tools, settings, story);
+    tell(&Tier::ISOLATING, tools, |work| repository(work, settings), story);
 }
 
 /// Tells one that needs a network, sockets or shared memory inside, which only namespaces give.
 fn with_namespaces(tools: &[&str], story: impl Fn(&Desk)) {
-    tell(&[Tier::Namespaces, Tier::Bwrap], tools, "", story);
+    tell(&NAMESPACES, tools, |work| repository(work, ""), story);
 }
 
-fn tell(tiers: &[Tier], tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
+/// The tiers in which a network, sockets and mounts are the sandbox's own.
+pub const NAMESPACES: [Tier; 2] = [Tier::Namespaces, Tier::Bwrap];
+
+/// Tells a story in these tiers. What lies where before it begins, and with which settings, `lay`
+/// says: it is given the workspace, which is empty.
+pub fn tell(tiers: &[Tier], tools: &[&str], lay: impl Fn(&Path) -> String, story: impl Fn(&Desk)) {
     let is_ci = std::env::var_os("CI").is_some();
     for tool in tools {
         let found = Command::new("sh").args(["-c", "command -v \"$0\"", tool]).output().unwrap();
         if !found.status.success() {
             assert!(!(is_ci && INSTALLED.contains(tool)), "under CI {tool} has to be there");
-            eprintln!("skipped, since {tool} is not here");
+            say_skipped(&format!("a story that needs {tool}, which is not here"));
             return;
         }
     }
@@ -75,16 +81,22 @@ fn tell(tiers: &[Tier], tools: &[&str], settings: &str, story: impl Fn(&Desk)) {
         let folder = tempfile::Builder::new().prefix("limn-desk-").tempdir_in("/var/tmp").unwrap();
         let workspace = folder.path().join("work");
         fs::create_dir(&workspace).unwrap();
-        git(&workspace, &["init", "--quiet", "--initial-branch=main", "."]);
-        match desk(tier, folder.path(), settings) {
+        let settings = lay(&workspace);
+        match desk(tier, folder.path(), &settings) {
             Ok(cage) => story(&Desk { folder, cage }),
             Err(reason) => {
-                eprintln!("skipped {tier}, which does not work here: {reason}");
+                say_skipped(&format!("a story in the tier {tier}: {reason}"));
                 continue;
             }
         }
         eprintln!("{tier} was used");
     }
+}
+
+/// What most workspaces are.
+fn repository(workspace: &Path, settings: &str) -> String {
+    git(workspace, &["init", "--quiet", "--initial-branch=main", "."]);
+    settings.to_owned()
 }
 
 fn desk(tier: Tier, folder: &Path, settings: &str) -> Result<Cage, String> {
@@ -131,13 +143,26 @@ fn git_works() {
 }
 
 #[test]
+fn files_are_moved_and_linked_from_folder_to_folder() {
+    everywhere(&["python3"], "", |desk| {
+        // Not by `mv`, which copies where it may not move.
+        let moves = "import os; os.rename('a/x', 'b/y'); os.link('b/y', 'a/z'); print('moved')";
+        desk.says(&format!("mkdir a b; touch a/x; python3 -c \"{moves}\""), "moved");
+    });
+}
+
+#[test]
 fn cargo_builds_and_tests_offline() {
     everywhere(&["cargo", "cc"], "", |desk| {
         desk.write(
             "Cargo.toml",
             "[package]\nname = 'small'\nversion = '0.1.0'\nedition = '2024'\n",
         );
-        desk.write("src/main.rs", "fn main() { println!(\"{}\", 6 * 7) }\n#[test] fn holds() {}\n");
+        desk.write("src/lib.rs", "pub fn product() -> u32 { 6 * 7 }\n");
+        desk.write(
+            "src/main.rs",
+            "fn main() { println!(\"{}\", small::product()) }\n#[test] fn holds() {}\n",
+        );
         desk.says("cargo run --offline --quiet", "42");
         desk.says("cargo test --offline 2>&1", "1 passed");
     });
@@ -209,7 +234,9 @@ fn a_server_of_one_command_answers_the_next_and_a_time_out_is_nobody_else_s() {
         let (_, late) =
             desk.cage.begin_for("sleep 1000 & sleep 1000", Duration::from_millis(300)).end();
         assert!(late.exit.timed_out);
-        desk.says(&fetch, "hello from the page");
+        let curl = format!("curl --silent --noproxy '*' {url}page.txt");
+        let again = format!("if command -v curl >/dev/null; then {curl}; else {fetch}; fi");
+        desk.says(&again, "hello from the page");
     });
 }
 

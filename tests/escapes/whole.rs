@@ -8,6 +8,7 @@ use mock_server::{MockServer, Reply, Scenario};
 use sandbox::Tier;
 use serde_json::json;
 
+use crate::say_skipped;
 use crate::world::{World, run, server, shell};
 
 const SECRET: &str = "decoy-secret-of-the-environment";
@@ -19,7 +20,9 @@ fn modes() -> Vec<Option<Tier>> {
         let server = server([shell("echo it-$((40+2))"), Reply::text("Done.")]);
         run(exec(&world, &server, Some(*tier)));
         let works = world.shown().iter().any(|shown| shown.contains("it-42"));
-        eprintln!("{tier} {}", if works { "is used" } else { "is skipped: it does not work here" });
+        if !works {
+            say_skipped(&format!("attempts on limn as a whole in the tier {tier}"));
+        }
         works
     };
     Tier::ISOLATING.into_iter().filter(works).map(Some).chain([None]).collect()

@@ -4,17 +4,14 @@ use mock_server::Reply;
 use serde_json::{Value, json};
 use trajectory::Body;
 
-use crate::world::{Run, World, server, shell};
+use crate::world::{Run, World, by_proxy, server, shell};
 
 const WORKSPACE_FILE: &str = "work/.limn/config.toml";
 
 /// A session of these replies, isolated, with these flags. Nothing where this machine has no
 /// isolation, which is said.
 fn isolated(world: &World, replies: &[Reply], flags: &[&str]) -> Option<Run> {
-    let checks = world.limn(&["doctor", "--json"]).json_lines();
-    let works = checks.iter().any(|check| check["check"] == "sandbox" && check["ok"] == true);
-    if !works {
-        eprintln!("skipped: this machine has no isolation");
+    if !world.isolates() {
         return None;
     }
     let server = server(replies.iter().cloned());
@@ -52,17 +49,56 @@ fn what_commands_ask_the_network_for_is_decided_and_on_record() {
     let shown = world.shown();
     assert!(shown[0].contains("mock-model"), "{}", shown[0]);
     assert!(shown[1].contains("limn refused this request"), "{}", shown[1]);
-    let requests: Vec<(String, bool)> = world
+    let requests: Vec<(String, bool, Option<u32>)> = world
         .bodies("network_request")
         .into_iter()
         .map(|body| match body {
-            Body::NetworkRequest(request) => (request.host, request.allowed),
+            Body::NetworkRequest(request) => (request.host, request.allowed, request.exec),
             other => panic!("{other:?}"),
         })
         .collect();
     let own = host.split(':').next().unwrap().to_owned();
-    assert_eq!(requests, [(own, true), ("169.254.169.254".to_owned(), false)]);
+    // Each names the command that asked.
+    let other = "169.254.169.254".to_owned();
+    assert_eq!(requests, [(own, true, Some(1)), (other, false, Some(2))]);
     world.assert_sound();
+}
+
+#[test]
+fn the_network_outlives_a_settings_file_of_git_that_is_written_anew() {
+    let world = World::new();
+    world.write("work/.git/HEAD", "ref: refs/heads/main\n");
+    world.write("work/.git/config", "[core]\n");
+    world.write("work/.git/config.new", "[core]\n\tbare = false\n");
+    let origin = server([]);
+    let url = origin.url();
+    let host = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let get = by_proxy(&host);
+    // The user's own git replaces the file while the first command runs. The second one gets new
+    // processes, and with them another way out.
+    let replacing = format!("{get}; touch asked; until [ -e replaced ]; do sleep 0.05; done");
+    let replies = [shell(&replacing), shell(&get), Reply::text("done")];
+    let work = world.path("work");
+    let (running, ended) = std::sync::mpsc::channel::<()>();
+    let git = std::thread::spawn(move || {
+        while !work.join("asked").exists() {
+            if ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        std::fs::rename(work.join(".git/config.new"), work.join(".git/config")).unwrap();
+        std::fs::write(work.join("replaced"), "").unwrap();
+    });
+    let run = isolated(&world, &replies, &["--allow-host", &host]);
+    drop(running);
+    git.join().unwrap();
+    if run.is_none() {
+        return;
+    }
+    for shown in world.shown() {
+        assert!(shown.contains("mock-model"), "{shown}");
+    }
 }
 
 #[test]

@@ -131,6 +131,9 @@ fn the_users_own_edits_are_never_undone_unseen() {
     assert!(kept.stdout.contains("left alone  a.txt: you changed it"), "{}", kept.stdout);
     assert_eq!(read(&world, "a.txt"), "mine\n");
     assert!(is_there(&world, "b.txt"));
+    // What was kept is still the user's.
+    world.limn(&["rewind", "last", "--to", "1"]).exits(1).says(&["You changed a.txt"]);
+    assert_eq!(read(&world, "a.txt"), "mine\n");
     world.limn(&["rewind", "last", "--to", "1", "--overwrite"]).succeeds();
     assert_eq!(fs::read_dir(world.workspace()).unwrap().count(), 0);
     world.assert_sound();
@@ -247,4 +250,17 @@ fn a_command_in_a_fresh_copy_changes_the_copy_alone() {
     assert_eq!(read(&world, "a.txt"), "one\n");
     let next = world.limn(&["checkpoint", "take"]).succeeds().json_lines()[0].clone();
     assert_eq!(next["tree"], taken["tree"]);
+}
+
+#[test]
+fn a_home_is_no_workspace_and_the_session_goes_on_without_checkpoints() {
+    let world = World::new();
+    let server = server([shell("echo one > a.txt"), Reply::text("Done.")]);
+    let home = world.path("home");
+    let run = world.exec(&server.url(), &["--workspace", home.to_str().unwrap(), "go"]).succeeds();
+    assert!(run.stderr.contains("cannot be a workspace for checkpoints"), "{}", run.stderr);
+    assert!(run.stderr.contains("it is your home folder"), "{}", run.stderr);
+    assert_eq!(world.bodies("error").len(), 1);
+    assert!(world.bodies("checkpoint").is_empty() && home.join("a.txt").exists());
+    world.assert_sound();
 }

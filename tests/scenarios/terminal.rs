@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::{ApprovalDecision, InterruptionCause};
 
-use crate::world::{PATIENCE, World, server, shell};
+use crate::world::{PATIENCE, World, by_proxy, server, shell};
 
 pub const ENTER: &str = "\r";
 pub const CTRL_C: &str = "\x03";
@@ -187,6 +187,48 @@ fn a_call_is_asked_about_allowed_and_denied() {
 }
 
 #[test]
+fn a_host_that_was_refused_is_allowed_while_the_session_runs() {
+    let world = World::new();
+    if !world.isolates() {
+        return;
+    }
+    let origin = server([]);
+    let host = origin.url().trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let get = by_proxy(&host);
+    let server =
+        server([shell(&get), Reply::text("Refused."), shell(&get), Reply::text("Reached.")]);
+    let url = server.url();
+    let mut terminal = Terminal::open(&world, &["--model", "mock-model", "--base-url", &url, "go"]);
+    terminal.shows(&format!("/allow {host} opens it")).shows("Refused.").shows("✓");
+    terminal.press(&format!("/allow {host}")).press(ENTER);
+    terminal.shows(&format!("Allowed for this session: {host}"));
+    terminal.press("again").press(ENTER).shows("Reached.").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let shown = world.shown();
+    assert!(shown[0].contains("HTTP/1.1 403") && shown[0].contains("/allow"), "{}", shown[0]);
+    assert!(shown[1].contains("mock-model"), "{}", shown[1]);
+    let requests: Vec<(Option<u32>, bool)> = world
+        .bodies("network_request")
+        .into_iter()
+        .map(|body| match body {
+            Body::NetworkRequest(request) => (request.exec, request.allowed),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(requests, [(None, false), (None, true)], "bash sends no user name");
+    let grants = world.bodies("grant");
+    let [Body::Grant(grant)] = grants.as_slice() else { panic!("{grants:?}") };
+    assert_eq!(grant.scope, host);
+    // The model hears of it with what is asked next.
+    let asked = server.requests();
+    let told = format!("The user allows {host}");
+    assert!(
+        !asked[1].json().to_string().contains(&told) && asked[2].json().to_string().contains(&told)
+    );
+    world.assert_sound();
+}
+
+#[test]
 fn one_hunk_of_two_is_taken() {
     let world = World::new();
     world.write("work/list", "1\n2\n3\n");
@@ -351,4 +393,19 @@ fn a_long_reply_streams_while_keys_are_answered() {
     terminal.press(CTRL_C).press(CTRL_C);
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.all.windows(4).any(|it| it == b"\x1b[2J"));
+}
+
+#[test]
+fn what_the_user_edits_between_two_questions_is_seen_and_told() {
+    let world = World::new();
+    let server = server([shell("echo one > a.txt"), Reply::text("One."), Reply::text("Two.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "all", "first"]);
+    terminal.shows("One.").shows("✓");
+    world.write("work/a.txt", "mine\n");
+    terminal.press("second").press(ENTER).shows("You changed: a.txt").shows("Two.").shows("✓");
+    terminal.press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    let asked = serde_json::to_string(&server.requests().last().unwrap().messages()).unwrap();
+    assert!(asked.contains("-one") && asked.contains("+mine"), "{asked}");
+    world.assert_sound();
 }

@@ -121,6 +121,16 @@ impl World {
         self.bodies("observation").into_iter().filter_map(shown).collect()
     }
 
+    /// Whether commands can be isolated on this machine; said where they cannot.
+    pub fn isolates(&self) -> bool {
+        let checks = self.limn(&["doctor", "--json"]).json_lines();
+        let works = checks.iter().any(|check| check["check"] == "sandbox" && check["ok"] == true);
+        if !works {
+            eprintln!("skipped: this machine has no isolation");
+        }
+        works
+    }
+
     /// The store is whole.
     #[track_caller]
     pub fn assert_sound(&self) {
@@ -184,6 +194,15 @@ pub fn server(replies: impl IntoIterator<Item = Reply>) -> MockServer {
 }
 
 /// A call of the shell.
+/// A command that asks the sandbox's proxy for the models of a server, with nothing but bash.
+pub fn by_proxy(host: &str) -> String {
+    format!(
+        "p=${{http_proxy#*@}}; exec 3<>/dev/tcp/${{p%:*}}/${{p##*:}}; printf 'GET \
+         http://{host}/v1/models HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n' >&3; \
+         cat <&3"
+    )
+}
+
 pub fn shell(command: &str) -> Reply {
     Reply::new().call("shell", &serde_json::json!({ "command": command }).to_string())
 }

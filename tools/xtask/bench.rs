@@ -6,11 +6,13 @@
 mod checkpoints;
 mod dataset;
 mod figures;
+mod proxy;
 mod sandbox;
 mod search;
 mod tokens;
 mod tree;
 mod tui;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,6 +128,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("output", figures::output_50_mb),
     ("session", figures::session),
     ("checkpoints", checkpoints::checkpoints),
+    ("watch", watch::build),
     ("dataset", dataset::tokens),
     ("map", search::map),
     ("grep", search::grep),
@@ -134,6 +137,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
     ("tui", tui::tui),
+    ("sandbox-proxy", proxy::throughput),
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {

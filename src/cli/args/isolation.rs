@@ -22,6 +22,10 @@ pub(crate) struct SandboxArgs {
     /// Something beyond the workspace that may be written. May be repeated.
     #[arg(long, value_name = "PATH")]
     pub(crate) writable: Vec<PathBuf>,
+    /// A socket of the machine that may be spoken to, such as that of an agent or a bus: whoever
+    /// listens there does what it is asked for with all of its own rights. May be repeated.
+    #[arg(long = "allow-socket", value_name = "PATH")]
+    pub(crate) allow_sockets: Vec<PathBuf>,
     /// Something that may be neither read nor written. May be repeated.
     #[arg(long, value_name = "PATH")]
     pub(crate) hidden: Vec<PathBuf>,
@@ -36,7 +40,7 @@ pub(crate) enum PresetArg {
     ReadOnly,
     /// Write in the workspace; no network.
     Workspace,
-    /// The same, and the registries of packages.
+    /// The same, and the registries that the settings of cargo, npm and pip name.
     Packages,
     /// The same, and every public host.
     Network,

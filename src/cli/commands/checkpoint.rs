@@ -29,6 +29,7 @@ pub(crate) fn take(args: &CheckpointTakeArgs) -> CliResult {
         "bytes": manifest.bytes,
         "hard_linked": manifest.hard_linked,
         "read": taken.read,
+        "finished": taken.finished.as_ref().map(ToString::to_string),
         "added_blobs": taken.added.blobs,
         "added_bytes": taken.added.bytes,
         "skipped": manifest.skipped.iter().map(skipped).collect::<Vec<Value>>(),
@@ -37,13 +38,7 @@ pub(crate) fn take(args: &CheckpointTakeArgs) -> CliResult {
 }
 
 pub(crate) fn restore(args: &CheckpointRestoreArgs) -> CliResult {
-    let what = Restore {
-        to: tree(&args.tree)?,
-        expected: None,
-        users: Vec::new(),
-        on_edits: OnEdits::Overwrite,
-        dry_run: false,
-    };
+    let what = Restore { on_edits: OnEdits::Overwrite, ..Restore::to(tree(&args.tree)?) };
     let restored = open(&args.workspace)?.restore(&what, &NEVER)?;
     Out::new().json(&told(&restored));
     Ok(Exit::Completed)
@@ -137,6 +132,7 @@ pub(crate) fn told(restored: &workspace::Restored) -> Value {
         "changes": changes(&restored.changes),
         "edited": changes(&restored.edited),
         "stopped": restored.stopped,
+        "finished": restored.finished.as_ref().map(ToString::to_string),
         "left": restored
             .left
             .iter()

@@ -20,7 +20,15 @@ struct Check {
     fix: Option<String>,
 }
 
+/// Lets limn make user namespaces where it is usually installed.
+const APPARMOR: &str = include_str!("../../../assets/apparmor/limn");
+
 pub(crate) fn run(args: &DoctorArgs) -> CliResult {
+    if args.apparmor {
+        let program = std::env::current_exe().and_then(|path| path.canonicalize());
+        Out::new().line(apparmor(program.ok().as_deref()).trim_end());
+        return Ok(Exit::Completed);
+    }
     let mut checks = vec![sqlite(), settings_file()];
     checks.extend(model());
     checks.extend(sandbox());
@@ -74,6 +82,21 @@ impl Check {
             out.line(&format!("      {:<14} {}", "", safe(fix)));
         }
     }
+}
+
+/// The profile, with one more for this program, wherever it lies.
+fn apparmor(program: Option<&Path>) -> String {
+    let path = program.and_then(Path::to_str).filter(|path| !path.contains(char::is_control));
+    let Some(path) = path else { return APPARMOR.to_owned() };
+    let mut name = String::new();
+    for letter in path.chars() {
+        // They stand for others in the name of a program.
+        if "\\\"*?[]{}^".contains(letter) {
+            name.push('\\');
+        }
+        name.push(letter);
+    }
+    format!("{APPARMOR}\nprofile limn-here \"{name}\" flags=(unconfined) {{\n  userns,\n}}\n")
 }
 
 fn sqlite() -> Check {
@@ -193,6 +216,12 @@ fn sandbox() -> Vec<Check> {
         None => Check::good("sandbox", told(&sandbox)),
         Some(refusal) => Check::bad("sandbox", refusal.rule, Some(&refusal.remedy)),
     }];
+    let limits = sandbox.policy().limits;
+    let found = format!(
+        "{} MB for all commands of a session, counted ten times a second",
+        thousands(limits.memory_bytes / 1_000_000)
+    );
+    checks.push(Check::fact("memory", found, None));
     checks.extend(sandbox.untried().iter().map(|it| {
         let found = format!("no {}: {}", it.tier, it.reason);
         Check::fact("sandbox", found, it.fix())
@@ -275,3 +304,6 @@ fn store(home: &Home) -> Result<Vec<Check>, CliError> {
     }
     Ok(checks)
 }
+
+#[cfg(test)]
+mod tests;

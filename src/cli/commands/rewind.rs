@@ -10,7 +10,7 @@ use record::{Archive, Durability, Home, NewEvent, Recorder, Write};
 use serde_json::json;
 use trajectory::event::{Checkpoint, CheckpointWhen, Ended, Rewind, SessionEnded, UserEdit};
 use trajectory::{Body, Event, SessionId};
-use workspace::{Hash, OnEdits, Policy, Restore, Restored, Workspace};
+use workspace::{Hash, Manifest, OnEdits, Policy, Restore, Restored, Workspace};
 
 use crate::args::RewindArgs;
 use crate::commands::checkpoint::{NEVER, path, told, why};
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &RewindArgs) -> CliResult {
         return list(&Past::of(&events(&archive)?, &archive.execs()?), args.json);
     }
     let went = go_back(&store.home, id, args)?;
+    went.notes.iter().for_each(|told| note(&format!("     ! {told}")));
     if went.stopped {
         return stopped(args, id, &went);
     }
@@ -59,6 +60,8 @@ pub(crate) struct Went {
     pub(crate) restored: Option<Restored>,
     /// Nothing was changed: the user's own edits are in the way.
     pub(crate) stopped: bool,
+    /// What else is worth knowing, a sentence each, safe to print.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Takes a session back to before the round `args.to`, or says what that would do. It waits for the
@@ -74,8 +77,7 @@ pub(crate) fn go_back(home: &Home, id: SessionId, args: &RewindArgs) -> Result<W
         )));
     };
     let back = Back { args, id, home, archive: &archive, events: &events };
-    let (restored, stopped) = back.go(&past, round)?;
-    Ok(Went { round: round.clone(), restored, stopped })
+    back.go(&past, round)
 }
 
 fn list(past: &Past, as_json: bool) -> CliResult {
@@ -112,8 +114,7 @@ struct Back<'a> {
 }
 
 impl Back<'_> {
-    /// What was restored, or would be; and whether the user's edits stopped it.
-    fn go(&self, past: &Past, round: &Round) -> Result<(Option<Restored>, bool), CliError> {
+    fn go(&self, past: &Past, round: &Round) -> Result<Went, CliError> {
         let conversation = !self.args.files;
         let files = !self.args.conversation;
         if conversation && round.is_rewound {
@@ -132,9 +133,21 @@ impl Back<'_> {
             }
             None => None,
         };
+        let mut notes = Vec::new();
+        if let Some(settled) = planned.as_ref().and_then(|planned| planned.finished.as_ref()) {
+            notes.push(safe(&settled.to_string()));
+        }
+        if let (Some((workspace, what)), Some(planned)) = (&restore, &planned) {
+            // What the rounds left for git to obey: not every restore takes it back.
+            let to = Manifest::load(workspace.store(), &what.to)?;
+            for planted in workspace.planted(&to, &planned.before.manifest)? {
+                notes.push(safe(&format!("Your git would obey {planted}")));
+            }
+        }
+        let round = round.clone();
         let is_stopped = planned.as_ref().is_some_and(|planned| planned.stopped);
         if is_stopped || self.args.dry_run {
-            return Ok((planned, is_stopped));
+            return Ok(Went { round, restored: planned, stopped: is_stopped, notes });
         }
         let resumed = Recorder::resume(self.home, self.id)?;
         let restored = match &restore {
@@ -142,13 +155,13 @@ impl Back<'_> {
             None => None,
         };
         if restored.as_ref().is_some_and(|(_, it)| it.stopped) {
-            return Ok((restored.map(|(_, it)| it), true));
+            return Ok(Went { round, restored: restored.map(|(_, it)| it), stopped: true, notes });
         }
         let mut bodies = Vec::new();
         if let (Some((workspace, restored)), Some((_, what))) = (&restored, &restore) {
             bodies.extend(checkpoints(restored, what.to));
             if !conversation {
-                bodies.extend(edit(workspace, restored, round)?);
+                bodies.extend(edit(workspace, restored, &round)?);
             }
         }
         if conversation {
@@ -164,7 +177,8 @@ impl Back<'_> {
             resumed.recorder.commit(write, Durability::Durable).await?;
             resumed.recorder.close().await
         })??;
-        Ok((restored.map(|(_, restored)| restored), false))
+        let restored = restored.map(|(_, restored)| restored);
+        Ok(Went { round, restored, stopped: false, notes })
     }
 
     fn restore(&self, past: &Past, round: &Round) -> Result<(Workspace, Restore), CliError> {
@@ -298,5 +312,5 @@ fn edit(
     if let Some(more) = changes.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
         shown.push_str(&format!("\n- and {more} more"));
     }
-    Ok(Some(UserEdit { changes, shown }.into()))
+    Ok(Some(UserEdit { changes, more: 0, shown }.into()))
 }

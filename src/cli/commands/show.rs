@@ -188,6 +188,10 @@ fn show_event(event: &Event, out: &mut Out) {
             }
         }
         Body::Observation(seen) => observation(seen, out),
+        Body::UserEdit(edit) => {
+            out.line("");
+            indented("(edited) ", &edit.shown, usize::MAX, out);
+        }
         Body::Error(error) => out.line(&format!("\nerror: {}", safe(&error.message))),
         Body::Interruption(cut) => {
             out.line(&format!("\ninterrupted by: {}", format!("{:?}", cut.cause).to_lowercase()));

@@ -13,7 +13,7 @@ use crate::print::{Out, thousands};
 use crate::store::Store;
 
 /// A session that runs may not have recorded yet what it took a moment ago.
-const GRACE_WHILE_LIVE: Duration = Duration::from_secs(600);
+const GRACE_WHILE_LIVE: Duration = Duration::from_secs(3600);
 
 pub(crate) fn stats(args: &StoreStatsArgs) -> CliResult {
     let store = Store::open()?;

@@ -18,12 +18,25 @@ pub(crate) fn user_file_path() -> Result<PathBuf, CliError> {
     Ok(folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
-/// Where the private caches of packages for a workspace lie, in the XDG cache folder.
+/// How far below the user's folder of caches those of a workspace lie.
+pub(crate) const CACHES_DEPTH: usize = 3;
+
+/// Where the private caches of packages for a workspace lie, in the XDG cache folder. That may be
+/// a link; below it there is none, or commands may have put it there.
 pub(crate) fn caches(workspace: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt as _;
     let name = blake3::hash(workspace.as_os_str().as_bytes()).to_hex();
-    let name = name.get(..16)?;
-    folder("XDG_CACHE_HOME", ".cache").ok().map(|folder| folder.join("packages").join(name))
+    let limns = folder("XDG_CACHE_HOME", ".cache").ok()?;
+    let users = real(limns.parent()?);
+    Some(users.join("limn/packages").join(name.get(..16)?))
+}
+
+/// A path with the links of the part that exists resolved.
+fn real(path: &Path) -> PathBuf {
+    let found = path
+        .ancestors()
+        .find_map(|above| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?)));
+    found.unwrap_or_else(|| path.to_path_buf())
 }
 
 fn set(name: &str) -> Option<PathBuf> {

@@ -3,9 +3,9 @@
 //! Later wins, list by list: what a flag allows is added to what the file allows. A workspace's
 //! own file comes before the flags and can only take away, unless it is trusted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sandbox::{HostPattern, LimitsFile, NetworkWord, PolicyFile, Preset};
+use sandbox::{HostPattern, NetworkWord, PolicyFile, Preset};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::place::{variable, word_variable};
@@ -60,34 +60,6 @@ impl SandboxFile {
     }
 }
 
-/// What a workspace's table takes away; its paths may be relative to the workspace.
-pub(super) fn tightened(ours: PolicyFile, theirs: &PolicyFile, workspace: &Path) -> PolicyFile {
-    let mut table = ours;
-    if let Some(preset) = theirs.preset {
-        table.preset = Some(table.preset.unwrap_or_default().min(preset));
-    }
-    if theirs.network == Some(NetworkWord::Off) {
-        table.network = Some(NetworkWord::Off);
-        table.allow_hosts.clear();
-    }
-    let absolute = |path: &PathBuf| match path.starts_with("~") {
-        true => path.clone(),
-        false => workspace.join(path),
-    };
-    table.hidden.extend(theirs.hidden.iter().map(absolute));
-    let less = |ours: Option<u64>, theirs: Option<u64>| super::tighter(ours, theirs);
-    let (a, b) = (table.limits, theirs.limits);
-    table.limits = LimitsFile {
-        processes: less(a.processes, b.processes),
-        memory_bytes: less(a.memory_bytes, b.memory_bytes),
-        cpu_s: less(a.cpu_s, b.cpu_s),
-        wall_s: less(a.wall_s, b.wall_s),
-        output_bytes: less(a.output_bytes, b.output_bytes),
-        tmp_bytes: less(a.tmp_bytes, b.tmp_bytes),
-    };
-    table
-}
-
 /// What a workspace's table opens, once it is trusted.
 pub(super) fn widened(ours: PolicyFile, theirs: &PolicyFile) -> PolicyFile {
     let mut table = ours;
@@ -97,6 +69,7 @@ pub(super) fn widened(ours: PolicyFile, theirs: &PolicyFile) -> PolicyFile {
     table.allow_hosts.extend(theirs.allow_hosts.iter().cloned());
     table.readable.extend(theirs.readable.iter().cloned());
     table.writable.extend(theirs.writable.iter().cloned());
+    table.allow_sockets.extend(theirs.allow_sockets.iter().cloned());
     table.env.extend(theirs.env.iter().cloned());
     table
 }
@@ -117,6 +90,7 @@ pub(super) fn opens(theirs: &PolicyFile) -> Vec<(&'static str, String)> {
         ("sandbox.allow_hosts", hosts.join(", ")),
         ("sandbox.readable", paths(&theirs.readable)),
         ("sandbox.writable", paths(&theirs.writable)),
+        ("sandbox.allow_sockets", paths(&theirs.allow_sockets)),
         ("sandbox.env", theirs.env.join(", ")),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
@@ -157,6 +131,7 @@ pub(super) fn with_flags(
     for (list, name, flag) in [
         (&mut table.readable, "LIMN_SANDBOX_READABLE", &flags.readable),
         (&mut table.writable, "LIMN_SANDBOX_WRITABLE", &flags.writable),
+        (&mut table.allow_sockets, "LIMN_SANDBOX_ALLOW_SOCKETS", &flags.allow_sockets),
         (&mut table.hidden, "LIMN_SANDBOX_HIDDEN", &flags.hidden),
     ] {
         list.extend(words(name, ':').map(PathBuf::from));

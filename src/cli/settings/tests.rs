@@ -135,6 +135,16 @@ fn a_workspace_makes_things_stricter_without_being_asked() {
     let looser = looser.unwrap();
     assert_eq!(looser.max_steps, Some(5));
     assert_eq!(self::table(looser).preset, Some(Preset::Workspace));
+    let much = "[sandbox]\nlimits = { processes = 9999999, memory_bytes = 9007199254740992, \
+                cpu_s = 99999999, wall_s = 99999999, output_bytes = 9007199254740992, \
+                tmp_bytes = 9007199254740992 }";
+    let limits = self::table(with_workspace("", much, false).unwrap()).limits;
+    let most = sandbox::Limits::of_machine();
+    assert_eq!(limits.processes, Some(most.processes));
+    assert_eq!(limits.memory_bytes, Some(most.memory_bytes));
+    assert_eq!((limits.cpu_s, limits.wall_s), (Some(most.cpu_s), Some(most.wall_s)));
+    assert_eq!(limits.output_bytes, Some(most.output_bytes));
+    assert_eq!(limits.tmp_bytes, Some(most.tmp_bytes));
 }
 
 #[test]
@@ -151,6 +161,7 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
         ("[sandbox]\nwritable = ['~']", "sandbox.writable"),
         ("[sandbox]\nreadable = ['~/.ssh']", "sandbox.readable"),
         ("[sandbox]\nenv = ['GH_TOKEN']", "sandbox.env"),
+        ("[sandbox]\nallow_sockets = ['/run/docker.sock']", "sandbox.allow_sockets"),
     ] {
         let told = with_workspace("", theirs, false).map(drop).unwrap_err();
         assert!(told.contains(&format!("({key})")) && told.contains("limn trust"), "{told}");

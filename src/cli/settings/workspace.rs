@@ -107,7 +107,7 @@ pub(super) fn applied(file: UserFile, workspace: &Path, home: &Path) -> Result<U
         file = trusted(file, &theirs);
     }
     let table = file.sandbox.take().map(super::sandbox::SandboxFile::table).unwrap_or_default();
-    let table = super::sandbox::tightened(table, &theirs.sandbox, workspace);
+    let table = table.tightened(&theirs.sandbox, workspace);
     file.sandbox = Some(super::sandbox::SandboxFile::Table(Box::new(table)));
     file.approval = theirs
         .approval

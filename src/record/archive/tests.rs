@@ -315,16 +315,19 @@ async fn the_states_of_the_workspace_are_found() {
         restored: Some("r".repeat(64)),
     };
     let mut write = Write::event(1, trajectory::Source::Harness, checkpoint);
-    for (before, after) in [(Some("a"), None), (None, Some("b"))] {
-        let tree = |name: Option<&str>| name.map(|name| name.repeat(64));
-        write.rows.push(ExecTrees { exec: 1, before: tree(before), after: tree(after) }.into());
-    }
+    let tree = |name: &str| Some(name.repeat(64));
+    let facts = ExecFacts { tree_before: tree("a"), ..ExecFacts::default() };
+    let (tool, exit, output, truncated) = ("shell".to_owned(), None, None, None);
+    write.rows.push(ExecStarted { exec: 50, call: None, tool, facts }.into());
+    let facts = ExecFacts::default();
+    write.rows.push(ExecFinished { exec: 50, exit, output, truncated, facts }.into());
+    write.rows.push(ExecTrees { exec: 50, after: tree("b") }.into());
     story.commit(write, Durability::Relaxed).await;
     let id = story.end().await;
     let archive = Archive::open(&home, id).unwrap();
     let expected = ["a", "b", "c", "r"].map(|name| name.repeat(64));
     assert_eq!(archive.trees().unwrap(), expected.into());
-    let facts = &archive.execs().unwrap()[0].facts;
+    let facts = archive.execs().unwrap().pop().unwrap().facts;
     assert_eq!(facts.tree_before.as_deref(), Some("a".repeat(64).as_str()));
     assert_eq!(facts.tree_after.as_deref(), Some("b".repeat(64).as_str()));
     assert_eq!(archive.verify().unwrap(), []);

@@ -76,10 +76,9 @@ impl Writer {
     pub(super) fn set_trees(&self, row: &ExecTrees) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
-                "UPDATE tool_exec SET tree_before = coalesce(?, tree_before), \
-                 tree_after = coalesce(?, tree_after) WHERE exec = ?",
+                "UPDATE tool_exec SET tree_after = coalesce(?, tree_after) WHERE exec = ?",
             )?
-            .execute(params![row.before, row.after, row.exec])
+            .execute(params![row.after, row.exec])
             .map(|_| ())
     }
 

@@ -216,18 +216,20 @@ fn add_tuning(rules: &mut Rules) -> Result<(), Error> {
 fn add_modes(rules: &mut Rules) -> Result<(), Error> {
     /// `fchmodat2`, which libraries do not know yet; the number is the same everywhere.
     const FCHMODAT2: c_long = 452;
-    let creates = u64::from(libc::O_CREAT.unsigned_abs());
+    // What is made without a name can be given one. Its flag holds that of opening a folder too,
+    // which makes nothing.
+    let makes = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY];
     let create = |flags: u8, mode: u8| -> Result<Vec<SeccompRule>, Error> {
-        [libc::S_ISUID, libc::S_ISGID]
-            .into_iter()
-            .map(|bit| {
-                let bit = u64::from(bit);
-                rule(vec![
-                    when(flags, Length::Dword, Is::MaskedEq(creates), creates)?,
+        let mut all = Vec::new();
+        for flag in makes.map(|it| u64::from(it.unsigned_abs())) {
+            for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
+                all.push(rule(vec![
+                    when(flags, Length::Dword, Is::MaskedEq(flag), flag)?,
                     when(mode, Length::Dword, Is::MaskedEq(bit), bit)?,
-                ])
-            })
-            .collect()
+                ])?);
+            }
+        }
+        Ok(all)
     };
     let node = |mode: u8| -> Result<Vec<SeccompRule>, Error> {
         let kind = u64::from(libc::S_IFMT);
@@ -326,3 +328,6 @@ fn no_x32() -> BpfProgram {
         step(RETURN, 0, 0, ALLOW),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,36 +3,50 @@
 //! Whoever can write `.git/config` or `.git/hooks` runs programs outside, the next time the user
 //! calls git. So both are read-only, and `.git` itself is a mount, which cannot be renamed away
 //! and replaced. Commits, branches and the rest go on working. Where `.git` is a file, of a work
-//! tree or a submodule, the file is read-only.
+//! tree or a submodule, the file is read-only; what git needs of the repository that it names is
+//! the policy's affair.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::View;
 
-/// Files and folders of a repository by which git runs programs.
-const RUN: &[&str] = &["config", "config.worktree", "hooks"];
+/// Files and folders of a repository by which git runs programs, or by which it finds others that
+/// say what to run.
+const RUN: &[&str] = &["commondir", "config", "config.worktree", "gitdir", "hooks"];
 
 /// Submodules that are guarded, and how deep they may lie in each other.
 const SUBMODULES_MAX: usize = 1_000;
 const DEPTH_MAX: usize = 8;
 
-/// Guards the repository of a workspace, if there is one.
-pub(super) fn guard(view: &mut View, workspace: &Path, writable: bool) {
-    let git = workspace.join(".git");
-    let Ok(metadata) = fs::symlink_metadata(&git) else { return };
-    if metadata.is_dir() {
-        view.show(&git, writable);
-        let mut folders = vec![git.clone()];
-        submodules(&git.join("modules"), DEPTH_MAX, &mut folders);
-        for folder in folders {
-            for name in RUN {
-                view.show(&folder.join(name), false);
-            }
+/// Guards the repository of a folder that is open, or that it is, if there is one.
+pub(super) fn guard(view: &mut View, folder: &Path, writable: bool) {
+    let git = folder.join(".git");
+    match fs::symlink_metadata(&git) {
+        Ok(metadata) if metadata.is_dir() => {
+            view.show(&git, writable);
+            guard_folder(view, &git);
         }
-    } else {
-        view.show(&git, false);
+        Ok(_) => view.show(&git, false),
+        Err(_) if is_repository(folder) => guard_folder(view, folder),
+        Err(_) => {}
     }
+}
+
+/// Guards a folder of git's own, with the submodules in it.
+pub(super) fn guard_folder(view: &mut View, git: &Path) {
+    let mut folders = vec![git.to_owned()];
+    submodules(&git.join("modules"), DEPTH_MAX, &mut folders);
+    for folder in folders {
+        for name in RUN {
+            view.show(&folder.join(name), false);
+        }
+    }
+}
+
+/// Whether git would take a folder for a repository without a work tree.
+fn is_repository(folder: &Path) -> bool {
+    folder.join("HEAD").is_file() && folder.join("objects").is_dir() && folder.join("refs").is_dir()
 }
 
 /// Collects the repositories of submodules, which lie in `.git/modules` under names that may have

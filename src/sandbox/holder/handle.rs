@@ -1,7 +1,8 @@
 //! limn's side: a holder that runs, and commands that it is asked to start.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
 use tempfile::TempDir;
@@ -20,6 +22,7 @@ use super::message::{self, Greeting, Report, Request, Strength};
 use super::plan::{Means, Plan};
 use crate::command::CommandSpec;
 use crate::error::SandboxError;
+use crate::isolation::proxy_variables;
 use crate::terminal::Terminal;
 use crate::tree::{Held, MARKER, forget_holder, kill_descendants, number, start_holder};
 
@@ -94,13 +97,15 @@ impl Holder {
         let (control, theirs) = message::pair().map_err(failed("open a socket pair"))?;
         let wrapped = message::wrap(plan).map_err(failed("write the plan"))?;
         message::send(&control, &(), &[wrapped.as_fd()]).map_err(failed("send the plan"))?;
+        let memory = memfd_create("limn", MemfdFlags::CLOEXEC);
+        let mut complaint = File::from(memory.map_err(|it| failed("make a file")(it.into()))?);
         let mut command = command_of(program, plan)?;
         command
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::from(complaint.try_clone().map_err(failed("share a file"))?));
         // What is typed where limn runs is not for it. Where it does not fork, it leaves the
         // session at once, which the leader of a group may not.
         if plan.means != Means::None {
@@ -109,7 +114,10 @@ impl Holder {
         let child = start_holder(&mut command)
             .map_err(failed("start the process that holds the sandbox"))?;
         let mut child = Ending(Some(child));
-        let (strength, mut descriptors) = greet(&control)?;
+        // It holds the other end of the socket, which closes when the holder ends only without it.
+        drop(command);
+        let (strength, mut descriptors) =
+            greet(&control).map_err(|reason| with_complaint(reason, &mut complaint))?;
         let first = match descriptors.is_empty() {
             true => return Err("the process that holds the sandbox has no name".to_owned()),
             false => descriptors.remove(0),
@@ -158,25 +166,25 @@ impl Holder {
         let request =
             message::wrap(&self.request(spec, marker)).map_err(failed("write the command"))?;
         let descriptors = [request.as_fd(), theirs.as_fd(), begun.as_fd()];
-        message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationLost)?;
+        message::send(&self.control, &(), &descriptors).map_err(|_| SandboxError::IsolationGone)?;
         drop((theirs, begun));
         if !is_readable(&report, PATIENCE) {
-            return Err(SandboxError::IsolationLost);
+            return Err(SandboxError::NotStarted);
         }
         let (device, mut descriptors) = match message::receive::<Report>(&report) {
             Ok(Some((Report::Started { device }, descriptors))) => (device, descriptors),
             Ok(Some((Report::Failed(reason), _))) => {
                 return Err(SandboxError::Spawn { program: program(), reason });
             }
-            _ => return Err(SandboxError::IsolationLost),
+            _ => return Err(SandboxError::NotStarted),
         };
         let (Some(keeper), Some(master)) = (descriptors.pop(), descriptors.pop()) else {
-            return Err(SandboxError::IsolationLost);
+            return Err(SandboxError::NotStarted);
         };
         let held = Held::new(Arc::clone(self), marker.to_owned(), keeper, report);
         let mut reason = String::new();
         // Nobody writes but the command that could not be, and nobody holds it open once it is.
-        let _ = std::fs::File::from(ready).take(4_096).read_to_string(&mut reason);
+        let _ = File::from(ready).take(4_096).read_to_string(&mut reason);
         if !reason.is_empty() {
             return Err(SandboxError::Spawn { program: program(), reason });
         }
@@ -191,10 +199,7 @@ impl Holder {
         env.push(("TERM".into(), "xterm-256color".into()));
         env.push((MARKER.into(), marker.into()));
         if let Some(port) = self.proxy_port {
-            let proxy = format!("http://127.0.0.1:{port}");
-            env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
-            let none = "localhost,127.0.0.1,::1";
-            env.extend(NO_PROXY_VARIABLES.map(|name| (name.into(), none.into())));
+            env.extend(proxy_variables(port, spec.exec));
         }
         if let Some(private) = &self.private {
             env.push(("TMPDIR".into(), private.path().into()));
@@ -258,6 +263,21 @@ impl Drop for Ending {
     }
 }
 
+/// Why a holder did not begin, with the first line of what it or `bwrap` said of that.
+fn with_complaint(reason: String, complaint: &mut File) -> String {
+    const CHARS_MAX: usize = 400;
+    let mut bytes = Vec::new();
+    let _ = complaint.rewind();
+    let _ = complaint.take(4 * CHARS_MAX as u64).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let shown = |line: &str| line.chars().filter(|it| !it.is_control()).take(CHARS_MAX).collect();
+    match line.map(shown) {
+        None => reason,
+        Some::<String>(line) => format!("{reason}: {line}"),
+    }
+}
+
 /// Waits for the holder's first message.
 fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
     if !is_readable(control, PATIENCE) {
@@ -270,12 +290,6 @@ fn greet(control: &OwnedFd) -> Result<(Strength, Vec<OwnedFd>), String> {
         Err(error) => Err(format!("the process that holds the sandbox said nonsense: {error}")),
     }
 }
-
-/// The variables by which programs find the way out. They are a convenience: there is no other.
-const PROXY_VARIABLES: [&str; 6] =
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-/// The variables that say what is not asked of it.
-const NO_PROXY_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Waits until something can be read or is closed, for so long.
 pub(crate) fn is_readable(descriptor: &OwnedFd, wait: Duration) -> bool {

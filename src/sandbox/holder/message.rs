@@ -64,8 +64,13 @@ pub(crate) enum Report {
     },
     /// It could not be started.
     Failed(String),
-    /// It ended so; what it left in the background may go on.
-    Exited(ExitStatus),
+    /// It ended.
+    Exited {
+        /// How.
+        status: ExitStatus,
+        /// Whether it left nothing: what it started has ended as well, all of it.
+        is_alone: bool,
+    },
 }
 
 /// How a process ended.

@@ -60,6 +60,7 @@ pub(super) fn paths(
         open(shown, &policy.hidden, &mut readable)?;
     }
     let mut writable: Vec<OsString> = written.into_iter().map(PathBuf::into_os_string).collect();
+    writable.extend(policy.git.iter().map(|path| path.as_os_str().to_owned()));
     writable.extend(DEVICES.iter().map(OsString::from));
     writable.extend(private.map(|path| path.as_os_str().to_owned()));
     Ok((readable, writable))

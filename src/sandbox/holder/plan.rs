@@ -3,6 +3,7 @@
 //! limn makes the plan, where the file system is still seen as it is; the holder follows it to the
 //! letter or says that it cannot.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{git, opened, sockets};
-use crate::policy::{Network, Policy};
+use crate::policy::Policy;
 
 /// Who makes the namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,10 @@ pub(crate) struct Bounds {
     pub(crate) file_bytes: Option<u64>,
 }
 
+/// The sockets of the machine, once somebody has looked for them: that takes longer than all the
+/// rest, and more than one plan may be made of what was found.
+pub(crate) type Sockets = OnceCell<Vec<PathBuf>>;
+
 /// Everything a holder has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -73,7 +78,8 @@ pub(crate) struct Plan {
     pub(crate) readable: Vec<OsString>,
     /// What it lets be written as well.
     pub(crate) writable: Vec<OsString>,
-    /// Whether limn wants a listener inside, for its proxy.
+    /// Whether limn wants a listener inside, for its proxy: also where the network is off, since
+    /// the user may open it, and a refusal by name says more than a name that is not found.
     pub(crate) proxy: bool,
     pub(crate) bounds: Bounds,
 }
@@ -85,6 +91,7 @@ impl Plan {
         policy: &Policy,
         means: Means,
         private: Option<&Path>,
+        sockets: &Sockets,
     ) -> Result<Self, String> {
         let workspace = &policy.workspace;
         if !workspace.is_dir() {
@@ -96,7 +103,7 @@ impl Plan {
             mounts: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
-            proxy: means != Means::None && policy.network != Network::Off,
+            proxy: means != Means::None,
             bounds: Bounds {
                 processes: Some(limits.processes),
                 cpu_s: Some(limits.cpu_s),
@@ -108,7 +115,9 @@ impl Plan {
             let (readable, writable) = opened::paths(policy, private)?;
             return Ok(Self { readable, writable, ..plan });
         }
-        let view = View::new(policy);
+        let open = [workspace].into_iter().chain(&policy.writable).map(PathBuf::as_path);
+        let sockets = sockets.get_or_init(|| sockets::find(&open.collect::<Vec<_>>()));
+        let view = View::new(policy, sockets);
         let mut writable = view.writable();
         if means == Means::Bwrap {
             // It leaves the settings of the machine to the rights of their files, and root's own
@@ -118,21 +127,41 @@ impl Plan {
         Ok(Self { mounts: view.mounts(), readable: vec!["/".into()], writable, ..plan })
     }
 
-    /// What of a workspace that can be written is guarded.
-    pub(crate) fn guards(&self, workspace: &Path) -> Vec<Guard> {
-        let is_guard = |it: &&Mount| {
-            let at = it.at();
-            matches!(it, Mount::Show { writable: false, .. })
-                && at != workspace
-                && at.starts_with(workspace)
+    /// What is covered now and could be uncovered: what is read-only below what can be written, and
+    /// what is hidden, which somebody may make later; and sockets, whose listener may come back. What of git or of limn is not there when the session
+    /// begins is not waited for: it is the commands that would make it, and each time they would
+    /// lose their `/tmp`.
+    pub(crate) fn guards(&self, policy: &Policy) -> Vec<Guard> {
+        let shown = |writable: bool| {
+            let mounts = self.mounts.iter();
+            mounts
+                .filter(move |it| matches!(it, Mount::Show { writable: is, .. } if *is == writable))
         };
-        self.mounts.iter().filter(is_guard).map(|it| Guard::new(it.at())).collect()
+        let written: Vec<&Path> = shown(true).map(Mount::at).collect();
+        let frozen = shown(false).map(Mount::at);
+        let frozen = frozen.filter(|at| written.iter().any(|above| at.starts_with(above)));
+        let hidden = policy.hidden.iter().map(PathBuf::as_path).filter(|it| is_open(policy, it));
+        let sockets = policy.sockets.iter().map(PathBuf::as_path);
+        frozen.chain(hidden).chain(sockets).map(Guard::new).collect()
     }
 }
 
-/// Something of the workspace that is laid read-only over itself, by what it was then: the kernel
-/// drops a mount when somebody outside puts another file in its place, as git does with its
-/// settings.
+/// Whether what lies there could be seen if nothing covered it: what is opened lies deeper than
+/// what is closed.
+fn is_open(policy: &Policy, path: &Path) -> bool {
+    let deepest = |folders: &mut dyn Iterator<Item = &Path>| {
+        folders.filter(|it| path.starts_with(it)).map(|it| it.components().count()).max()
+    };
+    let opened = [&policy.workspace].into_iter().chain(&policy.readable).chain(&policy.writable);
+    let opened = deepest(&mut opened.map(PathBuf::as_path));
+    let private = PRIVATE.iter().map(Path::new);
+    let closed = deepest(&mut policy.closed.iter().map(PathBuf::as_path).chain(private));
+    opened >= closed
+}
+
+/// Something that is covered by a mount, by what it was then: the kernel drops a mount when
+/// somebody outside puts another file in its place, as git does with its settings and editors do
+/// with whatever they save.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     at: PathBuf,
@@ -164,7 +193,7 @@ pub(super) const PRIVATE: &[&str] = &["/tmp", "/var/tmp", "/run"];
 pub(super) struct View(BTreeMap<PathBuf, Mount>);
 
 impl View {
-    fn new(policy: &Policy) -> Self {
+    fn new(policy: &Policy, sockets: &[PathBuf]) -> Self {
         let bytes = policy.limits.tmp_bytes;
         let mut view = Self::default();
         for place in PRIVATE {
@@ -179,18 +208,25 @@ impl View {
         }
         for writable in &policy.writable {
             view.show(writable, true);
+            git::guard(&mut view, writable, true);
         }
         view.show(&policy.workspace, policy.workspace_writable);
         git::guard(&mut view, &policy.workspace, policy.workspace_writable);
+        for part in &policy.git {
+            view.show(part, true);
+            git::guard_folder(&mut view, part);
+        }
         for frozen in &policy.frozen {
             view.show(frozen, false);
         }
         for hidden in &policy.hidden {
             view.hide(hidden);
         }
-        let open = [&policy.workspace].into_iter().chain(&policy.writable);
-        for socket in sockets::find(&open.map(PathBuf::as_path).collect::<Vec<_>>()) {
-            view.hide(&socket);
+        for socket in sockets.iter().filter(|it| !policy.sockets.contains(it)) {
+            view.hide(socket);
+        }
+        for socket in &policy.sockets {
+            view.show(socket, false);
         }
         view
     }

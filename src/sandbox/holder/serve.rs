@@ -94,8 +94,8 @@ fn bury(kept: &mut Vec<Kept>) {
         if !status.exited() {
             // It was killed, and cannot say any more what it waited for.
             end_strays(kept);
-            let status = exit_status(status);
-            let _ = message::send(&ended.report, &Report::Exited(status), &[]);
+            let exited = Report::Exited { status: exit_status(status), is_alone: false };
+            let _ = message::send(&ended.report, &exited, &[]);
         }
     }
 }

@@ -28,6 +28,7 @@ use super::message::{self, Report, Request};
 use super::plan::Plan;
 use super::process::{fork, reset_signals};
 use super::serve::exit_status;
+use crate::keeper::NOT_FOR_KEEPER;
 
 /// Where limn listens for news of a command.
 pub(super) struct Ends<'a> {
@@ -35,19 +36,6 @@ pub(super) struct Ends<'a> {
     /// Takes the reason why the program could not be started; closed when it has begun.
     pub(super) ready: OwnedFd,
 }
-
-/// Signals that are meant for the command.
-const NOT_FOR_KEEPER: &[i32] = &[
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGTSTP,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-    libc::SIGPIPE,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-];
 
 /// Starts a command on a terminal of its own: its keeper, and what tells of the keeper's end.
 pub(super) fn start(
@@ -202,10 +190,24 @@ fn stay(command: Pid, report: &OwnedFd) -> ! {
                 // nobody else holds the terminal open, it closes.
                 let _ = tcsetpgrp(stdin(), getpgrp());
                 let _ = dup2_stdin(report);
-                let _ = message::send(report, &Report::Exited(exit_status(status)), &[]);
+                let exited =
+                    Report::Exited { status: exit_status(status), is_alone: has_no_children() };
+                let _ = message::send(report, &exited, &[]);
             }
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => end(0),
+        }
+    }
+}
+
+/// Whether nobody is left to wait for: what its command's descendants leave behind becomes the
+/// keeper's child, so there is nobody further down either. Collects who is dead already.
+fn has_no_children() -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
         }
     }
 }

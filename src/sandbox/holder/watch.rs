@@ -1,9 +1,10 @@
 //! Bounds that no limit of the kernel keeps without rights that limn does not have: the memory of
 //! everything together, and the number of processes where the user is root.
 //!
-//! What is used is counted a few times a second. Memory is what a process has for itself: pages
-//! that it shares would be counted several times, and files in memory have bounds of their own.
-//! Who has most of what is too much is killed, as the kernel does when the machine runs out.
+//! What is used is counted a few times a second. Memory is what a process has mapped of what lies
+//! on no disk; what several share is divided among them. Files in memory have bounds of their own,
+//! but for those without a name, which count only while they are mapped. Who has most of what is
+//! too much is killed, as the kernel does when the machine runs out.
 
 use std::fs;
 
@@ -39,11 +40,16 @@ fn keep_processes(most: u64, trees: &[Vec<Pid>]) {
 
 /// Kills the largest process when all together have too much.
 fn keep_memory(most: u64, trees: &[Vec<Pid>]) {
-    let page_bytes = rustix::param::page_size() as u64;
+    let processes = || trees.iter().flat_map(|tree| tree.iter().skip(1)).copied();
+    // This costs little and counts what is shared too often: below the bound it is enough.
+    let resident = processes().map(resident_bytes).fold(0, u64::saturating_add);
+    if resident <= most {
+        return;
+    }
     let mut all = 0_u64;
     let mut largest = None;
-    for process in trees.iter().flat_map(|tree| tree.iter().skip(1)) {
-        let bytes = own_pages(*process).saturating_mul(page_bytes);
+    for process in processes() {
+        let bytes = memory_bytes(process);
         all = all.saturating_add(bytes);
         largest = largest.max(Some((bytes, process.as_raw_pid())));
     }
@@ -54,11 +60,29 @@ fn keep_memory(most: u64, trees: &[Vec<Pid>]) {
     }
 }
 
-/// The pages that a process has in memory and shares with no file.
-fn own_pages(process: Pid) -> u64 {
+/// What a process has in memory, what it shares and files among it.
+fn resident_bytes(process: Pid) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/statm", process.as_raw_pid()));
     let text = text.unwrap_or_default();
-    let mut fields = text.split_ascii_whitespace().skip(1).map(|it| it.parse().unwrap_or(0_u64));
-    let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
-    resident.saturating_sub(shared)
+    let pages = text.split_ascii_whitespace().nth(1).and_then(|it| it.parse::<u64>().ok());
+    pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
 }
+
+/// What a process has in memory that is no file on a disk: its part of what it shares.
+fn memory_bytes(process: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.as_raw_pid()));
+    // Who does not let this be read is counted whole.
+    text.map_or_else(|_| resident_bytes(process), |text| anonymous_bytes(&text))
+}
+
+/// The sum of what is anonymous and what is shared memory, of a text as the kernel writes it.
+fn anonymous_bytes(rollup: &str) -> u64 {
+    let counted = |line: &str| {
+        let rest = ["Pss_Anon:", "Pss_Shmem:"].into_iter().find_map(|it| line.strip_prefix(it))?;
+        rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    rollup.lines().filter_map(counted).fold(0, u64::saturating_add).saturating_mul(1_024)
+}
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,8 @@ pub(super) fn fix(untried: &Untried) -> Option<&'static str> {
              kernel.unprivileged_userns_clone=1.",
         ),
         Tier::Namespaces if holds(APPARMOR, "1") => Some(
-            "AppArmor lets only named programs make user namespaces: install the profile \
-             assets/apparmor/limn as /etc/apparmor.d/limn and run apparmor_parser -r on it.",
+            "AppArmor lets only named programs make user namespaces: limn doctor --apparmor | sudo \
+             tee /etc/apparmor.d/limn && sudo apparmor_parser -r /etc/apparmor.d/limn.",
         ),
         Tier::Namespaces if is_in_container() => Some(
             "A container keeps its programs from making namespaces: start it with \

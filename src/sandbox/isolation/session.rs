@@ -12,7 +12,7 @@ use crate::command::CommandSpec;
 use crate::error::SandboxError;
 use crate::holder::HolderProgram;
 use crate::holder::handle::Holder;
-use crate::holder::plan::{Guard, Means, Plan};
+use crate::holder::plan::{Guard, Means, Plan, Sockets};
 use crate::policy::Policy;
 use crate::terminal::Terminal;
 use crate::tree::{Tree, check_not_ending, marker};
@@ -41,12 +41,14 @@ impl Session {
         policy: &Policy,
         tier: Tier,
         program: &HolderProgram,
+        sockets: &Sockets,
     ) -> Result<Self, String> {
         policy.check().map_err(|refusal| refusal.to_string())?;
         let means = match tier {
             Tier::Namespaces => Means::Own,
             Tier::Bwrap => Means::Bwrap,
             Tier::Landlock => Means::None,
+            Tier::Seatbelt => return Err("it exists on macOS only".to_owned()),
             Tier::None | Tier::Off => return Err("it does not isolate".to_owned()),
         };
         let session = Self {
@@ -55,19 +57,20 @@ impl Session {
             program: program.clone(),
             holder: Mutex::new(None),
         };
-        let begun = session.start()?;
+        let begun = session.start(sockets)?;
         session.try_out(&begun.holder)?;
         *session.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         Ok(session)
     }
 
-    fn start(&self) -> Result<Guarding, String> {
+    fn start(&self, sockets: &Sockets) -> Result<Guarding, String> {
         let private = (self.means == Means::None)
             .then(|| tempfile::Builder::new().prefix("limn-").tempdir())
             .transpose()
             .map_err(|error| format!("make a temporary folder: {error}"))?;
-        let plan = Plan::new(&self.policy, self.means, private.as_ref().map(TempDir::path))?;
-        let guards = plan.guards(&self.policy.workspace);
+        let folder = private.as_ref().map(TempDir::path);
+        let plan = Plan::new(&self.policy, self.means, folder, sockets)?;
+        let guards = plan.guards(&self.policy);
         Ok(Guarding { holder: Holder::start(&self.program, &plan, private)?, guards })
     }
 
@@ -80,6 +83,7 @@ impl Session {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         };
         let (terminal, held) = holder.spawn(&spec, &marker()).map_err(|it| it.to_string())?;
         let mut tree = Tree::Held(held);
@@ -120,13 +124,22 @@ impl Session {
         if let Some(sound) = current.as_ref().filter(is_sound) {
             return Ok(Arc::clone(&sound.holder));
         }
-        let begun = self.start().map_err(SandboxError::Isolation)?;
+        let begun = self.start(&Sockets::new()).map_err(SandboxError::Isolation)?;
         Ok(Arc::clone(&current.insert(begun).holder))
     }
 
     pub(super) fn spawn(&self, spec: &CommandSpec) -> Result<(Terminal, Tree), SandboxError> {
         check_not_ending()?;
-        let (terminal, held) = self.holder()?.spawn(spec, &marker())?;
+        let (terminal, held) = once_more(|| self.holder()?.spawn(spec, &marker()))?;
         Ok((terminal, Tree::Held(held)))
+    }
+}
+
+/// A holder that died between the look at it and the command has not seen the command, and the
+/// next one may have it. Whoever may have seen it is not asked twice.
+pub(super) fn once_more<T>(spawn: impl Fn() -> Result<T, SandboxError>) -> Result<T, SandboxError> {
+    match spawn() {
+        Err(SandboxError::IsolationGone) => spawn(),
+        other => other,
     }
 }

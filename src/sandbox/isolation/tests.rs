@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Seek};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{WaitOptions, waitpid};
 use tempfile::TempDir;
 
+use super::session::once_more;
 use super::{Sandbox, Tier};
 use crate::holder::HolderProgram;
 use crate::policy::{Policy, PolicyFile, Surroundings};
@@ -114,6 +116,7 @@ impl Bench {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         }
     }
 
@@ -424,6 +427,44 @@ async fn a_holder_that_dies_is_an_error_and_the_next_command_gets_another() {
     }
 }
 
+#[test]
+fn only_a_command_that_nobody_has_seen_is_started_once_more() {
+    let tries = |first: fn() -> SandboxError| {
+        let asked = Cell::new(0);
+        let answer = once_more(|| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 { Err(first()) } else { Ok(()) }
+        });
+        (asked.get(), answer.is_ok())
+    };
+    assert_eq!(tries(|| SandboxError::IsolationGone), (2, true));
+    assert_eq!(tries(|| SandboxError::NotStarted), (1, false));
+    assert_eq!(tries(|| SandboxError::IsolationLost), (1, false));
+    let asked = Cell::new(0);
+    let gone = once_more(|| {
+        asked.set(asked.get() + 1);
+        Err::<(), _>(SandboxError::IsolationGone)
+    });
+    assert!(
+        gone.is_err() && asked.get() == 2,
+        "a sandbox that is always gone is not asked for ever"
+    );
+}
+
+#[test]
+fn what_a_holder_complains_of_is_the_reason_why_a_tier_does_not_work() {
+    let world = World::new();
+    let complains = "printf '\\n  bwrap: \\033[1mno namespaces here\\nmore\\n' >&2; exit 1";
+    let program = HolderProgram {
+        path: "/bin/sh".into(),
+        args: ["-c", complains].map(OsString::from).to_vec(),
+    };
+    let sandbox = Sandbox::with_program(world.policy(), &[Tier::Namespaces], &program);
+    let reason = &sandbox.untried()[0].reason;
+    let expected = "the process that holds the sandbox ended at once: bwrap: [1mno namespaces here";
+    assert_eq!(reason, expected);
+}
+
 #[tokio::test]
 async fn settings_of_git_stay_closed_when_somebody_outside_replaces_them() {
     for bench in Bench::each("replaced settings").iter().filter(|it| it.has_namespaces()) {
@@ -436,6 +477,44 @@ async fn settings_of_git_stay_closed_when_somebody_outside_replaces_them() {
         assert!(!bench.run(tamper).await.1.exit.success(), "{}", bench.sandbox.tier());
         let config = fs::read_to_string(git.join("config")).expect("read");
         assert_eq!(config, "[core]\n[user]\n");
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_stays_so_when_an_editor_saves_it_and_when_it_is_made_later() {
+    for mut bench in Bench::each("hidden and saved").into_iter().filter(Bench::has_namespaces) {
+        let [saved, later] = [".env", "later.env"].map(|it| bench.world.workspace().join(it));
+        fs::write(&saved, "TOKEN=1\n").expect("written");
+        let mut policy = bench.world.policy();
+        policy.hidden.extend([saved.clone(), later.clone()]);
+        bench.sandbox = Sandbox::with_program(policy, &[bench.sandbox.tier()], &program());
+        assert!(!bench.run("cat .env").await.1.exit.success());
+        // As editors do it: the mount goes with the old file.
+        fs::write(saved.with_extension("new"), "TOKEN=2\n").expect("written");
+        fs::rename(saved.with_extension("new"), &saved).expect("renamed");
+        assert!(!bench.run("cat .env").await.1.exit.success(), "{}", bench.sandbox.tier());
+        fs::write(&later, "TOKEN=3\n").expect("written");
+        assert!(!bench.run("cat later.env").await.1.exit.success(), "{}", bench.sandbox.tier());
+        // Nothing else has to move for what does not change.
+        bench.said("echo kept >/tmp/kept").await;
+        assert_eq!(bench.said("cat /tmp/kept").await, "kept");
+    }
+}
+
+#[tokio::test]
+async fn files_move_from_folder_to_folder_and_have_names_in_both() {
+    for bench in Bench::each("moving") {
+        // By the system's calls: programs copy where they cannot move, and take longer.
+        let script = "mkdir -p one/deep two && touch one/deep/file && python3 -c '
+import os
+os.rename(\"one/deep/file\", \"two/file\")
+os.link(\"two/file\", \"one/link\")
+os.rename(\"one/deep\", \"two/deep\")
+os.makedirs(os.environ.get(\"TMPDIR\", \"/tmp\") + \"/a/b\")
+os.chdir(os.environ.get(\"TMPDIR\", \"/tmp\"))
+os.rename(\"a/b\", \"b\")'";
+        bench.said(script).await;
+        assert!(bench.world.workspace().join("one/link").exists());
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::Refusal;
 use super::rules::Policy;
 
 /// The variables that move a cache, each with the name of its folder.
@@ -21,11 +22,21 @@ const CACHES: &[(&str, &str)] = &[
 ];
 
 /// Opens the folder of caches and points the tools to it.
-pub(super) fn give(policy: &mut Policy, folder: &Path) {
-    let folder = super::places::canonical(folder);
+///
+/// # Errors
+/// When a link is on the way to it. Another session's commands may have put it there, and what it
+/// leads to would be open.
+pub(super) fn give(policy: &mut Policy, folder: &Path) -> Result<(), Refusal> {
+    if super::places::canonical(folder) != folder {
+        return Err(Refusal {
+            rule: format!("a link is on the way to {}, the caches of packages", folder.display()),
+            remedy: "look where it leads, and remove it".into(),
+        });
+    }
     // A variable can only be text; whoever has such a path goes without.
-    let Some(text) = folder.to_str().map(str::to_owned) else { return };
+    let Some(text) = folder.to_str().map(str::to_owned) else { return Ok(()) };
     let set = CACHES.iter().map(|(name, place)| ((*name).to_owned(), format!("{text}/{place}")));
     policy.variables.extend(set);
-    policy.writable.push(folder);
+    policy.writable.push(folder.to_owned());
+    Ok(())
 }

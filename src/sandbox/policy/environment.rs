@@ -2,10 +2,11 @@
 //!
 //! An allow-list, since a list of secrets is never complete. On top of it, whatever is named like
 //! a secret, looks like one or holds credentials in a URL stays out, unless the user names the
-//! variable. Addresses of agents (`SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`, `GPG_AGENT_INFO`)
-//! are on no list.
+//! variable. Addresses of agents (`SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`) are passed on only
+//! where the user lets commands speak to the very socket.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use super::rules::{Policy, Preset};
 
@@ -101,6 +102,16 @@ const FIXED: &[(&str, &str)] = &[
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
 
+/// Variables that say where somebody of the machine listens: passed on when the user lets commands
+/// speak to just that socket.
+const LISTENERS: &[&str] = &[
+    "CONTAINER_HOST",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DBUS_SYSTEM_BUS_ADDRESS",
+    "DOCKER_HOST",
+    "SSH_AUTH_SOCK",
+];
+
 /// What has no meaning inside: `/tmp` is a private one, and the way out is the sandbox's proxy.
 const OUTSIDE: &[&str] = &["TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
@@ -129,7 +140,7 @@ impl Policy {
 
     fn passes(&self, name: &OsStr, value: &OsStr) -> bool {
         let Some(name) = name.to_str() else { return false };
-        if self.env.contains(name) {
+        if self.env.contains(name) || (LISTENERS.contains(&name) && self.leads_to_socket(value)) {
             return true;
         }
         let upper = name.to_uppercase();
@@ -139,6 +150,21 @@ impl Policy {
         let listed = ALLOWED.contains(&name) || name.starts_with("LC_");
         listed && !SECRET.iter().any(|secret| upper.contains(secret)) && !is_secret(value)
     }
+
+    fn leads_to_socket(&self, address: &OsStr) -> bool {
+        let real = socket_path(address).and_then(|path| path.canonicalize().ok());
+        real.is_some_and(|path| self.sockets.contains(&path))
+    }
+}
+
+/// The path in the address of a socket: `unix:path=/run/bus,guid=…`, `unix:///run/it.sock`, or
+/// the path alone. An address of several places has none.
+fn socket_path(address: &OsStr) -> Option<&Path> {
+    let address = address.to_str().filter(|it| !it.contains(';'))?;
+    let address = address.strip_prefix("unix:").unwrap_or(address);
+    let address = address.strip_prefix("path=").unwrap_or(address);
+    let address = address.strip_prefix("//").unwrap_or(address);
+    address.split(',').next().map(Path::new).filter(|path| path.is_absolute())
 }
 
 /// Whether a value is a token by its shape, or a URL with a user in it.

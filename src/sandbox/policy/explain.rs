@@ -120,7 +120,7 @@ impl Policy {
         }
         Refusal {
             rule: format!("{shown} lies in a home folder, which this session does not see"),
-            remedy: "ask the user to list it in sandbox.readable".into(),
+            remedy: format!("ask the user for `--readable {shown}`"),
         }
     }
 
@@ -140,7 +140,8 @@ impl Policy {
         }
         (self.network == Network::Off).then(|| Refusal {
             rule: "network is off for this session".into(),
-            remedy: "allow a host with `--allow-host HOST` or sandbox.allow_hosts".into(),
+            remedy: "allow a host with `/allow HOST`, `--allow-host HOST` or sandbox.allow_hosts"
+                .into(),
         })
     }
 }

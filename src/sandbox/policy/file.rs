@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -56,6 +57,21 @@ impl LimitsFile {
             tmp_bytes: self.tmp_bytes.unwrap_or(limits.tmp_bytes),
         }
     }
+
+    /// The least of both. What `self` does not set is limited all the same: by the defaults.
+    fn tightened(self, by: Self, defaults: Limits) -> Self {
+        let less = |ours: Option<u64>, theirs: Option<u64>, default: u64| {
+            theirs.map_or(ours, |theirs| Some(theirs.min(ours.unwrap_or(default))))
+        };
+        Self {
+            processes: less(self.processes, by.processes, defaults.processes),
+            memory_bytes: less(self.memory_bytes, by.memory_bytes, defaults.memory_bytes),
+            cpu_s: less(self.cpu_s, by.cpu_s, defaults.cpu_s),
+            wall_s: less(self.wall_s, by.wall_s, defaults.wall_s),
+            output_bytes: less(self.output_bytes, by.output_bytes, defaults.output_bytes),
+            tmp_bytes: less(self.tmp_bytes, by.tmp_bytes, defaults.tmp_bytes),
+        }
+    }
 }
 
 /// `[sandbox]` as it is written. Paths may begin with `~/`.
@@ -72,6 +88,8 @@ pub struct PolicyFile {
     pub readable: Vec<PathBuf>,
     /// What can be written beyond the workspace.
     pub writable: Vec<PathBuf>,
+    /// Sockets of the machine that can be spoken to.
+    pub allow_sockets: Vec<PathBuf>,
     /// What can be neither.
     pub hidden: Vec<PathBuf>,
     /// Variables of the environment to pass on, secrets among them if they are named.
@@ -89,7 +107,7 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// What limn keeps for itself, its data and its settings: hidden whatever anybody says.
     pub own: Vec<PathBuf>,
-    /// Where the private caches of packages for this workspace lie.
+    /// Where the private caches of packages for this workspace lie, by a path without links.
     pub caches: Option<PathBuf>,
     /// Hosts that the user's own settings of cargo, npm and pip name as mirrors.
     pub mirrors: Vec<HostPattern>,
@@ -98,6 +116,27 @@ pub struct Surroundings {
 }
 
 impl PolicyFile {
+    /// The same with what another table takes away. What that would open counts for nothing, so it
+    /// may come from anybody. Its paths may be relative to the workspace.
+    #[must_use]
+    pub fn tightened(self, by: &Self, workspace: &Path) -> Self {
+        let mut table = self;
+        if let Some(preset) = by.preset {
+            table.preset = Some(table.preset.unwrap_or_default().min(preset));
+        }
+        if by.network == Some(NetworkWord::Off) {
+            table.network = Some(NetworkWord::Off);
+            table.allow_hosts.clear();
+        }
+        let absolute = |path: &PathBuf| match path.starts_with("~") {
+            true => path.clone(),
+            false => workspace.join(path),
+        };
+        table.hidden.extend(by.hidden.iter().map(absolute));
+        table.limits = table.limits.tightened(by.limits, Limits::of_machine());
+        table
+    }
+
     /// The policy that this asks for, here.
     ///
     /// # Errors
@@ -105,25 +144,31 @@ impl PolicyFile {
     pub fn policy(&self, around: &Surroundings) -> Result<Policy, Refusal> {
         let preset = self.preset.unwrap_or_default();
         let limits = self.limits.over(Limits::of_machine());
-        let own = around.own.iter().map(|path| canonical(path));
-        if preset == Preset::Off {
-            return Ok(Policy { hidden: own.collect(), limits, ..Policy::default() });
-        }
+        let env = self.env()?;
         let home = around.home.as_deref().filter(|home| home.parent().is_some());
         let home = home.map(canonical);
+        let mut kept: Vec<PathBuf> = Vec::new();
+        for path in &self.hidden {
+            kept.push(canonical(&expand("hidden", path, home.as_deref())?));
+        }
+        kept.extend(around.own.iter().map(|path| canonical(path)));
         let readable = self.paths("readable", &self.readable, home.as_deref())?;
         let writable = self.paths("writable", &self.writable, home.as_deref())?;
+        if preset == Preset::Off {
+            // Commands do as they like. These are for the file tools, and for the environment.
+            let policy = Policy { readable, writable, hidden: kept, env, ..Policy::default() };
+            return Ok(Policy { limits, ..policy });
+        }
+        let sockets = self.sockets(home.as_deref())?;
         let named = |path: &PathBuf| covers(std::slice::from_ref(path), &around.workspace);
         let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
         hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
         // What the user opens by its name, or works in, is meant to be open.
         hidden.retain(|secret| {
-            !named(secret) && !readable.iter().chain(&writable).any(|open| open.starts_with(secret))
+            let mut opened = readable.iter().chain(&writable).chain(&sockets);
+            !named(secret) && !opened.any(|open| open.starts_with(secret))
         });
-        for path in &self.hidden {
-            hidden.push(canonical(&expand("hidden", path, home.as_deref())?));
-        }
-        hidden.extend(own);
+        hidden.extend(kept);
         let workspace = canonical(&around.workspace);
         let mut closed: Vec<PathBuf> = places::HOMES.iter().map(PathBuf::from).collect();
         closed.extend(home.clone());
@@ -135,20 +180,22 @@ impl PolicyFile {
             closed,
             readable: toolchains.into_iter().filter(|path| !covers(&hidden, path)).collect(),
             writable,
+            sockets,
             frozen: places::FROZEN.iter().map(|name| workspace.join(name)).collect(),
             hidden,
             network,
-            env: self.env()?,
+            env,
             variables: BTreeMap::new(),
             limits,
             workspace,
             ..Policy::default()
         };
         policy.readable.extend(readable);
+        super::repository::open(&mut policy);
         if let Some(caches) = &around.caches
             && policy.network != Network::Off
         {
-            super::caches::give(&mut policy, caches);
+            super::caches::give(&mut policy, caches)?;
         }
         policy.check()?;
         Ok(policy.without_doubles())
@@ -171,15 +218,10 @@ impl PolicyFile {
             }
             (Some(NetworkWord::Off), _) => Network::Off,
             (Some(NetworkWord::All), _) => Network::All,
-            (Some(NetworkWord::Hosts), Network::Off | Network::All) => Network::Hosts(Vec::new()),
-            (_, preset) => preset,
+            (Some(NetworkWord::Hosts), _) => Network::Hosts(Vec::new()),
+            (None, preset) => preset,
         };
-        if !added {
-            return Ok(base);
-        }
-        let mut hosts = base.patterns().unwrap_or_default().to_vec();
-        hosts.extend(self.allow_hosts.iter().cloned());
-        Ok(Network::Hosts(hosts))
+        Ok(self.allow_hosts.iter().cloned().fold(base, |network, host| network.allowing(host)))
     }
 
     fn env(&self) -> Result<BTreeSet<String>, Refusal> {
@@ -190,6 +232,20 @@ impl PolicyFile {
             Some(name) => Err(Refusal {
                 rule: format!("sandbox.env names {name:?}, which is no name of a variable"),
                 remedy: "write the name alone, such as \"GH_TOKEN\"".into(),
+            }),
+        }
+    }
+
+    /// The sockets, which all have to be there: what is laid open is what they are now.
+    fn sockets(&self, home: Option<&Path>) -> Result<Vec<PathBuf>, Refusal> {
+        let sockets = self.paths("allow_sockets", &self.allow_sockets, home)?;
+        let is_socket =
+            |path: &&PathBuf| path.metadata().is_ok_and(|it| it.file_type().is_socket());
+        match sockets.iter().find(|path| !is_socket(path)) {
+            None => Ok(sockets),
+            Some(path) => Err(Refusal {
+                rule: format!("sandbox.allow_sockets names {}, which is no socket", path.display()),
+                remedy: "name the socket itself; a folder is opened with sandbox.readable".into(),
             }),
         }
     }

@@ -14,7 +14,7 @@ use super::Refusal;
 use super::address::is_public;
 
 /// The ports of a pattern that names none: the web's.
-pub const WEB_PORTS: [u16; 2] = [80, 443];
+const WEB_PORTS: [u16; 2] = [80, 443];
 
 const NAME_CHARS_MAX: usize = 253;
 
@@ -136,16 +136,6 @@ impl Scope {
             (Self::One(ours), theirs) => ours == theirs,
         }
     }
-
-    /// Whether everything that the other fits, this fits too.
-    fn holds(&self, other: &Self) -> bool {
-        match (self, other) {
-            (_, Self::One(host)) => self.fits(host),
-            (Self::Public, _) => true,
-            (Self::Beneath(above), Self::Beneath(name)) => name == above || is_beneath(name, above),
-            _ => false,
-        }
-    }
 }
 
 impl HostPattern {
@@ -160,25 +150,6 @@ impl HostPattern {
 
     fn takes(&self, port: u16) -> bool {
         self.port.map_or_else(|| WEB_PORTS.contains(&port), |ours| ours == port)
-    }
-
-    /// What both are meant for.
-    fn intersect(&self, other: &Self) -> Option<Self> {
-        let scope = if self.scope.holds(&other.scope) {
-            &other.scope
-        } else if other.scope.holds(&self.scope) {
-            &self.scope
-        } else {
-            return None;
-        };
-        let port = match (self.port, other.port) {
-            (None, None) => None,
-            (Some(port), None) if other.takes(port) => Some(port),
-            (None, Some(port)) if self.takes(port) => Some(port),
-            (Some(ours), Some(theirs)) if ours == theirs => Some(ours),
-            _ => return None,
-        };
-        Some(Self { scope: scope.clone(), port })
     }
 }
 
@@ -247,8 +218,7 @@ impl FromStr for HostPattern {
 }
 
 /// Who may be spoken to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
     /// Nobody. Servers inside the sandbox can still be reached from inside.
     Off,
@@ -301,6 +271,12 @@ impl Network {
         }
     }
 
+    /// The same, and this host too.
+    #[must_use]
+    pub fn allowing(&self, host: HostPattern) -> Self {
+        Self::Hosts(self.patterns().unwrap_or_default().iter().cloned().chain([host]).collect())
+    }
+
     /// The addresses of a target that may be connected to. One that may not spoils all: a private
     /// address among public ones is a trick, not a server.
     ///
@@ -312,43 +288,25 @@ impl Network {
             None => Ok(()),
         }
     }
-
-    /// The strictest of both.
-    #[must_use]
-    pub fn tighten(&self, other: &Self) -> Self {
-        let (Some(ours), Some(theirs)) = (self.patterns(), other.patterns()) else {
-            return Self::Off;
-        };
-        if self == &Self::All && other == &Self::All {
-            return Self::All;
-        }
-        let both = |a: &HostPattern| {
-            theirs.iter().filter_map(|b| a.intersect(b)).collect::<Vec<HostPattern>>()
-        };
-        let mut patterns: Vec<HostPattern> = ours.iter().flat_map(both).collect();
-        patterns.sort();
-        patterns.dedup();
-        Self::Hosts(patterns)
-    }
 }
 
 fn off(target: &Target) -> Refusal {
-    let host = shown(target);
+    let host = as_pattern(target);
     Refusal {
         rule: format!("network is off for this session, and {target} was asked for"),
-        remedy: format!("allow {host} with `--allow-host {host}` or sandbox.allow_hosts"),
+        remedy: with_remedy("allow it", &host),
     }
 }
 
 fn not_listed(patterns: &[HostPattern], target: &Target) -> Refusal {
-    let host = shown(target);
+    let host = as_pattern(target);
     let first: Vec<String> = patterns.iter().take(5).map(ToString::to_string).collect();
     let more = patterns.len().saturating_sub(first.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let only = if first.is_empty() { "none".to_owned() } else { first.join(", ") + &more };
     Refusal {
         rule: format!("{target} is not among the hosts that this session allows ({only})"),
-        remedy: format!("allow it with `--allow-host {host}` or sandbox.allow_hosts"),
+        remedy: with_remedy("allow it", &host),
     }
 }
 
@@ -360,15 +318,17 @@ fn not_public(target: &Target, address: IpAddr) -> Refusal {
     };
     Refusal {
         rule: format!("{leads} is an address of this machine or its networks"),
-        remedy: format!(
-            "if it is meant, allow the address itself with `--allow-host {shown}` or \
-             sandbox.allow_hosts"
-        ),
+        remedy: with_remedy("if it is meant, allow the address itself", &as_pattern(&shown)),
     }
 }
 
+/// What allows a host: for a session that runs, for one that begins, for all.
+fn with_remedy(what: &str, host: &str) -> String {
+    format!("{what} with `/allow {host}`, `--allow-host {host}` or sandbox.allow_hosts")
+}
+
 /// A target as a pattern that would allow it.
-fn shown(target: &Target) -> String {
+fn as_pattern(target: &Target) -> String {
     match WEB_PORTS.contains(&target.port) {
         true => target.host.to_string(),
         false => target.to_string(),

@@ -77,7 +77,7 @@ pub(super) const TOOLCHAIN_VARIABLES: &[&str] = &[
 ];
 
 /// Credentials, and what gives away what somebody did: hidden in every home.
-pub const CREDENTIALS: &[&str] = &[
+pub(super) const CREDENTIALS: &[&str] = &[
     // Keys and tokens of programs.
     ".anthropic",
     ".aws",
@@ -182,7 +182,7 @@ pub const CREDENTIALS: &[&str] = &[
 ];
 
 /// Secrets of the machine: only root can read them, and limn may be run as root.
-pub const SYSTEM_SECRETS: &[&str] = &[
+pub(super) const SYSTEM_SECRETS: &[&str] = &[
     "/etc/gshadow",
     "/etc/gshadow-",
     "/etc/krb5.keytab",

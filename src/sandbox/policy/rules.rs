@@ -1,9 +1,9 @@
 //! The policy itself: plain data that says what commands and file tools may do.
 //!
-//! A policy is put together from settings ([`crate::PolicyFile`]), can be made stricter and never
-//! wider ([`Policy::tighten`]), and travels to the process that enforces it as bytes
-//! ([`Policy::to_bytes`]). Two questions have their one answer here: [`Policy::may_read`] and
-//! [`Policy::may_write`], over paths whose links have been resolved.
+//! A policy is put together from settings ([`crate::PolicyFile`]), which is also where one is made
+//! stricter. Who enforces it makes a plan of it and carries that out. Two questions have their one
+//! answer here: [`Policy::may_read`] and [`Policy::may_write`], over paths whose links have been
+//! resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,9 +15,6 @@ use super::Refusal;
 use super::host::Network;
 use super::paths;
 
-/// No policy is larger when it is written down.
-const POLICY_BYTES_MAX: usize = 1 << 20;
-
 /// What a session starts from, the strictest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -27,7 +24,8 @@ pub enum Preset {
     /// The workspace can be written; no network.
     #[default]
     Workspace,
-    /// Like `workspace`, with the registries of packages and private caches for them.
+    /// Like `workspace`, with the registries that the user's own settings of cargo, npm and pip
+    /// name.
     Packages,
     /// Like `workspace`, with every public host.
     Network,
@@ -54,8 +52,7 @@ impl Preset {
 }
 
 /// How much commands may use. Each has a limit: what grows without one takes the machine along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Processes and threads at a time, over the whole session.
     pub processes: u64,
@@ -85,14 +82,11 @@ impl Limits {
         }
     }
 
-    /// The defaults for this machine.
+    /// The defaults for this machine, or for the control group that limn runs in.
     #[must_use]
     pub fn of_machine() -> Self {
         #[cfg(target_os = "linux")]
-        let bytes = {
-            let system = rustix::system::sysinfo();
-            system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)))
-        };
+        let bytes = super::memory::bytes();
         #[cfg(not(target_os = "linux"))]
         let bytes = 8 << 30;
         Self::of_memory(bytes)
@@ -102,17 +96,6 @@ impl Limits {
     #[must_use]
     pub const fn wall(&self) -> Duration {
         Duration::from_secs(self.wall_s)
-    }
-
-    fn tighten(&self, other: &Self) -> Self {
-        Self {
-            processes: self.processes.min(other.processes),
-            memory_bytes: self.memory_bytes.min(other.memory_bytes),
-            cpu_s: self.cpu_s.min(other.cpu_s),
-            wall_s: self.wall_s.min(other.wall_s),
-            output_bytes: self.output_bytes.min(other.output_bytes),
-            tmp_bytes: self.tmp_bytes.min(other.tmp_bytes),
-        }
     }
 
     /// Each with its name and the least that makes sense.
@@ -136,30 +119,28 @@ impl Limits {
 }
 
 /// What commands and file tools may do. Paths are absolute and without links.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What it was made from, for people: what counts is below.
     pub preset: Preset,
     /// The folder that is worked in; empty where there is no isolation.
-    #[serde(with = "paths::one")]
     pub workspace: PathBuf,
     /// Whether it can be written.
     pub workspace_writable: bool,
     /// Folders such as homes, of which only what is named elsewhere in here can be read.
-    #[serde(with = "paths::many")]
     pub closed: Vec<PathBuf>,
     /// What can be read of them all the same, such as toolchains.
-    #[serde(with = "paths::many")]
     pub readable: Vec<PathBuf>,
     /// What can be read and written beyond the workspace.
-    #[serde(with = "paths::many")]
     pub writable: Vec<PathBuf>,
+    /// What git writes of a repository that lies elsewhere, when the workspace is a work tree of
+    /// it: commands can write it, and file tools cannot.
+    pub git: Vec<PathBuf>,
+    /// What listens on the machine in a file and can be spoken to all the same.
+    pub sockets: Vec<PathBuf>,
     /// What can be read and never written, wherever it lies: what limn or git would act on.
-    #[serde(with = "paths::many")]
     pub frozen: Vec<PathBuf>,
     /// What can be neither read nor written, wherever it lies. It need not exist.
-    #[serde(with = "paths::many")]
     pub hidden: Vec<PathBuf>,
     /// Who may be spoken to.
     pub network: Network,
@@ -183,6 +164,8 @@ impl Default for Policy {
             closed: Vec::new(),
             readable: Vec::new(),
             writable: Vec::new(),
+            git: Vec::new(),
+            sockets: Vec::new(),
             frozen: Vec::new(),
             hidden: Vec::new(),
             network: Network::All,
@@ -208,36 +191,6 @@ impl Policy {
         !covers(&self.hidden, path) && !covers(&self.frozen, path) && covers(&self.written(), path)
     }
 
-    /// The strictest of both: what either forbids, the result forbids.
-    #[must_use]
-    pub fn tighten(&self, other: &Self) -> Self {
-        let mut hidden = union(&self.hidden, &other.hidden);
-        let workspace = match common(&self.workspace, &other.workspace) {
-            Some(deeper) => deeper.clone(),
-            // They speak of different folders, so there is none in which both would work.
-            None => {
-                hidden = union(&hidden, std::slice::from_ref(&self.workspace));
-                self.workspace.clone()
-            }
-        };
-        Self {
-            preset: self.preset.min(other.preset),
-            workspace,
-            workspace_writable: self.workspace_writable && other.workspace_writable,
-            closed: union(&self.closed, &other.closed),
-            readable: intersection(&self.read(), &other.read()),
-            writable: intersection(&self.written(), &other.written()),
-            frozen: union(&self.frozen, &other.frozen),
-            hidden,
-            network: self.network.tighten(&other.network),
-            env: self.env.intersection(&other.env).cloned().collect(),
-            variables: self.variables.clone(),
-            limits: self.limits.tighten(&other.limits),
-            text_chars_max: self.text_chars_max.min(other.text_chars_max),
-        }
-        .without_doubles()
-    }
-
     /// Whether it can be enforced, and does not contradict itself. Nothing is looked up: what is
     /// checked here, whoever receives a policy can check again.
     ///
@@ -250,18 +203,19 @@ impl Policy {
                 remedy: "choose read-only, workspace, packages or network".into(),
             });
         }
-        let lists = [&self.closed, &self.readable, &self.writable, &self.frozen, &self.hidden];
-        for path in lists.into_iter().flatten().chain([&self.workspace]) {
+        let opened = [&self.readable, &self.writable, &self.git, &self.sockets];
+        let others = [&self.closed, &self.frozen, &self.hidden];
+        for path in opened.into_iter().chain(others).flatten().chain([&self.workspace]) {
             paths::check(path)?;
         }
         self.check_workspace()?;
-        for open in self.readable.iter().chain(&self.writable) {
+        for open in opened.into_iter().flatten() {
             if let Some(hidden) = self.hidden.iter().find(|hidden| open.starts_with(hidden)) {
                 return Err(Refusal {
                     rule: format!("{} is both opened and hidden", open.display()),
                     remedy: format!(
-                        "remove it from sandbox.readable and sandbox.writable, or {} from \
-                         sandbox.hidden",
+                        "remove it from sandbox.readable, sandbox.writable and \
+                         sandbox.allow_sockets, or {} from sandbox.hidden",
                         hidden.display()
                     ),
                 });
@@ -296,31 +250,6 @@ impl Policy {
         Ok(())
     }
 
-    /// The bytes that travel to whoever enforces it.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        // Plain data with text for keys: there is nothing in it that could fail.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads what [`Policy::to_bytes`] wrote, and checks it.
-    ///
-    /// # Errors
-    /// When it is no policy, or none that can be enforced. Nothing must be run then.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Refusal> {
-        let refusal = |what: String| Refusal {
-            rule: format!("the policy cannot be read: {what}"),
-            remedy: "start limn again; nothing is run without a policy".into(),
-        };
-        if bytes.len() > POLICY_BYTES_MAX {
-            return Err(refusal(format!("it is longer than {POLICY_BYTES_MAX} bytes")));
-        }
-        let policy: Self =
-            serde_json::from_slice(bytes).map_err(|error| refusal(error.to_string()))?;
-        policy.check()?;
-        Ok(policy)
-    }
-
     /// The roots of what can be read although it is closed.
     fn read(&self) -> Vec<PathBuf> {
         match self.preset {
@@ -349,6 +278,8 @@ impl Policy {
             &mut self.closed,
             &mut self.readable,
             &mut self.writable,
+            &mut self.git,
+            &mut self.sockets,
             &mut self.frozen,
             &mut self.hidden,
         ] {
@@ -372,24 +303,4 @@ impl Policy {
 /// Whether one of these paths is this one or lies above it.
 pub(super) fn covers(roots: &[PathBuf], path: &Path) -> bool {
     roots.iter().any(|root| path.starts_with(root))
-}
-
-/// The deeper of two paths, when it lies beneath the other.
-fn common<'a>(a: &'a PathBuf, b: &'a PathBuf) -> Option<&'a PathBuf> {
-    if a.starts_with(b) {
-        Some(a)
-    } else if b.starts_with(a) {
-        Some(b)
-    } else {
-        None
-    }
-}
-
-fn union(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
-    a.iter().chain(b).cloned().collect()
-}
-
-/// What lies beneath a root of both.
-fn intersection(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
-    a.iter().flat_map(|a| b.iter().filter_map(move |b| common(a, b))).cloned().collect()
 }

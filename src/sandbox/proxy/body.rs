@@ -101,9 +101,12 @@ impl<R: AsyncRead + Unpin> Source<R> {
             return Ok(0);
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let piece = self.take(self.rest().len().min(limit));
-        in_time(to.write_all(&piece)).await?;
-        Ok(piece.len() as u64)
+        let piece = self.rest();
+        let piece = piece.get(..limit).unwrap_or(piece);
+        in_time(to.write_all(piece)).await?;
+        let copied = piece.len();
+        self.at += copied;
+        Ok(copied as u64)
     }
 
     /// Chunk by chunk; extensions and trailers are left out.
@@ -161,12 +164,8 @@ impl<R: AsyncRead + Unpin> Source<R> {
     async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.drain(..self.at);
         self.at = 0;
-        let have = self.buffer.len();
-        self.buffer.resize(have + PIECE_BYTES, 0);
-        let room = self.buffer.get_mut(have..).unwrap_or_default();
-        let read = in_time(self.reader.read(room)).await;
-        self.buffer.truncate(have + read.as_ref().copied().unwrap_or_default());
-        read
+        self.buffer.reserve(PIECE_BYTES);
+        in_time(self.reader.read_buf(&mut self.buffer)).await
     }
 }
 

@@ -156,7 +156,7 @@ async fn each_request_of_a_kept_connection_is_decided_alone() {
         let code = if allowed { "HTTP/1.1 200 " } else { "HTTP/1.1 403 " };
         assert!(answer.starts_with(code), "{answer}");
         if !allowed {
-            let remedy = format!("allow the address itself with `--allow-host 127.0.0.1:{port}`");
+            let remedy = format!("allow the address itself with `/allow 127.0.0.1:{port}`");
             assert!(answer.contains(&remedy), "{answer}");
         }
         assert_eq!(served.logged().await.allowed, allowed);
@@ -258,7 +258,8 @@ async fn a_session_without_network_says_so() {
     assert_eq!(
         body,
         "limn refused this request: network is off for this session, and docs.example:443 was \
-         asked for; allow docs.example with `--allow-host docs.example` or sandbox.allow_hosts.\n"
+         asked for; allow it with `/allow docs.example`, `--allow-host docs.example` or \
+         sandbox.allow_hosts.\n"
     );
     assert!(!served.logged().await.allowed);
 }
@@ -402,6 +403,33 @@ fn any_request(port: u16) -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// Pieces from which answers of servers are put together, right ones and wrong ones.
+fn any_response() -> impl Strategy<Value = Vec<u8>> {
+    let first = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 204 x\r\n",
+        "HTTP/1.1 100 Continue\r\n",
+        "HTTP/1.1 304\r\n",
+    ];
+    let header = [
+        "Content-Length: 5\r\n",
+        "content-length: 05\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Connection: close, X-Private\r\n",
+        "X-Private: 1\r\n",
+        "Keep-Alive: 5\r\n",
+        "A: b\r\n",
+        " folded\r\n",
+        "no colon\r\n",
+    ];
+    let headers = vec(select(header.to_vec()), 0..5);
+    (select(first.to_vec()), headers).prop_map(|(first, headers)| {
+        [first.as_bytes(), headers.concat().as_bytes(), b"\r\n"].concat()
+    })
+}
+
 #[test]
 fn no_bytes_reach_an_address_that_is_not_allowed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -436,6 +464,31 @@ proptest! {
         let _ = head::end(&bytes, 0);
         let _ = head::request(&bytes);
         let _ = head::response(&bytes, false, true);
+    }
+
+    #[test]
+    fn a_head_ends_where_it_ends_in_whatever_pieces_it_comes(
+        bytes in any_request(80), cut in any::<prop::sample::Index>(),
+    ) {
+        let whole = head::end(&bytes, 0);
+        let cut = cut.index(bytes.len() + 1);
+        match head::end(&bytes[..cut], 0) {
+            Ok(None) => prop_assert_eq!(head::end(&bytes, cut), whole),
+            first => prop_assert_eq!(first, whole),
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_read_the_same_way_again(
+        bytes in any_response(), is_head: bool, keeps: bool,
+    ) {
+        if let Ok(response) = head::response(&bytes, is_head, keeps) {
+            let text = String::from_utf8_lossy(&response.head).into_owned();
+            prop_assert_eq!(head::end(&response.head, 0), Ok(Some(response.head.len())));
+            let again = head::response(&response.head, is_head, keeps);
+            prop_assert_eq!(again.map(|it| it.body), Ok(response.body), "{}", text);
+            prop_assert!(!(text.contains("Content-Length") && text.contains("Transfer-Encoding")));
+        }
     }
 
     #[test]

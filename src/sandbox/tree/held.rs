@@ -35,6 +35,8 @@ pub(crate) struct Held {
     pid: Option<i32>,
     report: OwnedFd,
     exit: Option<Exit>,
+    /// Whether the keeper has said that nothing is left: nobody has to be looked for then.
+    is_alone: bool,
     is_lost: bool,
     is_gone: bool,
 }
@@ -51,7 +53,17 @@ impl Held {
             // Should the holder be killed, what it leaves comes to us.
             super::linux::adopt_orphans();
         }
-        Self { holder, marker, keeper, pid, report, exit: None, is_lost: false, is_gone: false }
+        Self {
+            holder,
+            marker,
+            keeper,
+            pid,
+            report,
+            exit: None,
+            is_alone: false,
+            is_lost: false,
+            is_gone: false,
+        }
     }
 
     pub(crate) fn watch(&self) -> Option<BorrowedFd<'_>> {
@@ -62,7 +74,10 @@ impl Held {
     pub(crate) fn exit(&mut self) -> Option<Exit> {
         if self.exit.is_none() && is_readable(&self.report, Duration::ZERO) {
             self.exit = match message::receive::<Report>(&self.report) {
-                Ok(Some((Report::Exited(status), _))) => Some(exit_of(status)),
+                Ok(Some((Report::Exited { status, is_alone }, _))) => {
+                    self.is_alone = is_alone;
+                    Some(exit_of(status))
+                }
                 Ok(Some(_)) => None,
                 Ok(None) | Err(_) => {
                     self.is_lost = true;
@@ -79,7 +94,8 @@ impl Held {
 
     /// The processes as they are now, without the keeper.
     fn find(&self) -> Vec<Stat> {
-        self.pid.map(|keeper| with_descendants(children(keeper))).unwrap_or_default()
+        let keeper = self.pid.filter(|_| !self.is_alone);
+        keeper.map(|keeper| with_descendants(children(keeper))).unwrap_or_default()
     }
 
     pub(crate) fn remains(&mut self) -> Remains {
@@ -150,7 +166,8 @@ impl Held {
             is_readable(&self.report, KEEPER_WAIT);
             self.exit();
         }
-        if !is_readable(&self.keeper, KEEPER_WAIT) {
+        // With nobody to wait for, it is about to end or has.
+        if !self.is_alone && !is_readable(&self.keeper, KEEPER_WAIT) {
             let _ = pidfd_send_signal(&self.keeper, Signal::KILL);
             is_readable(&self.keeper, KEEPER_WAIT);
         }

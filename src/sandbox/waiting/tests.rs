@@ -34,6 +34,7 @@ impl Stage {
             size: TerminalSize::default(),
             timeout: None,
             lingers: false,
+            exec: None,
         };
         let (terminal, tree) = open(&spec).expect("it starts");
         let reader = Reader::new(spec.size, 4_000);

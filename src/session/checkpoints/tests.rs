@@ -7,8 +7,9 @@ use agent::{Effect, Invocation};
 use record::{Home, Row};
 use trajectory::event::{CheckpointWhen, Ended, ErrorStage};
 use trajectory::{Body, ToolEffect};
+use workspace::Settled;
 
-use super::Checkpoints;
+use super::{Checkpoints, Found, Why};
 use crate::options::Options;
 use crate::tests::options;
 
@@ -42,65 +43,99 @@ fn start(checkpoints: &mut Checkpoints, effect: &Effect) -> Option<String> {
     checkpoints.started_row(invocation).facts.tree_before
 }
 
+const OVER: Effect = Effect::RoundOver(Ended::Completed);
+
 #[tokio::test]
 async fn a_round_and_its_commands_are_told_in_order() {
     let world = World::new();
     fs::write(world.workspace().join("a"), "one").unwrap();
-    let mut checkpoints = Checkpoints::of(&world.options);
-    checkpoints.round_began();
-    let read = run(1, ToolEffect::ReadOnly);
-    assert!(checkpoints.before(&read).await.bodies.is_empty(), "who reads does not wait");
+    let mut checkpoints = Checkpoints::of(&world.options, None);
+    checkpoints.round_began(7);
+    let (read, write) = (run(1, ToolEffect::ReadOnly), run(2, ToolEffect::Writes));
+    assert!(!checkpoints.holds_up(&read, 7), "who reads does not wait");
+    assert!(checkpoints.holds_up(&write, 7) && checkpoints.holds_up(&OVER, 7));
     start(&mut checkpoints, &read);
-    checkpoints.ran(1);
-    let write = run(2, ToolEffect::Writes);
-    let told = checkpoints.before(&write).await;
+    checkpoints.ran(1, 7, false);
+    let told = checkpoints.taken().await;
     let [Body::Checkpoint(before)] = &told.bodies[..] else { panic!("{told:?}") };
     assert_eq!((before.when, before.files, before.bytes), (CheckpointWhen::BeforeRound, 1, 3));
-    assert!(told.rows.is_empty());
+    assert!(told.rows.is_empty() && told.round == 7 && !checkpoints.holds_up(&write, 7));
     assert_eq!(start(&mut checkpoints, &write), Some(before.tree.clone()));
     fs::write(world.workspace().join("a"), "two").unwrap();
-    checkpoints.ran(2);
-    let told = checkpoints.before(&Effect::RoundOver(Ended::Completed)).await;
+    checkpoints.ran(2, 7, false);
+    let told = checkpoints.taken().await;
     let [Row::ExecTrees(row)] = &told.rows[..] else { panic!("{told:?}") };
-    assert_eq!((row.exec, &row.before), (2, &None));
+    assert_eq!(row.exec, 2);
     assert!(row.after.is_some() && row.after.as_ref() != Some(&before.tree));
 }
 
 #[tokio::test]
 async fn what_cannot_be_taken_is_said_once_and_holds_nothing_up() {
     let world = World::new();
-    let mut checkpoints = Checkpoints::of(&world.options);
+    let mut checkpoints = Checkpoints::of(&world.options, None);
     fs::remove_dir(world.workspace()).unwrap();
-    let over = Effect::RoundOver(Ended::Completed);
-    checkpoints.round_began();
-    let told = checkpoints.before(&over).await;
+    checkpoints.round_began(1);
+    let told = checkpoints.taken().await;
     let [Body::Error(error)] = &told.bodies[..] else { panic!("{told:?}") };
     assert_eq!(error.stage, ErrorStage::Workspace);
     assert!(error.message.contains("is gone"), "{}", error.message);
-    checkpoints.round_began();
-    assert!(checkpoints.before(&over).await.bodies.is_empty());
+    checkpoints.round_began(2);
+    assert!(checkpoints.taken().await.bodies.is_empty());
     fs::create_dir(world.workspace()).unwrap();
-    checkpoints.round_began();
-    let told = checkpoints.before(&over).await;
+    checkpoints.round_began(3);
+    let told = checkpoints.taken().await;
     assert!(matches!(&told.bodies[..], [Body::Checkpoint(_)]), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_stops_waiting_has_missed_nothing() {
+    let world = World::new();
+    let mut checkpoints = Checkpoints::of(&world.options, None);
+    let collector = workspace::Collector::begin(world.options.home.path()).unwrap();
+    checkpoints.round_began(1);
+    checkpoints.job_ended(1, 1);
+    tokio::select! {
+        biased;
+        told = checkpoints.taken() => panic!("{told:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    drop(collector);
+    assert!(matches!(&checkpoints.taken().await.bodies[..], [Body::Checkpoint(_)]));
+    assert!(matches!(&checkpoints.taken().await.rows[..], [Row::ExecTrees(_)]));
+    assert!(checkpoints.is_at_rest());
 }
 
 #[tokio::test]
 async fn whoever_leaves_waits_for_none() {
     let world = World::new();
-    let mut checkpoints = Checkpoints::of(&world.options);
-    checkpoints.round_began();
-    checkpoints.job_ended(1);
-    let told = checkpoints.before(&Effect::Closed).await;
-    assert!(told.rows.is_empty() && told.bodies.len() <= 1, "{told:?}");
+    let mut checkpoints = Checkpoints::of(&world.options, None);
+    // Nobody gets at the store meanwhile.
+    let _collector = workspace::Collector::begin(world.options.home.path()).unwrap();
+    checkpoints.round_began(1);
+    checkpoints.job_ended(1, 1);
+    let told = checkpoints.leave().await;
+    assert!(told.rows.is_empty() && told.bodies.is_empty(), "{told:?}");
 }
 
 #[tokio::test]
 async fn switched_off_there_are_none() {
     let world = World::new();
     let options = Options { checkpoints: false, ..world.options };
-    let mut checkpoints = Checkpoints::of(&options);
-    checkpoints.round_began();
-    let told = checkpoints.before(&Effect::RoundOver(Ended::Completed)).await;
-    assert!(told.bodies.is_empty() && told.rows.is_empty());
+    let mut checkpoints = Checkpoints::of(&options, None);
+    checkpoints.round_began(1);
+    assert!(checkpoints.is_at_rest() && !checkpoints.holds_up(&OVER, 7));
+    assert!(checkpoints.problem().is_none());
+}
+
+#[tokio::test]
+async fn a_restore_that_was_cut_short_is_told() {
+    let world = World::new();
+    let mut checkpoints = Checkpoints::of(&world.options, None);
+    let taken = checkpoints.workspace.as_ref().unwrap().checkpoint(&checkpoints.cancel).unwrap();
+    let settled = Settled { at: taken.tree, undone: true, left: Vec::new() };
+    let taken = workspace::Checkpoint { finished: Some(settled), ..taken };
+    let found = Found { checkpoint: taken, edit: None, planted: Vec::new() };
+    let told = checkpoints.take_in(Why::BeforeRound { round: 1 }, Ok(found));
+    let [Body::Error(error), Body::Checkpoint(_)] = &told.bodies[..] else { panic!("{told:?}") };
+    assert!(error.message.contains("cut short"), "{}", error.message);
 }

@@ -14,8 +14,11 @@ struct Story {
     printed: Vec<u8>,
 }
 
-/// Sends each command when what it waits for was told, and closes after that.
-async fn play(steps: Vec<(fn(&Notice) -> bool, Command)>) -> Story {
+/// What is waited for, and what is sent then.
+type Step = (fn(&Notice) -> bool, Command);
+
+/// Sends each command when what it waits for was told.
+async fn play(steps: Vec<Step>) -> Story {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::open(&folder.path().join("home")).unwrap();
     let work = folder.path().join("work");

@@ -201,6 +201,89 @@ fn the_policy_opens_folders_beyond_the_workspace_and_closes_what_it_hides() {
 }
 
 #[test]
+fn a_file_that_is_open_alone_opens_nothing_beside_it() {
+    use crate::atomic;
+    use std::os::unix::fs::MetadataExt as _;
+    use tokio_util::sync::CancellationToken;
+
+    let folder = TempDir::new().unwrap();
+    let top = folder.path().canonicalize().unwrap();
+    for name in ["root", "notes"] {
+        std::fs::create_dir(top.join(name)).unwrap();
+    }
+    for name in ["notes/read", "notes/write", "notes/other"] {
+        std::fs::write(top.join(name), "as it is").unwrap();
+    }
+    symlink(top.join("notes/write"), top.join("root/into")).unwrap();
+    let policy = opening(&[&top.join("notes/read")], &[&top.join("notes/write")], &[]);
+    for resolver in [Resolver::Kernel, Resolver::Walk] {
+        let workspace = Workspace::open(&top.join("root")).unwrap().within(&policy);
+        let workspace = workspace.with_resolver(resolver);
+        let place = |path: &str, access: Access| {
+            let text = top.join(path).display().to_string();
+            let path = Relative::parse(&text, &workspace).ok()?;
+            workspace.place(&path, access).ok()
+        };
+        for path in ["notes/read", "notes/write", "root/into"] {
+            assert!(place(path, Access::Read).is_some_and(|it| it.open().is_ok()), "{path}");
+        }
+        assert!(place("notes/read", Access::Change).is_none());
+        for path in ["notes/other", "notes", "notes/write/x", "notes/new"] {
+            assert!(place(path, Access::Create).is_none(), "{path}");
+        }
+        // It stays the file that commands see, and nothing is put beside it.
+        let file = top.join("notes/write");
+        let number = file.metadata().unwrap().ino();
+        let written = place("root/into", Access::Change).unwrap();
+        let before = atomic::existing(&written).unwrap();
+        for text in ["longer than it was", "short"] {
+            let cancel = CancellationToken::new();
+            atomic::replace(&written, before.as_ref(), text.as_bytes(), &cancel).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+        assert_eq!(file.metadata().unwrap().ino(), number);
+        assert_eq!(std::fs::read_dir(top.join("notes")).unwrap().count(), 3);
+        // A link in its place leads nowhere else.
+        std::fs::rename(&file, top.join("kept")).unwrap();
+        symlink("other", &file).unwrap();
+        assert!(place("notes/write", Access::Read).is_none());
+        std::fs::rename(top.join("kept"), &file).unwrap();
+    }
+}
+
+#[test]
+fn the_settings_of_a_workspace_are_read_only_from_a_folder_around_it_too() {
+    let folder = TempDir::new().unwrap();
+    let top = folder.path().canonicalize().unwrap();
+    std::fs::create_dir_all(top.join("around/work")).unwrap();
+    symlink("work/.limn/config.toml", top.join("around/link")).unwrap();
+    symlink("work/file", top.join("around/other")).unwrap();
+    let policy = opening(&[], &[&top.join("around")], &[]);
+    let workspace = Workspace::open(&top.join("around/work")).unwrap().within(&policy);
+    let place = |path: &str| {
+        let path = Relative::parse(&top.join(path).display().to_string(), &workspace).unwrap();
+        assert!(path.as_path().is_absolute(), "it is reached by the folder around");
+        workspace.place(&path, Access::Create).map(drop)
+    };
+    assert_eq!(place("around/other"), Ok(()));
+    assert_eq!(place("around/link"), Err(Refusal::Denied(Rule::Settings)));
+    std::fs::create_dir(top.join("around/work/.limn")).unwrap();
+    assert_eq!(place("around/link"), Err(Refusal::Denied(Rule::Settings)));
+}
+
+#[test]
+fn without_isolation_what_is_hidden_is_hidden_from_file_tools_too() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("secret"), "").unwrap();
+    let policy = opening(&[], &[], &[&folder.path().join("secret")]);
+    assert_eq!(policy.preset, sandbox::Preset::Off);
+    let workspace = Workspace::open(folder.path()).unwrap().within(&policy);
+    let path = Relative::parse("secret", &workspace).unwrap();
+    let refusal = workspace.place(&path, Access::Read).map(drop);
+    assert_eq!(refusal, Err(Refusal::Denied(Rule::Hidden)));
+}
+
+#[test]
 fn a_session_that_only_reads_changes_nothing() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("file"), "as it is").unwrap();

@@ -248,6 +248,10 @@ fn put(files: &[Staged], cancel: &CancellationToken) -> Result<(), Failure> {
 
 fn remove(file: &Staged) -> Result<(), Errno> {
     let place = file.place.as_ref().ok_or(Errno::NOENT)?;
+    if place.is_alone {
+        // The folder that it would be taken from is not open.
+        return Err(Errno::PERM);
+    }
     rustix::fs::unlinkat(&place.directory, place.name.as_os_str(), AtFlags::empty())
 }
 

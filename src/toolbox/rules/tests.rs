@@ -476,7 +476,7 @@ proptest! {
 
 #[test]
 fn what_is_offered_for_good_allows_the_call_and_no_more_than_it_says() {
-    let offered = |command: &str| super::like(command);
+    let offered = |command: &str| like(command);
     assert_eq!(offered("cargo test -p tui --lib"), ["cargo test *"]);
     assert_eq!(
         offered("cd src && git status -s | head -5"),

@@ -27,10 +27,7 @@ impl Toolbox {
         let Parts { workspace, sandbox, jobs, gate, .. } = &*self.parts;
         let open = Sandbox::off();
         let sandbox = if outside { &open } else { sandbox };
-        if !outside {
-            gate.attend(sandbox);
-        }
-        let place = shell::Place { workspace, sandbox, jobs };
+        let place = shell::Place { workspace, sandbox, jobs, gate };
         let work = shell::run_own(place, exec, command, out, &cancel);
         let outcome = guarded(work).await.unwrap_or_else(|panic| broken("shell", &*panic));
         Outcome { duration: started.elapsed(), ..outcome.bounded() }

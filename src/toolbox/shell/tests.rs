@@ -179,8 +179,8 @@ fn a_command_that_failed_by_the_policy_is_told_the_rule() {
     assert_eq!(
         run(failed),
         "curl: (6) Could not resolve host: docs.example\n[exit code 6]\n[sandbox: network is off \
-         for this session, and docs.example:443 was asked for; allow docs.example with \
-         `--allow-host docs.example` or sandbox.allow_hosts]"
+         for this session, and docs.example:443 was asked for; allow it with `/allow \
+         docs.example`, `--allow-host docs.example` or sandbox.allow_hosts]"
     );
     // What went well needs no explanation, and neither does what failed by itself.
     assert!(!run(&failed.replace("exit 6", "exit 0")).contains("[sandbox:"));

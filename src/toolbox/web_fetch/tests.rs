@@ -103,7 +103,7 @@ fn a_name_that_resolves_to_this_machine_is_refused_at_the_connection() {
     let url = format!("http://localhost:{}/", server.address.port());
     let told = bench.fails("web_fetch", &json!({ "url": url }));
     assert!(told.contains("localhost has the private address"), "{told}");
-    assert!(told.contains("the user can allow the host"), "{told}");
+    assert!(told.contains("the user can name it in web.allow_private"), "{told}");
     assert!(server.asked().is_empty());
 }
 
@@ -219,8 +219,8 @@ fn a_session_without_network_fetches_nothing_and_says_why() {
     assert_eq!(
         told,
         format!(
-            "Refused: network is off for this session, and {host} was asked for; allow {host} \
-             with `--allow-host {host}` or sandbox.allow_hosts."
+            "Refused: network is off for this session, and {host} was asked for; allow it \
+             with `/allow {host}`, `--allow-host {host}` or sandbox.allow_hosts."
         )
     );
     assert!(server.asked().is_empty());

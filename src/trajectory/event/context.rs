@@ -13,8 +13,8 @@ use crate::tool::ToolSpec;
 pub enum CheckpointWhen {
     /// Before a round.
     BeforeRound,
-    /// After a round.
-    AfterRound,
+    /// The user had changed something while the agent was at work.
+    Edited,
     /// When the user asked.
     OnRequest,
 }

@@ -89,8 +89,26 @@ pub struct FileChange {
 pub struct UserEdit {
     /// What changed.
     pub changes: Vec<FileChange>,
+    /// How many more files changed than are listed.
+    #[serde(default, skip_serializing_if = "none_more")]
+    pub more: u64,
     /// What the model is shown of it.
     pub shown: String,
+}
+
+impl UserEdit {
+    /// The first files by name, and how many more there are.
+    #[must_use]
+    pub fn named(&self, max: usize) -> String {
+        let names: Vec<&str> =
+            self.changes.iter().take(max).map(|change| change.path.as_str()).collect();
+        let more = self.more + self.changes.len().saturating_sub(max) as u64;
+        if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+    }
+}
+
+fn none_more(more: &u64) -> bool {
+    *more == 0
 }
 
 /// The user allowed once what the policy refuses.
@@ -103,6 +121,9 @@ pub struct Grant {
     /// The call it was granted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<u32>,
+    /// What the model is told of it with the next request; empty when it is told nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
 }
 
 /// How far a step of the plan is.

@@ -52,9 +52,9 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         }
         let mut ends = (Some(keys), Some(updates));
         if stays {
-            ends.1 = None
+            ends.1 = None;
         } else {
-            ends.0 = None
+            ends.0 = None;
         }
         let facts = Facts { model: Some("m".into()), ..Facts::default() };
         let view = View::new(facts, Background::Dark, Depth::True);

@@ -122,13 +122,7 @@ fn collecting_beside_a_live_session_takes_nothing_from_it() {
             collect(&world, &[], Duration::from_secs(600));
         }
         for checkpoint in taken.join().unwrap() {
-            let what = Restore {
-                to: checkpoint.tree,
-                expected: None,
-                users: Vec::new(),
-                on_edits: OnEdits::Stop,
-                dry_run: true,
-            };
+            let what = Restore { dry_run: true, ..Restore::to(checkpoint.tree) };
             world.workspace.restore(&what, &NEVER).unwrap();
             world.restore(&checkpoint);
         }

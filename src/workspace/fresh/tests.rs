@@ -87,7 +87,7 @@ fn an_overlay_shows_the_checkpoint_and_keeps_changes_to_itself() {
     let output = inside(&next, "cat a; ls").unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed, "onea\nclosed\ndeep\nempty\nlink\nrun.sh\n");
-    let snapshot = Snapshot::of(&world.data(), &checkpoint.tree).unwrap();
+    let snapshot = snapshot::Snapshot::of(&world.data(), &checkpoint.tree).unwrap();
     assert_eq!(tree(snapshot.path()), world.tree());
     world.chmod("closed", 0o755);
 }

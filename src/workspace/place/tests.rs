@@ -1,6 +1,10 @@
 //! Folders that are nobody's workspace.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::refused;
 use crate::tests::World;
@@ -27,4 +31,19 @@ fn a_file_and_nothing_are_no_workspaces() {
     let open = |path| Workspace::open(&world.at(path), &world.data(), Policy::default(), true);
     assert!(matches!(open("file"), Err(Error::NoWorkspace { .. })));
     assert!(matches!(open("nothing"), Err(Error::Gone { .. })));
+}
+
+#[test]
+fn who_waits_for_a_lock_can_be_told_to_stop() {
+    let world = World::new();
+    world.checkpoint();
+    let stopped = AtomicBool::new(true);
+    let collector = Collector::begin(&world.data()).unwrap();
+    assert!(matches!(world.workspace.checkpoint(&stopped), Err(Error::Cancelled)));
+    drop(collector);
+    let other = File::open(world.workspace.state.join("lock")).unwrap();
+    flock(&other, FlockOperation::LockExclusive).unwrap();
+    assert!(matches!(world.workspace.checkpoint(&stopped), Err(Error::Cancelled)));
+    drop(other);
+    world.checkpoint();
 }

@@ -118,11 +118,9 @@ fn the_users_edits_between_rounds_are_not_undone_unseen() {
     world.write("agents", "2");
     let known = world.checkpoint();
     let mut what = Restore {
-        to: first.tree,
         expected: Some(known.tree),
         users: vec![(after_first.tree, second.tree)],
-        on_edits: OnEdits::Stop,
-        dry_run: false,
+        ..Restore::to(first.tree)
     };
     let stopped = world.workspace.restore(&what, &NEVER).unwrap();
     assert!(stopped.stopped);
@@ -159,13 +157,7 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
     let before = world.checkpoint();
     world.write("a", "after");
     let tree = world.tree();
-    let what = Restore {
-        to: before.tree,
-        expected: None,
-        users: Vec::new(),
-        on_edits: OnEdits::Stop,
-        dry_run: true,
-    };
+    let what = Restore { dry_run: true, ..Restore::to(before.tree) };
     let would = world.workspace.restore(&what, &NEVER).unwrap();
     assert_eq!(world.tree(), tree);
     assert_eq!(paths(&would.changes), paths(&world.restore(&before).changes));
@@ -217,13 +209,7 @@ fn a_damaged_or_missing_blob_is_found_before_anything_is_touched() {
     let tree = world.tree();
     let blob = world.workspace.store().path_of(&content(&before, &world, "b"));
     let whole = fs::read(&blob).unwrap();
-    let what = Restore {
-        to: before.tree,
-        expected: None,
-        users: Vec::new(),
-        on_edits: OnEdits::Stop,
-        dry_run: false,
-    };
+    let what = Restore::to(before.tree);
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(&blob, damaged).unwrap();
@@ -250,13 +236,7 @@ fn an_error_in_the_middle_undoes_what_was_done() {
         world.write(format!("{number}"), "after");
     }
     let tree = world.tree();
-    let what = Restore {
-        to: before.tree,
-        expected: None,
-        users: Vec::new(),
-        on_edits: OnEdits::Stop,
-        dry_run: false,
-    };
+    let what = Restore::to(before.tree);
     // Nobody can write a file that the kernel keeps as it is.
     let Some(_pinned) = Pinned::new(&world.at("7")) else { return };
     let error = world.workspace.restore(&what, &NEVER).unwrap_err();
@@ -356,7 +336,7 @@ fn what_appears_meanwhile_is_in_nobodys_way() {
     let journal = Journal { from: now.tree, to: before.tree, left: Vec::new() };
     journal.write(&world.workspace.state).unwrap();
     world.write("place/mine", "mine");
-    let settled = world.workspace.settle().unwrap().unwrap();
+    let settled = world.checkpoint().finished.unwrap();
     assert_eq!(settled.left, [Left { path: "place".into(), why: Why::NotEmpty }]);
     assert_eq!((world.read("place/mine"), world.read("other")), ("mine".into(), "before".into()));
     // The other way round: a folder is to come back where a file was changed.
@@ -369,7 +349,7 @@ fn what_appears_meanwhile_is_in_nobodys_way() {
     let journal = Journal { from: now.tree, to: before.tree, left: Vec::new() };
     journal.write(&world.workspace.state).unwrap();
     world.write("place", "mine");
-    let settled = world.workspace.settle().unwrap().unwrap();
+    let settled = world.checkpoint().finished.unwrap();
     assert!(settled.left.iter().all(|left| left.why == Why::Meanwhile), "{settled:?}");
     assert_eq!(world.read("place"), "mine");
 }
@@ -409,7 +389,7 @@ const FILES: usize = 24;
 
 /// Not a test by itself: another process for the tests of death.
 #[test]
-#[ignore = "started by the tests of death"]
+#[ignore = "run and killed by killed_at_any_point_it_is_finished_by_the_next_one"]
 fn child_that_restores() {
     let (Ok(folder), Ok(tree)) =
         (std::env::var("LIMN_TEST_FOLDER"), std::env::var("LIMN_TEST_TREE"))
@@ -418,9 +398,7 @@ fn child_that_restores() {
     };
     let workspace = open(Path::new(&folder), Policy::default());
     let to = tree.parse().unwrap();
-    let what =
-        Restore { to, expected: None, users: Vec::new(), on_edits: OnEdits::Stop, dry_run: false };
-    workspace.restore(&what, &NEVER).unwrap();
+    workspace.restore(&Restore::to(to), &NEVER).unwrap();
 }
 
 fn restore_elsewhere(world: &World, to: &Checkpoint) -> Child {
@@ -472,7 +450,10 @@ fn killed_at_any_point_it_is_finished_by_the_next_one() {
         }
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().signal() == Some(9));
-        let settled = world.workspace.settle().unwrap();
+        let settled = {
+            let _lock = world.workspace.lock(&NEVER).unwrap();
+            world.workspace.settle_locked().unwrap()
+        };
         if let Some(settled) = settled {
             assert_eq!(
                 (settled.at, settled.undone, settled.left),
@@ -495,9 +476,12 @@ fn what_the_user_changed_since_the_death_is_left_alone() {
     let journal = Journal { from: now.tree, to: before.tree, left: Vec::new() };
     journal.write(&world.workspace.state).unwrap();
     world.write("changed03", "mine");
-    let settled = world.workspace.settle().unwrap().unwrap();
+    let settled = world.checkpoint().finished.unwrap();
     assert_eq!(settled.left, [Left { path: "changed03".into(), why: Why::Meanwhile }]);
     tree.get_mut(Path::new("changed03")).unwrap().2 = b"mine".to_vec();
+    let said = settled.to_string();
+    assert!(said.contains("was finished") && said.ends_with("alone: changed03."), "{said}");
+    assert_eq!(world.checkpoint().finished, None);
     assert_eq!(world.tree(), tree);
     world.chmod("closed", 0o755);
 }
@@ -514,8 +498,9 @@ fn a_restore_that_cannot_be_finished_is_undone() {
     world.remove("new00");
     fs::remove_file(world.workspace.store().path_of(&content(&before, &world, "changed01")))
         .unwrap();
-    let settled = world.workspace.settle().unwrap().unwrap();
+    let settled = world.checkpoint().finished.unwrap();
     assert_eq!((settled.at, settled.undone), (now.tree, true));
+    assert!(settled.to_string().contains("it was undone"), "{settled}");
     assert_eq!(world.tree(), tree);
 }
 

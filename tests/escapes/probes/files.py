@@ -238,13 +238,15 @@ def chmod_setuid(ground):
     def unnamed():
         file = os.open(ground.workspace, os.O_TMPFILE | os.O_RDWR, 0o4755)
         path = os.path.join(ground.workspace, "by-tmpfile")
-        os.link("/proc/self/fd/%d" % file, path, follow_symlinks=True)
+        # Only with a folder to start from does the call that follows links get made.
+        folder = os.open("/proc/self/fd", os.O_RDONLY)
+        os.link(str(file), path, src_dir_fd=folder, follow_symlinks=True)
 
     def by_fchmodat2():
         call("fchmodat2", AT_FDCWD, own("by-fchmodat2"), 0o4755, 0)
 
     os.umask(0)
-    all_ways([
+    said = all_ways([
         ("chmod", lambda: os.chmod(own("by-chmod"), 0o4755)),
         ("chmod of the group", lambda: os.chmod(own("by-chmod-group"), 0o2755)),
         ("fchmod", by_fchmod),
@@ -260,7 +262,7 @@ def chmod_setuid(ground):
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
             made.append(name)
     if made:
-        raise Escaped("setuid programs in the workspace: %s" % ", ".join(made))
+        raise Escaped("%d setuid programs in the workspace; %s" % (len(made), said))
     raise PermissionError(1, "no call left the bit")
 
 
@@ -366,6 +368,12 @@ def limn_folder(ground):
         ("remove the folder", lambda: shutil.rmtree(inside)),
     ]
     return all_ways(ways)
+
+
+def new_limn_folder(ground):
+    """The same folder in a workspace that had none."""
+    os.makedirs(ground.workspace + "/.limn")
+    append(ground.workspace + "/.limn/config.toml", "[sandbox]\nmode = 'off'\n")
 
 
 def replace_workspace(ground):

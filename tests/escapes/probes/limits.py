@@ -1,11 +1,12 @@
 """Attempts to use up the machine."""
 
 import errno
+import mmap
 import os
 import signal
 import time
 
-from hands import Escaped
+from hands import Escaped, in_child
 
 
 # Who counts processes and memory now and then needs a moment to act.
@@ -61,16 +62,39 @@ def fill_shm(ground):
 
 
 def hog_memory(ground):
-    """More memory than is allowed, every page of it touched."""
-    blocks = []
+    """More memory than is allowed, every page of it touched: of one's own, shared, and of a file
+    that has no name."""
+    size = 1 << 24
     wanted = ground.memory_bytes_max * 2
-    try:
-        while len(blocks) << 24 < wanted:
-            blocks.append(bytearray(b"\x01") * (1 << 24))
-        time.sleep(MOMENT_S)
-    except MemoryError:
-        held = len(blocks) << 4
-        blocks.clear()
-        raise OSError(errno.ENOMEM, "after %d MiB" % held) from None
-    raise Escaped("held %d MiB" % (len(blocks) << 4))
 
+    def touched(block):
+        for page in range(0, size, mmap.PAGESIZE):
+            block[page] = 1
+        return block
+
+    def shared():
+        return touched(mmap.mmap(-1, size))
+
+    def nameless():
+        file = os.memfd_create("limn-hog")
+        os.ftruncate(file, size)
+        block = mmap.mmap(file, size)
+        os.close(file)
+        return touched(block)
+
+    def hold(one):
+        blocks = []
+        while len(blocks) * size < wanted:
+            blocks.append(one())
+        time.sleep(MOMENT_S)
+
+    ways = [
+        ("its own", lambda: bytearray(b"\x01") * size),
+        ("shared", shared),
+        ("without a name", nameless),
+    ]
+    ends = [(name, in_child(lambda one=one: hold(one))) for name, one in ways]
+    held = [name for name, status in ends if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0]
+    if held:
+        raise Escaped("held %d MiB: %s" % (wanted >> 20, ", ".join(held)))
+    raise OSError(errno.ENOMEM, ", ".join("%s: ended with %d" % it for it in ends))

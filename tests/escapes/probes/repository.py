@@ -6,6 +6,7 @@ Each plants a program that touches a file outside; the host then runs plain `git
 
 import os
 import shutil
+import subprocess
 
 from hands import all_ways
 
@@ -104,8 +105,21 @@ def common_folder(ground):
 
 
 def worktree_config(ground):
-    """Settings of a single work tree, which are read beside the others when that is on."""
+    """Settings of a single work tree, which are read beside the others: the user has that on."""
     write(ground.workspace + "/.git/config.worktree", settings(ground))
+
+
+def new_repository(ground):
+    """A repository in a workspace that had none."""
+    subprocess.run(["git", "init", "--quiet", ground.workspace], check=True)
+    write(ground.workspace + "/.git/config", settings(ground))
+
+
+def new_hooks(ground):
+    """The folder of hooks in a repository that had none."""
+    folder = ground.workspace + "/.git/hooks"
+    os.makedirs(folder)
+    shutil.copy(program(ground), folder + "/post-checkout")
 
 
 def submodule_config(ground):

@@ -111,6 +111,7 @@ async fn once(sandbox: &Sandbox, workspace: &Path) -> Result<f64> {
         size: TerminalSize::default(),
         timeout: None,
         lingers: false,
+        exec: None,
     })?;
     let finished = running.wait().await?;
     if !finished.exit.success() {

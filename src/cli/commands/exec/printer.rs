@@ -76,6 +76,7 @@ impl Printer {
             | Notice::OwnStarted { .. }
             | Notice::OwnRefused { .. } => return,
             Notice::RoundOver(_) => {}
+            Notice::Unable(told) => note(&safe(&told)),
         }
         self.out.flush();
     }
@@ -100,6 +101,10 @@ impl Printer {
                 note(&format!("{:>4} > {}", call.call, brief(&call.name, &call.arguments)));
             }
             Body::Observation(seen) => note(&format!("{:>4}   {}", seen.call, verdict(seen))),
+            Body::UserEdit(edit) => {
+                self.end_line();
+                note(&format!("     * You changed: {}", safe(&edit.named(8))));
+            }
             Body::Interruption(cut) => note(match cut.cause {
                 InterruptionCause::Limit => {
                     "     ! The time limit is reached. Raise it with --timeout and resume."

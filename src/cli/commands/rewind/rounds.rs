@@ -26,6 +26,8 @@ pub(crate) struct Past {
     pub(crate) rounds: Vec<Round>,
     /// The states of the workspace in order.
     seen: Vec<Seen>,
+    /// When each round began and ended.
+    spans: Vec<(i64, i64)>,
 }
 
 /// The workspace at a moment.
@@ -33,7 +35,7 @@ pub(crate) struct Past {
 struct Seen {
     wall_ns: i64,
     tree: Hash,
-    /// The round that was about to begin.
+    /// The round that was about to begin: nobody but the user was at work since the state before.
     before_round: Option<u32>,
 }
 
@@ -45,7 +47,10 @@ impl Past {
         }
         for exec in execs {
             let tree = exec.facts.tree_after.as_ref().and_then(|tree| tree.parse().ok());
-            if let (Some(tree), Some(wall_ns)) = (tree, exec.ended_ns) {
+            // A job that ended between rounds saw what the user had done by then, too.
+            if let (Some(tree), Some(wall_ns)) = (tree, exec.ended_ns)
+                && past.spans.iter().any(|(began, ended)| (*began..=*ended).contains(&wall_ns))
+            {
                 past.seen.push(Seen { wall_ns, tree, before_round: None });
             }
         }
@@ -55,24 +60,41 @@ impl Past {
 
     fn take(&mut self, event: &Event) {
         match &event.body {
-            Body::Prompt(prompt) => self.rounds.push(Round {
-                number: event.round,
-                seq: event.seq,
-                prompt: prompt.text.clone(),
-                before: None,
-                files: 0,
-                is_rewound: false,
-            }),
+            Body::Prompt(prompt) => {
+                self.spans.push((event.wall_ns, i64::MAX));
+                self.rounds.push(Round {
+                    number: event.round,
+                    seq: event.seq,
+                    prompt: prompt.text.clone(),
+                    before: None,
+                    files: 0,
+                    is_rewound: false,
+                });
+            }
+            Body::RoundEnded(_) => {
+                if let Some((_, ended)) = self.spans.last_mut() {
+                    *ended = event.wall_ns;
+                }
+            }
             Body::Checkpoint(checkpoint) => {
                 let Ok(tree) = checkpoint.tree.parse() else { return };
                 let is_before = checkpoint.when == CheckpointWhen::BeforeRound;
-                if let Some(round) = self.rounds.last_mut().filter(|_| is_before)
-                    && round.number == event.round
-                {
+                // It may be on record only after the next round has begun.
+                let mut rounds = self.rounds.iter_mut().rev();
+                if is_before && let Some(round) = rounds.find(|it| it.number == event.round) {
                     round.before = Some(tree);
                     round.files = checkpoint.files;
                 }
-                let before_round = is_before.then_some(event.round);
+                let before_round = match checkpoint.when {
+                    CheckpointWhen::BeforeRound => Some(event.round),
+                    // What the user had done by then is theirs wherever the round goes.
+                    CheckpointWhen::Edited => Some(event.round + 1),
+                    // What a restore found.
+                    CheckpointWhen::OnRequest if checkpoint.restored.is_none() => {
+                        Some(event.round + 1)
+                    }
+                    CheckpointWhen::OnRequest => None,
+                };
                 self.seen.push(Seen { wall_ns: event.wall_ns, tree, before_round });
             }
             Body::Rewind(rewind) => {

@@ -71,7 +71,7 @@ impl Driver {
         if preview.has_files {
             let way = Rewind { round: number, what: RewindWhat::Files, edits: Edits::None };
             let went = self.go_back(way, true).await?;
-            preview.lines = went.lines();
+            preview.lines = went.notes.iter().cloned().chain(went.lines()).collect();
             preview.edited = went.edited().collect();
         }
         Ok(preview)

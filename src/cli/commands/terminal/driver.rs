@@ -60,6 +60,8 @@ pub(super) struct Driver {
     pub(super) usage: Usage,
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
+    /// Hosts and files that were allowed here: another model goes on with them.
+    pub(super) allowed: Vec<String>,
     files: Files,
     /// The commands that calls of this round want to run.
     asked: HashMap<u32, String>,
@@ -74,7 +76,7 @@ pub(super) struct Driver {
 
 enum Happening {
     Command(Option<Command>),
-    Sandbox(Result<Sandbox, CliError>),
+    Sandbox(Result<Box<Sandbox>, CliError>),
     Notices(Vec<Notice>),
     Ended(Result<Summary, SessionError>),
 }
@@ -99,6 +101,7 @@ impl Driver {
             session: None,
             usage: Usage::default(),
             approval: None,
+            allowed: Vec::new(),
             files,
             asked: HashMap::new(),
             changes,
@@ -232,7 +235,7 @@ impl Driver {
         }
     }
 
-    async fn tell(&mut self, command: session::Command) {
+    pub(super) async fn tell(&mut self, command: session::Command) {
         if let Some(live) = &self.live {
             // A session that has just ended has nothing to do.
             let _ = live.commands.send(command).await;
@@ -301,7 +304,7 @@ impl Driver {
     async fn begin(&mut self) -> Result<(), CliError> {
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
-        let mut options = compose::options_for_terminal(settings, self.is_private, sandbox)?;
+        let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
         let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
@@ -310,8 +313,12 @@ impl Driver {
         };
         let session = session.map_err(|error| CliError::failed(error.to_string()))?;
         self.session = Some(session.id());
-        let (commands, commands_end) = channel(16);
+        let (commands, commands_end) = channel(16 + self.allowed.len());
         let (notices_end, notices) = channel(1024);
+        for what in &self.allowed {
+            // The session is not there yet, so it is sent, and heard first.
+            let _ = commands.try_send(session::Command::Allow(what.clone()));
+        }
         let running = Box::pin(session.run(commands_end, notices_end));
         self.live = Some(Live { toolbox, commands, notices, running });
         Ok(())
@@ -343,6 +350,7 @@ impl Driver {
                      with ctrl-c."
                 )),
                 Notice::RoundOver(ended) => Update::RoundOver(ended),
+                Notice::Unable(told) => Update::Failed(told),
             };
             self.send(update).await;
         }
@@ -431,7 +439,7 @@ impl Driver {
         });
     }
 
-    async fn sandbox_begun(&mut self, begun: Result<Sandbox, CliError>) {
+    async fn sandbox_begun(&mut self, begun: Result<Box<Sandbox>, CliError>) {
         match begun {
             Ok(sandbox) => {
                 self.tell_tier(&sandbox).await;
@@ -447,7 +455,7 @@ impl Driver {
         self.send(Update::Sandbox(tier)).await;
     }
 
-    async fn take_sandbox(&mut self) -> Result<Sandbox, CliError> {
+    async fn take_sandbox(&mut self) -> Result<Box<Sandbox>, CliError> {
         match std::mem::replace(&mut self.sandbox, Prepared::Not) {
             Prepared::Begun(sandbox) => Ok(sandbox),
             mut other => {

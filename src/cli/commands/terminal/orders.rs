@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dataset::{Rows, Target};
 use record::{Library, Outcome};
+use sandbox::HostPattern;
 use trajectory::event::Ended;
 use tui::{Order, Rating, Update};
 
@@ -30,6 +31,7 @@ impl Driver {
             Order::Rewind(way) => self.rewind(way).await,
             Order::Fork => self.fork().await,
             Order::Status => Ok(self.status()),
+            Order::Allow(host) => self.allow(host).await,
             Order::Export(dir) => self.export(&dir),
             Order::Judge(field, value) => self.judge(field, &value),
             Order::Rate(seq, rating) => self.rate(seq, rating),
@@ -61,10 +63,22 @@ impl Driver {
         let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
         self.chosen = Chosen::of(&run)?;
         self.run = run;
+        self.allowed.clear();
         self.look_around();
         self.show_recorded(found.id).await;
         self.tell_facts().await;
         Ok("You go on with this session from here.".to_owned())
+    }
+
+    /// Lets the session reach a host or read a file: the one that runs, else the one that begins
+    /// here. What comes of it is told by the session.
+    async fn allow(&mut self, what: String) -> Result<String, CliError> {
+        if !what.starts_with(['/', '~']) {
+            what.parse::<HostPattern>().map_err(|told| CliError::failed(format!("{told}.")))?;
+        }
+        self.allowed.push(what.clone());
+        self.tell(session::Command::Allow(what.clone())).await;
+        Ok(format!("You allow {what} until this session is closed."))
     }
 
     fn status(&self) -> String {

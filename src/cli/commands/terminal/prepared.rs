@@ -17,19 +17,21 @@ use crate::settings::Settings;
 pub(super) enum Prepared {
     /// Nobody has begun one; or a session has taken it.
     Not,
-    Beginning(JoinHandle<Result<Sandbox, CliError>>),
-    Begun(Sandbox),
+    Beginning(JoinHandle<Result<Box<Sandbox>, CliError>>),
+    Begun(Box<Sandbox>),
 }
 
 impl Prepared {
     /// Begins one, as the settings say.
     pub(super) fn begin(settings: &Arc<Settings>) -> Self {
         let settings = Arc::clone(settings);
-        Self::Beginning(tokio::task::spawn_blocking(move || compose::sandbox(&settings)))
+        Self::Beginning(tokio::task::spawn_blocking(move || {
+            compose::sandbox(&settings).map(Box::new)
+        }))
     }
 
     /// Until one that is being begun is there; for ever, where none is. It is handed out once.
-    pub(super) async fn begun(&mut self) -> Result<Sandbox, CliError> {
+    pub(super) async fn begun(&mut self) -> Result<Box<Sandbox>, CliError> {
         let Self::Beginning(task) = self else { return pending().await };
         let begun = task.await;
         *self = Self::Not;

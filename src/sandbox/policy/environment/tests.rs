@@ -73,6 +73,37 @@ fn what_the_user_names_is_passed_on_and_nothing_else_like_it() {
 }
 
 #[test]
+fn the_way_to_a_socket_is_passed_on_where_it_may_be_spoken_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let [allowed, other] = ["allowed", "other"].map(|it| folder.path().join(it));
+    for path in [&allowed, &other] {
+        std::os::unix::net::UnixListener::bind(path).unwrap();
+    }
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&allowed, &link).unwrap();
+    let sockets = vec![allowed.canonicalize().unwrap()];
+    let policy = Policy { preset: Preset::Workspace, sockets, ..Policy::default() };
+    let passes =
+        |name: &str, value: String| names_by(&policy, &[(name, &value)]).contains(&name.to_owned());
+    let (at, elsewhere) = (allowed.display(), other.display());
+    for (name, value, expected) in [
+        ("SSH_AUTH_SOCK", format!("{at}"), true),
+        ("SSH_AUTH_SOCK", format!("{}", link.display()), true),
+        ("SSH_AUTH_SOCK", format!("{elsewhere}"), false),
+        ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={at},guid=0f"), true),
+        ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={elsewhere}"), false),
+        // Whoever is reached second is somebody else.
+        ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={at};unix:path={elsewhere}"), false),
+        ("DBUS_SESSION_BUS_ADDRESS", "autolaunch:".to_owned(), false),
+        ("DOCKER_HOST", format!("unix://{at}"), true),
+        ("DOCKER_HOST", "tcp://127.0.0.1:2375".to_owned(), false),
+        ("GITHUB_TOKEN", format!("{at}"), false),
+    ] {
+        assert_eq!(passes(name, value.clone()), expected, "{name}={value}");
+    }
+}
+
+#[test]
 fn a_secret_is_known_by_its_shape_too() {
     for value in ["sk-abc", "ghp_abc", "eyJhbGciOi", "-----BEGIN KEY", "https://me:pw@host/"] {
         assert!(!names(&[("CC", value)]).contains(&"CC".to_owned()), "{value}");

@@ -46,10 +46,10 @@ fn urls_that_lead_inside_are_refused_however_they_are_spelled() {
 fn hosts_that_are_named_are_exempt_on_their_ports() {
     let some = guard(&["localhost:8080", "127.0.0.1", "[::1]:9000", "Intranet.Example"]);
     assert_eq!(check(&some, "http://localhost:8080/"), Ok(()));
-    assert_eq!(
-        check(&some, "http://localhost/").unwrap_err(),
-        "localhost is allowed on other ports only."
-    );
+    let local = || vec!["127.0.0.1:0".parse().unwrap()];
+    assert!(some.filter("localhost", 8080, local()).is_ok());
+    let told = some.filter("localhost", 80, local()).unwrap_err().to_string();
+    assert!(told.contains("localhost has the private address 127.0.0.1"), "{told}");
     assert_eq!(check(&some, "http://127.0.0.1:1/"), Ok(()));
     assert_eq!(check(&some, "http://[::1]:9000/"), Ok(()));
     assert!(check(&some, "http://[::1]:9001/").is_err());
@@ -61,22 +61,23 @@ fn hosts_that_are_named_are_exempt_on_their_ports() {
 fn one_private_address_spoils_a_name() {
     let mixed: Vec<SocketAddr> =
         ["8.8.8.8:0", "192.168.0.1:0"].iter().map(|it| it.parse().unwrap()).collect();
-    let told = guard(&[]).filter("rebind.test", mixed.clone()).unwrap_err().to_string();
+    let told = guard(&[]).filter("rebind.test", 443, mixed.clone()).unwrap_err().to_string();
     assert!(told.starts_with("rebind.test has the private address 192.168.0.1."), "{told}");
-    assert_eq!(guard(&["Rebind.test"]).filter("rebind.test.", mixed.clone()).unwrap(), mixed);
-    assert_eq!(guard(&[]).filter("a.test", mixed[..1].to_vec()).unwrap(), mixed[..1]);
+    assert_eq!(guard(&["Rebind.test"]).filter("rebind.test.", 443, mixed.clone()).unwrap(), mixed);
+    assert_eq!(guard(&[]).filter("a.test", 443, mixed[..1].to_vec()).unwrap(), mixed[..1]);
 }
 
 #[test]
 fn the_sessions_policy_is_asked_first() {
-    let by = |network: Network| Guard::new(&["wiki.example:8080".to_owned()], Some(network));
+    let by =
+        |network: Network| Guard::new(&["wiki.example:8080".to_owned()], Some(Reach::new(network)));
     let hosts =
         Network::Hosts(vec!["docs.example".parse().unwrap(), "127.0.0.1:3000".parse().unwrap()]);
     let off = check(&by(Network::Off), "https://docs.example/").unwrap_err();
     assert_eq!(
         off,
-        "Refused: network is off for this session, and docs.example:443 was asked for; allow \
-         docs.example with `--allow-host docs.example` or sandbox.allow_hosts."
+        "Refused: network is off for this session, and docs.example:443 was asked for; allow it \
+         with `/allow docs.example`, `--allow-host docs.example` or sandbox.allow_hosts."
     );
     assert!(check(&by(Network::Off), "http://wiki.example:8080/").is_err());
     assert_eq!(check(&by(hosts.clone()), "https://docs.example/"), Ok(()));
@@ -85,4 +86,26 @@ fn the_sessions_policy_is_asked_first() {
     assert!(check(&by(hosts.clone()), "https://other.example/").unwrap_err().contains("not among"));
     assert!(check(&by(Network::All), "http://127.0.0.1:3000/").is_err());
     assert_eq!(check(&by(Network::All), "https://other.example/"), Ok(()));
+}
+
+#[test]
+fn an_address_that_the_session_allows_is_meant_for_the_web_tools_too() {
+    let allows = |hosts: &[&str]| {
+        let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+        Guard::new(&[], Some(Reach::new(Network::Hosts(hosts))))
+    };
+    let found = || vec!["10.0.0.5:0".parse().unwrap()];
+    for (hosts, port, fits) in [
+        (&["intranet.example", "10.0.0.5"][..], 443, true),
+        (&["intranet.example:8443", "10.0.0.5:8443"], 8443, true),
+        (&["intranet.example", "10.0.0.5:8443"], 443, false),
+        (&["intranet.example"], 443, false),
+    ] {
+        let filtered = allows(hosts).filter("intranet.example", port, found());
+        assert_eq!(filtered.is_ok(), fits, "{hosts:?} {port}");
+        if let Err(refused) = filtered {
+            let told = refused.to_string();
+            assert!(told.contains("`/allow 10.0.0.5`"), "{told}");
+        }
+    }
 }

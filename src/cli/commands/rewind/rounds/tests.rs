@@ -1,7 +1,7 @@
 //! Rounds and states, as a recording tells them.
 
-use trajectory::event::{Checkpoint, Prompt, Rewind};
-use trajectory::{EventId, RunId};
+use trajectory::event::{Checkpoint, Ended, Prompt, Rewind, RoundEnded};
+use trajectory::{EventId, RunId, Usage};
 
 use super::*;
 
@@ -89,4 +89,21 @@ fn what_was_rewound_is_known_and_what_came_then_counts() {
     assert_eq!(past.last(), Some(tree("e")));
     assert!(past.round(2).unwrap().before.is_none());
     assert!(past.round(4).is_none());
+}
+
+#[test]
+fn a_job_that_ends_between_rounds_does_not_make_the_users_work_the_agents() {
+    let before = CheckpointWhen::BeforeRound;
+    let ended = RoundEnded { ended: Ended::Completed, usage: Usage::default() };
+    let events = log(vec![
+        (1, prompt("one")),
+        (1, checkpoint("a", before)),
+        (1, ended.into()),
+        (1, checkpoint("b", CheckpointWhen::OnRequest)),
+        (2, prompt("two")),
+        (2, checkpoint("d", before)),
+    ]);
+    // The command ended in round 1, the job after it.
+    let past = Past::of(&events, &[exec("b", 1), exec("c", 3)]);
+    assert_eq!(past.users_since(1), [(tree("b"), tree("d"))]);
 }
