@@ -14,6 +14,7 @@ mod place;
 mod provider;
 mod rules;
 mod sandbox;
+mod terminal;
 mod trust;
 mod url;
 mod web;
@@ -40,6 +41,7 @@ pub(crate) use key::KeyState;
 pub(crate) use place::{CACHES_DEPTH, caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
 pub(crate) use rules::remember;
+pub(crate) use terminal::TerminalFile;
 pub(crate) use trust::{Entry, Trusted};
 pub(crate) use web::WebSettings;
 pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
@@ -65,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) checkpoints: bool,
     pub(crate) fsync: bool,
     pub(crate) annotator: Option<String>,
+    pub(crate) terminal: TerminalFile,
     /// What recordings may be used for, where the user has said so.
     pub(crate) consent: Option<Consent>,
 }
@@ -104,6 +107,7 @@ impl Settings {
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
             fsync: !run.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
+            terminal: file.terminal,
             consent: file.consent,
             workspace,
         })
@@ -129,6 +133,7 @@ impl Settings {
             checkpoints: true,
             fsync: true,
             annotator: None,
+            terminal: file.terminal,
             consent: None,
         }
     }

@@ -22,6 +22,9 @@ const HISTORY_MAX: usize = 500;
 const CHIP_FIRST: u32 = 0xf_0000;
 const CHIPS_MAX: u32 = 1_000;
 
+/// How the words begin that stand for a picture.
+const PICTURE: &str = "[image ";
+
 /// What the keys do to the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
@@ -188,6 +191,34 @@ impl Composer {
         self.chips.push(text);
         self.text.insert(self.caret, mark);
         self.caret += mark.len_utf8();
+    }
+
+    /// Puts words in as a chip: in the place of what is written, or at the caret.
+    pub(crate) fn put_chip(&mut self, written: Option<&str>, words: &str) {
+        let number = u32::try_from(self.chips.len()).unwrap_or(CHIPS_MAX);
+        let Some(mark) = char::from_u32(CHIP_FIRST + number).filter(|_| number < CHIPS_MAX) else {
+            return;
+        };
+        let after = match written {
+            // It is no longer there: somebody wrote on meanwhile.
+            Some(written) => match self.before().rfind(written) {
+                Some(at) => {
+                    let end = at + written.len();
+                    self.text.replace_range(at..end, "");
+                    let after = self.caret - end;
+                    self.caret = at;
+                    after
+                }
+                None => return,
+            },
+            None => 0,
+        };
+        self.chips.push(clean(words));
+        self.text.insert(self.caret, mark);
+        self.caret += mark.len_utf8() + after;
+        if !self.after().starts_with(char::is_whitespace) && after == 0 {
+            self.insert(" ");
+        }
     }
 
     fn chip(&self, mark: char) -> Option<&String> {
@@ -389,6 +420,9 @@ const fn is_private(character: char) -> bool {
 /// What a paste looks like.
 fn label(paste: &str) -> String {
     let lines = paste.lines().count();
+    if paste.starts_with(PICTURE) && lines == 1 {
+        return paste.to_owned();
+    }
     if lines > 1 {
         format!("[pasted {} lines]", thousands(lines as u64))
     } else {

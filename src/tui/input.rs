@@ -32,7 +32,7 @@ pub enum Input {
     /// The colour behind the text.
     Background(Background),
     /// The window came to the front, or went behind others.
-    Focus,
+    Focus(bool),
 }
 
 /// Where keys come from.
@@ -106,7 +106,8 @@ impl Answer {
             Event::Paste(text) => Some(Input::Paste(text)),
             Event::Mouse(mouse) => Some(Input::Mouse(mouse)),
             Event::Resize(..) => Some(Input::Resize),
-            Event::FocusGained | Event::FocusLost => Some(Input::Focus),
+            Event::FocusGained => Some(Input::Focus(true)),
+            Event::FocusLost => Some(Input::Focus(false)),
         }
     }
 

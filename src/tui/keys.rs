@@ -7,6 +7,7 @@ use crate::conversation::Step;
 use crate::entry::Rating;
 use crate::panel::Act;
 use crate::protocol::Play;
+use crate::taste::OwnKeys;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,20 @@ impl Place {
         Self::Decision,
         Self::Playback,
     ];
+
+    /// Its name in a file of the user's own keys.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Anywhere => "everywhere",
+            Self::Composer => "writing",
+            Self::Menu => "list",
+            Self::Conversation => "conversation",
+            Self::Panel => "panel",
+            Self::Attached => "attached",
+            Self::Decision => "decision",
+            Self::Playback => "playback",
+        }
+    }
 
     /// Its heading.
     pub(crate) const fn title(self) -> &'static str {
@@ -100,6 +115,8 @@ pub(crate) enum Action {
         up: bool,
     },
     Decide(Choice),
+    /// The picture that the clipboard holds.
+    Picture,
     /// Something in the panel.
     Panel(Act),
     Play(Play),
@@ -201,6 +218,7 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-u" => Action::Edit(Edit::DeleteToStart), "delete to the line's beginning";
         "ctrl-k" => Action::Edit(Edit::DeleteToEnd), "delete to the line's end";
         "ctrl-y" => Action::Edit(Edit::PutBack), "put back what was deleted";
+        "ctrl-v" => Action::Picture, "put in the picture that the clipboard holds";
         "ctrl-g" => Action::Editor, "write in $VISUAL or $EDITOR";
     }
     Menu {
@@ -294,7 +312,7 @@ pub(crate) fn find(place: Place, key: KeyEvent) -> Option<Action> {
 }
 
 /// What a key is called, as in the table.
-fn name(key: KeyEvent) -> Option<String> {
+pub(crate) fn name(key: KeyEvent) -> Option<String> {
     let mut name = String::new();
     let mut add = |modifier, word| {
         if key.modifiers.contains(modifier) {
@@ -334,10 +352,10 @@ fn name(key: KeyEvent) -> Option<String> {
     Some(name)
 }
 
-/// The keys of a place and what they do, as the help and the manual tell them.
-pub(crate) fn told(place: Place) -> Vec<(String, &'static str)> {
+/// The keys of a place and what they do, as the help tells them: those that are in force.
+pub(crate) fn told(place: Place, own: &OwnKeys) -> Vec<(String, &'static str)> {
     let here = KEYS.iter().filter(|binding| binding.place == place);
-    here.map(|binding| (binding.keys.join(", "), binding.about)).collect()
+    here.map(|binding| (own.in_force(place, binding.keys).join(", "), binding.about)).collect()
 }
 
 #[cfg(test)]

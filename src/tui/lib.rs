@@ -25,10 +25,12 @@ mod panel;
 mod protocol;
 mod run;
 mod selection;
+mod taste;
 mod terminal;
 mod text;
 mod theme;
 mod view;
+mod vim;
 
 pub use draw::draw;
 pub use input::{Input, Keys};
@@ -38,6 +40,7 @@ pub use protocol::{
 };
 pub use run::{Outside, Tui};
 pub use screen::thousands;
+pub use taste::{Notify, Taste, Wrong};
 pub use terminal::{Screen, is_capable, leave_by_panic};
 pub use theme::{Background, Depth};
 pub use view::View;

@@ -99,6 +99,15 @@ pub enum Query {
     Models,
     /// How the files differ from when the session began.
     Changes,
+    /// Whether a path is that of a picture.
+    Picture {
+        /// As it stands in the prompt.
+        written: String,
+        /// The path.
+        path: String,
+    },
+    /// The picture that the clipboard holds.
+    Clipboard,
 }
 
 /// A command of the composer that the driver carries out.
@@ -241,6 +250,13 @@ pub enum Answer {
     Preview(Preview),
     /// Names of models, and what is known of each.
     Models(Vec<(String, String)>),
+    /// Whether something is a picture.
+    Picture {
+        /// What stands for it in the prompt now; nothing when it came from the clipboard.
+        written: Option<String>,
+        /// The words that are to stand for it, or why it is none.
+        found: Result<String, String>,
+    },
     /// How the files differ, or why that cannot be told.
     Changes(Result<Vec<FileChange>, String>),
 }

@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_millis(120);
 /// For how long the first frame waits to know the background.
 const BACKGROUND_WAIT: Duration = Duration::from_millis(25);
 
-/// A round that took so long is told of with a bell; microseconds.
+/// A round that took so long is told of where nobody knows who looks; microseconds.
 const LONG_ROUND_US: u64 = 10_000_000;
 
 /// Updates that are taken before keys are looked at again.
@@ -56,6 +56,8 @@ pub struct Tui<W: Write> {
     selection: Option<Selection>,
     /// What is marked goes to the clipboard with the next frame.
     copies: bool,
+    /// Whether the window is in front, as far as the terminal tells.
+    is_in_front: Option<bool>,
     over: bool,
 }
 
@@ -67,7 +69,7 @@ impl<W: Write> Tui<W> {
     pub fn open(out: W, keys: Keys, view: View, outside: Outside) -> io::Result<Self> {
         let screen = Screen::real(out);
         let taken = screen
-            .enter(view.has_mouse)
+            .enter(view.taste.has_mouse)
             .and_then(|()| screen.ask_background())
             .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
         match taken {
@@ -113,6 +115,7 @@ impl<W: Write> Tui<W> {
             began: Instant::now(),
             selection: None,
             copies: false,
+            is_in_front: None,
             over: false,
         }
     }
@@ -226,16 +229,20 @@ impl<W: Write> Tui<W> {
     fn update(&mut self, update: Update) {
         self.view.tick(self.now_us());
         let since = self.view.working.map(|since| self.now_us().saturating_sub(since));
-        let waits = match update {
-            Update::Decide(_) => true,
-            Update::RoundOver(_) => since.is_some_and(|since| since > LONG_ROUND_US),
-            _ => false,
+        let waits = match &update {
+            Update::Decide(call) => Some(self.view.question_for(*call)),
+            Update::RoundOver(_) => {
+                let is_long = since.is_some_and(|since| since > LONG_ROUND_US);
+                let is_away = self.is_in_front == Some(false);
+                (is_long || is_away).then(|| "the round is over".to_owned())
+            }
+            _ => None,
         };
         if let Some(command) = self.view.update(update) {
             self.tell(command);
-        } else if waits {
-            // Whoever looked away hears that it waits. What cannot be rung does no harm.
-            let _ = self.screen.ring();
+        } else if let Some(text) = waits.filter(|_| self.is_in_front != Some(true)) {
+            // What cannot be written here does no harm.
+            let _ = self.screen.call(self.view.taste.notify, &text);
         }
     }
 
@@ -262,7 +269,10 @@ impl<W: Write> Tui<W> {
                 self.selection = None;
                 None
             }
-            Input::Focus => None,
+            Input::Focus(is_in_front) => {
+                self.is_in_front = Some(is_in_front);
+                None
+            }
         };
         match command {
             Some(command) => self.carry_out(command),
@@ -291,7 +301,7 @@ impl<W: Write> Tui<W> {
         self.keys.pause();
         self.screen.leave();
         let written = (self.outside.edit)(text);
-        let has_mouse = self.view.has_mouse;
+        let has_mouse = self.view.taste.has_mouse;
         self.screen.enter(has_mouse)?;
         self.keys.resume();
         // The screen is blank again: nothing of the last frame counts.

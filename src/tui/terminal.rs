@@ -13,8 +13,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 
-/// Alternate screen, bracketed paste, keys told apart where the terminal can.
-const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[>1u";
+use crate::taste::Notify;
+
+/// Alternate screen, bracketed paste, whether the window is in front, keys told apart where the
+/// terminal can.
+const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[?1004h\x1b[>1u";
 
 /// Buttons, the wheel and dragging, but not every movement; places as numbers.
 const MOUSE: &str = "\x1b[?1002h\x1b[?1006h";
@@ -25,7 +28,7 @@ const ASK_BACKGROUND: &str = "\x1b]11;?\x1b\\";
 
 /// The reverse of all that, with the cursor to be seen and no colour left.
 const LEAVE: &str =
-    "\x1b[?2026l\x1b[<u\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
+    "\x1b[?2026l\x1b[<u\x1b[?1006l\x1b[?1002l\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
 
 const BEGIN_FRAME: &str = "\x1b[?2026h";
 const END_FRAME: &str = "\x1b[?2026l";
@@ -128,12 +131,12 @@ impl<W: Write> Screen<W> {
         self.send(&format!("\x1b]52;c;{text}\x1b\\"))
     }
 
-    /// A bell, for whoever looks elsewhere.
+    /// A bell or a notification, for whoever looks elsewhere.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn ring(&self) -> io::Result<()> {
-        self.send("\x07")
+    pub fn call(&self, how: Notify, text: &str) -> io::Result<()> {
+        self.send(&how.sequence(text))
     }
 
     /// What is written from here on is one frame.

@@ -115,23 +115,40 @@ pub(crate) const CODE: &[(&str, &str)] = &[
     ("deleted", "markup.deleted"),
 ];
 
-#[derive(Deserialize)]
+/// A theme as it is written: names of styles, and the words of each.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ThemeFile {
-    ui: BTreeMap<String, String>,
-    code: BTreeMap<String, String>,
+pub(crate) struct ThemeFile {
+    pub(crate) ui: BTreeMap<String, String>,
+    pub(crate) code: BTreeMap<String, String>,
+}
+
+impl ThemeFile {
+    /// The one for dark backgrounds, which has every name there is.
+    pub(crate) fn dark() -> Self {
+        toml::from_str(DARK).unwrap_or_default()
+    }
 }
 
 impl Theme {
     /// The theme for that background, as far as the terminal can show it.
     pub(crate) fn new(background: Background, depth: Depth) -> Self {
+        Self::with(background, depth, &ThemeFile::default())
+    }
+
+    /// The same with styles of the user's own in the place of its.
+    pub(crate) fn with(background: Background, depth: Depth, own: &ThemeFile) -> Self {
         let text = match background {
             Background::Dark => DARK,
             Background::Light => LIGHT,
         };
         // A test reads both; a broken one would be a terminal without colours.
         match toml::from_str::<ThemeFile>(text) {
-            Ok(file) => Self::of(&file, depth),
+            Ok(mut file) => {
+                file.ui.extend(own.ui.clone());
+                file.code.extend(own.code.clone());
+                Self::of(&file, depth)
+            }
             Err(_) => Self { depth, ..Self::default() },
         }
     }
@@ -245,6 +262,17 @@ fn style(words: &str, depth: Depth) -> Style {
             Some(colour) => style.fg(colour),
             None => style,
         }
+    })
+}
+
+/// The first word of a style that means nothing.
+pub(crate) fn unknown_word(words: &str) -> Option<&str> {
+    words.split_whitespace().find(|word| {
+        let bare = word.strip_prefix("on-").unwrap_or(word);
+        let is_known = modifier(word, Depth::Sixteen).is_some()
+            || colour(bare, Depth::True).is_some()
+            || NAMES.contains(&bare);
+        !is_known
     })
 }
 

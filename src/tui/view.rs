@@ -7,6 +7,7 @@
 mod answers;
 mod hand;
 mod panel;
+mod picture;
 mod press;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
 use crate::protocol::{Command, Facts, Order, Query, Update};
+use crate::taste::Taste;
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
 
@@ -133,10 +135,9 @@ pub struct View {
     pub(crate) theme: Theme,
     pub(crate) theme_number: u32,
     pub(crate) now_us: u64,
-    /// Whether the mouse is ours.
-    pub(crate) has_mouse: bool,
     pressed: Pressed,
     pub(crate) panel: Panel,
+    pub(crate) taste: Taste,
     pub(crate) room: Room,
 }
 
@@ -161,11 +162,20 @@ impl View {
             theme: Theme::new(background, depth),
             theme_number: 0,
             now_us: 0,
-            has_mouse: true,
             pressed: Pressed::default(),
             panel: Panel::default(),
+            taste: Taste::default(),
             room: Room { columns: 80, is_beside: true },
         }
+    }
+
+    /// As the user likes it. What was wrong in a file of theirs is told where they look.
+    #[must_use]
+    pub fn liked(mut self, taste: Taste, background: Background, wrong: &[String]) -> Self {
+        self.theme = Theme::with(background, self.theme.depth(), &taste.theme);
+        self.taste = taste;
+        wrong.iter().for_each(|wrong| self.conversation.note(NoteKind::Error, wrong));
+        self
     }
 
     /// Takes what the driver tells; what comes of it goes back to it.
@@ -189,6 +199,7 @@ impl View {
             }
             Update::OwnStarted { exec, command, outside } => {
                 self.own = Some(exec);
+                self.panel.jobs.own(exec, &command);
                 self.conversation.own_started(exec, &command, outside, self.now_us);
                 self.conversation.go_to_end();
             }
@@ -294,7 +305,7 @@ impl View {
 
     /// The terminal's background is known now.
     pub fn set_background(&mut self, background: Background) {
-        self.theme = Theme::new(background, self.theme.depth());
+        self.theme = Theme::with(background, self.theme.depth(), &self.taste.theme);
         self.theme_number += 1;
         self.conversation.touch_all();
     }
@@ -326,6 +337,12 @@ impl View {
     pub fn begin(&mut self, prompt: &str) -> Option<Command> {
         self.composer.insert(prompt);
         self.send()
+    }
+
+    /// How somebody is called to a question.
+    pub(crate) fn question_for(&self, call: u32) -> String {
+        let name = self.conversation.find_card(call).map_or("a call", |card| card.name.as_str());
+        format!("{name} waits for your word")
     }
 
     fn ask(&mut self, call: u32) {
@@ -453,4 +470,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -37,4 +37,5 @@ mod store;
 mod terminal;
 mod terminal_hand;
 mod terminal_panel;
+mod terminal_taste;
 mod world;

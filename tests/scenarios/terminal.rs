@@ -25,11 +25,16 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     output: Receiver<Vec<u8>>,
     parser: vt100::Parser,
-    all: Vec<u8>,
+    pub all: Vec<u8>,
 }
 
 impl Terminal {
     pub fn open(world: &World, args: &[&str]) -> Self {
+        Self::open_as(world, "xterm-256color", args)
+    }
+
+    /// In a terminal of that name.
+    pub fn open_as(world: &World, term: &str, args: &[&str]) -> Self {
         let size = PtySize { rows: 30, cols: 100, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_limn"));
@@ -37,7 +42,7 @@ impl Terminal {
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", world.path("home"));
         command.env("LIMN_HOME", world.data());
-        command.env("TERM", "xterm-256color");
+        command.env("TERM", term);
         let editor = format!("sh {}", world.path("home/editor").display());
         command.env("EDITOR", editor);
         command.cwd(world.workspace());

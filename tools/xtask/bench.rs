@@ -11,6 +11,7 @@ mod sandbox;
 mod search;
 mod tokens;
 mod tree;
+mod tui;
 mod watch;
 
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub(crate) enum Unit {
     Seconds,
     Bytes,
     Tokens,
+    Count,
     Percent,
 }
 
@@ -53,7 +55,7 @@ impl Unit {
             _ if !value.is_finite() => "none".to_owned(),
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
-            Self::Tokens => format!("{value:.0}"),
+            Self::Tokens | Self::Count => format!("{value:.0}"),
             Self::Percent => format!("{value:+.1} %"),
         }
     }
@@ -134,6 +136,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
+    ("tui", tui::tui),
     ("sandbox-proxy", proxy::throughput),
 ];
 

@@ -11,6 +11,8 @@ mod demo;
 mod interop;
 mod measure;
 mod process;
+mod pty;
+mod screenshots;
 mod setup;
 mod soak;
 mod table;
@@ -72,6 +74,12 @@ const COMMANDS: &[Command] = &[
         run: interop::run,
     },
     Command {
+        name: "screenshots",
+        about: "pictures of the terminal for the documentation",
+        help: screenshots::HELP,
+        run: screenshots::run,
+    },
+    Command {
         name: "soak",
         about: "the loops that are too long for the tests",
         help: soak::HELP,
@@ -120,7 +128,7 @@ fn dispatch(args: &[String]) -> Result<()> {
 fn overview() -> String {
     let mut text = "Usage: cargo xtask COMMAND [--help]\n".to_owned();
     for command in COMMANDS {
-        text.push_str(&format!("\n  {:7}{}", command.name, command.about));
+        text.push_str(&format!("\n  {:12}{}", command.name, command.about));
     }
     text
 }

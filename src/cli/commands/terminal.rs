@@ -9,9 +9,12 @@ mod driver;
 mod editor;
 mod facts;
 mod files;
+mod lines;
 mod orders;
+mod pictures;
 mod prepared;
 
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
@@ -66,11 +69,20 @@ fn refuse_misspelt(prompt: &str) -> Result<(), CliError> {
 }
 
 pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
-    need_terminal()?;
+    if !is_by_lines() {
+        need_terminal()?;
+    }
     let found = compose::find_resumable(&args.id)?;
     let mut run = args.run.clone();
     run.workspace.get_or_insert_with(|| found.workspace.clone());
     open(&run, false, None, Some(found.id))
+}
+
+/// Whether there is somebody to talk to, by lines alone.
+fn is_by_lines() -> bool {
+    let term = variable("TERM");
+    let is_dumb = term.as_deref().is_none_or(|term| term == "dumb");
+    is_dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 pub(super) fn need_terminal() -> Result<(), CliError> {
@@ -88,9 +100,13 @@ fn open(
     prompt: Option<&str>,
     resumed: Option<trajectory::SessionId>,
 ) -> CliResult {
+    if is_by_lines() {
+        return lines::run(run, private, prompt, resumed);
+    }
     need_terminal()?;
     let chosen = Chosen::of(run)?;
-    let mut view = view(chosen.facts(private));
+    let (taste, wrong) = chosen.settings.terminal.taste();
+    let mut view = view(chosen.facts(private)).liked(taste, background(), &wrong);
     let (commands, commands_end) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (updates, updates_end) = mpsc::channel(UPDATES_WAITING_MAX);
     let first = prompt.and_then(|prompt| view.begin(prompt));

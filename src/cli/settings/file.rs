@@ -15,6 +15,7 @@ use super::place::user_file_path;
 use super::provider::{ProviderFile, ProviderName};
 use super::rules::{AllowedFile, RulesFile};
 use super::sandbox::SandboxFile;
+use super::terminal::TerminalFile;
 use super::web::WebFile;
 use crate::args::{Api, ToolsArg};
 use crate::error::CliError;
@@ -55,6 +56,8 @@ pub(crate) struct UserFile {
     pub(super) web: WebFile,
     #[serde(default)]
     pub(super) rules: RulesFile,
+    #[serde(default)]
+    pub(super) terminal: TerminalFile,
     /// What was allowed for good in one folder.
     #[serde(default)]
     pub(super) allowed: Vec<AllowedFile>,

@@ -51,7 +51,9 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
         Hand::Inside => theme.warning,
         Hand::Outside => theme.error,
     };
-    frame.buffer_mut().set_stringn(area.x, area.y, hand.sign(), 2, sign);
+    let is_normal = view.taste.vim.is_some_and(|vim| vim.is_normal);
+    let mark = if is_normal { "N" } else { hand.sign() };
+    frame.buffer_mut().set_stringn(area.x, area.y, mark, 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
         frame.buffer_mut().set_line(

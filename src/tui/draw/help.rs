@@ -34,7 +34,9 @@ fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
     let mut rows = Vec::new();
     for place in Place::ALL {
         rows.push(Line::styled(place.title(), theme.heading));
-        rows.extend(told(place).into_iter().map(|(keys, about)| row(keys, about)));
+        rows.extend(
+            told(place, &view.taste.keys).into_iter().map(|(keys, about)| row(keys, about)),
+        );
         rows.push(Line::default());
     }
     rows.push(Line::styled("Commands", theme.heading));

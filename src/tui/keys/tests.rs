@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Action, KEYS, Place, find};
 use crate::commands::COMMANDS;
+use crate::taste::OwnKeys;
 
 #[test]
 fn no_key_means_two_things_in_one_place() {
@@ -32,7 +33,7 @@ fn tables() -> String {
     let mut out = String::new();
     for place in Place::ALL {
         out.push_str(&format!("### {}\n\n| key | what it does |\n| --- | --- |\n", place.title()));
-        for (keys, about) in super::told(place) {
+        for (keys, about) in super::told(place, &OwnKeys::default()) {
             let keys: Vec<String> = keys.split(", ").map(|key| format!("`{key}`")).collect();
             out.push_str(&format!("| {} | {about} |\n", keys.join(", ")));
         }

@@ -29,7 +29,8 @@ pub(crate) enum JobState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JobRow {
     pub(crate) exec: u32,
-    pub(crate) call: u32,
+    /// Nothing: it is the user's own.
+    pub(crate) call: Option<u32>,
     pub(crate) title: String,
     pub(crate) state: JobState,
 }
@@ -81,7 +82,7 @@ impl Jobs {
             }
             Body::ToolStarted(started) => {
                 if let Some(title) = self.waiting.remove(&started.call) {
-                    let (exec, call) = (started.exec, started.call);
+                    let (exec, call) = (started.exec, Some(started.call));
                     self.push(JobRow { exec, call, title, state: JobState::Running });
                 }
             }
@@ -90,8 +91,17 @@ impl Jobs {
                 let goes_on = seen.status == CallStatus::Ok && seen.exit.is_none();
                 let state = if goes_on { JobState::Background } else { JobState::Ended(seen.exit) };
                 let mut rows = self.rows.iter_mut().rev();
-                if let Some(row) = rows.find(|row| row.call == seen.call) {
+                if let Some(row) = rows.find(|row| row.call == Some(seen.call)) {
                     row.state = state;
+                }
+            }
+            Body::UserCommand(ran) => {
+                self.own(ran.exec, &ran.command);
+                if let Some(row) = self.rows.iter_mut().find(|row| row.exec == ran.exec) {
+                    row.state = match ran.exit {
+                        Some(exit) => JobState::Ended(Some(exit)),
+                        None => JobState::Background,
+                    };
                 }
             }
             Body::BackgroundExit(ended) => {
@@ -106,6 +116,14 @@ impl Jobs {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A command of the user's own runs.
+    pub(crate) fn own(&mut self, exec: u32, command: &str) {
+        if self.find(exec).is_none() {
+            let title = headline(command, 100);
+            self.push(JobRow { exec, call: None, title, state: JobState::Running });
         }
     }
 

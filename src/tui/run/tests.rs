@@ -6,10 +6,12 @@ use std::rc::Rc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tokio::sync::mpsc;
 use trajectory::Progress;
+use trajectory::event::Ended;
 
 use super::{Outside, Tui};
 use crate::input::{Input, Keys};
 use crate::protocol::{Command, Facts, Update};
+use crate::taste::{Notify, Taste};
 use crate::theme::{Background, Depth};
 use crate::view::View;
 
@@ -110,4 +112,56 @@ fn a_storm_of_pieces_is_a_few_frames() {
 fn a_terminal_that_goes_away_leaves_in_order() {
     let (_, told) = run(Vec::new(), vec![Update::Said("x".into())], false);
     assert_eq!(told, [Command::Leave]);
+}
+
+/// A round ends while the window is in front, or not.
+fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
+    let mut inputs = inputs;
+    inputs.push(key(KeyCode::Char('d'), KeyModifiers::CONTROL));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (keys, keys_end) = mpsc::channel(100);
+        let (updates, updates_end) = mpsc::channel(100);
+        let (commands, _commands_end) = mpsc::channel(100);
+        let facts = Facts { model: Some("m".into()), ..Facts::default() };
+        let taste = Taste { notify, ..Taste::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let view = view.liked(taste, Background::Dark, &[]);
+        let written = Written::default();
+        let outside = Outside { commands, edit: |text| Ok(text.to_owned()) };
+        let tui =
+            Tui::fixed(written.clone(), (60, 14), Keys::Given(keys_end), view, outside).unwrap();
+        let feeding = async {
+            let last = inputs.pop().unwrap();
+            for input in inputs {
+                keys.send(input).await.unwrap();
+            }
+            // The keys are taken before it is told.
+            while keys.capacity() < 100 {
+                tokio::task::yield_now().await;
+            }
+            updates.send(Update::RoundOver(Ended::Completed)).await.unwrap();
+            while updates.capacity() < 100 {
+                tokio::task::yield_now().await;
+            }
+            keys.send(last).await.unwrap();
+        };
+        let (result, ()) = tokio::join!(tui.run(updates_end), feeding);
+        result.unwrap();
+        let bytes = written.0.borrow().0.clone();
+        bytes
+    })
+}
+
+#[test]
+fn whoever_looks_away_is_called_and_nobody_else() {
+    let has = |bytes: &[u8], wanted: &[u8]| bytes.windows(wanted.len()).any(|it| it == wanted);
+    let away = called(vec![Input::Focus(false)], Notify::Osc9);
+    assert!(has(&away, b"\x1b]9;limn: the round is over\x1b\\"));
+    let here = called(vec![Input::Focus(false), Input::Focus(true)], Notify::Osc9);
+    assert!(!has(&here, b"\x1b]9;") && !has(&here, b"\x07"));
+    let bell = called(vec![Input::Focus(false)], Notify::Bell);
+    assert!(has(&bell, b"\x07"));
+    let off = called(vec![Input::Focus(false)], Notify::Off);
+    assert!(!has(&off, b"\x07"));
 }

@@ -25,6 +25,7 @@ impl View {
                 };
                 self.set_menu(paths.into_iter().map(row).collect());
             }
+            Answer::Picture { written, found } => self.pictured(written.as_deref(), found),
             Answer::Sessions(sessions) => {
                 let row = |session: Recent| MenuRow {
                     label: headline(&session.title, TITLE_COLUMNS),

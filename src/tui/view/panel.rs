@@ -90,7 +90,7 @@ impl View {
                     self.attach(exec);
                 } else {
                     let call = row.call;
-                    self.go_to_event(u64::MAX, Some(call));
+                    self.go_to_event(u64::MAX, call);
                     self.focus = Focus::Conversation;
                 }
             }
@@ -168,3 +168,6 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

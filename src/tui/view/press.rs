@@ -8,6 +8,7 @@ use crate::composer::{Edit, Hand};
 use crate::entry::Context;
 use crate::keys::{self, Action, Choice, MenuKey, Place};
 use crate::protocol::{Command, Order, Query};
+use crate::vim::Meaning;
 
 /// Within this time, a second Ctrl-C leaves; microseconds.
 const TWICE_US: u64 = 2_000_000;
@@ -42,6 +43,7 @@ impl View {
         if self.panel.attached.is_some() {
             return self.press_attached(key);
         }
+        let key = self.taste.keys.meant(self.place(), key)?;
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
@@ -65,6 +67,12 @@ impl View {
             return self.press_in_question(key);
         }
         let place = self.place();
+        if place == Place::Composer
+            && let Some(vim) = &mut self.taste.vim
+            && let Meaning::Edits(edits) = vim.press(key)
+        {
+            return edits.iter().filter_map(|edit| self.edit(*edit)).last();
+        }
         if let Some(action) = keys::find(place, key) {
             return self.act(action);
         }
@@ -105,7 +113,7 @@ impl View {
         }
         self.focus = Focus::Composer;
         self.composer.paste(text);
-        self.offer()
+        self.ask_for_picture(text).or_else(|| self.offer())
     }
 
     /// The mouse wheel; what is chosen with the mouse is the drawing's business.
@@ -158,13 +166,13 @@ impl View {
             Action::Ends { up: false } => self.conversation.go_to_end(),
             Action::ToggleReasoning => self.conversation.toggle_reasoning(),
             Action::Mouse => {
-                self.has_mouse = !self.has_mouse;
-                self.say(if self.has_mouse {
+                self.taste.has_mouse = !self.taste.has_mouse;
+                self.say(if self.taste.has_mouse {
                     "The mouse is ours again."
                 } else {
                     "The mouse is the terminal's."
                 });
-                return Some(Command::Mouse(self.has_mouse));
+                return Some(Command::Mouse(self.taste.has_mouse));
             }
             Action::Send { steers: false } => return self.send(),
             Action::Send { steers: true } => return self.steer(),
@@ -185,6 +193,7 @@ impl View {
                 };
                 return Some(Command::Order(Order::Rate(seq, rating)));
             }
+            Action::Picture => return Some(Command::Ask(Query::Clipboard)),
             Action::Search => {
                 self.search.clear();
                 self.focus = Focus::Search;
@@ -396,7 +405,7 @@ impl View {
             }
             Pick::File(path) => {
                 self.composer.complete_mention(&path);
-                None
+                self.ask_for_mentioned(&path)
             }
             Pick::Queued(at) => {
                 self.take_queued(at);

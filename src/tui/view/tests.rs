@@ -1,5 +1,3 @@
-mod panel;
-
 use std::num::NonZero;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -18,14 +16,14 @@ use crate::protocol::{Answer, Command, Facts, Order, Play, Playback, Query, Rece
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
-pub(super) struct Stage {
-    pub(super) view: View,
+pub(crate) struct Stage {
+    pub(crate) view: View,
     seq: u64,
     size: (u16, u16),
 }
 
 impl Stage {
-    pub(super) fn new(columns: u16, rows: u16) -> Self {
+    pub(crate) fn new(columns: u16, rows: u16) -> Self {
         let facts = Facts {
             model: Some("mock-model".to_owned()),
             mode: ApprovalMode::Ask,
@@ -39,13 +37,13 @@ impl Stage {
         Self { view, seq: 0, size: (columns, rows) }
     }
 
-    pub(super) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
+    pub(crate) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
         self.told(body.into());
         self
     }
 
     /// Something is on record; what the view wants to know because of it.
-    pub(super) fn told(&mut self, body: Body) -> Option<Command> {
+    pub(crate) fn told(&mut self, body: Body) -> Option<Command> {
         let event = Event {
             id: EventId::new(),
             seq: self.seq,
@@ -64,15 +62,15 @@ impl Stage {
         self.view.update(Update::Event(Box::new(event)))
     }
 
-    pub(super) fn prompt(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn prompt(&mut self, text: &str) -> &mut Self {
         self.happens(Prompt { text: text.to_owned(), ..Prompt::default() })
     }
 
-    pub(super) fn says(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn says(&mut self, text: &str) -> &mut Self {
         self.happens(AssistantText { request: 1, text: text.to_owned(), interrupted: false })
     }
 
-    pub(super) fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
+    pub(crate) fn calls(&mut self, call: u32, name: &str, arguments: &str) -> &mut Self {
         self.happens(ToolCall {
             request: 1,
             call,
@@ -85,16 +83,16 @@ impl Stage {
         })
     }
 
-    pub(super) fn starts(&mut self, call: u32) -> &mut Self {
+    pub(crate) fn starts(&mut self, call: u32) -> &mut Self {
         self.happens(ToolStarted { call, exec: call })
     }
 
-    pub(super) fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn prints(&mut self, exec: u32, bytes: &[u8]) -> &mut Self {
         self.view.progress(&Progress::Output { exec, bytes: bytes.into() });
         self
     }
 
-    pub(super) fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
+    pub(crate) fn sees(&mut self, call: u32, shown: &str, code: Option<i32>) -> &mut Self {
         self.happens(Observation {
             call,
             status: CallStatus::Ok,
@@ -108,7 +106,7 @@ impl Stage {
         })
     }
 
-    pub(super) fn ends(&mut self) -> &mut Self {
+    pub(crate) fn ends(&mut self) -> &mut Self {
         let usage = Usage { input_tokens: 1_000, output_tokens: 234, ..Usage::default() };
         self.view.update(Update::Usage(usage));
         self.happens(RoundEnded { ended: Ended::Completed, usage });
@@ -116,13 +114,13 @@ impl Stage {
         self
     }
 
-    pub(super) fn writes(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn writes(&mut self, text: &str) -> &mut Self {
         self.view.progress(&Progress::Text { request: 1, text: text.to_owned() });
         self
     }
 
     /// `text<enter>more<ctrl-c>`.
-    pub(super) fn press(&mut self, keys: &str) -> Option<Command> {
+    pub(crate) fn press(&mut self, keys: &str) -> Option<Command> {
         let mut last = None;
         let mut rest = keys;
         while let Some(first) = rest.chars().next() {
@@ -143,7 +141,7 @@ impl Stage {
     }
 
     /// What is written to the terminal for a frame.
-    pub(super) fn bytes(&mut self) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
         let (columns, rows) = self.size;
         let mut bytes = Vec::new();
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
@@ -154,7 +152,7 @@ impl Stage {
         bytes
     }
 
-    pub(super) fn screen(&mut self) -> vt100::Parser {
+    pub(crate) fn screen(&mut self) -> vt100::Parser {
         let (columns, rows) = self.size;
         let size = |cells| NonZero::new(cells).unwrap();
         let mut parser = vt100::Parser::new(size(rows), size(columns), 0);
@@ -162,14 +160,14 @@ impl Stage {
         parser
     }
 
-    pub(super) fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let parser = self.screen();
         let rows = parser.screen().rows(0, self.size.0);
         rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 
     /// The text, and below it a letter for the look of each cell.
-    pub(super) fn picture(&mut self) -> String {
+    pub(crate) fn picture(&mut self) -> String {
         let parser = self.screen();
         let screen = parser.screen();
         let mut looks: Vec<String> = Vec::new();
@@ -248,7 +246,7 @@ fn named_key(name: &str) -> KeyEvent {
 const EDIT: &str = r#"{"file_path":"src/数.rs","old_string":"fn 一() {\n    1\n}\n","new_string":"fn 一() {\n    2\n}\n"}"#;
 
 /// A round with a bit of everything.
-fn round(columns: u16, rows: u16) -> Stage {
+pub(crate) fn round(columns: u16, rows: u16) -> Stage {
     let mut stage = Stage::new(columns, rows);
     stage.prompt("Fix the 数 please").happens(Reasoning {
         request: 1,

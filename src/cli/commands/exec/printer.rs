@@ -48,7 +48,7 @@ impl Printer {
         Self { silent, ..Self::new(false, Bill::free()) }
     }
 
-    pub(super) fn begin(&mut self, id: SessionId) {
+    pub(crate) fn begin(&mut self, id: SessionId) {
         if self.silent {
             return;
         }
@@ -60,7 +60,7 @@ impl Printer {
         }
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) {
+    pub(crate) fn notice(&mut self, notice: Notice) {
         match notice {
             _ if self.silent => return,
             Notice::Event(event) if self.json => self.out.json(&event.to_json()),
@@ -156,7 +156,7 @@ impl Printer {
         }
     }
 
-    pub(super) fn end(&mut self, id: SessionId, result: &Result<Summary, SessionError>) {
+    pub(crate) fn end(&mut self, id: SessionId, result: &Result<Summary, SessionError>) {
         self.end_line();
         self.set_aside();
         if !self.json {

@@ -32,7 +32,11 @@ impl Driver {
             Query::Rounds => self.rounds().await.map(Answer::Rounds),
             Query::Rewind(round) => self.preview(round).await.map(Answer::Preview),
             Query::Models => self.models().await.map(Answer::Models),
-            Query::Files(_) | Query::Sessions | Query::Changes => return,
+            Query::Files(_)
+            | Query::Sessions
+            | Query::Changes
+            | Query::Picture { .. }
+            | Query::Clipboard => return,
         };
         match answer {
             Ok(answer) => self.send(Update::Answer(answer)).await,

@@ -18,6 +18,7 @@ use tui::{Answer, Command, Query, Recent, Update};
 use super::changes::Changes;
 use super::facts::{Chosen, recent};
 use super::files::Files;
+use super::pictures::Pictures;
 use super::prepared::Prepared;
 use crate::args::RunArgs;
 use crate::bill::Bill;
@@ -65,6 +66,7 @@ pub(super) struct Driver {
     /// The commands that calls of this round want to run.
     asked: HashMap<u32, String>,
     pub(super) changes: Changes,
+    pub(super) pictures: Pictures,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     sandbox: Prepared,
     /// The tier that commands run in, once it is known.
@@ -103,6 +105,7 @@ impl Driver {
             files,
             asked: HashMap::new(),
             changes,
+            pictures: Pictures::default(),
             sandbox: Prepared::Not,
             tier: None,
             failed: None,
@@ -178,6 +181,10 @@ impl Driver {
                     Update::Answer(Answer::Sessions(recent))
                 });
             }
+            Command::Ask(Query::Picture { written, path }) => {
+                self.picture(Some(written), Some(path)).await;
+            }
+            Command::Ask(Query::Clipboard) => self.picture(None, None).await,
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
@@ -265,7 +272,13 @@ impl Driver {
             self.fail(error.to_string()).await;
             return self.send(Update::RoundOver(Ended::Failed)).await;
         }
-        self.tell(session::Command::Submit { text, attached: Vec::new() }).await;
+        match self.pictures.of(&text) {
+            Ok(attached) => self.tell(session::Command::Submit { text, attached }).await,
+            Err(error) => {
+                self.fail(error.to_string()).await;
+                self.send(Update::RoundOver(Ended::Failed)).await;
+            }
+        }
     }
 
     /// The user runs a command: that too is a session.

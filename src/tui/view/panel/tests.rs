@@ -1,7 +1,11 @@
-use trajectory::event::{ApprovalDecision, ApprovalEvent, ChangeKind, DecidedBy, FileChange};
+use trajectory::event::{
+    ApprovalDecision, ApprovalEvent, AssistantText, BackgroundExit, ChangeKind, DecidedBy, Ended,
+    Exit, FileChange, RoundEnded,
+};
+use trajectory::{Body, Usage};
 
-use super::*;
-use crate::protocol::Hand;
+use super::super::tests::{Stage, round};
+use crate::protocol::{Answer, Command, Hand, Order, Query, Recent, Update};
 
 fn change(path: &str, kind: ChangeKind, diff: Option<&str>) -> FileChange {
     FileChange { path: path.to_owned(), change: kind, diff: diff.map(str::to_owned) }
@@ -155,7 +159,7 @@ fn a_command_that_ends_gives_the_keyboard_back() {
     let mut stage = Stage::new(100, 24);
     job(&mut stage);
     stage.press("<f3><left><left><enter>");
-    stage.happens(trajectory::event::BackgroundExit {
+    stage.happens(BackgroundExit {
         exec: 1,
         exit: Exit { code: Some(0), ..Exit::default() },
         output: None,
@@ -172,6 +176,17 @@ fn a_command_is_ended_after_a_second_key() {
     stage.press("<f3><left><left>x");
     assert!(stage.text().contains("End job 1?"));
     assert_eq!(stage.press("y"), Some(Command::Hand(Hand::Stop { exec: 1 })));
+}
+
+#[test]
+fn a_command_of_ones_own_can_be_attached_to() {
+    let mut stage = Stage::new(100, 24);
+    let command = "vim notes".to_owned();
+    stage.view.update(Update::OwnStarted { exec: 3, command, outside: false });
+    stage.press("<f3><left><left>");
+    assert!(stage.text().contains("vim notes"), "{}", stage.text());
+    stage.press("<enter>");
+    assert!(matches!(stage.press("x"), Some(Command::Hand(Hand::Type { exec: 3, .. }))));
 }
 
 #[test]
@@ -195,4 +210,73 @@ fn a_frame_of_five_thousand_actions_has_the_rows_it_shows() {
     assert!(stage.text().contains("q 0"));
     stage.press("<pagedown><pagedown>G");
     assert!(stage.text().contains("5,000 of 5,000"));
+}
+
+/// What a terminal would obey: a title, a clearing, the clipboard, a cursor game of eight bits, a
+/// direction override, and letters under a tower of marks.
+const HOSTILE: &str =
+    "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}]52;c;aGk=\u{7}\u{9b}5;5H\u{202e}x\u{301}\u{301}\u{301}";
+
+#[test]
+fn hostile_text_is_text_wherever_it_is_shown() {
+    let mut stage = Stage::new(130, 30);
+    let arguments = serde_json::json!({ "command": HOSTILE }).to_string();
+    stage.prompt(HOSTILE).says(HOSTILE).calls(1, "shell", &arguments).starts(1);
+    stage.prints(1, HOSTILE.as_bytes()).sees(1, HOSTILE, None).ends();
+    stage.happens(trajectory::event::ModelChanged {
+        model: HOSTILE.to_owned(),
+        ..trajectory::event::ModelChanged::default()
+    });
+    let item = trajectory::event::PlanItem {
+        text: HOSTILE.to_owned(),
+        status: trajectory::event::PlanStatus::Pending,
+    };
+    stage.happens(trajectory::event::Plan { items: vec![item] });
+    let recent = Recent { id: "1".to_owned(), title: HOSTILE.to_owned(), when: HOSTILE.to_owned() };
+    let files = vec![change(HOSTILE, ChangeKind::Modified, Some(HOSTILE))];
+    let mut told = Vec::new();
+    for keys in ["<f3>", "<right>", "<right>", "<right>"] {
+        stage.press(keys);
+        stage.view.update(Update::Answer(Answer::Changes(Ok(files.clone()))));
+        told.push((keys, stage.bytes()));
+    }
+    stage.press("<right><right>r");
+    told.push(("revert", stage.bytes()));
+    stage.press("n<right><enter>");
+    assert!(stage.text().contains("gives the keyboard back"));
+    told.push(("attached", stage.bytes()));
+    stage.press("<ctrl-]>");
+    stage.view.update(Update::Answer(Answer::Sessions(vec![recent])));
+    told.push(("sessions", stage.bytes()));
+    stage.view.update(Update::Answer(Answer::Files(String::new(), vec![HOSTILE.to_owned()])));
+    stage.view.update(Update::Sandbox(HOSTILE.to_owned()));
+    stage.view.update(Update::Said(HOSTILE.to_owned()));
+    stage.view.update(Update::Failed(HOSTILE.to_owned()));
+    told.push(("remarks", stage.bytes()));
+    for (place, bytes) in told {
+        let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|it| it == wanted);
+        let clean = !has(b"\x1b]") && !has(b"\x07") && !has(b"\x1b[2J") && !has(b"\xc2\x9b");
+        assert!(clean && !has("\u{202e}".as_bytes()), "{place}");
+    }
+}
+
+#[test]
+fn a_line_of_five_million_letters_and_a_flood_of_marks_cost_what_they_show() {
+    let mut stage = Stage::new(130, 30);
+    let long = "x".repeat(5_000_000);
+    let flood = format!("y{}", "\u{301}".repeat(1_000_000));
+    stage.prompt(&long).says(&flood);
+    let arguments = serde_json::json!({ "command": long }).to_string();
+    stage.calls(1, "shell", &arguments).starts(1);
+    stage.prints(1, flood.as_bytes()).prints(1, b"\xff\xfe\xc3");
+    stage.press("<f3>");
+    assert!(stage.text().contains("xxxx"));
+    stage.press("<right>");
+    let diff = format!("@@ -1 +1 @@\n-{long}\n+{flood}\n");
+    let files = vec![change(&long, ChangeKind::Modified, Some(&diff))];
+    stage.view.update(Update::Answer(Answer::Changes(Ok(files))));
+    assert!(stage.text().contains("-xxxx"));
+    stage.press("<right><enter>");
+    let text = stage.text();
+    assert!(text.contains('y') && text.contains("job 1"), "{text}");
 }

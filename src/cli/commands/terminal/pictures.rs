@@ -1,0 +1,165 @@
+//! Pictures that go with prompts, by the words that stand for them.
+//!
+//! A prompt that holds such words is sent with the picture; so a prompt that waits, or is recalled,
+//! keeps its pictures. Only what the user chose here has words: no text from elsewhere can name a
+//! file.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use session::Attached;
+use tempfile::NamedTempFile;
+use tui::{Answer, Update};
+
+use super::driver::Driver;
+use crate::attachments::{Draft, GivenFile};
+use crate::compose;
+use crate::error::CliError;
+use crate::print::safe;
+
+/// Words that are kept.
+const PICTURES_MAX: usize = 500;
+
+/// No picture is larger; what reads the file says so.
+const CLIPBOARD_BYTES_MAX: u64 = (20 << 20) + 1;
+
+/// Those that were chosen.
+#[derive(Default)]
+pub(super) struct Pictures {
+    /// The words, and the file.
+    known: BTreeMap<String, PathBuf>,
+    /// What came from the clipboard, as long as this terminal is open.
+    pasted: Vec<NamedTempFile>,
+}
+
+impl Pictures {
+    /// The words for a file, if it is a picture.
+    pub(super) fn take(&mut self, path: &str, workspace: &Path) -> Result<String, CliError> {
+        let path = match path.strip_prefix("~/").zip(std::env::var_os("HOME")) {
+            Some((rest, home)) => Path::new(&home).join(rest),
+            None => workspace.join(path),
+        };
+        load(&path)?;
+        self.name(path)
+    }
+
+    /// The words for what the clipboard holds, if that is a picture.
+    pub(super) fn take_pasted(&mut self, bytes: &[u8]) -> Result<String, CliError> {
+        let failed = |error: std::io::Error| {
+            CliError::failed(format!("The picture could not be kept: {error}."))
+        };
+        let mut file = tempfile::Builder::new()
+            .prefix("clipboard-")
+            .suffix(".png")
+            .tempfile()
+            .map_err(failed)?;
+        file.write_all(bytes).and_then(|()| file.flush()).map_err(failed)?;
+        load(file.path())?;
+        let words = self.name(file.path().to_owned());
+        self.pasted.push(file);
+        words
+    }
+
+    fn name(&mut self, path: PathBuf) -> Result<String, CliError> {
+        if let Some((words, _)) = self.known.iter().find(|(_, known)| **known == path) {
+            return Ok(words.clone());
+        }
+        if self.known.len() >= PICTURES_MAX {
+            return Err(CliError::failed("There are too many pictures already."));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name: String = safe(&name).replace('\n', " ").chars().take(60).collect();
+        let words = |number: usize| match number {
+            1 => format!("[image {name}]"),
+            number => format!("[image {name} {number}]"),
+        };
+        let words = (1..).map(words).find(|words| !self.known.contains_key(words));
+        let words = words.unwrap_or_default();
+        self.known.insert(words.clone(), path);
+        Ok(words)
+    }
+
+    /// The pictures of a prompt, as they are now.
+    pub(super) fn of(&self, prompt: &str) -> Result<Vec<Attached>, CliError> {
+        let mut places: Vec<(usize, &PathBuf)> = self
+            .known
+            .iter()
+            .filter_map(|(words, path)| Some((prompt.find(words.as_str())?, path)))
+            .collect();
+        places.sort();
+        let mut attached = Vec::new();
+        for (_, path) in places {
+            attached.extend(load(path)?);
+        }
+        Ok(attached)
+    }
+}
+
+impl Driver {
+    /// Looks whether something is a picture that can go with a prompt.
+    pub(super) async fn picture(&mut self, written: Option<String>, path: Option<String>) {
+        let found = match path {
+            Some(path) => self.pictures.take(&path, &self.chosen.settings.workspace),
+            None => match tokio::task::spawn_blocking(clipboard).await {
+                Ok(Ok(bytes)) => self.pictures.take_pasted(&bytes),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(CliError::failed("The clipboard could not be read.")),
+            },
+        };
+        let found = found.map_err(|error| error.to_string());
+        if found.is_ok() && !compose::shows_pictures(&self.chosen.settings) {
+            self.say("Pictures cannot be shown to this model: a line of text stands for them.")
+                .await;
+        }
+        self.send(Update::Answer(Answer::Picture { written, found })).await;
+    }
+}
+
+fn load(path: &Path) -> Result<Vec<Attached>, CliError> {
+    let files = vec![GivenFile { path: path.to_owned(), image: true }];
+    Ok(Draft { text: String::new(), files }.load()?.attached)
+}
+
+/// What the clipboard holds, as PNG, by whichever program of the desktop is there.
+fn clipboard() -> Result<Vec<u8>, CliError> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let wayland: &[&str] = &["wl-paste", "--type", "image/png"];
+    let x11: &[&str] = &["xclip", "-selection", "clipboard", "-t", "image/png", "-o"];
+    let ways = [
+        (is_set("WAYLAND_DISPLAY"), wayland),
+        (is_set("DISPLAY"), x11),
+        (cfg!(target_os = "macos"), &["pngpaste", "-"]),
+    ];
+    for (_, words) in ways.into_iter().filter(|(is_there, _)| *is_there) {
+        let Some((program, args)) = words.split_first() else { continue };
+        if let Some(bytes) = printed(program, args).filter(|bytes| !bytes.is_empty()) {
+            return Ok(bytes);
+        }
+    }
+    Err(CliError::failed(
+        "The clipboard holds no picture that can be reached. Install wl-paste, xclip or pngpaste, \
+         or paste the path of a file.",
+    ))
+}
+
+/// What a program prints, up to a limit; nothing when it fails.
+fn printed(program: &str, args: &[&str]) -> Option<Vec<u8>> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut bytes = Vec::new();
+    let read = child.stdout.take()?.take(CLIPBOARD_BYTES_MAX).read_to_end(&mut bytes);
+    if bytes.len() as u64 >= CLIPBOARD_BYTES_MAX {
+        // It would wait for ever to be read.
+        let _ = child.kill();
+    }
+    let status = child.wait().ok()?;
+    (read.is_ok() && (status.success() || bytes.len() as u64 >= CLIPBOARD_BYTES_MAX))
+        .then_some(bytes)
+}
