@@ -120,7 +120,6 @@ pub(crate) enum Action {
     /// Something in the panel.
     Panel(Act),
     Play(Play),
-    Leave,
 }
 
 /// What a key does in the list above the prompt.
@@ -289,7 +288,7 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "+" | "=" => Action::Play(Play::Speed { faster: true }), "twice as fast";
         "-" => Action::Play(Play::Speed { faster: false }), "half as fast";
         "0" => Action::Play(Play::Tenths(0)), "to the beginning; 1 to 9: to so many tenths";
-        "q" | "esc" => Action::Leave, "leave";
+        "q" | "esc" => Action::Stop, "leave";
     }
 };
 

@@ -11,7 +11,7 @@ use crate::store::parse_time;
 #[derive(Debug, Args)]
 #[command(after_help = "Words have to stand in one and the same prompt, reply, call or output; \
     '\"two words\"' are looked for side by side, and 'pars*' is the beginning of a word.\n\n\
-    Examples:\n  limn sessions --json | jq -r .id\n  limn sessions --search 'borrow checker' \
+    Example:\n  limn sessions --json | jq -r .id\n  limn sessions --search 'borrow checker' \
     --in output\n  limn sessions --file src/parser.rs --since 7d --outcome success")]
 pub(crate) struct ListArgs {
     #[command(flatten)]

@@ -148,8 +148,7 @@ fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
         };
         let (result, ()) = tokio::join!(tui.run(updates_end), feeding);
         result.unwrap();
-        let bytes = written.0.borrow().0.clone();
-        bytes
+        written.0.borrow().0.clone()
     })
 }
 

@@ -146,7 +146,6 @@ impl View {
             // There is no prompt to go to, nothing to stop, and nobody to ask.
             Action::Switch | Action::Mode if self.facts.playback.is_some() => {}
             Action::Stop if self.facts.playback.is_some() => return Some(Command::Leave),
-            Action::Leave => return Some(Command::Leave),
             Action::Play(play) => return Some(Command::Play(play)),
             Action::Stop => return self.stop(),
             Action::LeaveWhenEmpty => {
