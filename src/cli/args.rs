@@ -325,7 +325,7 @@ pub(crate) struct RmArgs {
 
 /// Say how a session turned out. Judgements are kept beside the recording, never in it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  limn annotate last --outcome success --source verifier\n  \
+#[command(after_help = "Example:\n  limn annotate last --outcome success --source verifier\n  \
     limn annotate last --tag gomoku --domain coding --consent team")]
 pub(crate) struct AnnotateArgs {
     /// An id, a unique prefix of one, or `last`.

@@ -9,7 +9,7 @@ use crate::args::OutcomeArg;
 
 /// Write sessions out as a dataset, with a ledger of what the format cannot hold.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  limn export --format messages --out data/ --status all\n  \
+#[command(after_help = "Example:\n  limn export --format messages --out data/ --status all\n  \
     limn export --format messages --split train=90,test=10 --tag gomoku --out data/v1\n  limn \
     export --format messages --parent data/v1 --out data/v2\n  limn export --again data/v1 --out \
     copy\n  limn export --format tokens --tokenizer models/qwen3 --max-tokens 131072 --out ids")]
