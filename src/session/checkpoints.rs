@@ -29,6 +29,13 @@ use crate::options::Options;
 /// As many things that git would obey are named; the rest is counted.
 const PLANTED_NAMED_MAX: usize = 8;
 
+/// So often in a round it is looked what the user changed while something changes all the time.
+const RESTLESS_MAX: u32 = 3;
+
+const RESTLESS: &str = "Something writes to the workspace all the time, so what you edit while the \
+                        agent works is told only with your next prompt. Let git ignore what it \
+                        writes, and it is told at once again.";
+
 /// Why a checkpoint is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -61,6 +68,8 @@ struct Found {
     edit: Option<UserEdit>,
     /// What a command left for git to obey since then.
     planted: Vec<Planted>,
+    /// It was waited for a moment in which nothing changes, and none came.
+    is_restless: bool,
 }
 
 /// What goes on record of a checkpoint.
@@ -99,6 +108,8 @@ pub(crate) struct Checkpoints {
     said: Option<String>,
     /// It was said that nobody sees what the user does.
     is_blind: bool,
+    /// How often in this round the workspace did not come to rest.
+    restless: u32,
     cancel: Arc<AtomicBool>,
 }
 
@@ -126,12 +137,14 @@ impl Checkpoints {
             problem,
             said: None,
             is_blind: false,
+            restless: 0,
             cancel: Arc::default(),
         }
     }
 
     /// A round has begun.
     pub(crate) fn round_began(&mut self, round: u32) {
+        self.restless = 0;
         self.begin(Why::BeforeRound { round });
     }
 
@@ -181,7 +194,8 @@ impl Checkpoints {
             Effect::Ask { .. } => (false, true),
             _ => (false, false),
         };
-        if tells && self.taking.is_none() && self.has_news() {
+        let is_worth_it = self.restless < RESTLESS_MAX;
+        if tells && self.taking.is_none() && is_worth_it && self.has_news() {
             self.begin(Why::Edited { round });
         }
         let has_news = || self.taking.as_ref().is_some_and(|taking| taking.has_news);
@@ -258,7 +272,7 @@ impl Checkpoints {
 
     fn take_in(&mut self, why: Why, found: Result<Found, Error>) -> Told {
         let mut told = Told { round: why.round(), ..Told::default() };
-        let Found { checkpoint, edit, planted } = match found {
+        let Found { checkpoint, edit, planted, is_restless } = match found {
             Ok(found) => found,
             Err(Error::Cancelled) => {
                 self.last = None;
@@ -299,6 +313,11 @@ impl Checkpoints {
             self.is_blind = true;
             told.bodies.push(said(blindness));
         }
+        self.restless += u32::from(is_restless);
+        if is_restless && self.restless == RESTLESS_MAX {
+            self.problem = Some(RESTLESS.to_owned());
+            told.bodies.extend(self.problem());
+        }
         self.last = Some(checkpoint.tree);
         told
     }
@@ -325,14 +344,15 @@ fn look(
         let began = Watch::begin(workspace)?;
         let _ = watch.set(began);
     }
+    let mut is_restless = false;
     if let Some(watch) = watch.get() {
         if matches!(since.why, Why::Edited { .. }) {
-            watch.wait_for_rest(cancel);
+            is_restless = !watch.wait_for_rest(cancel);
         }
         watch.forget();
     }
     let checkpoint = workspace.checkpoint(cancel)?;
-    let mut found = Found { checkpoint, edit: None, planted: Vec::new() };
+    let mut found = Found { checkpoint, edit: None, planted: Vec::new(), is_restless };
     let Some(tree) = since.tree.filter(|tree| *tree != found.checkpoint.tree) else {
         return Ok(found);
     };

@@ -148,15 +148,17 @@ impl Watch {
     }
 
     /// Waits until nothing has changed for a moment, but not for ever, and not after `cancel` is set.
-    pub fn wait_for_rest(&self, cancel: &AtomicBool) {
+    /// Whether it came to rest.
+    pub fn wait_for_rest(&self, cancel: &AtomicBool) -> bool {
         let began = Instant::now();
         while !cancel.load(Ordering::Relaxed) && began.elapsed() < UNREST_MAX {
             let last = Duration::from_millis(self.seen.last_ms.load(Ordering::Acquire));
             if self.seen.began.elapsed().saturating_sub(last) >= QUIET {
-                return;
+                return true;
             }
             thread::park_timeout(LOOKED_EVERY);
         }
+        false
     }
 
     /// Why it sees nothing, and what to do, when it is blind.

@@ -134,8 +134,44 @@ async fn a_restore_that_was_cut_short_is_told() {
     let taken = checkpoints.workspace.as_ref().unwrap().checkpoint(&checkpoints.cancel).unwrap();
     let settled = Settled { at: taken.tree, undone: true, left: Vec::new() };
     let taken = workspace::Checkpoint { finished: Some(settled), ..taken };
-    let found = Found { checkpoint: taken, edit: None, planted: Vec::new() };
+    let found = Found { checkpoint: taken, edit: None, planted: Vec::new(), is_restless: false };
     let told = checkpoints.take_in(Why::BeforeRound { round: 1 }, Ok(found));
     let [Body::Error(error), Body::Checkpoint(_)] = &told.bodies[..] else { panic!("{told:?}") };
     assert!(error.message.contains("cut short"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn what_never_comes_to_rest_is_looked_at_a_few_times_and_said_once() {
+    let world = World::new();
+    let file = world.workspace().join("server.log");
+    let mut checkpoints = Checkpoints::of(&world.options, None);
+    let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let ends = std::sync::Arc::clone(&is_over);
+    let writer = std::thread::spawn(move || {
+        for number in 0_u64.. {
+            if ends.load(std::sync::atomic::Ordering::Relaxed) {
+                return;
+            }
+            fs::write(&file, number.to_string()).unwrap();
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+    });
+    let ask = Effect::Ask { request: 1 };
+    for round in 1..=2 {
+        checkpoints.round_began(round);
+        checkpoints.taken().await;
+        let mut said = Vec::new();
+        let mut looked = 0;
+        while checkpoints.holds_up(&ask, round) {
+            looked += 1;
+            assert!(looked <= super::RESTLESS_MAX, "it gives up");
+            said.extend(checkpoints.taken().await.bodies);
+        }
+        assert_eq!(looked, super::RESTLESS_MAX);
+        let restless =
+            |body: &&Body| matches!(body, Body::Error(error) if error.message == super::RESTLESS);
+        assert_eq!(said.iter().filter(restless).count(), usize::from(round == 1));
+    }
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
 }
