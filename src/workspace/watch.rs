@@ -46,12 +46,21 @@ const UNREST_MAX: Duration = Duration::from_millis(600);
 const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 /// How many watches this process has begun: each knows its own files.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
+/// The watches of a workspace are laid by then, or what happens there keeps them from being laid.
+const BEGIN_MAX: Duration = Duration::from_secs(10);
+/// A second with so many events is one of a flood, and so many of them in a row are too many: a
+/// flood never lets the library that listens do anything else, and what it keeps meanwhile grows.
+const FLOOD_EVENTS: u32 = 5_000;
+const FLOOD_SECONDS: u32 = 5;
 /// How often it is looked whether the wait was called off.
 const LOOKED_EVERY: Duration = Duration::from_millis(20);
 
 const NO_MORE_WATCHES: &str = "The system allows no more watches, so what you edit while the agent \
                                works is not noticed. Raise fs.inotify.max_user_watches and \
                                fs.inotify.max_user_instances.";
+
+const FLOOD: &str = "So much changes in the workspace all the time that it is not watched any more: \
+                     what you edit while the agent works is noticed with your next prompt only.";
 
 /// A workspace that is watched until this is dropped.
 #[derive(Debug)]
@@ -80,6 +89,31 @@ struct Seen {
     has_lost: AtomicBool,
     ignored: Mutex<Ignored>,
     blind: Mutex<Option<String>>,
+    flood: Mutex<Flood>,
+    /// Nobody listens any more.
+    is_over: AtomicBool,
+}
+
+/// How many events come.
+#[derive(Default)]
+struct Flood {
+    second: u64,
+    events: u32,
+    /// Seconds of a flood that came one after the other.
+    seconds: u32,
+}
+
+impl Flood {
+    /// Takes an event of this second; whether there are too many for too long.
+    fn rises(&mut self, second: u64) -> bool {
+        if second != self.second {
+            let goes_on = self.events >= FLOOD_EVENTS && second == self.second + 1;
+            self.seconds = if goes_on { self.seconds + 1 } else { 0 };
+            (self.second, self.events) = (second, 0);
+        }
+        self.events = self.events.saturating_add(1);
+        self.seconds >= FLOOD_SECONDS
+    }
 }
 
 impl std::fmt::Debug for Seen {
@@ -109,6 +143,8 @@ impl Watch {
             has_lost: AtomicBool::new(false),
             ignored: Mutex::new(Ignored::of(&workspace.root)),
             blind: Mutex::new(None),
+            flood: Mutex::default(),
+            is_over: AtomicBool::new(false),
         });
         let hears = (Arc::clone(&seen), sender.clone());
         let watcher = notify::recommended_watcher(move |event| hears.0.take(event, &hears.1));
@@ -124,12 +160,20 @@ impl Watch {
         let mut folders =
             Folders { seen: Arc::clone(&seen), watcher, watched: HashSet::new(), device, own };
         private_folder(&workspace.state)?;
-        if let Err(error) = folders.watcher.watch(&workspace.state, RecursiveMode::NonRecursive) {
-            folders.seen.go_blind(&error);
-        }
-        folders.add(PathBuf::new());
+        let state = workspace.state.clone();
+        let (ready, is_ready) = sync_channel(1);
         // The watcher holds a sender too, and the thread holds the watcher: so it is told to end.
-        thread::spawn(move || folders.follow(&receiver));
+        thread::spawn(move || {
+            if let Err(error) = folders.watcher.watch(&state, RecursiveMode::NonRecursive) {
+                folders.seen.go_blind(&error);
+            }
+            folders.add(PathBuf::new());
+            let _ = ready.send(());
+            folders.follow(&receiver);
+        });
+        if is_ready.recv_timeout(BEGIN_MAX).is_err() {
+            seen.give_up();
+        }
         Ok(Self { seen, folders: sender })
     }
 
@@ -170,8 +214,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // An empty path is the end.
-        let _ = self.folders.send(PathBuf::new());
+        self.seen.is_over.store(true, Ordering::Release);
+        // An empty path is the end. Whoever is kept from listening ends with the process.
+        let _ = self.folders.try_send(PathBuf::new());
     }
 }
 
@@ -209,6 +254,15 @@ impl Seen {
             Ok(event) => event,
             Err(error) => return self.go_blind(&error),
         };
+        let second = self.began.elapsed().as_secs();
+        if self.flood.lock().unwrap_or_else(PoisonError::into_inner).rises(second) {
+            self.give_up();
+            // What the system keeps for this thread has a bound; what this thread would has none.
+            while !self.is_over.load(Ordering::Acquire) {
+                thread::park_timeout(QUIET);
+            }
+            return;
+        }
         if event.need_rescan() {
             // Some were lost: there may be folders that nobody watches.
             self.note();
@@ -262,6 +316,12 @@ impl Seen {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(now, Ordering::Release);
         self.something.store(true, Ordering::Release);
+    }
+
+    /// So much happens that nobody can listen to it.
+    fn give_up(&self) {
+        let mut blind = self.blind.lock().unwrap_or_else(PoisonError::into_inner);
+        blind.get_or_insert_with(|| FLOOD.to_owned());
     }
 
     fn go_blind(&self, error: &notify::Error) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Watch;
+use super::{Flood, Watch};
 use crate::tests::{NEVER, World};
 
 /// Far longer than anything takes.
@@ -95,4 +95,21 @@ fn too_many_folders_are_said_and_not_watched() {
     watch.seen.go_blind(&none_left);
     let said = watch.blindness().unwrap();
     assert!(said.contains("fs.inotify.max_user_watches"), "{said}");
+}
+
+#[test]
+fn a_flood_is_many_events_for_seconds_on_end_and_a_checkout_is_none() {
+    let told = |seconds: &[u32]| {
+        let mut flood = Flood::default();
+        let mut rises = false;
+        for (second, events) in seconds.iter().enumerate() {
+            for _ in 0..*events {
+                rises |= flood.rises(second as u64);
+            }
+        }
+        rises
+    };
+    assert!(!told(&[100_000, 100_000, 0, 100_000, 100_000]));
+    assert!(!told(&[4_000; 60]));
+    assert!(told(&[6_000; 7]));
 }

@@ -175,7 +175,9 @@ def who_it_became(child):
         with open("/proc/%d/status" % child, encoding="utf-8") as status:
             line = next(it for it in status if it.startswith("Uid:")).split()
         with open("/proc/%d/stat" % child, encoding="utf-8") as stat_file:
-            waits = stat_file.read().rpartition(")")[2].split()[0] == "S"
+            name, _, rest = stat_file.read().partition("(")[2].rpartition(")")
+        # Before it is the program, it may wait for that to be loaded.
+        waits = rest.split()[0] == "S" and not name.startswith("python")
         if int(line[2]) != own:
             os.kill(child, 9)
             os.waitpid(child, 0)
