@@ -172,21 +172,19 @@ def who_it_became(child):
     """Looks at a program that waits for its input until it has another user, or ends."""
     own = os.geteuid()
     while os.waitpid(child, os.WNOHANG) == (0, 0):
-        with open("/proc/%d/status" % child, encoding="utf-8") as status:
-            line = next(it for it in status if it.startswith("Uid:")).split()
         with open("/proc/%d/stat" % child, encoding="utf-8") as stat_file:
             name, _, rest = stat_file.read().partition("(")[2].rpartition(")")
-        # Before it is the program, it may wait for that to be loaded.
-        waits = rest.split()[0] == "S" and not name.startswith("python")
+        # Before it is the program, it may wait for that to be loaded. Who it is, is read after that.
+        waits = rest.split()[0] == "S" and name not in ("python3", "try.py")
+        with open("/proc/%d/status" % child, encoding="utf-8") as status:
+            line = next(it for it in status if it.startswith("Uid:")).split()
+        if int(line[2]) == own and not waits:
+            continue
+        os.kill(child, 9)
+        os.waitpid(child, 0)
         if int(line[2]) != own:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
             raise Escaped("became user %s" % line[2])
-        with open("/proc/%d/comm" % child, encoding="utf-8") as comm:
-            if waits and comm.read().strip() not in ("python3", "try.py"):
-                os.kill(child, 9)
-                os.waitpid(child, 0)
-                raise PermissionError(1, "it ran, and ran as us")
+        raise PermissionError(1, "it ran, and ran as us")
     raise PermissionError(1, "it ran and ended, as us")
 
 
