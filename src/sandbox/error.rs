@@ -74,7 +74,10 @@ pub enum SandboxError {
     #[error("the sandbox had ended, and the command was not started; run it again")]
     IsolationGone,
     /// The process that holds the sandbox took the command and did not say that it began.
-    #[error("the sandbox did not answer, and the command has most likely not begun; run it again")]
+    #[error(
+        "the sandbox did not answer, and the command has most likely not begun; look whether it \
+         has begun before you run it again"
+    )]
     NotStarted,
     /// The system refused something that it always grants.
     #[error("{doing}: {source}")]

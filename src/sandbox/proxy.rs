@@ -33,8 +33,10 @@ use crate::policy::{Network, Refusal, Target};
 
 /// Connections at a time; more wait in the queue of the socket.
 const CONNECTIONS_MAX: usize = 256;
-/// Refusals that are told: nothing comes of a refused request, and a record has an end.
+/// Refusals that are told, before a last one that says so: nothing comes of a refused request, and
+/// a record has an end.
 const REFUSALS_MAX: usize = 4_096;
+const LAST: &str = "; this is the last refusal on record, and further ones are not written";
 
 /// A proxy that serves until it is dropped.
 #[derive(Debug)]
@@ -97,11 +99,15 @@ impl Rules {
         exec: Option<u32>,
         decision: &Result<String, Refusal>,
     ) -> Result<(), ()> {
+        let mut last = "";
         if decision.is_err() {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             // Who asks again is answered the same.
-            if told.len() >= REFUSALS_MAX || !told.insert((exec, target.clone())) {
+            if told.len() > REFUSALS_MAX || !told.insert((exec, target.clone())) {
                 return Ok(());
+            }
+            if told.len() > REFUSALS_MAX {
+                last = LAST;
             }
         }
         let request = NetworkRequest {
@@ -111,7 +117,7 @@ impl Rules {
             allowed: decision.is_ok(),
             rule: match decision {
                 Ok(rule) => rule.clone(),
-                Err(refusal) => refusal.rule.clone(),
+                Err(refusal) => refusal.rule.clone() + last,
             },
         };
         self.log.send(request).await.map_err(|_| ())

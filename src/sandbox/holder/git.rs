@@ -2,9 +2,10 @@
 //!
 //! Whoever can write `.git/config` or `.git/hooks` runs programs outside, the next time the user
 //! calls git. So both are read-only, and `.git` itself is a mount, which cannot be renamed away
-//! and replaced. Commits, branches and the rest go on working. Where `.git` is a file, of a work
-//! tree or a submodule, the file is read-only; what git needs of the repository that it names is
-//! the policy's affair.
+//! and replaced; so are the folders of submodules and linked work trees. Commits, branches and the
+//! rest go on working, but who removes a submodule or a work tree does so outside. Where `.git` is
+//! a file, of a work tree or a submodule, the file is read-only; what git needs of the repository
+//! that it names is the policy's affair.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,9 @@ use super::plan::View;
 /// say what to run.
 const RUN: &[&str] = &["commondir", "config", "config.worktree", "gitdir", "hooks"];
 
-/// Submodules that are guarded, and how deep they may lie in each other.
+/// Submodules and work trees that are guarded, and how deep submodules may lie in each other.
 const SUBMODULES_MAX: usize = 1_000;
+const WORK_TREES_MAX: usize = 1_000;
 const DEPTH_MAX: usize = 8;
 
 /// Guards the repository of a folder that is open, or that it is, if there is one.
@@ -33,14 +35,15 @@ pub(super) fn guard(view: &mut View, folder: &Path, writable: bool) {
     }
 }
 
-/// Guards a folder of git's own, with the submodules in it.
+/// Guards a folder of git's own, with the submodules and the linked work trees in it.
 pub(super) fn guard_folder(view: &mut View, git: &Path) {
     let mut folders = vec![git.to_owned()];
     submodules(&git.join("modules"), DEPTH_MAX, &mut folders);
-    for folder in folders {
-        for name in RUN {
-            view.show(&folder.join(name), false);
-        }
+    let trees = fs::read_dir(git.join("worktrees")).into_iter().flatten().flatten();
+    folders.extend(trees.map(|entry| entry.path()).take(WORK_TREES_MAX));
+    for path in folders.iter().flat_map(|folder| RUN.iter().map(|name| folder.join(name))) {
+        view.pin(&path);
+        view.show(&path, false);
     }
 }
 

@@ -128,9 +128,9 @@ impl Plan {
     }
 
     /// What is covered now and could be uncovered: what is read-only below what can be written, and
-    /// what is hidden, which somebody may make later; and sockets, whose listener may come back. What of git or of limn is not there when the session
-    /// begins is not waited for: it is the commands that would make it, and each time they would
-    /// lose their `/tmp`.
+    /// what is hidden, which somebody may make later; and sockets, whose listener may come back.
+    /// What of git or of limn is not there when the session begins is not waited for: it is the
+    /// commands that would make it, and each time they would lose their `/tmp`.
     pub(crate) fn guards(&self, policy: &Policy) -> Vec<Guard> {
         let shown = |writable: bool| {
             let mounts = self.mounts.iter();
@@ -220,6 +220,7 @@ impl View {
             view.show(frozen, false);
         }
         for hidden in &policy.hidden {
+            view.pin(hidden);
             view.hide(hidden);
         }
         for socket in sockets.iter().filter(|it| !policy.sockets.contains(it)) {
@@ -247,13 +248,34 @@ impl View {
         }
     }
 
+    /// Makes mounts of the folders on the way to something that is there, as far as they can be
+    /// written: a mount cannot be renamed. Otherwise a command could move a folder with what is
+    /// protected in it, and the next holder would look for that where it was.
+    pub(super) fn pin(&mut self, at: &Path) {
+        if !is_there(at) {
+            return;
+        }
+        let folders: Vec<&Path> = at.ancestors().skip(1).collect();
+        for folder in folders.into_iter().rev() {
+            let is_writable =
+                matches!(self.above(folder), Some(Mount::Show { writable: true, .. }));
+            if is_writable && !self.0.contains_key(folder) {
+                self.show(folder, true);
+            }
+        }
+    }
+
     /// Nothing there, if there is anything to hide: what is covered anyway is left alone.
     fn hide(&mut self, at: &Path) {
-        let above =
-            self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).next_back();
-        if is_there(at) && !matches!(above, Some(Mount::Empty { .. } | Mount::Hide { .. })) {
+        let is_covered = matches!(self.above(at), Some(Mount::Empty { .. } | Mount::Hide { .. }));
+        if is_there(at) && !is_covered {
             self.0.insert(at.to_owned(), Mount::Hide { at: at.into() });
         }
+    }
+
+    /// What was said last of a path, or of the nearest folder above it.
+    fn above(&self, at: &Path) -> Option<&Mount> {
+        self.0.iter().filter(|(path, _)| at.starts_with(path)).map(|(_, it)| it).next_back()
     }
 
     fn devices(&mut self, bytes: u64) {

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpgrp, getpid, ioctl_tiocsctty,
@@ -53,6 +54,10 @@ pub(super) fn start(
     tcsetwinsize(&master, size).doing(DOING)?;
     let device = rustix::fs::fstat(&slave).doing(DOING)?.st_rdev;
 
+    // limn has told somebody that most likely nothing has begun.
+    if is_given_up(ends.report) {
+        return Err(Failure::new("limn waits for the command no longer"));
+    }
     let Some(keeper) = fork().doing("start a process")? else {
         let failed = keep(request, &ends, &slave, (plan, per_command));
         let _ = File::from(ends.ready).write_all(failed.to_string().as_bytes());
@@ -62,6 +67,14 @@ pub(super) fn start(
     let descriptors = [master.as_fd(), watch.as_fd()];
     message::send(ends.report, &Report::Started { device }, &descriptors).doing("report")?;
     Ok((keeper, watch))
+}
+
+/// Whether limn has closed its end.
+fn is_given_up(report: &OwnedFd) -> bool {
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polled = [PollFd::new(report, PollFlags::empty())];
+    let found = rustix::io::retry_on_intr(|| poll(&mut polled, Some(&AT_ONCE)));
+    found.is_ok() && polled.iter().any(|it| it.revents().contains(PollFlags::HUP))
 }
 
 /// Ends at once, without the tidying-up that is the original's.
@@ -211,3 +224,6 @@ fn has_no_children() -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,11 +115,13 @@ impl Profile {
     fn writing(&mut self, policy: &Policy, private: &Path) -> Result<(), String> {
         let workspace = policy.workspace_writable.then_some(policy.workspace.as_path());
         let written = all(&policy.writable).chain(all(&policy.git)).chain(workspace);
-        self.rule("allow file-write*", "subpath", written.chain([private]))?;
+        self.rule("allow file-write*", "subpath", written.clone().chain([private]))?;
         self.rule("allow file-write*", "literal", constant(DEVICES))?;
-        // Whoever moves the folder away in which something stays as it is could put another there.
-        let folders = all(&policy.frozen).flat_map(|path| path.ancestors().skip(1));
-        let inside = folders.filter(|path| path.starts_with(&policy.workspace));
+        // Whoever moves the folder away in which something stays as it is could put another there,
+        // and what is hidden would be seen where it was moved to.
+        let kept = all(&policy.frozen).chain(all(&policy.hidden));
+        let folders = kept.flat_map(|path| path.ancestors().skip(1));
+        let inside = folders.filter(|path| written.clone().any(|root| path.starts_with(root)));
         self.rule("deny file-write-unlink", "literal", inside.collect::<BTreeSet<_>>())?;
         self.rule("deny file-write*", "subpath", all(&policy.frozen))?;
         self.0.push_str("(deny file-write-setugid)\n");

@@ -481,6 +481,34 @@ async fn settings_of_git_stay_closed_when_somebody_outside_replaces_them() {
 }
 
 #[tokio::test]
+async fn folders_of_submodules_and_work_trees_are_not_replaced() {
+    for mut bench in Bench::each("folders of git").into_iter().filter(Bench::has_namespaces) {
+        let git = bench.world.workspace().join(".git");
+        for folder in ["modules/group/part", "worktrees/tree"] {
+            fs::create_dir_all(git.join(folder)).expect("created");
+        }
+        for file in ["modules/group/part/HEAD", "modules/group/part/config"] {
+            fs::write(git.join(file), "as it was\n").expect("written");
+        }
+        for file in ["commondir", "config.worktree", "gitdir"] {
+            fs::write(git.join("worktrees/tree").join(file), "as it was\n").expect("written");
+        }
+        let tier = bench.sandbox.tier();
+        bench.sandbox = Sandbox::with_program(bench.world.policy(), &[tier], &program());
+        for folder in ["modules", "modules/group", "modules/group/part", "worktrees/tree"] {
+            let script = format!("mv .git/{folder} elsewhere");
+            assert!(!bench.run(&script).await.1.exit.success(), "{tier}: {folder}");
+        }
+        for file in ["commondir", "config.worktree", "gitdir"] {
+            let script = format!("echo evil >.git/worktrees/tree/{file}");
+            assert!(!bench.run(&script).await.1.exit.success(), "{tier}: {file}");
+        }
+        // What git writes there is written.
+        bench.said("touch .git/worktrees/tree/index .git/modules/group/part/index").await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_hidden_stays_so_when_an_editor_saves_it_and_when_it_is_made_later() {
     for mut bench in Bench::each("hidden and saved").into_iter().filter(Bench::has_namespaces) {
         let [saved, later] = [".env", "later.env"].map(|it| bench.world.workspace().join(it));

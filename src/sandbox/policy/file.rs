@@ -160,18 +160,23 @@ impl PolicyFile {
             let policy = Policy { readable, writable, sockets, hidden: kept, ..Policy::default() };
             return Ok(Policy { env, limits, ..policy });
         }
-        let named = |path: &PathBuf| covers(std::slice::from_ref(path), &around.workspace);
-        let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
-        hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
-        // What the user opens by its name, or works in, is meant to be open.
-        hidden.retain(|secret| {
-            let mut opened = readable.iter().chain(&writable).chain(&sockets);
-            !named(secret) && !opened.any(|open| open.starts_with(secret))
-        });
-        hidden.extend(kept);
         let workspace = canonical(&around.workspace);
         let mut closed: Vec<PathBuf> = places::HOMES.iter().map(PathBuf::from).collect();
         closed.extend(home.clone());
+        let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
+        hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
+        // What the user opens by its name, or works in, is meant to be open. A socket is no more
+        // than itself: what lies beside it has to be closed by something else.
+        hidden.retain(|secret| {
+            let opens = |paths: &[PathBuf]| paths.iter().any(|open| open.starts_with(secret));
+            let shown = !covers(&closed, secret)
+                || [&readable, &writable].into_iter().any(|paths| covers(paths, secret))
+                || secret.starts_with(&workspace);
+            let by_name =
+                opens(&readable) || opens(&writable) || around.workspace.starts_with(secret);
+            !by_name && (shown || !opens(&sockets))
+        });
+        hidden.extend(kept);
         let toolchains = toolchains(home.as_deref(), &closed, around);
         let network = self.network(preset, &around.mirrors)?;
         let mut policy = Policy {

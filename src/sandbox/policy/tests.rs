@@ -228,6 +228,12 @@ fn a_socket_is_opened_by_its_name_and_nothing_else_is() {
         let told = refusal(&machine, text);
         assert!(told.contains(expected), "{text}: {told}");
     }
+    // Where all of a home is shown, the socket would bring the secrets beside it along.
+    for opens in ["readable", "writable"] {
+        let opens = format!("{opens} = ['{}']", home.parent().unwrap().display());
+        let told = refusal(&machine, &format!("{opens}\nallow_sockets = ['~/.ssh/agent']"));
+        assert!(told.contains("both opened and hidden"), "{told}");
+    }
     let theirs = file("allow_sockets = ['~/.ssh/agent']");
     let both = file("").tightened(&theirs, &machine.around.workspace);
     assert!(both.allow_sockets.is_empty(), "a workspace opens none");

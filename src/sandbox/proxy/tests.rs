@@ -332,6 +332,24 @@ async fn the_body_of_a_request_is_not_the_next_request() {
 }
 
 #[tokio::test]
+async fn the_last_refusal_on_record_says_that_it_is() {
+    let (log, mut told) = mpsc::channel(2 * REFUSALS_MAX);
+    let rules = Rules { network: RwLock::new(Network::Off), log, told: Mutex::default() };
+    for number in 0..REFUSALS_MAX + 3 {
+        let target = Target::parse(&format!("host-{number}.example"), Some(443)).unwrap();
+        rules.tell(&target, Some(1), &rules.network().decide(&target)).await.unwrap();
+    }
+    drop(rules);
+    let mut seen = Vec::new();
+    while let Some(request) = told.recv().await {
+        seen.push(request.rule);
+    }
+    assert_eq!(seen.len(), REFUSALS_MAX + 1);
+    let (last, others) = seen.split_last().unwrap();
+    assert!(last.ends_with(LAST) && others.iter().all(|rule| !rule.ends_with(LAST)), "{last}");
+}
+
+#[tokio::test]
 async fn a_refusal_that_repeats_is_on_record_once() {
     let mut served = serve_with(Network::Off);
     let mut client = served.connect().await;

@@ -67,6 +67,19 @@ fn what_is_hidden_is_closed_after_everything_was_opened() {
 }
 
 #[test]
+fn a_folder_with_something_hidden_in_it_is_not_moved_away() {
+    let hiding = Policy {
+        hidden: paths(&["/Users/me/cache/a/token", "/Users/me/work/sub/.env"]),
+        ..policy()
+    };
+    let profile = text(&hiding, None);
+    for folder in ["cache", "cache/a", "work", "work/sub"] {
+        let folder = format!("(literal \"/Users/me/{folder}\")");
+        assert!(has(&profile, "deny file-write-unlink", &folder), "{folder}");
+    }
+}
+
+#[test]
 fn a_name_cannot_end_its_rule() {
     let odd = Policy { readable: paths(&["/Users/me/a\"b\\c) (allow default"]), ..policy() };
     let profile = text(&odd, None);

@@ -67,8 +67,11 @@ fn commands_write_what_commits_need_of_the_repository_of_a_work_tree_and_no_more
     assert_eq!(place.opened(), ["logs", "objects", "refs", "worktrees/tree"]);
     let (policy, common) = (place.policy(), place.path("main/.git"));
     assert!(policy.readable.contains(&common));
-    for name in ["config", "hooks/post-checkout"] {
-        let said = policy.not_written(&common.join(name)).rule;
+    let own = ["commondir", "config.worktree", "gitdir"];
+    let own = own.map(|name| common.join("worktrees/tree").join(name));
+    let shared = ["config", "hooks/post-checkout"].map(|name| common.join(name));
+    for path in own.iter().chain(&shared).chain([&place.path("tree/.git")]) {
+        let said = policy.not_written(path).rule;
         assert!(said.contains("limn or git would act on"), "{said}");
     }
     // File tools are no git.
@@ -88,6 +91,43 @@ fn a_repository_that_does_not_name_the_workspace_stays_closed() {
     // One whose repository has gone elsewhere.
     fs::write(place.path("main/.git/worktrees/tree/commondir"), "../../elsewhere\n").expect("ok");
     assert_eq!(place.opened(), [""; 0]);
+}
+
+#[test]
+fn a_folder_that_poses_as_a_work_tree_does_not_open_what_lies_around_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().canonicalize().expect("there").join("home");
+    let (work, own) = (home.join("worktrees/work"), home.join("worktrees/a"));
+    fs::create_dir_all(&work).expect("created");
+    fs::create_dir_all(&own).expect("created");
+    fs::create_dir(home.join("notes")).expect("created");
+    // All that somebody has to pack beside what is worked in.
+    fs::write(work.join(".git"), "gitdir: ../a\n").expect("written");
+    fs::write(own.join("gitdir"), "../work/.git\n").expect("written");
+    fs::write(own.join("commondir"), "../..\n").expect("written");
+    let policy = |home: Option<PathBuf>| {
+        let around = Surroundings { workspace: work.clone(), home, ..Surroundings::default() };
+        PolicyFile::default().policy(&around).expect("a policy")
+    };
+    let without_repository = policy(None);
+    assert!(without_repository.git.is_empty() && !without_repository.readable.contains(&home));
+    // Even a home that is a repository is not opened as a whole.
+    for name in ["objects", "refs"] {
+        fs::create_dir(home.join(name)).expect("created");
+    }
+    fs::write(home.join("HEAD"), "ref: refs/heads/main\n").expect("written");
+    assert!(policy(None).readable.contains(&home), "elsewhere it would be one");
+    let policy = policy(Some(home.clone()));
+    assert!(policy.git.is_empty() && !policy.may_read(&home.join("notes/today")));
+}
+
+#[test]
+fn settings_of_a_work_tree_that_git_would_obey_cannot_be_made() {
+    let place = Place::new();
+    place.git("main", &["config", "extensions.worktreeConfig", "true"]);
+    assert_eq!(place.opened(), [""; 0], "a command could make them");
+    place.git("tree", &["config", "--worktree", "user.name", "Somebody"]);
+    assert_eq!(place.opened(), ["logs", "objects", "refs", "worktrees/tree"]);
 }
 
 #[test]

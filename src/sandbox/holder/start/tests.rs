@@ -1,0 +1,10 @@
+use super::is_given_up;
+use crate::holder::message;
+
+#[test]
+fn a_command_that_nobody_waits_for_is_noticed_before_it_starts() {
+    let (limn, holder) = message::pair().unwrap();
+    assert!(!is_given_up(&holder), "limn waits");
+    drop(limn);
+    assert!(is_given_up(&holder));
+}
