@@ -3,18 +3,26 @@
 //!
 //! Recordings first, then the blobs that they name: what a session adds meanwhile is in the next
 //! copy. Each file is whole or not there. A recording that was deleted since the last copy stays in
-//! the copy and is counted.
+//! the copy, with all that was said of it, and is counted.
 
 use std::collections::HashSet;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 use trajectory::SessionId;
 
-use crate::connection::{LIBRARY_FORMAT, SESSION_FORMAT, copy_database, open_to_read};
+use crate::connection::{
+    LIBRARY_FORMAT, SESSION_FORMAT, copy_database, copy_database_with, open_to_read,
+};
 use crate::error::RecordError;
 use crate::home::Home;
+use crate::library::session_id;
+
+/// The columns of what is said of sessions.
+const COLUMNS: &str = "id, session, target, field, value, source, annotator, at_ns, supersedes";
 
 /// What a copy took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,18 +70,36 @@ impl Home {
             }
         }
         let here: HashSet<SessionId> = ids.into_iter().collect();
-        let only_there = there.session_ids()?.into_iter().filter(|id| !here.contains(id));
-        done.only_there = only_there.count() as u64;
-        let library = self.path().join("limn.db");
-        if library.exists() {
-            let to = target.join("limn.db");
-            let connection = open_to_read(&library, LIBRARY_FORMAT)?;
-            copy_database(&connection, &to).map_err(|error| not_copied(&to, &error))?;
-        }
+        let mut only_there: HashSet<SessionId> = there.session_ids()?.into_iter().collect();
+        only_there.retain(|id| !here.contains(id));
+        done.only_there = only_there.len() as u64;
+        self.back_up_library_to(&target.join("limn.db"), &only_there)?;
         let store = blob::Store::new(self.blobs());
         let copied = store.copy_missing_to(&there.blobs());
         (done.blobs, done.blob_bytes) = copied.map_err(|error| not_copied(target, &error))?;
         Ok(done)
+    }
+
+    /// Copies the library. What was said of the recordings that only the copy has is in no other
+    /// place than the copy.
+    fn back_up_library_to(
+        &self,
+        to: &Path,
+        only_there: &HashSet<SessionId>,
+    ) -> Result<(), RecordError> {
+        let library = self.path().join("limn.db");
+        if !library.exists() {
+            return Ok(());
+        }
+        let connection = open_to_read(&library, LIBRARY_FORMAT)?;
+        let said = if only_there.is_empty() || !to.exists() {
+            Vec::new()
+        } else {
+            let failed = |error| RecordError::sqlite("read", to, &error);
+            said_of(only_there, &open_to_read(to, LIBRARY_FORMAT)?).map_err(failed)?
+        };
+        copy_database_with(&connection, to, |copy| say_again(copy, &said))
+            .map_err(|error| not_copied(to, &error))
     }
 
     /// The data folder of the same device at another place.
@@ -108,6 +134,33 @@ impl Home {
         device.persist(target.join("device")).map_err(|error| error.error)?;
         File::open(target)?.sync_all()
     }
+}
+
+/// Everything that was ever said of these sessions, row by row.
+fn said_of(
+    sessions: &HashSet<SessionId>,
+    library: &Connection,
+) -> rusqlite::Result<Vec<[Value; 9]>> {
+    let mut statement = library.prepare(&format!("SELECT {COLUMNS} FROM annotation"))?;
+    let mut rows = statement.query([])?;
+    let mut said = Vec::new();
+    while let Some(row) = rows.next()? {
+        if sessions.contains(&session_id(row, "session")?) {
+            let mut values = [const { Value::Null }; 9];
+            for (column, value) in values.iter_mut().enumerate() {
+                *value = row.get(column)?;
+            }
+            said.push(values);
+        }
+    }
+    Ok(said)
+}
+
+fn say_again(library: &Connection, said: &[[Value; 9]]) -> rusqlite::Result<()> {
+    let values = "?, ?, ?, ?, ?, ?, ?, ?, ?";
+    let sql = format!("INSERT OR IGNORE INTO annotation ({COLUMNS}) VALUES ({values})");
+    let mut insert = library.prepare(&sql)?;
+    said.iter().try_for_each(|values| insert.execute(params_from_iter(values)).map(|_| ()))
 }
 
 fn not_a_place(target: &Path, problem: &str) -> RecordError {

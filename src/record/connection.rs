@@ -313,6 +313,15 @@ pub(crate) fn copy_database(
     connection: &Connection,
     target: &Path,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    copy_database_with(connection, target, |_| Ok(()))
+}
+
+/// The same, with something more in the copy before it takes its place.
+pub(crate) fn copy_database_with(
+    connection: &Connection,
+    target: &Path,
+    add: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let folder = target.parent().unwrap_or(target);
     let temporary =
         tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
@@ -323,6 +332,7 @@ pub(crate) fn copy_database(
         None,
     )?;
     to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    add(&to)?;
     drop(to);
     temporary.as_file().sync_all()?;
     temporary.persist(target)?;

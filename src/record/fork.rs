@@ -17,6 +17,7 @@ use crate::connection::{SESSION_FORMAT, open_to_write};
 use crate::error::RecordError;
 use crate::home::Home;
 use crate::ledger::Ledger;
+use crate::library::Library;
 use crate::queue::Stamp;
 use crate::rows::{Blob, Durability, NewEvent, SessionStart, Write};
 use crate::writer::{Leftovers, Refusal, Writer};
@@ -69,8 +70,16 @@ pub fn fork(home: &Home, from: SessionId, at: Option<u64>) -> Result<SessionId, 
         private: row.private,
         parent: Some(shared),
     };
+    keep_consent(home, from, id)?;
     write(home, start, &archive, &events)?;
     Ok(id)
+}
+
+/// Where the original may go, its copied events may, and nowhere else.
+fn keep_consent(home: &Home, from: SessionId, id: SessionId) -> Result<(), RecordError> {
+    let library = Library::open(home)?;
+    let Some(said) = library.answer(from, "consent")? else { return Ok(()) };
+    library.annotate(id, "consent", &said.value, &said.source, said.annotator.as_deref())
 }
 
 fn open_calls(events: &[Event]) -> BTreeSet<u32> {

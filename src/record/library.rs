@@ -187,7 +187,11 @@ impl Library {
     }
 
     /// What counts as the answer to a question about a session: the latest.
-    fn answer(&self, session: SessionId, field: &str) -> Result<Option<Annotation>, RecordError> {
+    pub(crate) fn answer(
+        &self,
+        session: SessionId,
+        field: &str,
+    ) -> Result<Option<Annotation>, RecordError> {
         self.connection
             .query_row(
                 "SELECT * FROM annotation WHERE session = ? AND target = 'session' AND field = ? \
@@ -292,7 +296,7 @@ fn event_id() -> [u8; 16] {
     *uuid::Uuid::now_v7().as_bytes()
 }
 
-fn session_id(row: &Row<'_>, column: &str) -> rusqlite::Result<SessionId> {
+pub(crate) fn session_id(row: &Row<'_>, column: &str) -> rusqlite::Result<SessionId> {
     Ok(SessionId::from_uuid(uuid::Uuid::from_bytes(row.get(column)?)))
 }
 

@@ -240,16 +240,12 @@ fn lost_commands(writer: &Writer) -> rusqlite::Result<Vec<(Source, Body)>> {
         let command = argv.last().cloned().unwrap_or_default();
         let policy: Option<serde_json::Value> =
             policy.and_then(|policy| serde_json::from_str(&policy).ok());
-        let tier = policy.as_ref().and_then(|policy| policy.get("tier")?.as_str());
-        let shown = format!("[The user ran a command.]\n$ {command}\n[{LOST}]");
-        let lost = UserCommand {
-            command,
-            exec,
-            shown,
-            outside_sandbox: tier == Some("off"),
-            exit: None,
-            duration_us: 0,
-        };
+        let outside = policy.as_ref().and_then(|policy| policy.get("outside")?.as_bool());
+        let outside_sandbox = outside.unwrap_or_default();
+        let place = if outside_sandbox { " outside the sandbox" } else { "" };
+        let shown = format!("[The user ran a command{place}.]\n$ {command}\n[{LOST}]");
+        let lost =
+            UserCommand { command, exec, shown, outside_sandbox, exit: None, duration_us: 0 };
         (Source::User, lost.into())
     };
     rows.map(|row| row.map(body)).collect()

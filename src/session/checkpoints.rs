@@ -14,6 +14,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::future::pending;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -91,6 +92,8 @@ struct Taking {
 /// The checkpoints of a session.
 pub(crate) struct Checkpoints {
     workspace: Option<Arc<Workspace>>,
+    /// What the session hides from the model.
+    hidden: Arc<[PathBuf]>,
     taking: Option<Taking>,
     /// What is to be taken when the one under way is done.
     next: VecDeque<Why>,
@@ -127,6 +130,7 @@ impl Checkpoints {
         };
         Self {
             workspace,
+            hidden: options.toolbox.hidden().into(),
             taking: None,
             next: VecDeque::new(),
             running: None,
@@ -261,12 +265,14 @@ impl Checkpoints {
             self.next.push_back(why);
             return;
         }
-        let has_news = self.has_news();
+        // An edit is looked at because there is news: to ask takes its time.
+        let has_news = matches!(why, Why::Edited { .. }) || self.has_news();
         let since = Since { tree: self.last, is_users: !self.is_mixed, why };
         self.is_mixed = self.running.is_some() || !self.jobs.is_empty();
         let (workspace, cancel) = (Arc::clone(workspace), Arc::clone(&self.cancel));
-        let watch = Arc::clone(&self.watch);
-        let task = tokio::task::spawn_blocking(move || look(&workspace, &watch, since, &cancel));
+        let (watch, hidden) = (Arc::clone(&self.watch), Arc::clone(&self.hidden));
+        let task =
+            tokio::task::spawn_blocking(move || look(&workspace, &watch, since, &hidden, &cancel));
         self.taking = Some(Taking { why, has_news, task });
     }
 
@@ -337,6 +343,7 @@ fn look(
     workspace: &Workspace,
     watch: &OnceLock<Watch>,
     since: Since,
+    hidden: &[PathBuf],
     cancel: &AtomicBool,
 ) -> Result<Found, Error> {
     if watch.get().is_none() {
@@ -362,7 +369,7 @@ fn look(
     if matches!(since.why, Why::After { .. }) {
         found.planted = workspace.planted(&before, after).unwrap_or_default();
     } else if since.is_users {
-        found.edit = workspace.user_edit(&before, after).unwrap_or_default();
+        found.edit = workspace.user_edit(&before, after, hidden).unwrap_or_default();
     }
     Ok(found)
 }

@@ -146,7 +146,9 @@ impl Context {
     ) -> Compaction {
         let usable = self.window.usable().unwrap_or_else(|| self.gauge.measure(transcript));
         let keep = if whole {
-            transcript.head_seq().unwrap_or(0)
+            // What came while the summary was written is not in it.
+            let sent = transcript.turns().iter().flat_map(|turn| &turn.seqs);
+            sent.max().copied().unwrap_or(0)
         } else {
             summary::boundary(transcript, &mut self.gauge, usable)
         };

@@ -8,7 +8,8 @@ use workspace::Hash;
 use crate::options::Options;
 
 /// The last checkpoint on record, if all that the agent did is in it and the session goes on in the
-/// same folder. `began_in` is where the session began.
+/// same folder. `began_in` is where the session began. In a fork only its own count: what the agent
+/// did after a copied one is on no record here.
 pub(crate) fn left_at(
     options: &Options,
     began_in: &str,
@@ -23,7 +24,9 @@ pub(crate) fn left_at(
         return None;
     }
     let taken = events.iter().filter_map(|event| match &event.body {
-        Body::Checkpoint(checkpoint) => Some((event.wall_ns, checkpoint.tree.as_str())),
+        Body::Checkpoint(checkpoint) if !event.copied => {
+            Some((event.wall_ns, checkpoint.tree.as_str()))
+        }
         _ => None,
     });
     let after = execs.iter().filter_map(|exec| exec.ended_ns.zip(exec.facts.tree_after.as_deref()));

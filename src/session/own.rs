@@ -8,7 +8,7 @@ use std::future::pending;
 
 use record::{Direction, ExecFacts, ExecStarted, Row};
 use sandbox::OutputChunk;
-use serde_json::json;
+use serde_json::{Value, json};
 use trajectory::Progress;
 use trajectory::event::UserCommand;
 
@@ -53,7 +53,7 @@ impl Loop {
         let tier = if outside { "off" } else { &self.session.options.sandbox };
         let facts = ExecFacts {
             argv: vec!["sh".to_owned(), "-c".to_owned(), command.clone()],
-            policy: Some(json!({ "tier": tier })),
+            policy: Some(json!({ "tier": tier, "outside": outside })),
             ..ExecFacts::default()
         };
         let row = ExecStarted { exec, call: None, tool: TOOL.to_owned(), facts };
@@ -88,7 +88,10 @@ impl Loop {
     async fn own_ended(&mut self) -> Result<(), SessionError> {
         let Some(Own { execution, command, outside }) = self.own.take() else { return Ok(()) };
         let exec = execution.exec();
-        let Concluded { outcome, row, is_running, .. } = execution.conclude().await;
+        let Concluded { outcome, mut row, is_running, .. } = execution.conclude().await;
+        if let Some(policy) = row.facts.policy.as_mut().and_then(Value::as_object_mut) {
+            policy.insert("outside".to_owned(), outside.into());
+        }
         if is_running {
             self.jobs.goes_on(row);
         } else {

@@ -337,12 +337,13 @@ impl Loop {
         bodies: Vec<Body>,
         durable: bool,
     ) -> Result<(), SessionError> {
+        if bodies.is_empty() && self.rows.is_empty() {
+            // Bytes wait for the event that names them.
+            return Ok(());
+        }
         let mut write = events_write(round, bodies);
         write.rows = std::mem::take(&mut self.rows);
         write.blobs = std::mem::take(&mut self.blobs);
-        if write.events.is_empty() && write.rows.is_empty() {
-            return Ok(());
-        }
         let durability = self.session.options.durability(durable);
         let recorded = self.session.recorder.commit(write, durability).await?;
         for event in recorded {

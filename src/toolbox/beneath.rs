@@ -29,7 +29,7 @@ use crate::protected::{Access, Identity, Protected, Refusal, Rule};
 const LINKS_MAX: usize = 40;
 
 /// How many files can be opened while a session runs.
-const GRANTED_MAX: usize = 32;
+pub(crate) const GRANTED_MAX: usize = 32;
 
 /// How often a lookup that a rename disturbed is tried again.
 const ATTEMPTS_MAX: usize = 128;
@@ -146,6 +146,11 @@ impl Workspace {
         Self { protected, ..self }
     }
 
+    /// What is hidden here.
+    pub(crate) fn hidden(&self) -> &[PathBuf] {
+        self.protected.hidden()
+    }
+
     /// Whether an absolute path is, or lies in, what the policy opens beyond the workspace.
     pub(crate) fn is_beyond(&self, path: &Path) -> bool {
         self.roots_beyond().any(|root| root.reaches(path))
@@ -153,6 +158,11 @@ impl Workspace {
 
     fn roots_beyond(&self) -> impl Iterator<Item = &Root> {
         self.beyond.iter().chain(self.granted.iter().filter_map(OnceLock::get))
+    }
+
+    /// Whether one more file can be opened.
+    pub(crate) fn has_room(&self) -> bool {
+        self.granted.iter().any(|place| place.get().is_none())
     }
 
     /// Opens a file beyond the workspace to be read, from now on; false when too many are open.

@@ -12,6 +12,7 @@ use sandbox::{HostPattern, Preset, Target, Tier};
 use trajectory::event::Grant;
 
 use crate::Toolbox;
+use crate::beneath::GRANTED_MAX;
 
 /// How the scope of a file begins.
 const READ: &str = "read ";
@@ -85,6 +86,12 @@ impl Toolbox {
         let policy = self.parts.sandbox.policy();
         if policy.hidden.iter().any(|hidden| path.starts_with(hidden)) {
             return Err(format!("{shown} is hidden from this session; nothing opens it."));
+        }
+        if !self.parts.workspace.has_room() {
+            return Err(format!(
+                "{GRANTED_MAX} files are open already. Begin a session with `--readable` for the \
+                 folder."
+            ));
         }
         let rule =
             "the file tools reach the workspace, and what is readable or writable".to_owned();

@@ -78,6 +78,8 @@ struct Hand {
     remote: Remote,
     /// When the user typed last, or the command began.
     last_typed: Instant,
+    /// The user has ended it.
+    is_stopped: bool,
 }
 
 /// One job.
@@ -212,13 +214,13 @@ impl Jobs {
 
     /// A command has begun: the user may put a hand on it until it has ended.
     pub(crate) fn begin(&self, exec: u32, remote: Remote) {
-        let hand = Hand { remote, last_typed: Instant::now() };
+        let hand = Hand { remote, last_typed: Instant::now(), is_stopped: false };
         lock(&self.shared.hands).insert(exec, hand);
     }
 
-    /// A command that became no job has ended.
-    pub(crate) fn part(&self, exec: u32) {
-        lock(&self.shared.hands).remove(&exec);
+    /// A command that became no job has ended; whether the user ended it.
+    pub(crate) fn part(&self, exec: u32) -> bool {
+        lock(&self.shared.hands).remove(&exec).is_some_and(|hand| hand.is_stopped)
     }
 
     /// Changes the size of a command's terminal.
@@ -243,7 +245,10 @@ impl Jobs {
             job.stop(Stop::ByUser);
             return Ok(());
         }
-        lock(&self.shared.hands).get(&exec).ok_or(SandboxError::Ended)?.remote.kill();
+        let mut hands = lock(&self.shared.hands);
+        let hand = hands.get_mut(&exec).ok_or(SandboxError::Ended)?;
+        hand.is_stopped = true;
+        hand.remote.kill();
         Ok(())
     }
 

@@ -138,6 +138,11 @@ impl Protected {
         self.read_only
     }
 
+    /// What is hidden, whether it exists or not.
+    pub(crate) fn hidden(&self) -> &[PathBuf] {
+        &self.hidden
+    }
+
     /// What is hidden and exists now, by what it is; for who looks at many files at a time.
     pub(crate) fn hidden_now(&self) -> Vec<Identity> {
         self.hidden.iter().filter_map(|path| real(path)).collect()

@@ -242,6 +242,12 @@ impl Toolbox {
         self.parts.workspace.root()
     }
 
+    /// What no tool shows the model of what it can reach: absolute paths without links.
+    #[must_use]
+    pub fn hidden(&self) -> &[PathBuf] {
+        self.parts.workspace.hidden()
+    }
+
     /// What the user's rules say to a call; nothing when none of them fits, or the tool is not
     /// there.
     #[must_use]

@@ -37,6 +37,8 @@ const FIRST_QUIET: Duration = Duration::from_millis(100);
 const FIRST_WAIT: Duration = Duration::from_millis(300);
 /// Chunks that are handed on as output of the call when it is answered; the rest is the job's.
 const LAST_CHUNKS_MAX: usize = 32;
+/// Below how it ended.
+const BY_USER: &str = "[the user ended it]";
 
 /// Runs a bash command in a terminal and returns what it prints, with its exit code if not 0.
 /// One that asks for input, or leaves something running, goes on as a job.
@@ -264,10 +266,12 @@ impl Call<'_> {
             let due = self.listen(&mut running, may_go_on, &mut cancelled).await;
             if let Due::Ended = due {
                 let finished = running.wait().await;
-                self.jobs.part(self.exec);
+                let is_stopped = self.jobs.part(self.exec);
                 return match finished {
                     Ok(finished) => {
-                        let note = note.or_else(|| self.explain(&finished));
+                        let ended_well = finished.exit.code == Some(0);
+                        let by_user = (is_stopped && !ended_well).then(|| BY_USER.to_owned());
+                        let note = note.or(by_user).or_else(|| self.explain(&finished));
                         let wall = self.policy.limits.wall();
                         let limit = self.timeout.map_or(wall, |timeout| timeout.min(wall));
                         conclude(finished, limit, cancelled, note)

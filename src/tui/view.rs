@@ -218,6 +218,7 @@ impl View {
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
                 self.conversation = Conversation::default();
+                self.own = None;
                 let (is_open, page) = (self.panel.is_open, self.panel.page);
                 self.panel = Panel { is_open, page, ..Panel::default() };
                 self.spent.usage = Usage::default();

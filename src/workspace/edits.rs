@@ -1,11 +1,12 @@
 //! What the user changed, told: the files that differ between two checkpoints between which nobody
 //! else was at work.
 //!
-//! Git's own folder, what git ignores and what checkpoints leave out are no edits: there lie build
-//! outputs, caches and secrets. Few changes are told with their differences, many by name, and very
-//! many by their number.
+//! Git's own folder, what git ignores, what checkpoints leave out and what is hidden from the agent
+//! are no edits: there lie build outputs, caches and secrets. Few changes are told with their
+//! differences, many by name, and very many by their number.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use trajectory::event::{ChangeKind, FileChange, UserEdit};
 
@@ -26,12 +27,18 @@ const NAMED_MAX: usize = 50;
 const SHOWN_BYTES_MAX: usize = 16 << 10;
 
 impl Workspace {
-    /// What the user changed between two checkpoints; none when that is nothing.
+    /// What the user changed between two checkpoints; none when that is nothing. Of what lies at or
+    /// in a `hidden` path nothing is told: absolute paths without links, as a policy has them.
     ///
     /// # Errors
     /// When a part of either is missing from the store, or damaged.
-    pub fn user_edit(&self, from: &Manifest, to: &Manifest) -> Result<Option<UserEdit>, Error> {
-        let changes = self.edited_by_hand(from, to)?;
+    pub fn user_edit(
+        &self,
+        from: &Manifest,
+        to: &Manifest,
+        hidden: &[PathBuf],
+    ) -> Result<Option<UserEdit>, Error> {
+        let changes = self.edited_by_hand(from, to, hidden)?;
         let count = changes.len();
         if count == 0 {
             return Ok(None);
@@ -51,17 +58,27 @@ impl Workspace {
         Ok(Some(UserEdit { changes, more, shown }))
     }
 
-    fn edited_by_hand(&self, from: &Manifest, to: &Manifest) -> Result<Vec<Change>, Error> {
+    fn edited_by_hand(
+        &self,
+        from: &Manifest,
+        to: &Manifest,
+        hidden: &[PathBuf],
+    ) -> Result<Vec<Change>, Error> {
         let mut changes = diff(&self.store, from, to)?;
         if changes.is_empty() {
             return Ok(changes);
         }
         let left_out = LeftOut::of(&[from, to]);
         let mut ignored = Ignored::of(&self.root);
+        let is_hidden = |path: &PathBuf| {
+            let path = self.root.join(path);
+            hidden.iter().any(|hidden| path.starts_with(hidden))
+        };
         changes.retain(|change| {
             // Its files are changes of their own; an empty one is nothing to tell.
             !change.is_folder()
                 && !change.path.iter().any(|name| name == ".git")
+                && !is_hidden(&change.path)
                 && !left_out.covers(&change.path)
                 && !ignored.covers(&change.path, false)
         });

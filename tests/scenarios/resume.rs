@@ -210,7 +210,7 @@ fn a_kill_in_mid_work_is_resumed_with_everything_that_was_finished() {
 fn a_fork_is_sent_what_the_original_would_have_been_and_trains_nothing_twice() {
     let world = World::new();
     let server = server([
-        shell("echo one"),
+        shell("echo x > made"),
         Reply::text("The first answer."),
         Reply::text("The original goes on."),
         Reply::text("The copy goes on."),

@@ -40,6 +40,8 @@ async fn a_copy_is_whole_beside_a_session_that_runs_and_is_taken_further() {
     home.remove(done).unwrap();
     let second = home.back_up_to(&target).unwrap();
     assert_eq!((second.copied, second.unchanged, second.blobs, second.only_there), (1, 0, 0, 1));
+    let kept = Library::open(&copy).unwrap().outcome(done).unwrap();
+    assert_eq!(kept, Some(Outcome::Success), "what was said of it is only there");
     let id = live.end().await;
     assert_eq!(home.back_up_to(&target).unwrap().copied, 1);
     assert_eq!(home.back_up_to(&target).unwrap().unchanged, 1, "nothing has changed");

@@ -1,7 +1,7 @@
 use trajectory::{Body, Event, Recorded, SessionId};
 
 use crate::tests::{Story, home, sound};
-use crate::{Archive, Home, RecordError, Recorder, fork};
+use crate::{Archive, Home, Library, RecordError, Recorder, fork};
 
 fn events(archive: &Archive) -> Vec<Event> {
     archive.events().unwrap().into_iter().map(Recorded::into_inner).collect()
@@ -79,4 +79,19 @@ async fn what_cannot_be_shared_is_refused_and_leaves_nothing() {
         assert!(matches!(refused, RecordError::Refused { .. }), "{refused}");
     }
     assert_eq!(home.session_ids().unwrap(), [id]);
+}
+
+#[tokio::test]
+async fn a_fork_may_go_where_the_original_may() {
+    let (_folder, home) = home();
+    let id = two_rounds(&home).await;
+    let library = Library::open(&home).unwrap();
+    for (field, value) in [("consent", "team"), ("consent", "private"), ("outcome", "success")] {
+        library.annotate(id, field, value, "user", Some("fox")).unwrap();
+    }
+    let forked = fork(&home, id, None).unwrap();
+    let said = library.annotations(forked).unwrap();
+    let [consent] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((consent.field.as_str(), consent.value.as_str()), ("consent", "private"));
+    assert_eq!((consent.source.as_str(), consent.annotator.as_deref()), ("user", Some("fox")));
 }

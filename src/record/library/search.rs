@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use trajectory::{Event, SessionId};
 
 use super::passages::{Part, facets, passage};
@@ -156,7 +156,7 @@ impl Library {
         for row in rows.iter().filter(|row| row.error.is_none()) {
             let so_far = known.get(&row.session).copied().unwrap_or_default();
             if is_whole && so_far.events != row.status.events {
-                is_whole = self.index(row.session, so_far)?;
+                is_whole = self.index(row.session)?;
             }
         }
         if is_whole {
@@ -164,22 +164,25 @@ impl Library {
         }
         self.forget_words().map_err(self.unindexed())?;
         for row in rows.iter().filter(|row| row.error.is_none()) {
-            self.index(row.session, Indexed::default())?;
+            self.index(row.session)?;
         }
         Ok(())
     }
 
     /// Adds what a session has that is not indexed yet; `false` when it is not the one that was.
-    fn index(&self, session: SessionId, so_far: Indexed) -> Result<bool, RecordError> {
+    fn index(&self, session: SessionId) -> Result<bool, RecordError> {
         // It is being removed, or its file has just been damaged: the next listing says so.
         let Ok(archive) = Archive::open(&self.home, session) else { return Ok(true) };
         let add = || -> rusqlite::Result<bool> {
+            // Whoever else searches now waits, and finds it indexed.
+            let immediate = TransactionBehavior::Immediate;
+            let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
+            let so_far = self.indexed()?.remove(&session).unwrap_or_default();
             if so_far.events > 0
                 && hash_at(archive.connection(), so_far.events - 1)? != Some(so_far.last_hash)
             {
                 return Ok(false);
             }
-            let transaction = self.connection.unchecked_transaction()?;
             let mut now = so_far;
             each_event(archive.connection(), so_far.events, |row| {
                 now = Indexed { events: row.seq + 1, last_hash: row.hash };

@@ -383,6 +383,32 @@ async fn no_call_is_answered_twice() {
     }
 }
 
+/// Where there is no sandbox, a command of the user's is not one that was run outside of it.
+#[tokio::test]
+async fn a_lost_command_of_the_users_is_told_with_where_it_ran() {
+    for outside in [false, true] {
+        let (_folder, home) = home();
+        let mut story = Story::begin(&home);
+        let facts = ExecFacts {
+            argv: vec!["sh".into(), "-c".into(), "make".into()],
+            policy: Some(serde_json::json!({ "tier": "off", "outside": outside })),
+            ..ExecFacts::default()
+        };
+        let row = ExecStarted { exec: 1, call: None, tool: "user_command".into(), facts };
+        let write = Write { rows: vec![row.into()], ..Write::default() };
+        story.commit(write, Durability::Durable).await;
+        let id = story.id();
+        drop(story);
+        assert!(recover(&home, id).unwrap());
+        let told = Archive::open(&home, id).unwrap().events().unwrap();
+        let Some(Body::UserCommand(ran)) = told.first().map(|event| &event.body) else {
+            panic!("{told:?}")
+        };
+        assert_eq!(ran.outside_sandbox, outside);
+        assert_eq!(ran.shown.contains("outside the sandbox"), outside, "{}", ran.shown);
+    }
+}
+
 /// Whatever a server, or a file, says: the sums do not overflow, and the session can be closed.
 #[tokio::test]
 async fn absurd_token_counts_stop_nothing() {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use trajectory::event::{
     CallStatus, ConfigChanged, Observation, Plan, PlanItem, PlanStatus, Prompt, Steering, ToolCall,
+    UserCommand,
 };
 use trajectory::{
     Body, Event, EventId, Message, RunId, Source, ToolEffect, ToolSpec, Transcript, Usage,
@@ -186,6 +187,27 @@ fn what_matters_survives_a_compaction() {
     }
     assert!(messages[0].contains("You are limn."));
     assert!(messages.last().unwrap().contains("line 14"), "the latest turns stay");
+}
+
+#[test]
+fn what_happens_while_a_summary_is_written_stays() {
+    let mut story = Story::new(40_000);
+    story.prompt("Go.");
+    story.step("read", "a.rs", output(3));
+    story.transcript.asked();
+    story.emit(UserCommand {
+        command: "make".into(),
+        exec: 2,
+        shown: "$ make\nbroken".into(),
+        outside_sandbox: false,
+        exit: None,
+        duration_us: 0,
+    });
+    let compaction = story.context.compaction(&story.transcript, None, Some("One file."), true);
+    story.emit(compaction);
+    let messages = story.messages();
+    let [_, summary, ran] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(summary.contains("One file.") && ran.contains("broken"), "{messages:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use sandbox::{Network, Policy, Preset, Sandbox};
 use serde_json::json;
 
+use crate::beneath::GRANTED_MAX;
 use crate::tests::Bench;
 use crate::web::tests::Server;
 use crate::{Setup, Web};
@@ -79,4 +80,20 @@ fn a_file_is_read_once_the_user_allows_it_and_nothing_beside_it() {
         let found = bench.toolbox.grant(top.join(what).to_str().unwrap()).unwrap_err();
         assert!(found.contains(told), "{what}: {found}");
     }
+}
+
+#[test]
+fn no_more_files_are_allowed_than_can_be_opened() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let bench = closed();
+    let grant = |number: usize| {
+        let path = folder.path().join(number.to_string());
+        std::fs::write(&path, "x").unwrap();
+        bench.toolbox.grant(path.to_str().unwrap())
+    };
+    for number in 0..GRANTED_MAX {
+        bench.toolbox.put_in_force(&grant(number).unwrap());
+    }
+    let told = grant(GRANTED_MAX).unwrap_err();
+    assert!(told.starts_with("32 files are open already."), "{told}");
 }

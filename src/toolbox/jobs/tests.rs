@@ -299,6 +299,21 @@ async fn a_job_that_ends_by_itself_is_told() {
 }
 
 #[tokio::test]
+async fn a_command_that_the_user_ends_is_told_so() {
+    let desk = Desk::new();
+    let user = async {
+        // Until it has begun, nothing is there to be ended.
+        while desk.toolbox().stop_by_user(1).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (shown, ()) = tokio::join!(desk.shell("sleep 100000"), user);
+    let (how, by_whom) = shown.split_once('\n').unwrap();
+    assert!(how.starts_with("[killed by signal "), "{shown}");
+    assert_eq!(by_whom, "[the user ended it]");
+}
+
+#[tokio::test]
 async fn an_end_is_told_in_few_words() {
     let desk = Desk::new();
     desk.gate("gate");

@@ -6,7 +6,7 @@ use crate::tests::World;
 use crate::*;
 
 fn since(world: &World, before: &Checkpoint) -> Option<UserEdit> {
-    world.workspace.user_edit(&before.manifest, &world.checkpoint().manifest).unwrap()
+    world.workspace.user_edit(&before.manifest, &world.checkpoint().manifest, &[]).unwrap()
 }
 
 #[test]
@@ -52,6 +52,24 @@ fn what_is_built_and_what_git_ignores_is_no_edit() {
     assert_eq!(since(&world, &before), None);
     world.write("a.c", "x");
     assert_eq!(since(&world, &before).unwrap().changes.len(), 1);
+}
+
+#[test]
+fn what_is_hidden_from_the_agent_is_told_to_nobody() {
+    let world = World::new();
+    world.write("secrets/key", "old");
+    let before = world.checkpoint();
+    world.write("secrets/key", "new");
+    world.write("token", "secret");
+    world.write("token.md", "public");
+    let after = world.checkpoint();
+    let root = &world.workspace.root;
+    let hidden = [root.join("secrets"), root.join("token")];
+    let edit = world.workspace.user_edit(&before.manifest, &after.manifest, &hidden).unwrap();
+    let edit = edit.unwrap();
+    let told: Vec<&str> = edit.changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!((told, edit.more), (vec!["token.md"], 0));
+    assert!(!edit.shown.contains("secret"), "{}", edit.shown);
 }
 
 #[test]

@@ -217,6 +217,12 @@ impl Player {
                 };
                 [Update::Event(Box::new(event.clone()))].into_iter().chain(over).collect()
             }
+            What::Began(index) => {
+                let Some(event) = self.timeline.events.get(*index) else { return Vec::new() };
+                let Body::UserCommand(ran) = &event.body else { return Vec::new() };
+                let (exec, command, outside) = (ran.exec, ran.command.clone(), ran.outside_sandbox);
+                vec![Update::OwnStarted { exec, command, outside }]
+            }
             What::Words(words) => vec![Update::Progress(words.clone())],
             What::Output { exec, from, to } => {
                 let bytes = Arc::from(self.timeline.output(*exec, *from, *to));

@@ -30,6 +30,8 @@ pub(super) struct Moment {
 pub(super) enum What {
     /// The event at this place of [`Timeline::events`] came on record.
     Event(usize),
+    /// The user's own command that the event at this place tells of began.
+    Began(usize),
     /// Bytes of a terminal: where they lie in what the execution printed.
     Output { exec: u32, from: usize, to: usize },
     /// A piece of a reply.
@@ -90,13 +92,19 @@ impl Timeline {
         let mut clock = Clock::default();
         for (index, event) in self.events.iter().enumerate() {
             let at_us = clock.of(event);
+            match &event.body {
+                Body::ToolStarted(started) => {
+                    starts.insert(started.exec, at_us);
+                }
+                // It comes on record at its end.
+                Body::UserCommand(ran) => {
+                    let at_us = at_us.saturating_sub(ran.duration_us);
+                    self.moments.push(Moment { at_us, what: What::Began(index) });
+                    starts.insert(ran.exec, at_us);
+                }
+                _ => {}
+            }
             self.moments.push(Moment { at_us, what: What::Event(index) });
-            let exec = match &event.body {
-                Body::ToolStarted(started) => Some(started.exec),
-                Body::UserCommand(command) => Some(command.exec),
-                _ => None,
-            };
-            starts.extend(exec.map(|exec| (exec, at_us)));
         }
         starts
     }

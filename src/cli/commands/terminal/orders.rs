@@ -78,7 +78,7 @@ impl Driver {
         }
         self.allowed.push(what.clone());
         self.tell(session::Command::Allow(what.clone())).await;
-        Ok(format!("You allow {what} until this session is closed."))
+        Ok(format!("/allow {what}: the session says what comes of it."))
     }
 
     fn status(&self) -> String {

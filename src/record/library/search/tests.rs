@@ -110,6 +110,17 @@ async fn what_is_recorded_later_is_found_later() {
 }
 
 #[tokio::test]
+async fn two_who_search_at_once_find_everything_once() {
+    let (_folder, home) = home();
+    let mut story = Story::begin(&home);
+    story.prompt("first").await;
+    let (one, other) = (Library::open(&home).unwrap(), Library::open(&home).unwrap());
+    // Both have seen that it is not indexed.
+    assert!(one.index(story.id()).unwrap() && other.index(story.id()).unwrap());
+    assert_eq!(one.search(&asked("first")).unwrap()[0].matches, 1);
+}
+
+#[tokio::test]
 async fn sessions_are_told_apart_by_files_tools_models_and_time() {
     let (_folder, home) = home();
     let library = Library::open(&home).unwrap();

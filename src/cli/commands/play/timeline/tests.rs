@@ -9,7 +9,7 @@ use record::{
 use tempfile::TempDir;
 use trajectory::event::{
     AssistantText, CallStatus, Ended, Exit, Observation, Prompt, Reasoning, RoundEnded, ToolCall,
-    ToolStarted,
+    ToolStarted, UserCommand,
 };
 use trajectory::{SessionId, Source, Usage};
 
@@ -54,13 +54,9 @@ fn message(request: u32, text: &str) -> Body {
     AssistantText { request, text: text.into(), interrupted: false }.into()
 }
 
-/// A prompt, a command that prints twice, an answer, and a second prompt.
-pub(in crate::commands::play) async fn recorded() -> (TempDir, Archive) {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home::open(&folder.path().join("limn")).unwrap();
-    let id = SessionId::new();
-    let start = SessionStart {
-        id,
+fn start() -> SessionStart {
+    SessionStart {
+        id: SessionId::new(),
         query: None,
         environment: Environment::default(),
         app_version: "1".into(),
@@ -68,7 +64,15 @@ pub(in crate::commands::play) async fn recorded() -> (TempDir, Archive) {
         annotator: None,
         private: false,
         parent: None,
-    };
+    }
+}
+
+/// A prompt, a command that prints twice, an answer, and a second prompt.
+pub(in crate::commands::play) async fn recorded() -> (TempDir, Archive) {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::open(&folder.path().join("limn")).unwrap();
+    let start = start();
+    let id = start.id;
     let writer = Writer(Recorder::create(&home, start).unwrap());
     let prompt = |text: &str| vec![Prompt { text: text.into(), ..Prompt::default() }.into()];
     writer.emit(Source::User, prompt("first"), Vec::new()).await;
@@ -187,4 +191,40 @@ fn a_reply_is_spread_over_its_time() {
     let halfway =
         pieces.iter().position(|piece| matches!(piece.what, What::Words(Progress::Text { .. })));
     assert_eq!(pieces[halfway.unwrap()].at_us, 2_000_000);
+}
+
+#[tokio::test]
+async fn a_command_of_the_users_printed_before_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::open(&folder.path().join("limn")).unwrap();
+    let start = start();
+    let id = start.id;
+    let writer = Writer(Recorder::create(&home, start).unwrap());
+    let prompt = Prompt { text: "first".into(), ..Prompt::default() };
+    writer.emit(Source::User, vec![prompt.into()], Vec::new()).await;
+    let started = ExecStarted { exec: 1, tool: "user_command".into(), ..Default::default() };
+    writer.emit(Source::User, Vec::new(), vec![started.into()]).await;
+    let marks = vec![Mark { dt_us: 0, len: 4 }];
+    let bytes = Arc::from(&b"one\n"[..]);
+    writer.0.output(1, OutputChunk { bytes, marks, direction: Direction::Out }).await.unwrap();
+    let ran = UserCommand {
+        command: "echo one".into(),
+        exec: 1,
+        shown: "one".into(),
+        outside_sandbox: false,
+        exit: None,
+        // Longer than anything here takes: it began when the session did.
+        duration_us: 3_600_000_000,
+    };
+    let finished = ExecFinished { exec: 1, ..ExecFinished::default() };
+    writer.emit(Source::User, vec![ran.into()], vec![finished.into()]).await;
+    writer.0.close().await.unwrap();
+    let timeline = Timeline::read(&Archive::open(&home, id).unwrap()).unwrap();
+    let place = |wanted: fn(&What) -> bool| {
+        timeline.moments.iter().position(|moment| wanted(&moment.what)).unwrap()
+    };
+    let began = place(|what| matches!(what, What::Began(_)));
+    let printed = place(|what| matches!(what, What::Output { .. }));
+    let ended = place(|what| matches!(what, What::Event(1)));
+    assert!(began < printed && printed < ended, "{:?}", timeline.moments);
 }
