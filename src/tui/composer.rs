@@ -145,6 +145,13 @@ impl Composer {
         self.recalled = None;
     }
 
+    /// Empties it, to be written anew by the same hand.
+    pub(crate) fn clear_text(&mut self) {
+        let hand = self.hand;
+        self.clear();
+        self.hand = hand;
+    }
+
     /// Takes the text out, and remembers it.
     pub(crate) fn take(&mut self) -> String {
         let content = self.content();
@@ -415,6 +422,11 @@ impl Composer {
 
 const fn is_private(character: char) -> bool {
     character as u32 >= CHIP_FIRST
+}
+
+/// Whether words stand in a prompt that a picture goes with.
+pub(crate) fn has_picture(prompt: &str) -> bool {
+    prompt.contains(PICTURE)
 }
 
 /// What a paste looks like.

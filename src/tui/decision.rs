@@ -11,6 +11,7 @@ use trajectory::ApprovalMode;
 use trajectory::event::ApprovalDecision;
 
 use crate::composer::Composer;
+use crate::diff::Diff;
 use crate::keys::Choice;
 use crate::protocol::Command;
 use crate::text::clean;
@@ -41,8 +42,8 @@ pub(crate) struct Decision {
     pub(crate) call: u32,
     pub(crate) name: String,
     pub(crate) arguments: String,
-    /// Whether it is a change that the conversation shows.
-    pub(crate) is_change: bool,
+    /// The change that it is, if it is one; the conversation shows what was proposed.
+    pub(crate) change: Option<Diff>,
     /// What it would do, for reading: a command, and the arguments that nothing else shows.
     pub(crate) text: String,
     /// The pieces of the text: what stays, and what may change.
@@ -65,13 +66,13 @@ enum Part {
 
 impl Decision {
     pub(crate) fn new(call: u32, name: &str, arguments: &str) -> Self {
-        let is_change = crate::diff::of_call(name, arguments).is_some();
+        let change = crate::diff::of_call(name, arguments);
         Self {
             call,
             name: name.to_owned(),
             arguments: arguments.to_owned(),
-            is_change,
-            text: text(arguments, is_change),
+            text: text(arguments, change.is_some()),
+            change,
             parts: parts(name, arguments),
             chosen: 0,
             reason: None,

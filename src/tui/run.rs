@@ -43,6 +43,8 @@ pub struct Outside {
     pub commands: mpsc::Sender<Command>,
     /// Lets the user write a text on; what failed, in a sentence.
     pub edit: fn(&str) -> Result<String, String>,
+    /// Whether the background is known already, so that the first frame waits for no answer.
+    pub knows_background: bool,
 }
 
 /// The terminal, its keys and what they show.
@@ -207,7 +209,7 @@ impl<W: Write> Tui<W> {
 
     /// Whoever's terminal is light does not see a dark frame first, if it answers at once.
     async fn await_background(&mut self) -> io::Result<()> {
-        if !matches!(self.keys, Keys::Terminal { .. }) {
+        if self.outside.knows_background || !matches!(self.keys, Keys::Terminal { .. }) {
             return Ok(());
         }
         let until = Instant::now() + BACKGROUND_WAIT;

@@ -173,6 +173,16 @@ pub(crate) fn short_number(number: u64) -> String {
     }
 }
 
+/// Microseconds as people read a clock: `4:05`, `1:02:03`.
+pub(crate) fn clock(microseconds: u64) -> String {
+    let seconds = microseconds / 1_000_000;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
 /// `12 ms`, `3.4 s`, `2 min 5 s`.
 pub(crate) fn duration(microseconds: u64) -> String {
     match microseconds {

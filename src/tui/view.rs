@@ -31,7 +31,7 @@ const TOAST_US: u64 = 4_000_000;
 /// Whoever typed so short a time ago is typing, microseconds.
 const TYPING_US: u64 = 1_000_000;
 
-/// For how long nothing may be typed before a question takes its answer, microseconds.
+/// For how long nothing may be typed before what is typed counts again, microseconds.
 const SETTLE_US: u64 = 700_000;
 
 /// Prompts that may wait.
@@ -108,7 +108,7 @@ struct Pressed {
     stopped_us: Option<u64>,
     /// When a letter was typed last that was no answer.
     typed_us: Option<u64>,
-    /// Until when a question takes letters for the end of what was being typed.
+    /// Until when letters are taken for the end of what was being typed.
     settles_us: u64,
 }
 
@@ -208,7 +208,12 @@ impl View {
             Update::Facts(facts) => self.frame(*facts),
             Update::Recent(recent) => self.facts.recent = recent,
             Update::Sandbox(tier) => self.facts.sandbox = clean(&tier),
-            Update::Answer(answer) => self.answered(answer),
+            Update::Answer(answer) => {
+                self.answered(answer);
+                let changes = &self.panel.changes;
+                let asks_again = changes.is_stale && !changes.is_asked;
+                return asks_again.then(|| self.ask_for_changes()).flatten();
+            }
             Update::Written(text) => {
                 if self.composer.is_empty() {
                     self.composer.set(&text);
@@ -257,7 +262,10 @@ impl View {
             }
             Body::UserCommand(ran) => {
                 let hand = if ran.outside_sandbox { Hand::Outside } else { Hand::Inside };
-                self.composer.remember(hand, &ran.command);
+                // What comes from another session is not what this user typed.
+                if !event.copied {
+                    self.composer.remember(hand, &ran.command);
+                }
                 self.own = self.own.filter(|exec| *exec != ran.exec);
             }
             Body::ConfigChanged(config) => {
@@ -319,7 +327,7 @@ impl View {
             }
             return;
         }
-        self.composer.clear();
+        self.composer.clear_text();
         let text = text.trim_end_matches('\n');
         if text.len() > 64 << 10 {
             self.composer.paste(text);
@@ -357,7 +365,7 @@ impl View {
             }
             // A letter that was meant for the prompt is no answer.
             if self.pressed.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
-                self.pressed.settles_us = self.now_us + SETTLE_US;
+                self.settle();
             }
         }
     }
@@ -366,12 +374,18 @@ impl View {
     fn end_question(&mut self) {
         if let Some(decision) = self.decision.take() {
             self.conversation.decided(decision.call);
+            self.pressed.settles_us = 0;
         }
     }
 
-    /// Whether a question takes its answer yet.
+    /// Whether what is typed counts, or is the end of what was meant for something else.
     pub(crate) const fn is_settled(&self) -> bool {
-        self.decision.is_none() || self.now_us >= self.pressed.settles_us
+        self.now_us >= self.pressed.settles_us
+    }
+
+    /// Nothing typed counts until nothing was typed for a moment.
+    const fn settle(&mut self) {
+        self.pressed.settles_us = self.now_us + SETTLE_US;
     }
 
     fn round_over(&mut self, ended: Ended) -> Option<Command> {

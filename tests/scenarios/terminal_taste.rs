@@ -21,7 +21,11 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
         ["--model", "mock-model", "--base-url", &url, "--sandbox", "off", "--approval", "ask"];
     let mut terminal = Terminal::open_as(&world, "dumb", &args);
     terminal.shows("by lines").press("go\n").shows("May it? shell").shows("y, n REASON, or a?");
-    terminal.press("what\n").press("y\n").shows("echo two").press("n not now\n");
+    terminal
+        .press("what\n")
+        .press("y\n")
+        .shows("? shell {\"command\":\"echo two")
+        .press("n not now\n");
     terminal.shows("As you say.").press("more\n").shows("And again.").press("/quit\n");
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.all.contains(&0x1b), "{:?}", String::from_utf8_lossy(&terminal.all));

@@ -22,6 +22,12 @@ const FRAME: &[u8] = b"\x1b[?2026h";
 /// The whole screen is cleared.
 const CLEAR: &[u8] = b"\x1b[2J";
 
+/// The program asks for the background.
+const ASK_BACKGROUND: &[u8] = b"\x1b]11;?";
+
+/// What a terminal that is dark answers.
+const BACKGROUND: &[u8] = b"\x1b]11;rgb:0000/0000/0000\x1b\\";
+
 /// A program and its terminal.
 pub(crate) struct Pty {
     /// Open as long as the program runs.
@@ -122,7 +128,12 @@ impl Pty {
 
     fn take(&mut self, bytes: &[u8]) {
         self.emulator.feed(bytes);
+        let from = self.printed.len().saturating_sub(ASK_BACKGROUND.len() - 1);
         self.printed.extend_from_slice(bytes);
+        if count(self.printed.get(from..).unwrap_or_default(), ASK_BACKGROUND) > 0 {
+            // A program that is gone is noticed by its output, which ends.
+            let _ = self.keys.write_all(BACKGROUND).and_then(|()| self.keys.flush());
+        }
     }
 
     /// What stands on the screen.

@@ -142,7 +142,8 @@ pub(super) fn show_safely(
     updates: mpsc::Receiver<Update>,
 ) -> Result<(), CliError> {
     tui::leave_by_panic();
-    let outside = Outside { commands, edit: editor::edit };
+    let knows_background = told_background().is_some();
+    let outside = Outside { commands, edit: editor::edit, knows_background };
     match catch_unwind(AssertUnwindSafe(|| show(view, outside, updates))) {
         Err(_) => Err(CliError::failed(
             "The terminal failed inside limn. The recording is whole; please report this.",
@@ -209,11 +210,16 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What some terminals say of their background, until they are asked.
+/// What is taken for the terminal's background until it answers.
 fn background() -> Background {
-    let colours = variable("COLORFGBG").unwrap_or_default();
-    match colours.rsplit(';').next().and_then(|last| last.parse::<u8>().ok()) {
-        Some(7 | 15) => Background::Light,
-        _ => Background::Dark,
+    told_background().unwrap_or(Background::Dark)
+}
+
+/// What some terminals say of their background without being asked.
+fn told_background() -> Option<Background> {
+    let colours = variable("COLORFGBG")?;
+    match colours.rsplit(';').next()?.parse::<u8>().ok()? {
+        7 | 15 => Some(Background::Light),
+        _ => Some(Background::Dark),
     }
 }

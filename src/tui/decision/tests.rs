@@ -51,7 +51,7 @@ fn nothing_that_is_asked_for_is_left_untold() {
     assert_eq!(Decision::new(1, "shell", call).text, "make\nworkdir: ../other\ntimeout_ms: 3");
     let edit = r#"{"file_path":"a","old_string":"1","new_string":"2","replace_all":true}"#;
     let decision = Decision::new(1, "edit", edit);
-    assert!(decision.is_change);
+    assert!(decision.change.is_some());
     assert_eq!(decision.text, "replace_all: true");
     assert_eq!(Decision::new(1, "other", r#"{"command":3}"#).text, "command: 3");
 }

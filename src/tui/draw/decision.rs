@@ -109,12 +109,11 @@ fn offer(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let hunks = decision.hunks();
     let mut rows = Vec::new();
-    if decision.is_change && hunks.len() <= 1 {
+    if let Some(change) = decision.change.as_ref().filter(|_| hunks.len() <= 1) {
         // The change itself is in the conversation, just above; the user's own is not there yet.
         if decision.is_edited {
             rows.push(Line::styled("As you wrote it:", theme.warning));
-            let change = crate::diff::of_call(&decision.name, &decision.arguments);
-            rows.extend(change.iter().flat_map(|diff| diff.rows(columns, TEXT_ROWS_MAX, theme)));
+            rows.extend(change.rows(columns, TEXT_ROWS_MAX, theme));
         } else {
             rows.push(Line::styled("The change is shown above.", theme.dim));
         }

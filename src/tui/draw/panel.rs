@@ -10,7 +10,7 @@ use super::split;
 use crate::card::exit_word;
 use crate::entry::plan_rows;
 use crate::panel::{Asks, JobRow, JobState, Known, Page, Row, Trained};
-use crate::text::{clean, headline, short_number, shorten, thousands, wrap};
+use crate::text::{clean, clock, headline, short_number, shorten, thousands, wrap};
 use crate::theme::Theme;
 use crate::view::{Focus, View};
 
@@ -167,16 +167,6 @@ fn action(view: &View, row: &Row, columns: usize, theme: &Theme) -> Line<'static
         Span::raw(" ".repeat(pad)),
         Span::styled(format!("{tokens:>tokens_columns$}"), theme.dim),
     ])
-}
-
-/// `1:02:03`, `4:05`.
-fn clock(since_us: u64) -> String {
-    let seconds = since_us / 1_000_000;
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match hours {
-        0 => format!("{minutes}:{seconds:02}"),
-        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
 }
 
 /// All that is known of the chosen action, below a rule.

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::composer::rule;
 use crate::protocol::Playback;
+use crate::text::clock;
 use crate::view::{Focus, View};
 
 /// Rows that it takes: a rule, the bar, the keys.
@@ -41,14 +42,4 @@ pub(super) fn draw(view: &View, playback: &Playback, frame: &mut Frame<'_>, area
         _ => "space pause · ←→ event · [ ] prompt · + - speed · 0-9 jump · q leave".to_owned(),
     };
     super::lines(frame, area, &[rule(view, columns), bar, Line::styled(keys, theme.dim)]);
-}
-
-/// Microseconds as people read a clock.
-fn clock(us: u64) -> String {
-    let seconds = us / 1_000_000;
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match hours {
-        0 => format!("{minutes:02}:{seconds:02}"),
-        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
 }

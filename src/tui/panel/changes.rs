@@ -20,6 +20,8 @@ pub(crate) struct Changes {
     pub(crate) known: Known,
     /// A newer answer is on its way.
     pub(crate) is_asked: bool,
+    /// Something has changed since that was asked.
+    pub(crate) is_stale: bool,
     pub(crate) chosen: usize,
     /// The first line of the diff that is seen.
     pub(crate) top: usize,

@@ -21,8 +21,10 @@ impl OwnKeys {
         let mut own = BTreeMap::new();
         for (name, table) in tables {
             let line = |at: usize| line_of(text, at);
-            let Some(place) = Place::ALL.iter().find(|place| place.word() == name.get_ref()) else {
-                let words: Vec<&str> = Place::ALL.iter().map(|place| place.word()).collect();
+            // A command that has the keyboard has it whole: the way out of it is always the same.
+            let mut places = Place::ALL.iter().filter(|place| **place != Place::Attached);
+            let words: Vec<&str> = places.clone().map(|place| place.word()).collect();
+            let Some(place) = places.find(|place| place.word() == name.get_ref()) else {
                 let what = format!("there is no place `{}`: {}", name.get_ref(), words.join(", "));
                 return Err((line(name.span().start), what));
             };

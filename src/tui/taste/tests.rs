@@ -26,7 +26,7 @@ fn a_key_of_ones_own_does_the_work_of_another() {
 
 #[test]
 fn every_key_of_the_table_can_be_written() {
-    for row in KEYS {
+    for row in KEYS.iter().filter(|row| row.place != Place::Attached) {
         for name in row.keys {
             let text = format!("[{}]\n{:?} = {:?}\n", row.place.word(), name, name);
             Taste::default().set_keys(&text).unwrap_or_else(|wrong| panic!("{name}: {wrong:?}"));
@@ -40,6 +40,7 @@ fn a_wrong_line_is_told_and_changes_nothing() {
         ("[writing]\n\"ctrl-s\" = \"entr\"\n", 2, "does nothing there"),
         ("[writing]\n\n\"hyper-s\" = \"enter\"\n", 3, "is no key"),
         ("\n[wrting]\n", 2, "there is no place"),
+        ("[attached]\n\"ctrl-x\" = \"ctrl-]\"\n", 1, "there is no place `attached`"),
         ("[writing\n", 1, ""),
         ("[writing]\nf5 = 5\n", 2, ""),
     ];

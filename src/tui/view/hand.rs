@@ -1,8 +1,9 @@
 //! What the user does beside asking: commands of their own, words to a round that is under way, and
 //! the prompts that wait.
 
+use super::press::OWN_RUNS;
 use super::{Menu, MenuRow, Pick, QUEUED_MAX, View};
-use crate::composer::Hand;
+use crate::composer::{Hand, has_picture};
 use crate::protocol::Command;
 use crate::text::headline;
 
@@ -13,7 +14,7 @@ impl View {
     /// Runs the command that is written.
     pub(super) fn run_own(&mut self) -> Option<Command> {
         if self.own.is_some() {
-            self.say("Your command still runs. Ctrl-C stops it.");
+            self.say(OWN_RUNS);
             return None;
         }
         if self.facts.hint.is_some() {
@@ -37,11 +38,16 @@ impl View {
             return self.send();
         }
         self.menu = None;
-        let text = if self.composer.text().trim().is_empty() {
-            self.queued.pop_front()
-        } else {
-            Some(self.composer.take())
-        };
+        let is_empty = self.composer.text().trim().is_empty();
+        // A picture goes with a prompt alone.
+        if !is_empty && has_picture(&self.composer.content()) {
+            return self.send();
+        }
+        if is_empty && self.queued.front().is_some_and(|prompt| has_picture(prompt)) {
+            self.say("It waits: a picture cannot be told to a round that is under way.");
+            return None;
+        }
+        let text = if is_empty { self.queued.pop_front() } else { Some(self.composer.take()) };
         self.conversation.go_to_end();
         self.pressed.typed_us = None;
         text.map(Command::Steer)
@@ -86,7 +92,8 @@ impl View {
     /// Takes a prompt back, to be written on.
     pub(super) fn take_queued(&mut self, at: usize) {
         if !self.composer.is_empty() {
-            if self.queued.len() >= QUEUED_MAX {
+            // A command of the user's own is no prompt, half-written or not.
+            if self.queued.len() >= QUEUED_MAX || self.composer.hand() != Hand::Model {
                 self.say("Send or empty the prompt first.");
                 return;
             }

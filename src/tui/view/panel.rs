@@ -3,6 +3,7 @@
 use crossterm::event::{KeyEvent, MouseEvent};
 use screen::{TerminalSize, Wishes};
 
+use super::press::BUSY;
 use super::{Focus, View};
 use crate::attach::{Attached, resize};
 use crate::panel::{Act, Asks, Page, Panel};
@@ -45,9 +46,10 @@ impl View {
         self.focus = Focus::Composer;
     }
 
-    /// The question for what changed, unless its answer is on its way.
+    /// The question for what changed. While an answer is on its way, it is asked again after it.
     pub(super) fn ask_for_changes(&mut self) -> Option<Command> {
         let is_new = !std::mem::replace(&mut self.panel.changes.is_asked, true);
+        self.panel.changes.is_stale = !is_new;
         is_new.then_some(Command::Ask(Query::Changes))
     }
 
@@ -56,7 +58,7 @@ impl View {
             return;
         }
         if self.working.is_some() {
-            return self.say("A round is under way. Stop it first.");
+            return self.say(BUSY);
         }
         let path = self.panel.changes.file().map(|file| file.path.clone());
         self.panel.asks = path.map(Asks::Revert);
@@ -111,6 +113,7 @@ impl View {
     /// A key while a command has the keyboard: whatever it is, it is the command's, but the one
     /// that gives the keyboard back.
     pub(super) fn press_attached(&mut self, key: KeyEvent) -> Option<Command> {
+        self.pressed.typed_us = Some(self.now_us);
         let attached = self.panel.attached.clone()?;
         if Attached::is_leave(key) {
             return self.detach();
@@ -140,6 +143,9 @@ impl View {
     /// Takes the keyboard back. The command's terminal has the size again that the model knows.
     fn detach(&mut self) -> Option<Command> {
         let Attached { exec, size, .. } = self.panel.attached.take()?;
+        if self.decision.is_some() {
+            self.settle();
+        }
         let usual = TerminalSize::default();
         size?;
         if let Some(terminal) = self.conversation.terminal_of(exec) {
@@ -164,6 +170,8 @@ impl View {
         let Some(exec) = self.panel.attached.as_ref().map(|attached| attached.exec) else { return };
         if self.panel.jobs.find(exec).is_none_or(|row| !row.runs()) {
             self.panel.attached = None;
+            // What was being typed into it is neither an answer nor a prompt.
+            self.settle();
             self.say("The command has ended.");
         }
     }

@@ -5,6 +5,7 @@
 //! prompt; they are drawn as a chip, and the driver knows them again when the prompt is sent.
 
 use super::View;
+use crate::composer::Hand;
 use crate::protocol::{Command, Query};
 
 /// No path is longer.
@@ -52,9 +53,9 @@ fn percent_decoded(text: &str) -> String {
 }
 
 impl View {
-    /// The question whether what was written is a picture.
+    /// The question whether what was written is a picture. In a command it is a path.
     pub(super) fn ask_for_picture(&self, written: &str) -> Option<Command> {
-        let path = path_of(written)?;
+        let path = path_of(written).filter(|_| self.composer.hand() == Hand::Model)?;
         Some(Command::Ask(Query::Picture { written: written.to_owned(), path }))
     }
 
@@ -67,6 +68,8 @@ impl View {
     /// The driver has looked. What is no picture stays as it was written.
     pub(super) fn pictured(&mut self, written: Option<&str>, found: Result<String, String>) {
         match (found, written) {
+            // Meanwhile a command is written.
+            (Ok(_), _) if self.composer.hand() != Hand::Model => {}
             (Ok(words), written) => self.composer.put_chip(written, &words),
             (Err(problem), None) => self.say(problem),
             (Err(_), Some(_)) => {}

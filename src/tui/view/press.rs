@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 
-use super::{Focus, Pick, SETTLE_US, View};
+use super::{Focus, Pick, View};
 use crate::commands::{self, Typed};
 use crate::composer::{Edit, Hand};
 use crate::entry::Context;
@@ -14,7 +14,10 @@ use crate::vim::Meaning;
 const TWICE_US: u64 = 2_000_000;
 
 /// Why something has to wait.
-const BUSY: &str = "A round is under way. Stop it first.";
+pub(super) const BUSY: &str = "A round is under way. Stop it first.";
+
+/// Why something has to wait for the user's own command.
+pub(super) const OWN_RUNS: &str = "Your command still runs. Ctrl-C stops it.";
 
 /// Rows that a turn of the mouse wheel goes.
 const WHEEL_ROWS: usize = 3;
@@ -47,7 +50,7 @@ impl View {
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
             if !self.is_settled() {
-                self.pressed.settles_us = self.now_us + SETTLE_US;
+                self.settle();
                 return None;
             }
             if self.decision.is_none() {
@@ -128,8 +131,9 @@ impl View {
     fn place(&self) -> Place {
         if self.facts.playback.is_some() {
             Place::Playback
-        } else if self.decision.is_some() {
-            Place::Decision
+        } else if let Some(decision) = &self.decision {
+            // A reason is written as a prompt is.
+            if decision.reason.is_some() { Place::Composer } else { Place::Decision }
         } else if self.menu.is_some() {
             Place::Menu
         } else if self.focus == Focus::Conversation {
@@ -191,6 +195,9 @@ impl View {
                     return None;
                 };
                 return Some(Command::Order(Order::Rate(seq, rating)));
+            }
+            Action::Picture if self.composer.hand() != Hand::Model => {
+                self.say("No picture goes with a command.");
             }
             Action::Picture => return Some(Command::Ask(Query::Clipboard)),
             Action::Search => {
@@ -416,13 +423,19 @@ impl View {
         }
     }
 
-    /// The command, unless a round is under way.
-    fn at_rest(&mut self, command: Command) -> Option<Command> {
+    /// Says why the session cannot be closed now, if it cannot.
+    fn says_busy(&mut self) -> bool {
         if self.working.is_some() {
             self.say(BUSY);
-            return None;
+        } else if self.own.is_some() {
+            self.say(OWN_RUNS);
         }
-        Some(command)
+        self.working.is_some() || self.own.is_some()
+    }
+
+    /// The command, unless something is under way that it would end.
+    fn at_rest(&mut self, command: Command) -> Option<Command> {
+        (!self.says_busy()).then_some(command)
     }
 
     /// Carries out the command that is written.
@@ -438,11 +451,8 @@ impl View {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
             Typed::Panel(page) => return self.open_panel(page),
-            Typed::List(_) | Typed::Driver(Command::Order(Order::Fork))
-                if self.working.is_some() =>
-            {
-                self.say(BUSY);
-            }
+            Typed::List(_) | Typed::Driver(Command::Order(Order::Fork | Order::Model(_)))
+                if self.says_busy() => {}
             Typed::List(query) => return Some(Command::Ask(query)),
             Typed::Driver(Command::Mode(mode)) => return self.set_mode(mode),
             Typed::Driver(Command::Order(Order::Compact(words))) if self.working.is_none() => {
@@ -450,11 +460,7 @@ impl View {
                 self.pressed.sums_up = true;
                 return Some(Command::Order(Order::Compact(words)));
             }
-            Typed::Driver(Command::Order(Order::Model(_) | Order::Compact(_)))
-                if self.working.is_some() =>
-            {
-                self.say(BUSY);
-            }
+            Typed::Driver(Command::Order(Order::Compact(_))) => self.say(BUSY),
             Typed::Driver(command) => return Some(command),
             Typed::Wrong(_) => {}
         }

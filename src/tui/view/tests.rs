@@ -20,6 +20,8 @@ pub(crate) struct Stage {
     pub(crate) view: View,
     seq: u64,
     size: (u16, u16),
+    /// What happens from here on happened in another session.
+    pub(crate) copied: bool,
 }
 
 impl Stage {
@@ -34,7 +36,7 @@ impl Stage {
             ..Facts::default()
         };
         let view = View::new(facts, Background::Dark, Depth::True);
-        Self { view, seq: 0, size: (columns, rows) }
+        Self { view, seq: 0, size: (columns, rows), copied: false }
     }
 
     pub(crate) fn happens(&mut self, body: impl Into<Body>) -> &mut Self {
@@ -53,7 +55,7 @@ impl Stage {
             source: Source::Harness,
             wall_ns: i64::try_from(self.seq).unwrap() * 500_000_000,
             mono_ns: 0,
-            copied: false,
+            copied: self.copied,
             body,
         };
         self.seq += 1;
@@ -371,6 +373,18 @@ fn a_call_waits_for_a_word_and_a_reason_goes_with_a_no() {
 }
 
 #[test]
+fn a_reason_is_written_with_the_keys_of_writing() {
+    let mut stage = Stage::new(70, 18);
+    let keys = "[decision]\nx = \"y\"\n[writing]\n\"ctrl-x\" = \"enter\"\n";
+    stage.view.taste.set_keys(keys).unwrap();
+    stage.prompt("go").calls(1, "shell", r#"{"command":"rm -rf build"}"#);
+    stage.view.update(Update::Decide(1));
+    let told = stage.press("nexit<ctrl-x>");
+    let Some(Command::Decide { decision, reason, .. }) = told else { panic!("{told:?}") };
+    assert_eq!((decision, reason.as_deref()), (ApprovalDecision::Denied, Some("exit")));
+}
+
+#[test]
 fn what_was_being_typed_is_no_answer() {
     let mut stage = Stage::new(70, 18);
     stage.prompt("go").calls(1, "shell", r#"{"command":"rm -rf build"}"#);
@@ -594,7 +608,7 @@ fn a_playback_takes_its_keys_and_nothing_is_asked() {
     };
     stage.view.update(Update::Playback(place));
     let text = stage.text();
-    assert!(text.contains("⏸ 01:01 ━") && text.contains("─ 02:02  ×0.5  event 2 of 4"), "{text}");
+    assert!(text.contains("⏸ 1:01 ━") && text.contains("─ 2:02  ×0.5  event 2 of 4"), "{text}");
     for (key, play) in [
         (" ", Play::Pause),
         (".", Play::Event { back: false }),

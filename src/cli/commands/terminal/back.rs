@@ -3,18 +3,39 @@
 //!
 //! All of it reads or writes recordings and files, so it is done on a thread of its own.
 
+use record::Status;
+use trajectory::{Body, Event, Recorded, SessionId, Usage};
 use tui::{Answer, Edits, Preview, Query, Rewind, RewindWhat, Round, Update};
 
-use super::driver::Driver;
+use super::driver::{Driver, changes_of};
 use crate::args::{RewindArgs, RunArgs};
 use crate::commands::rewind::{self, Went};
 use crate::compose;
 use crate::error::CliError;
 use crate::print::thousands;
-use crate::settings::{self, Catalogue};
+use crate::settings::{self, Catalogue, Settings};
 
 /// Models that are listed.
 const MODELS_MAX: usize = 200;
+
+/// What is on record of a session.
+pub(super) struct Past {
+    events: Vec<Recorded<Event>>,
+    status: Status,
+    usages: Vec<(u32, Usage)>,
+}
+
+impl Past {
+    pub(super) fn read(settings: &Settings, id: SessionId) -> Result<Self, CliError> {
+        let home = compose::home_to_record(&settings.home)?;
+        // What a crash left open is closed before it is shown.
+        let _ = record::recover(&home, id);
+        let archive = record::Archive::open(&home, id)?;
+        let requests = archive.requests()?.into_iter();
+        let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
+        Ok(Self { events: archive.events()?, status: archive.status()?, usages })
+    }
+}
 
 /// Does what waits for disks and servers, beside whatever else goes on.
 async fn beside<T: Send + 'static>(
@@ -31,7 +52,7 @@ impl Driver {
         let answer = match query {
             Query::Rounds => self.rounds().await.map(Answer::Rounds),
             Query::Rewind(round) => self.preview(round).await.map(Answer::Preview),
-            Query::Models => self.models().await.map(Answer::Models),
+            Query::Models => return self.look_for_models(),
             Query::Files(_)
             | Query::Sessions
             | Query::Changes
@@ -143,25 +164,61 @@ impl Driver {
         ))
     }
 
-    /// What the provider has to offer.
-    async fn models(&self) -> Result<Vec<(String, String)>, CliError> {
-        let run = RunArgs { model: None, ..self.run.clone() };
-        beside(move || {
-            let file = settings::user_file()?;
-            let provider = settings::chosen_provider(&run, &file)?;
-            let key = provider.find_key()?;
-            let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;
-            let names = names.map_err(|failure| {
-                CliError::failed(format!("{failure} /model NAME takes a name all the same."))
-            })?;
-            let catalogue = Catalogue::of(&file, None);
-            let about = |name: &str| match catalogue.facts(name).and_then(|it| it.context_window) {
-                Some(window) => format!("{} tokens", thousands(window)),
-                None => String::new(),
-            };
-            let names = names.into_iter().take(MODELS_MAX);
-            Ok(names.map(|name| (name.clone(), about(&name))).collect())
-        })
-        .await
+    /// Shows what is on record of a session, which is gone on with from here.
+    pub(super) async fn show_recorded(&mut self, id: SessionId) {
+        match Past::read(&self.chosen.settings, id) {
+            Ok(past) => self.show(id, past).await,
+            Err(error) => self.fail(error.to_string()).await,
+        }
     }
+
+    pub(super) async fn show(&mut self, id: SessionId, past: Past) {
+        self.send(Update::Cleared).await;
+        self.send(Update::Counted(past.usages)).await;
+        self.changes = changes_of(&self.chosen);
+        for event in past.events {
+            self.changes.see(&event);
+            if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
+                // What holds now are the settings of today.
+                continue;
+            }
+            self.send(Update::Event(Box::new(event))).await;
+        }
+        self.send(Update::Recalled(past.status.usage)).await;
+        self.session = Some(id);
+        self.is_private = past.status.private;
+        self.usage = Usage::default();
+    }
+
+    /// Tells of the models that the provider has, beside whatever else goes on.
+    fn look_for_models(&self) {
+        let run = RunArgs { model: None, ..self.run.clone() };
+        let updates = self.updates.clone();
+        tokio::task::spawn_blocking(move || {
+            let update = match models(&run) {
+                Ok(models) => Update::Answer(Answer::Models(models)),
+                Err(error) => Update::Failed(error.to_string()),
+            };
+            // Without a terminal nobody asks any more.
+            let _ = updates.blocking_send(update);
+        });
+    }
+}
+
+/// What the provider has to offer.
+fn models(run: &RunArgs) -> Result<Vec<(String, String)>, CliError> {
+    let file = settings::user_file()?;
+    let provider = settings::chosen_provider(run, &file)?;
+    let key = provider.find_key()?;
+    let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;
+    let names = names.map_err(|failure| {
+        CliError::failed(format!("{failure} /model NAME takes a name all the same."))
+    })?;
+    let catalogue = Catalogue::of(&file, None);
+    let about = |name: &str| match catalogue.facts(name).and_then(|it| it.context_window) {
+        Some(window) => format!("{} tokens", thousands(window)),
+        None => String::new(),
+    };
+    let names = names.into_iter().take(MODELS_MAX);
+    Ok(names.map(|name| (name.clone(), about(&name))).collect())
 }

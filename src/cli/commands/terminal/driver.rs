@@ -25,7 +25,6 @@ use crate::bill::Bill;
 use crate::compose;
 use crate::error::CliError;
 use crate::settings::{self, Settings};
-use crate::store::Store;
 
 /// Notices that are handed on together.
 const BATCH: usize = 256;
@@ -68,7 +67,7 @@ pub(super) struct Driver {
     pub(super) changes: Changes,
     pub(super) pictures: Pictures,
     /// The sandbox of the next session, which is begun before anybody asks for it.
-    sandbox: Prepared,
+    pub(super) sandbox: Prepared,
     /// The tier that commands run in, once it is known.
     pub(super) tier: Option<String>,
     failed: Option<String>,
@@ -77,6 +76,8 @@ pub(super) struct Driver {
 enum Happening {
     Command(Option<Command>),
     Sandbox(Result<Box<Sandbox>, CliError>),
+    /// What the clipboard holds.
+    Pasted(Result<Vec<u8>, CliError>),
     Notices(Vec<Notice>),
     Ended(Result<Summary, SessionError>),
 }
@@ -114,16 +115,17 @@ impl Driver {
 
     /// Works until the terminal leaves.
     pub(super) async fn run(mut self, resumed: Option<SessionId>) -> Result<Parted, CliError> {
+        self.look_around();
         if let Some(id) = resumed {
             self.show_recorded(id).await;
             self.tell_facts().await;
         }
-        self.look_around();
         loop {
             match self.next().await {
                 Happening::Command(None | Some(Command::Leave)) => break,
                 Happening::Command(Some(command)) => self.command(command).await,
                 Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
+                Happening::Pasted(pasted) => self.pasted(pasted).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
@@ -135,22 +137,30 @@ impl Driver {
     }
 
     async fn next(&mut self) -> Happening {
-        let sandbox = self.sandbox.begun();
+        let (sandbox, pasted) = (self.sandbox.begun(), self.pictures.pasted());
         let Some(live) = &mut self.live else {
             return tokio::select! {
                 biased;
                 command = self.commands.recv() => Happening::Command(command),
                 begun = sandbox => Happening::Sandbox(begun),
+                pasted = pasted => Happening::Pasted(pasted),
             };
         };
         let mut batch = Vec::new();
         let has_notices = !live.notices.is_closed() || !live.notices.is_empty();
-        // The session first: it takes the commands that wait for it, so there is room for more.
+        // A command brings two at most to the session, which takes them only while it is waited for
+        // here: one for which there is no room would never get any.
+        let (room, commands) = (live.commands.clone(), &mut self.commands);
+        let command = async {
+            let _room = room.reserve_many(2).await;
+            commands.recv().await
+        };
         tokio::select! {
             biased;
             result = &mut live.running => Happening::Ended(result),
-            command = self.commands.recv() => Happening::Command(command),
+            command = command => Happening::Command(command),
             begun = sandbox => Happening::Sandbox(begun),
+            pasted = pasted => Happening::Pasted(pasted),
             _ = live.notices.recv_many(&mut batch, BATCH), if has_notices => {
                 Happening::Notices(batch)
             }
@@ -182,9 +192,10 @@ impl Driver {
                 });
             }
             Command::Ask(Query::Picture { written, path }) => {
-                self.picture(Some(written), Some(path)).await;
+                let found = self.pictures.take(&path, &self.chosen.settings.workspace);
+                self.picture(Some(written), found).await;
             }
-            Command::Ask(Query::Clipboard) => self.picture(None, None).await,
+            Command::Ask(Query::Clipboard) => self.pictures.paste(),
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
@@ -393,39 +404,6 @@ impl Driver {
         }
     }
 
-    /// Shows what is on record of a session, which is gone on with from here.
-    pub(super) async fn show_recorded(&mut self, id: SessionId) {
-        let read = || -> Result<_, CliError> {
-            let store = Store { home: compose::home_to_record(&self.chosen.settings.home)? };
-            // What a crash left open is closed before it is shown.
-            let _ = record::recover(&store.home, id);
-            let archive = record::Archive::open(&store.home, id)?;
-            let requests = archive.requests()?.into_iter();
-            let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
-            Ok((archive.events()?, archive.status()?, usages))
-        };
-        match read() {
-            Err(error) => self.fail(error.to_string()).await,
-            Ok((events, status, usages)) => {
-                self.send(Update::Cleared).await;
-                self.send(Update::Counted(usages)).await;
-                self.changes = changes_of(&self.chosen);
-                for event in events {
-                    self.changes.see(&event);
-                    if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
-                        // What holds now are the settings of today.
-                        continue;
-                    }
-                    self.send(Update::Event(Box::new(event))).await;
-                }
-                self.send(Update::Recalled(status.usage)).await;
-                self.session = Some(id);
-                self.is_private = status.private;
-                self.usage = Usage::default();
-            }
-        }
-    }
-
     /// Finds out what takes a while, beside whatever else goes on.
     pub(super) fn look_around(&mut self) {
         self.files = Files::of(self.chosen.settings.workspace.clone());
@@ -443,36 +421,6 @@ impl Driver {
         });
     }
 
-    async fn sandbox_begun(&mut self, begun: Result<Box<Sandbox>, CliError>) {
-        match begun {
-            Ok(sandbox) => {
-                self.tell_tier(&sandbox).await;
-                self.sandbox = Prepared::Begun(sandbox);
-            }
-            Err(error) => self.fail(error.to_string()).await,
-        }
-    }
-
-    async fn tell_tier(&mut self, sandbox: &Sandbox) {
-        let tier = sandbox.tier().to_string();
-        self.tier = Some(tier.clone());
-        self.send(Update::Sandbox(tier)).await;
-    }
-
-    async fn take_sandbox(&mut self) -> Result<Box<Sandbox>, CliError> {
-        match std::mem::replace(&mut self.sandbox, Prepared::Not) {
-            Prepared::Begun(sandbox) => Ok(sandbox),
-            mut other => {
-                if matches!(other, Prepared::Not) {
-                    other = Prepared::begin(&self.chosen.settings);
-                }
-                let sandbox = other.begun().await?;
-                self.tell_tier(&sandbox).await;
-                Ok(sandbox)
-            }
-        }
-    }
-
     /// What frames the session, told again.
     pub(super) async fn tell_facts(&self) {
         let mut facts = self.chosen.facts(self.is_private);
@@ -482,7 +430,7 @@ impl Driver {
 }
 
 /// Where the files of a session are compared.
-fn changes_of(chosen: &Chosen) -> Changes {
+pub(super) fn changes_of(chosen: &Chosen) -> Changes {
     Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
 }
 

@@ -23,9 +23,14 @@ use crate::settings::Settings;
 
 const HELP: &str = "A line is a prompt. /quit or the end of the input leaves; ctrl-c stops a round, \
                     and leaves between rounds. Questions about calls are answered with y, n \
-                    REASON, or a (this one and all that come).";
+                    REASON, or a (this one and all that come). Other commands, and ! before one of \
+                    your own, need a terminal that can be drawn on.";
+
+const ANSWERS: &str =
+    "A call waits: y allows it, n REASON denies it, a allows it and all that come.";
 
 /// What a line says.
+#[derive(Debug, PartialEq)]
 enum Line {
     Prompt(String),
     /// What is decided of a call, why, and whether it holds for all that come.
@@ -76,25 +81,36 @@ fn signals() -> Result<Signal, CliError> {
 
 /// Lines as they are typed.
 struct Lines {
-    lines: mpsc::Receiver<String>,
+    lines: mpsc::UnboundedReceiver<String>,
     /// Whether it stands there that a line is waited for.
     is_asked: bool,
 }
 
 impl Lines {
     fn of_stdin() -> Self {
-        let (sender, lines) = mpsc::channel(16);
+        // As many as are typed: those that nobody has read yet cannot be told from later ones.
+        let (sender, lines) = mpsc::unbounded_channel();
         // A thread, because a blocked read of stdin cannot be cancelled: it dies with the process.
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().split(b'\n') {
                 let Ok(line) = line else { return };
                 let line = String::from_utf8_lossy(&line).into_owned();
-                if sender.blocking_send(line).is_err() {
+                if sender.send(line).is_err() {
                     return;
                 }
             }
         });
         Self { lines, is_asked: false }
+    }
+
+    /// Drops the lines that are there already, which answer nothing that comes after them.
+    fn drop_early(&mut self) {
+        let dropped = std::iter::from_fn(|| self.lines.try_recv().ok());
+        let dropped = dropped.filter(|line| !line.trim().is_empty()).count();
+        if dropped > 0 {
+            let was = if dropped == 1 { "line was" } else { "lines were" };
+            note(&format!("{dropped} {was} written before this question, and dropped."));
+        }
     }
 
     /// The next line that says something; a call that is dropped loses none.
@@ -127,18 +143,33 @@ fn prompt(line: &str) -> Option<Line> {
             note(HELP);
             None
         }
+        text if is_command(text) => {
+            note(HELP);
+            None
+        }
         text => Some(Line::Prompt(text.to_owned())),
     }
+}
+
+/// Whether a line is meant for the terminal, as one that can be drawn on takes it: a path is not.
+fn is_command(line: &str) -> bool {
+    let word = line.split_whitespace().next().unwrap_or_default();
+    line.starts_with('!') || word.strip_prefix('/').is_some_and(|name| !name.contains('/'))
 }
 
 fn answer(line: &str) -> Option<Line> {
     let (word, reason) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-    match word {
-        "y" | "yes" => Some(Line::Answer(ApprovalDecision::Allowed, None, false)),
-        "a" => Some(Line::Answer(ApprovalDecision::Allowed, None, true)),
-        "n" | "no" => Some(Line::Answer(ApprovalDecision::Denied, reason, false)),
-        _ => None,
+    // A line that goes on is no yes, whatever it begins with.
+    match (line, word) {
+        ("", _) => None,
+        ("y" | "yes", _) => Some(Line::Answer(ApprovalDecision::Allowed, None, false)),
+        ("a", _) => Some(Line::Answer(ApprovalDecision::Allowed, None, true)),
+        (_, "n" | "no") => Some(Line::Answer(ApprovalDecision::Denied, reason, false)),
+        _ => {
+            note(ANSWERS);
+            None
+        }
     }
 }
 
@@ -180,8 +211,14 @@ async fn talk(
                 lines.is_asked &= !waits;
                 match &notice {
                     Notice::Event(event) => remember(&mut calls, &event.body),
-                    Notice::Decide { call } => asked = Some(*call),
-                    Notice::RoundOver(_) => (asked, is_idle) = (None, true),
+                    Notice::Decide { call } => {
+                        asked = Some(*call);
+                        lines.drop_early();
+                    }
+                    Notice::RoundOver(_) => {
+                        (asked, is_idle) = (None, true);
+                        calls.clear();
+                    }
                     _ => {}
                 }
                 printer.notice(notice);
@@ -222,3 +259,6 @@ fn remember(calls: &mut HashMap<u32, String>, body: &Body) {
         calls.insert(call.call, format!("{} {}", safe(&call.name), safe(&call.arguments)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use sandbox::HostPattern;
 use trajectory::event::Ended;
 use tui::{Order, Rating, Update};
 
+use super::back::Past;
 use super::driver::Driver;
 use super::facts::Chosen;
 use crate::args::RunArgs;
@@ -59,13 +60,16 @@ impl Driver {
 
     async fn go_on_with(&mut self, id: &str) -> Result<String, CliError> {
         let found = compose::find_resumable(id)?;
-        self.close().await;
         let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
-        self.chosen = Chosen::of(&run)?;
+        let chosen = Chosen::of(&run)?;
+        // It may be this one: all of it is on record first.
+        self.close().await;
+        let past = Past::read(&chosen.settings, found.id)?;
         self.run = run;
+        self.chosen = chosen;
         self.allowed.clear();
         self.look_around();
-        self.show_recorded(found.id).await;
+        self.show(found.id, past).await;
         self.tell_facts().await;
         Ok("You go on with this session from here.".to_owned())
     }

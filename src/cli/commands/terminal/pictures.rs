@@ -5,12 +5,16 @@
 //! file.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use session::Attached;
 use tempfile::NamedTempFile;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tui::{Answer, Update};
 
 use super::driver::Driver;
@@ -25,6 +29,9 @@ const PICTURES_MAX: usize = 500;
 /// No picture is larger; what reads the file says so.
 const CLIPBOARD_BYTES_MAX: u64 = (20 << 20) + 1;
 
+/// For how long a program may take to tell what the clipboard holds: whoever owns it may hang.
+const CLIPBOARD_TIME_MAX: Duration = Duration::from_secs(3);
+
 /// Those that were chosen.
 #[derive(Default)]
 pub(super) struct Pictures {
@@ -32,6 +39,8 @@ pub(super) struct Pictures {
     known: BTreeMap<String, PathBuf>,
     /// What came from the clipboard, as long as this terminal is open.
     pasted: Vec<NamedTempFile>,
+    /// The clipboard is being read.
+    pasting: Option<JoinHandle<Result<Vec<u8>, CliError>>>,
 }
 
 impl Pictures {
@@ -60,6 +69,19 @@ impl Pictures {
         let words = self.name(file.path().to_owned());
         self.pasted.push(file);
         words
+    }
+
+    /// Reads the clipboard beside whatever else goes on.
+    pub(super) fn paste(&mut self) {
+        self.pasting.get_or_insert_with(|| spawn_blocking(clipboard));
+    }
+
+    /// Until the clipboard has been read; for ever, where nobody reads it.
+    pub(super) async fn pasted(&mut self) -> Result<Vec<u8>, CliError> {
+        let Some(task) = &mut self.pasting else { return pending().await };
+        let pasted = task.await;
+        self.pasting = None;
+        pasted.unwrap_or_else(|_| Err(CliError::failed("The clipboard could not be read.")))
     }
 
     fn name(&mut self, path: PathBuf) -> Result<String, CliError> {
@@ -98,16 +120,18 @@ impl Pictures {
 }
 
 impl Driver {
-    /// Looks whether something is a picture that can go with a prompt.
-    pub(super) async fn picture(&mut self, written: Option<String>, path: Option<String>) {
-        let found = match path {
-            Some(path) => self.pictures.take(&path, &self.chosen.settings.workspace),
-            None => match tokio::task::spawn_blocking(clipboard).await {
-                Ok(Ok(bytes)) => self.pictures.take_pasted(&bytes),
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(CliError::failed("The clipboard could not be read.")),
-            },
-        };
+    /// The clipboard has been read.
+    pub(super) async fn pasted(&mut self, pasted: Result<Vec<u8>, CliError>) {
+        let found = pasted.and_then(|bytes| self.pictures.take_pasted(&bytes));
+        self.picture(None, found).await;
+    }
+
+    /// Tells whether something is a picture that can go with a prompt.
+    pub(super) async fn picture(
+        &mut self,
+        written: Option<String>,
+        found: Result<String, CliError>,
+    ) {
         let found = found.map_err(|error| error.to_string());
         if found.is_ok() && !compose::shows_pictures(&self.chosen.settings) {
             self.say("Pictures cannot be shown to this model: a line of text stands for them.")
@@ -134,7 +158,9 @@ fn clipboard() -> Result<Vec<u8>, CliError> {
     ];
     for (_, words) in ways.into_iter().filter(|(is_there, _)| *is_there) {
         let Some((program, args)) = words.split_first() else { continue };
-        if let Some(bytes) = printed(program, args).filter(|bytes| !bytes.is_empty()) {
+        if let Some(bytes) =
+            printed(program, args, CLIPBOARD_TIME_MAX).filter(|bytes| !bytes.is_empty())
+        {
             return Ok(bytes);
         }
     }
@@ -144,8 +170,8 @@ fn clipboard() -> Result<Vec<u8>, CliError> {
     ))
 }
 
-/// What a program prints, up to a limit; nothing when it fails.
-fn printed(program: &str, args: &[&str]) -> Option<Vec<u8>> {
+/// What a program prints, up to a limit; nothing when it fails or takes too long.
+fn printed(program: &str, args: &[&str], time_max: Duration) -> Option<Vec<u8>> {
     let mut child = Command::new(program)
         .args(args)
         .stdin(Stdio::null())
@@ -153,13 +179,24 @@ fn printed(program: &str, args: &[&str]) -> Option<Vec<u8>> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let mut bytes = Vec::new();
-    let read = child.stdout.take()?.take(CLIPBOARD_BYTES_MAX).read_to_end(&mut bytes);
-    if bytes.len() as u64 >= CLIPBOARD_BYTES_MAX {
-        // It would wait for ever to be read.
+    let mut printed = child.stdout.take()?.take(CLIPBOARD_BYTES_MAX);
+    let (sender, read) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = printed.read_to_end(&mut bytes);
+        // Nobody waits for what came too late.
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    let read = read.recv_timeout(time_max);
+    let is_too_long = matches!(&read, Ok(Ok(it)) if it.len() as u64 >= CLIPBOARD_BYTES_MAX);
+    if is_too_long || !matches!(read, Ok(Ok(_))) {
+        // It would go on for ever.
         let _ = child.kill();
     }
     let status = child.wait().ok()?;
-    (read.is_ok() && (status.success() || bytes.len() as u64 >= CLIPBOARD_BYTES_MAX))
-        .then_some(bytes)
+    let bytes = read.ok()?.ok()?;
+    (status.success() || is_too_long).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

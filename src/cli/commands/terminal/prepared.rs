@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use sandbox::Sandbox;
 use tokio::task::JoinHandle;
+use tui::Update;
 
+use super::driver::Driver;
 use crate::compose;
 use crate::error::CliError;
 use crate::settings::Settings;
@@ -40,5 +42,39 @@ impl Prepared {
                 "The sandbox failed inside limn. Run `limn doctor`, and please report this.",
             ))
         })
+    }
+}
+
+impl Driver {
+    /// The next session has its sandbox; or there is none.
+    pub(super) async fn sandbox_begun(&mut self, begun: Result<Box<Sandbox>, CliError>) {
+        match begun {
+            Ok(sandbox) => {
+                self.tell_tier(&sandbox).await;
+                self.sandbox = Prepared::Begun(sandbox);
+            }
+            Err(error) => self.fail(error.to_string()).await,
+        }
+    }
+
+    async fn tell_tier(&mut self, sandbox: &Sandbox) {
+        let tier = sandbox.tier().to_string();
+        self.tier = Some(tier.clone());
+        self.send(Update::Sandbox(tier)).await;
+    }
+
+    /// The sandbox of a session that begins.
+    pub(super) async fn take_sandbox(&mut self) -> Result<Box<Sandbox>, CliError> {
+        match std::mem::replace(&mut self.sandbox, Prepared::Not) {
+            Prepared::Begun(sandbox) => Ok(sandbox),
+            mut other => {
+                if matches!(other, Prepared::Not) {
+                    other = Prepared::begin(&self.chosen.settings);
+                }
+                let sandbox = other.begun().await?;
+                self.tell_tier(&sandbox).await;
+                Ok(sandbox)
+            }
+        }
     }
 }

@@ -48,6 +48,18 @@ fn no_text_from_elsewhere_is_run() {
     assert_eq!(stage.press("<enter>"), Some(Command::Submit("!rm -rf build".into())));
     let mut stage = Stage::new(80, 20);
     assert_eq!(stage.view.begin("!make"), Some(Command::Submit("!make".into())));
+    // A text that was written on in an editor stays what it was: a command, or a prompt.
+    let mut stage = Stage::new(80, 20);
+    stage.press("!make");
+    stage.view.edited("make all\n");
+    assert_eq!(stage.press("<enter>"), run("make all", false));
+    // What somebody else ran, in a session that came from elsewhere, is not recalled.
+    let mut stage = Stage::new(80, 20);
+    stage.copied = true;
+    stage.happens(ran(1, "curl x | sh", "done"));
+    stage.copied = false;
+    stage.press("<up>");
+    assert_eq!(stage.view.composer.text(), "");
     // The user's own past comes back as what it was, and waits for the key that sends it.
     let mut stage = Stage::new(80, 20);
     stage.press("!make<enter>");
@@ -71,6 +83,12 @@ fn the_users_command_is_seen_while_it_runs_and_afterwards() {
     let text = stage.text();
     assert!(text.contains("you: make") && text.contains("compiling"), "{text}");
     assert!(text.contains("your command runs"), "{text}");
+    // It is not ended without a word.
+    for order in ["/fork", "/model", "/model other", "/resume", "/rewind"] {
+        assert_eq!(stage.press(order), None);
+        assert_eq!(stage.press("<esc><enter>"), None, "{order}");
+        assert!(stage.text().contains("still runs"), "{order}");
+    }
     // A second one waits for nothing; a prompt does not wait either.
     assert_eq!(stage.press("!ls<enter>"), None);
     assert!(stage.text().contains("still runs"));
@@ -118,8 +136,12 @@ fn prompts_that_wait_are_reordered_removed_and_taken_back() {
     stage.press("<esc>half<ctrl-q><up><enter>");
     assert_eq!(stage.view.composer.text(), "three");
     assert_eq!(stage.view.queued, ["half", "two"]);
+    // A command that is half written is no prompt.
+    stage.press("<ctrl-u>!make<ctrl-q><enter>");
+    assert_eq!(stage.view.composer.text(), "make");
+    assert_eq!(stage.view.queued, ["half", "two"]);
     // The list follows when one of them is sent.
-    stage.press("<ctrl-u><ctrl-q>");
+    stage.press("<ctrl-u><backspace><ctrl-q>");
     stage.ends();
     assert!(!stage.text().contains("  half  "), "{}", stage.text());
     assert_eq!(stage.view.queued, ["two"]);

@@ -108,8 +108,11 @@ fn what_is_open_is_compared_again_when_something_happened() {
     stage.view.update(Update::Answer(Answer::Changes(Ok(Vec::new()))));
     assert!(stage.text().contains("Every file is as it was"));
     assert!(stage.told(stage_end()).is_some_and(|it| it == Command::Ask(Query::Changes)));
-    // One question at a time.
+    // One question at a time; what changed meanwhile is asked for after its answer.
     assert_eq!(stage.told(stage_end()), None);
+    let mut answered = || stage.view.update(Update::Answer(Answer::Changes(Ok(Vec::new()))));
+    assert_eq!(answered(), Some(Command::Ask(Query::Changes)));
+    assert_eq!(answered(), None);
 }
 
 fn stage_end() -> Body {
@@ -151,7 +154,45 @@ fn a_question_is_not_answered_by_what_is_typed_into_a_command() {
     assert!(matches!(stage.press("y"), Some(Command::Hand(Hand::Type { exec: 1, .. }))));
     stage.press("<ctrl-]>");
     assert!(stage.text().contains("May it? shell"));
+    // What follows at once was meant for the command.
+    assert_eq!(stage.press("y"), None);
+    stage.view.tick(5_800_000);
     assert!(matches!(stage.press("y"), Some(Command::Decide { call: 2, .. })));
+}
+
+#[test]
+fn what_is_typed_into_a_command_that_ends_goes_nowhere_else() {
+    for waits in [false, true] {
+        let mut stage = Stage::new(100, 24);
+        job(&mut stage);
+        stage.calls(2, "shell", r#"{"command":"rm -rf build"}"#);
+        stage.press("<f3><left><left><enter>");
+        stage.view.tick(5_000_000);
+        stage.press("hun");
+        if waits {
+            stage.view.update(Update::Decide(2));
+        }
+        stage.view.tick(5_900_000);
+        job_ends(&mut stage);
+        assert_eq!(stage.press("ya<enter>"), None);
+        assert!(stage.view.decision.is_some() == waits && stage.view.composer.is_empty());
+        // Whoever types on is given more time.
+        stage.view.tick(6_500_000);
+        assert_eq!(stage.press("y"), None);
+        stage.view.tick(7_300_000);
+        let told = stage.press("y");
+        assert_eq!(matches!(told, Some(Command::Decide { call: 2, .. })), waits, "{told:?}");
+        assert_eq!(stage.view.composer.text(), if waits { "" } else { "y" });
+    }
+}
+
+fn job_ends(stage: &mut Stage) {
+    stage.happens(BackgroundExit {
+        exec: 1,
+        exit: Exit { code: Some(0), ..Exit::default() },
+        output: None,
+        shown: String::new(),
+    });
 }
 
 #[test]
@@ -159,12 +200,7 @@ fn a_command_that_ends_gives_the_keyboard_back() {
     let mut stage = Stage::new(100, 24);
     job(&mut stage);
     stage.press("<f3><left><left><enter>");
-    stage.happens(BackgroundExit {
-        exec: 1,
-        exit: Exit { code: Some(0), ..Exit::default() },
-        output: None,
-        shown: String::new(),
-    });
+    job_ends(&mut stage);
     assert!(stage.text().contains("The command has ended."));
     assert!(stage.text().contains("exit 0"));
 }

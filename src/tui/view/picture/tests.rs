@@ -64,3 +64,28 @@ fn a_picture_that_was_chosen_is_asked_for_too() {
     answer(&mut stage, Some("@img/shot.png"), Ok("[image shot.png]"));
     assert!(stage.text().contains("see [image shot.png]"), "{}", stage.text());
 }
+
+#[test]
+fn no_picture_goes_with_a_command() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("!open ");
+    assert_eq!(stage.view.paste("/tmp/shot.png"), None);
+    assert_eq!(stage.press("<ctrl-v>"), None);
+    answer(&mut stage, None, Ok("[image clipboard.png]"));
+    let run = Command::Run { command: "open /tmp/shot.png".into(), outside: false };
+    assert_eq!(stage.press("<enter>"), Some(run));
+}
+
+#[test]
+fn a_prompt_with_a_picture_waits_for_the_rounds_end() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("go<enter>");
+    stage.prompt("go");
+    answer(&mut stage, None, Ok("[image shot.png]"));
+    assert_eq!(stage.press("this one<ctrl-s>"), None);
+    assert_eq!(stage.view.queued, ["[image shot.png] this one"]);
+    assert_eq!(stage.press("<ctrl-s>"), None);
+    assert!(stage.text().contains("It waits: a picture"), "{}", stage.text());
+    let next = stage.view.update(Update::RoundOver(trajectory::event::Ended::Completed));
+    assert_eq!(next, Some(Command::Submit("[image shot.png] this one".into())));
+}
