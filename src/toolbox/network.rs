@@ -1,8 +1,8 @@
 //! The proxy of the sandbox, and what it was asked for; and who may be spoken to.
 //!
 //! A sandbox hands out a socket for each set of its processes; a proxy answers it for as long as
-//! the toolbox lives. What commands ask it for is received by whoever keeps the record; as long as
-//! nobody receives, commands wait for their answers.
+//! the toolbox lives, or until there are many newer ones. What commands ask it for is received by
+//! whoever keeps the record; as long as nobody receives, commands wait for their answers.
 //!
 //! The policy says who may be spoken to when a session begins. What the user allows while it runs
 //! is added to that ([`Reach`]), for commands and for the tools of the web alike, and ends with the
@@ -16,6 +16,9 @@ use trajectory::event::NetworkRequest;
 
 /// Requests that may wait to be put on record.
 const WAITING_MAX: usize = 64;
+
+/// Proxies that go on; who is still in an older set of processes has no way out any more.
+const PROXIES_MAX: usize = 8;
 
 /// Who may be spoken to now. Clones share it.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ pub(crate) struct Gate {
     reach: Reach,
     log: mpsc::Sender<NetworkRequest>,
     requests: Mutex<Option<mpsc::Receiver<NetworkRequest>>>,
-    /// One for each set of processes: jobs in an old one still have their way out.
+    /// One for each of the last sets of processes: jobs in an old one still have their way out.
     proxies: Mutex<Vec<Proxy>>,
 }
 
@@ -60,6 +63,8 @@ impl Gate {
         let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a proxy commands have no network, which is the safe way to fail.
         proxies.extend(Proxy::start(listener.into(), self.reach.now(), self.log.clone()));
+        let over = proxies.len().saturating_sub(PROXIES_MAX);
+        proxies.drain(..over);
     }
 
     /// Who may be spoken to now.
