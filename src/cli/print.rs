@@ -107,6 +107,12 @@ pub(crate) fn safe(text: &str) -> String {
         .collect()
 }
 
+/// A text safe for a terminal, on a line of its own: where lines mean something, nobody else makes
+/// them.
+pub(crate) fn safe_line(text: &str) -> String {
+    safe(text).replace('\n', "\u{240a}")
+}
+
 /// The first line of a text, at most `max` characters wide, safe for a terminal.
 pub(crate) fn headline(text: &str, max: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default();

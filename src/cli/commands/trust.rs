@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::TrustArgs;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note, safe};
+use crate::print::{Out, note, safe_line};
 use crate::settings::{self, Entry, Found, Trusted, WORKSPACE_FILE, workspace_file};
 
 pub(crate) fn run(args: &TrustArgs) -> CliResult {
@@ -70,14 +70,14 @@ fn show(workspace: &Path, found: &Found) {
     if found.asks.is_empty() {
         note(&format!(
             "{} only makes things stricter: it needs no trust.",
-            safe(&place.display().to_string())
+            safe_line(&place.display().to_string())
         ));
         return;
     }
     let mut out = Out::new();
-    out.line(&format!("{} asks for:", safe(&place.display().to_string())));
+    out.line(&format!("{} asks for:", safe_line(&place.display().to_string())));
     for (key, value) in &found.asks {
-        out.line(&format!("  {:<22} {}", safe(key), safe(value)));
+        out.line(&format!("  {:<22} {}", safe_line(key), safe_line(value)));
     }
 }
 
@@ -105,9 +105,9 @@ fn revoke(args: &TrustArgs, mut trusted: Trusted, path: &Path) -> CliResult {
     if args.json {
         Out::new().json(&json!({ "workspace": workspace, "revoked": revoked }));
     } else if revoked {
-        note(&format!("{} is trusted no more.", safe(&workspace.display().to_string())));
+        note(&format!("{} is trusted no more.", safe_line(&workspace.display().to_string())));
     } else {
-        note(&format!("{} was not trusted.", safe(&workspace.display().to_string())));
+        note(&format!("{} was not trusted.", safe_line(&workspace.display().to_string())));
     }
     Ok(Exit::Completed)
 }
@@ -127,7 +127,7 @@ fn list(args: &TrustArgs, trusted: &Trusted) -> CliResult {
                 "state": state,
             }));
         } else {
-            let shown = safe(&entry.workspace.display().to_string());
+            let shown = safe_line(&entry.workspace.display().to_string());
             out.line(&format!("{state:<8} {shown}"));
         }
     }

@@ -150,21 +150,23 @@ fn hosts(text: &str) -> Vec<HostPattern> {
 }
 
 /// The hosts of the registries that a cargo has an index of: each in the name of its folder, and
-/// where its packages lie in the settings of the index.
+/// where its packages lie in the settings of the index. A folder without those was left by a cargo
+/// that took the index from a host of repositories, and opens nobody's.
 pub(super) fn indexed(cargo: &Path) -> Vec<HostPattern> {
     let mut found = Vec::new();
     for folder in fs::read_dir(cargo.join("registry/index")).into_iter().flatten().flatten() {
         if found.len() >= INDEXES_MAX {
             break;
         }
-        let name = folder.file_name();
-        let host = name.to_str().and_then(|name| name.rsplit_once('-'));
-        found.extend(host.and_then(|(host, _)| host.parse::<HostPattern>().ok()));
         // `{"dl": "https://…", "api": "https://…"}`: who publishes does so elsewhere.
         let settings = read(&folder.path().join("config.json"));
         let settings = settings.and_then(|text| serde_json::from_str(&text).ok());
         let settings: serde_json::Value = settings.unwrap_or_default();
-        found.extend(settings["dl"].as_str().map(hosts).unwrap_or_default());
+        let Some(files) = settings["dl"].as_str() else { continue };
+        let name = folder.file_name();
+        let host = name.to_str().and_then(|name| name.rsplit_once('-'));
+        found.extend(host.and_then(|(host, _)| host.parse::<HostPattern>().ok()));
+        found.extend(hosts(files));
     }
     found
 }

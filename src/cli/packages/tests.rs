@@ -60,7 +60,9 @@ fn a_registry_that_the_users_cargo_has_an_index_of_is_one() {
     fs::create_dir_all(&index).unwrap();
     let settings = r#"{"dl": "https://files.example/{crate}", "api": "https://publish.example"}"#;
     fs::write(index.join("config.json"), settings).unwrap();
-    fs::create_dir_all(cargo.path().join("registry/index/odd name")).unwrap();
+    for other in ["odd name", "git.example-1ecc6299db9ec823"] {
+        fs::create_dir_all(cargo.path().join("registry/index").join(other)).unwrap();
+    }
     assert_eq!(texts(&indexed(cargo.path())), ["index.example", "files.example"]);
     assert_eq!(texts(&indexed(&cargo.path().join("absent"))), [""; 0]);
 }

@@ -167,6 +167,9 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
         assert!(told.contains(&format!("({key})")) && told.contains("limn trust"), "{told}");
         assert!(with_workspace("", theirs, true).is_ok(), "{theirs}");
     }
+    let forged = "[models.\"a\\n  trusted\"]\ncontext_window = 5";
+    let told = with_workspace("", forged, false).map(drop).unwrap_err();
+    assert!(told.contains("(models.a\u{240a}  trusted)") && !told.contains('\n'), "{told}");
     let file = with_workspace(
         "provider = 'openai'\n[sandbox]\nallow_hosts = ['a.example']",
         "base_url = 'http://here.example/v1'\n[sandbox]\nallow_hosts = ['b.example']",

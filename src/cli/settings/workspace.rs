@@ -20,6 +20,7 @@ use super::trust::Trusted;
 use super::{sandbox as table, tighter};
 use crate::args::{Api, ToolsArg};
 use crate::error::CliError;
+use crate::print::safe_line;
 
 /// Where it lies in a workspace.
 pub(crate) const PLACE: &str = ".limn/config.toml";
@@ -145,7 +146,7 @@ fn trusted(ours: UserFile, theirs: &WorkspaceFile) -> UserFile {
 }
 
 fn untrusted(workspace: &Path, asks: &[Ask]) -> CliError {
-    let keys: Vec<&str> = asks.iter().map(|(key, _)| key.as_str()).collect();
+    let keys: Vec<String> = asks.iter().map(|(key, _)| safe_line(key)).collect();
     CliError::usage(format!(
         "{} asks for more than a workspace may decide ({}), and nobody has trusted it as it is \
          now. See what it says and trust it with `limn trust {}`, or take these keys out.",
