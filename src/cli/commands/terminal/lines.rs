@@ -211,10 +211,7 @@ async fn talk(
                 lines.is_asked &= !waits;
                 match &notice {
                     Notice::Event(event) => remember(&mut calls, &event.body),
-                    Notice::Decide { call } => {
-                        asked = Some(*call);
-                        lines.drop_early();
-                    }
+                    Notice::Decide { call } => asked = Some(*call),
                     Notice::RoundOver(_) => {
                         (asked, is_idle) = (None, true);
                         calls.clear();
@@ -223,6 +220,7 @@ async fn talk(
                 }
                 printer.notice(notice);
                 if let Some(call) = asked.filter(|_| waits) {
+                    lines.drop_early();
                     let what = calls.get(&call).map_or("a call", String::as_str);
                     note(&format!("     ? May it? {what}"));
                 }
