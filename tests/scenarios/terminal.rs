@@ -323,7 +323,10 @@ fn a_private_session_says_so_when_it_is_gone_on_with() {
     let url = server.url();
     let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
     let mut again = Terminal::open(&world, &args);
-    again.shows("One.").shows("· private").press(CTRL_D);
+    again.shows("One.").shows("· private");
+    again.press("/export samples").press(ENTER).shows("private and goes into no dataset");
+    assert!(!world.path("work/samples").exists());
+    again.press(CTRL_D);
     assert_eq!(again.ends(), 0);
 }
 

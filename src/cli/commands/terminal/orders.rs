@@ -123,6 +123,13 @@ impl Driver {
     fn export(&self, dir: &str) -> Result<String, CliError> {
         let id = self.session_or_say()?;
         let home = compose::home_to_record(&self.chosen.settings.home)?;
+        let consents = Library::open(&home)?.answers("consent")?;
+        if self.is_private || consents.get(&id).is_some_and(|consent| consent == "private") {
+            return Err(CliError::failed(format!(
+                "This session is private and goes into no dataset. `limn export --format bundle \
+                 --session {id}` makes a backup."
+            )));
+        }
         let out = self.chosen.settings.workspace.join(Path::new(dir));
         let report = dataset::export(
             &home,
