@@ -19,7 +19,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
-use record::{Archive, Home, Imported, Library, Loader, RecordError, Value as Cell, ValueRef};
+use record::{Archive, Home, Imported, Loader, RecordError, Value as Cell, ValueRef};
 use serde_json::{Value, json};
 use trajectory::SessionId;
 
@@ -73,9 +73,9 @@ pub(crate) fn write_all(pass: &mut Pass<'_>) -> Result<(), DatasetError> {
         check(&path)?;
         pass.ledger.keep("sessions");
         count_images(&recording, &mut pass.ledger)?;
-        let said = Library::open(pass.home()).and_then(|library| library.annotations(chosen.id));
-        let note = "Outcomes and reviews: they are kept beside recordings, not in them.";
-        pass.ledger.lose("annotations", said.map_or(0, |said| said.len() as u64), note);
+        // Not how many there are: a bundle stays the same whatever is said later.
+        let note = "Sessions without what is said about them: it is kept beside recordings.";
+        pass.ledger.lose("annotations", 1, note);
         pass.sessions.push(recording.facts);
     }
     Ok(())

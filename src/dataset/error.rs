@@ -75,6 +75,21 @@ pub enum DatasetError {
         "The manifest names the session {0:?}, or its last event, which is none. Run `limn dataset verify` on its folder."
     )]
     BadSession(String),
+    /// A session that was named is private.
+    #[error(
+        "Session {0} is private and goes into no dataset. `limn export --format bundle --session {0}` makes a backup."
+    )]
+    Private(String),
+    /// A session of a version that is exported again became private.
+    #[error(
+        "Session {session} is private now. Make a version without it: `limn export --format {format} --parent DIR`."
+    )]
+    PrivateNow {
+        /// The session.
+        session: String,
+        /// The format of the version.
+        format: String,
+    },
     /// A session does not have the event up to which it was exported.
     #[error(
         "Session {session} has no event {head}: it is not the one that was exported. Import its bundle, or make a new version."
@@ -85,8 +100,18 @@ pub enum DatasetError {
         /// The event.
         head: String,
     },
+    /// A session went on after its bundle was written.
+    #[error(
+        "Session {session} went on since: a bundle has all of it. Export it anew, without --again."
+    )]
+    WentOn {
+        /// The session.
+        session: String,
+    },
     /// Exported again, a version is not what it was.
-    #[error("Exported again, version {id} is not what it was: {what}. Nothing was written.")]
+    #[error(
+        "Exported again, version {id} is not what it was: {what}, and nothing was written. Make a new version with `limn export --parent DIR`."
+    )]
     NotTheSame {
         /// The version.
         id: String,

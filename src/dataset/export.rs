@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use record::Home;
+use record::{Home, Library};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trajectory::SessionId;
@@ -121,18 +121,47 @@ pub struct Order {
 
 impl Order {
     /// Sessions that are exported because somebody named them: no gate keeps them out.
-    #[must_use]
-    pub fn of(sessions: &[SessionId]) -> Self {
-        let chosen = |id: &SessionId| Chosen { id: *id, head: None, said: Said::default() };
+    ///
+    /// # Errors
+    /// When one is private, or cannot be read.
+    pub fn of(home: &Home, sessions: &[SessionId]) -> Result<Self, DatasetError> {
+        let library = Library::open(home)?;
+        let chosen = |id: &SessionId| match Said::now(home, &library, *id)? {
+            (_, true) => Err(DatasetError::Private(id.to_string())),
+            (said, false) => Ok(Chosen { id: *id, head: None, said }),
+        };
         let reason = "named one by one".to_owned();
         let waived = Waivers(Gate::ALL.into_iter().map(|gate| (gate, reason.clone())).collect());
         let filter =
             Filter { status: Status::All, sessions: sessions.to_vec(), ..Filter::default() };
-        Self {
-            sessions: sessions.iter().map(chosen).collect(),
+        Ok(Self {
+            sessions: sessions.iter().map(chosen).collect::<Result<_, _>>()?,
             recipe: Recipe { filter, waived, ..Recipe::default() },
             ..Self::default()
+        })
+    }
+
+    /// A version once more.
+    ///
+    /// # Errors
+    /// When one of its sessions is private by now, or cannot be read.
+    pub fn again(home: &Home, manifest: Manifest) -> Result<Self, DatasetError> {
+        let sessions = manifest.chosen()?;
+        let is_named = !manifest.recipe.filter.sessions.is_empty();
+        let is_backup = manifest.format()? == Format::Bundle && is_named;
+        let library = Library::open(home)?;
+        for Chosen { id, .. } in &sessions {
+            if !is_backup && Said::now(home, &library, *id)?.1 {
+                let format = manifest.format.clone();
+                return Err(DatasetError::PrivateNow { session: id.to_string(), format });
+            }
         }
+        Ok(Self {
+            sessions,
+            recipe: manifest.recipe.clone(),
+            parent: manifest.parent.clone(),
+            again: Some(manifest),
+        })
     }
 }
 
@@ -207,6 +236,10 @@ pub fn export(
         Target::Tokens(tokens, rows) => tokens::write(&mut pass, tokens, *rows)?,
     };
     pass.refuse_nothing()?;
+    if let Some(again) = &order.again {
+        // What was left out then is not looked at now.
+        pass.gates.found.clone_from(&again.gates);
+    }
     let manifest = describe(&pass, target, &rows)?;
     if let Some(again) = &order.again {
         refuse_other(again, &manifest)?;
@@ -270,7 +303,7 @@ fn refuse_other(again: &Manifest, made: &Manifest) -> Result<(), DatasetError> {
     let files: Vec<&str> =
         again.files.iter().filter(differs).map(|file| file.name.as_str()).collect();
     let what = if again.target != made.target {
-        "it is made for another model, tokenizer or template".to_owned()
+        "it was made with another --tokenizer or --template".to_owned()
     } else if files.is_empty() {
         "its manifest differs".to_owned()
     } else {

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::{Annotation, Archive, Outcome, Review};
+use record::{Annotation, Archive, Home, Library, Outcome, Review, SessionRow};
 use serde::{Deserialize, Serialize};
 use trajectory::event::ReasoningForm;
-use trajectory::{Body, Event, SessionId};
+use trajectory::{Body, DeviceId, Event, SessionId};
 
 use crate::error::DatasetError;
 use crate::select::Consent;
+
+#[cfg(test)]
+mod tests;
 
 /// What was said about a session, the latest of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,26 @@ impl Said {
             }
         }
         said
+    }
+
+    /// Where nobody said for whom a session may be used, its settings did.
+    #[must_use]
+    pub(crate) fn or_as_set(mut self, row: &SessionRow) -> Self {
+        let set = || row.config["consent"].as_str().and_then(Consent::parse);
+        self.consent = self.consent.or_else(set);
+        self
+    }
+
+    /// What is said about a session now, and whether it is private.
+    pub(crate) fn now(
+        home: &Home,
+        library: &Library,
+        id: SessionId,
+    ) -> Result<(Self, bool), DatasetError> {
+        let row = Archive::open(home, id)?.session()?;
+        let said = Self::of(&library.annotations(id)?).or_as_set(&row);
+        let is_private = row.private || said.consent == Some(Consent::Private);
+        Ok((said, is_private))
     }
 
     /// The field under which a tag is kept.
@@ -134,8 +157,10 @@ impl Facts {
         let mut facts = Self {
             session: id.to_string(),
             head: events.last().map(|event| event.id.to_string()).unwrap_or_default(),
-            group: group
-                .map_or_else(|| workspace_key(&row.environment.cwd), |group| key("query", &group)),
+            group: match group {
+                Some(group) => key("query", &[], &group),
+                None => workspace_key(row.origin_device, &row.environment.cwd),
+            },
             outcome: said.outcome.map(|outcome| outcome.as_str().to_owned()),
             review: said.review.map(|review| review.as_str().to_owned()),
             domain: said.domain.clone(),
@@ -172,15 +197,15 @@ impl Facts {
     }
 }
 
-/// A workspace without its name.
-pub(crate) fn workspace_key(path: &str) -> String {
-    key("workspace", path)
+/// A workspace of a device without its name: who does not know the device's id cannot try names.
+pub(crate) fn workspace_key(device: DeviceId, path: &str) -> String {
+    key("workspace", device.as_bytes(), path)
 }
 
 /// A name that tells the same from the other and says nothing else. Sixteen digits are enough to
 /// keep groups apart.
-fn key(kind: &str, name: &str) -> String {
+fn key(kind: &str, salt: &[u8], name: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"limn group 1\0").update(kind.as_bytes()).update(b"\0");
+    hasher.update(b"limn group 2\0").update(kind.as_bytes()).update(b"\0").update(salt);
     hasher.update(name.as_bytes()).finalize().to_hex()[..16].to_owned()
 }

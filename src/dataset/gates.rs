@@ -128,7 +128,7 @@ impl Gates {
             (Gate::Unfinished, is_unfinished(events)),
             (Gate::Unpaired, is_unpaired(events)),
             (Gate::Loops, has_loop(&exchanges(events))),
-            (Gate::Refused, is_refused(events, samples)),
+            (Gate::Refused, is_refused(events)),
             (Gate::Duplicates, is_duplicate),
         ];
         let mut may = true;
@@ -219,9 +219,12 @@ fn has_loop(exchanges: &[[&str; 3]]) -> bool {
     })
 }
 
-fn is_refused(events: &[Event], samples: &[Sample]) -> bool {
-    let offered: HashSet<&str> =
-        samples.iter().flat_map(|sample| &sample.tools).map(|tool| tool.name.as_str()).collect();
+fn is_refused(events: &[Event]) -> bool {
+    let tools = events.iter().filter_map(|event| match &event.body {
+        Body::ConfigChanged(config) => config.tools.as_ref(),
+        _ => None,
+    });
+    let offered: HashSet<&str> = tools.flatten().map(|tool| tool.name.as_str()).collect();
     let (mut calls, mut refused) = (HashSet::new(), HashSet::new());
     for event in events {
         match &event.body {

@@ -20,7 +20,7 @@ use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage, w
 use crate::error::DatasetError;
 use crate::images::Placed;
 use crate::ledger::Ledger;
-use crate::targets::{Draft, Trainer};
+use crate::targets::{ARGUMENT_SPELLING, Draft, Trainer};
 
 /// A row: a sample and where it comes from.
 #[derive(Serialize)]
@@ -84,6 +84,8 @@ pub(crate) fn row(
         .collect();
     let (chats, tools) = (chats?, sample.tools.iter().map(trajectory::ToolSpec::to_chat).collect());
     if let Some(trainer) = trainer {
+        // What becomes of it there is counted there.
+        said.lost.remove(ARGUMENT_SPELLING);
         let value = |chat: &Chat<'_>| serde_json::to_value(chat).unwrap_or_default();
         let messages = chats.iter().map(value).collect();
         let sampled_from = sample.model.as_deref();
@@ -312,7 +314,7 @@ fn arguments(raw: &str, ledger: &mut Ledger) -> Box<RawValue> {
                 return as_sent;
             }
             let note = "Line ends between the arguments' tokens, the spelling of their numbers.";
-            ledger.lose("argument_spelling", 1, note);
+            ledger.lose(ARGUMENT_SPELLING, 1, note);
             object
         }
         Err(_) if raw.is_empty() => json!({}),

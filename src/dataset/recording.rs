@@ -45,7 +45,13 @@ impl Recording {
         let events: Vec<Event> = archive.events()?.into_iter().map(Recorded::into_inner).collect();
         if let Some(head) = chosen.head.filter(|head| events.last().map(|it| it.id) != Some(*head))
         {
-            return Err(gone(chosen.id, head));
+            let session = chosen.id.to_string();
+            let went_on = events.iter().any(|event| event.id == head);
+            return Err(if went_on {
+                DatasetError::WentOn { session }
+            } else {
+                gone(chosen.id, head)
+            });
         }
         let facts = Facts::of(chosen.id, &archive, &events, &chosen.said)?;
         Ok(Self { name: chosen.id.to_string(), archive, events, samples: Vec::new(), facts })

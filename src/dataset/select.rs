@@ -1,15 +1,15 @@
 //! Which sessions go into a dataset: what was said about them, who made them, with what and when.
 //!
-//! What can be told from the catalogue is told from it; files are opened only for what they alone
-//! say. A session that is private or still being recorded is never chosen, but for the bundle of a
-//! private one that was named: that is a backup.
+//! What can be told from the catalogue is told from it; only the files of sessions that fit so far
+//! are opened, for what they alone say. A session that is private or still being recorded is never
+//! chosen, but for the bundle of a private one that was named: that is a backup.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use record::{Archive, CatalogueRow, Home, Library, Outcome, Review};
+use record::{Archive, CatalogueRow, Home, Library, Outcome, Review, SessionRow};
 use serde::{Deserialize, Serialize};
-use trajectory::{EventId, SessionId};
+use trajectory::{DeviceId, EventId, SessionId};
 
 use crate::error::DatasetError;
 use crate::facts::{Said, workspace_key};
@@ -102,10 +102,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Only sessions of this workspace, or of a folder in it.
+    /// Only sessions of this workspace of a device, or of a folder in it.
     #[must_use]
-    pub fn in_workspace(self, folder: &Path) -> Self {
-        let key = workspace_key(&folder.display().to_string());
+    pub fn in_workspace(self, device: DeviceId, folder: &Path) -> Self {
+        let key = workspace_key(device, &folder.display().to_string());
         Self { workspace: Some(key), folder: Some(folder.to_owned()), ..self }
     }
 }
@@ -153,8 +153,8 @@ pub fn select(
             selection.unreadable.push((row.session, error.clone()));
             continue;
         }
-        let said = Said::of(&library.annotations(row.session)?);
-        let is_private = row.status.private || said.consent == Some(Consent::Private);
+        let mut said = Said::of(&library.annotations(row.session)?);
+        let mut is_private = row.status.private || said.consent == Some(Consent::Private);
         let is_backup = as_backup && !filter.sessions.is_empty();
         let why = if is_private && !is_backup {
             Some("private")
@@ -162,10 +162,20 @@ pub fn select(
             Some("still being recorded")
         } else if !filter.fits_outcome(&said) {
             Some("not marked so")
-        } else if filter.fits(home, row, &said)? {
-            None
-        } else {
+        } else if !filter.fits(row, &said) {
             Some("not as the filters ask")
+        } else {
+            let archive = Archive::open(home, row.session)?;
+            let session = archive.session()?;
+            said = said.or_as_set(&session);
+            is_private |= said.consent == Some(Consent::Private);
+            if is_private && !is_backup {
+                Some("private")
+            } else if filter.fits_file(&archive, &session, &said)? {
+                None
+            } else {
+                Some("not as the filters ask")
+            }
         };
         if let Some(why) = why {
             *selection.left_out.entry(why).or_default() += 1;
@@ -193,30 +203,34 @@ impl Filter {
         by_status && self.outcome.as_deref().is_none_or(|wanted| wanted == outcome)
     }
 
-    fn fits(&self, home: &Home, row: &CatalogueRow, said: &Said) -> Result<bool, DatasetError> {
+    fn fits(&self, row: &CatalogueRow, said: &Said) -> bool {
         let started = row.status.started_ns;
-        let one_of = |wanted: &[String], have: Option<&String>| {
-            wanted.is_empty() || have.is_some_and(|have| wanted.contains(have))
-        };
-        let fits = self.since_ns.is_none_or(|since| started >= since)
+        self.since_ns.is_none_or(|since| started >= since)
             && self.until_ns.is_none_or(|until| started < until)
             && self.tags.iter().all(|tag| said.tags.contains(tag))
             && !self.without_tags.iter().any(|tag| said.tags.contains(tag))
-            && one_of(&self.domains, said.domain.as_ref())
-            && self.consent.is_none_or(|wanted| said.consent.is_some_and(|it| it >= wanted));
-        let asks_the_file =
-            !self.models.is_empty() || !self.annotators.is_empty() || self.folder.is_some();
-        if !fits || !asks_the_file {
+            && is_one_of(&self.domains, said.domain.as_ref())
+    }
+
+    /// What only the file of a session says.
+    fn fits_file(
+        &self,
+        archive: &Archive,
+        session: &SessionRow,
+        said: &Said,
+    ) -> Result<bool, DatasetError> {
+        let cwd = Path::new(&session.environment.cwd);
+        let fits = self.consent.is_none_or(|wanted| said.consent.is_some_and(|it| it >= wanted))
+            && self.folder.as_deref().is_none_or(|folder| cwd.starts_with(folder))
+            && is_one_of(&self.annotators, session.annotator.as_ref());
+        if !fits || self.models.is_empty() {
             return Ok(fits);
         }
-        let archive = Archive::open(home, row.session)?;
-        let session = archive.session()?;
-        let cwd = Path::new(&session.environment.cwd);
-        let is_there = self.folder.as_deref().is_none_or(|folder| cwd.starts_with(folder));
-        if !is_there || !one_of(&self.annotators, session.annotator.as_ref()) {
-            return Ok(false);
-        }
-        let is_meant = |model: &String| self.models.is_empty() || self.models.contains(model);
-        Ok(archive.requests()?.iter().all(|request| is_meant(&request.model)))
+        Ok(archive.requests()?.iter().all(|request| self.models.contains(&request.model)))
     }
+}
+
+/// Whether it is one of those that are asked for, if any are.
+fn is_one_of(wanted: &[String], have: Option<&String>) -> bool {
+    wanted.is_empty() || have.is_some_and(|have| wanted.contains(have))
 }

@@ -10,7 +10,7 @@ mod slime;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trajectory::Sample;
+use trajectory::{Message, Sample};
 
 use crate::ledger::Ledger;
 
@@ -65,6 +65,12 @@ impl Trainer {
         }
     }
 
+    /// Whether it trains every reply of a row, whatever may be.
+    #[must_use]
+    pub const fn trains_every_reply(self) -> bool {
+        matches!(self, Self::Limi | Self::Llamafactory | Self::Sharegpt)
+    }
+
     /// Whether its form has a place for images that are files.
     pub(crate) const fn holds_images(self) -> bool {
         matches!(self, Self::Axolotl | Self::Slime)
@@ -72,15 +78,37 @@ impl Trainer {
 
     /// The row in its form; `None` when that form would train what must not be.
     pub(crate) fn form(self, draft: Draft<'_>, ledger: &mut Ledger) -> Option<Value> {
-        match self {
+        let respelled = if self == Self::Openai { 0 } else { respelled(&draft) };
+        let row = match self {
             Self::Openai => Some(openai::form(draft, ledger)),
             Self::Axolotl => Some(axolotl::form(draft)),
             Self::Slime => Some(slime::form(draft)),
             Self::Limi => limi::form(draft, ledger),
             Self::Llamafactory => sharegpt::llama_factory(draft, ledger),
             Self::Sharegpt => sharegpt::plain(draft, ledger),
+        }?;
+        let note = "Calls whose arguments are values here: the space between their tokens and the \
+                    spelling of their texts and numbers are not the model's.";
+        ledger.lose(ARGUMENT_SPELLING, respelled, note);
+        Some(row)
+    }
+}
+
+/// What the ledger calls arguments that are not spelled as they were sent.
+pub(crate) const ARGUMENT_SPELLING: &str = "argument_spelling";
+
+/// How many calls have arguments whose text is not the one that was sent.
+fn respelled(draft: &Draft<'_>) -> u64 {
+    let mut count = 0;
+    for (message, sampled) in draft.messages.iter().zip(&draft.sample.messages) {
+        let Message::Assistant { tool_calls, .. } = &sampled.message else { continue };
+        for (place, call) in tool_calls.iter().enumerate() {
+            let sent = call.function.arguments.trim();
+            let value = &message["tool_calls"][place]["function"]["arguments"];
+            count += u64::from(!sent.is_empty() && value.to_string() != sent);
         }
     }
+    count
 }
 
 /// A row of messages and tools, with where it comes from if the form has a place for that.

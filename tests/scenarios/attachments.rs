@@ -132,6 +132,19 @@ fn export(world: &World, format: &str, out: &Path) -> Value {
 }
 
 #[test]
+fn a_session_in_a_folder_of_its_part_says_where_its_pictures_are() {
+    let world = recorded();
+    let out = world.path("out");
+    let args = ["export", "--format", "atif", "--status", "all", "--split", "train=1", "--out"];
+    world.limn(&[&args[..], &[out.to_str().unwrap()]].concat()).succeeds();
+    let id = world.home().find("last").unwrap();
+    let file = out.join(format!("train/{id}.trajectory.json"));
+    let document: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let path = document["steps"][1]["message"][1]["source"]["path"].as_str().unwrap();
+    assert_eq!(fs::read(out.join("train").join(path)).unwrap(), PNG);
+}
+
+#[test]
 fn an_export_has_the_pictures_as_files() {
     let world = recorded();
     let (one, two) = (world.path("one"), world.path("two"));

@@ -94,6 +94,8 @@ fn sessions_are_chosen_by_what_is_said_and_known_of_them() {
     check(&with(&["--annotator", "bob"]), &[]);
     check(&with(&["--since", tomorrow]), &[]);
     check(&with(&["--until", tomorrow]), &[&one, &two]);
+    check(&with(&["--since", "1h"]), &[&one, &two]);
+    check(&with(&["--until", "1h"]), &[]);
     check(&with(&["--consent", "team"]), &[&one]);
     check(&with(&["--consent", "public"]), &[]);
     check(&with(&["--workspace", "/nowhere"]), &[]);
@@ -103,10 +105,53 @@ fn sessions_are_chosen_by_what_is_said_and_known_of_them() {
     annotate(&one, &["--untag", "first", "--consent", "private"]);
     check(&with(&["--tag", "first"]), &[]);
     check(&all, &[&two]);
-    export(&world, "bad", &with(&["--since", "soon"])).exits(2).says(&["2026-11-23"]);
+    export(&world, "bad", &with(&["--since", "soon"])).exits(2).says(&["2026-11-20"]);
     world.limn(&["annotate", "last", "--tag", "two words"]).exits(2).says(&["one word"]);
     // Where a workspace lies is nobody's business.
-    assert!(!fs::read_to_string(world.path("out14/manifest.json")).unwrap().contains(work));
+    assert!(!fs::read_to_string(world.path("out16/manifest.json")).unwrap().contains(work));
+}
+
+#[test]
+fn what_is_private_by_its_settings_or_became_so_stays_out() {
+    let world = World::new();
+    world.settings("consent = \"team\"\n");
+    let team = record(&world, "one");
+    world.settings("consent = \"private\"\n");
+    let private = record(&world, "two");
+    export(&world, "v1", &["--status", "all"]).succeeds();
+    assert_eq!(sessions(&world.path("v1")), [team.as_str()]);
+    assert_eq!(manifest(&world.path("v1"))["sessions"][0]["consent"], "team");
+    export(&world, "team", &["--status", "all", "--consent", "team"]).succeeds();
+    let named = ["--status", "all", "--session", &private];
+    export(&world, "no", &named).exits(1).says(&["1 private"]);
+    // What is said later counts more than what was set, unless that was private.
+    for id in [&team, &private] {
+        world.limn(&["annotate", id, "--consent", "public"]).succeeds();
+    }
+    export(&world, "public", &["--status", "all", "--consent", "public"]).succeeds();
+    assert_eq!(sessions(&world.path("public")), [team.as_str()]);
+    export(&world, "no", &named).exits(1).says(&["1 private"]);
+    world.limn(&["annotate", &team, "--consent", "private"]).succeeds();
+    let v1 = world.path("v1");
+    let again = ["--again", v1.to_str().unwrap()];
+    export(&world, "again", &again).exits(1).says(&[&team, "private now", "--parent"]);
+    assert!(!world.path("again").exists());
+}
+
+#[test]
+fn a_bundle_is_the_same_again_whatever_is_said_until_its_session_goes_on() {
+    let world = World::new();
+    let id = record(&world, "one");
+    let args = ["--format", "bundle", "--status", "all"];
+    export(&world, "v1", &args).succeeds();
+    world.limn(&["annotate", &id, "--outcome", "failure", "--tag", "later"]).succeeds();
+    let v1 = world.path("v1");
+    let again = ["--again", v1.to_str().unwrap()];
+    export(&world, "again", &again).succeeds();
+    assert_eq!(files(&world.path("again")), files(&v1));
+    let server = server([Reply::text("More.")]);
+    world.exec(&server.url(), &["--resume", "last", "go on"]).succeeds();
+    export(&world, "more", &again).exits(1).says(&[&id, "went on since", "without --again"]);
 }
 
 #[test]
@@ -203,6 +248,9 @@ fn what_a_gate_leaves_out_is_named_and_can_be_kept_for_a_reason() {
     assert_eq!(sessions(&world.path("v1")), [good.as_str()]);
     assert_eq!(first["gates"]["duplicates"]["sessions"], serde_json::json!([double]));
     assert_eq!(first["gates"]["unfinished"]["sessions"], serde_json::json!([cut]));
+    let v1 = world.path("v1");
+    export(&world, "again", &["--again", v1.to_str().unwrap()]).succeeds();
+    assert_eq!(files(&world.path("again")), files(&v1));
     let waive = ["--status", "all", "--waive", "unfinished=a lesson in stopping"];
     let second = report(export(&world, "v2", &waive));
     assert_eq!(sessions(&world.path("v2")), [good, cut.clone()]);
@@ -368,8 +416,12 @@ fn whole_sessions_are_written_for_viewers_and_read_back() {
     let result = &step["observation"]["results"][1];
     assert_eq!(result["source_call_id"], call["tool_call_id"]);
     assert!(result["content"].as_str().unwrap().contains('b'));
+    assert_eq!(result["extra"]["status"], "ok");
 
-    report("traces");
+    let lost = report("traces")["ledger"]["lost"].clone();
+    for (loss, count) in [("observation_details", 3), ("usage", 4), ("model_settings", 1)] {
+        assert_eq!(lost[loss]["count"], count, "{loss}: {lost}");
+    }
     let text = fs::read_to_string(world.path(&format!("traces/{id}.jsonl"))).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["type"], "session");
@@ -392,6 +444,10 @@ fn whole_sessions_are_written_for_viewers_and_read_back() {
     assert!(world.path(&format!("split/train/{id}.jsonl")).exists());
     let args = ["--format", "atif", "--rows", "round"];
     export(&world, "rows", &args).exits(2).says(&["--rows"]);
+    for format in ["limi", "llamafactory", "sharegpt"] {
+        let args = ["--format", format, "--rows", "round"];
+        export(&world, "rows", &args).exits(2).says(&["trains every reply", "axolotl"]);
+    }
 }
 
 #[test]

@@ -301,8 +301,12 @@ fn a_session_is_gone_on_with() {
     let world = World::new();
     let server = server([Reply::text("One."), Reply::text("Two.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("One.").shows("✓").press("/good\r").shows("outcome success").press(CTRL_D);
+    terminal.shows("One.").shows("✓").press("/good\r").shows("outcome success");
+    terminal.press("/export out\r").shows("1 samples were written").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
+    // Its card says what was said.
+    let card = std::fs::read_to_string(world.path("work/out/README.md")).unwrap();
+    assert!(card.contains("| success | 1 |"), "{card}");
     let url = server.url();
     let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
     let mut again = Terminal::open(&world, &args);
@@ -318,7 +322,9 @@ fn a_private_session_says_so_when_it_is_gone_on_with() {
     let world = World::new();
     let server = server([Reply::text("One.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["--private", "first"]);
-    terminal.shows("One.").shows("✓").press(CTRL_D);
+    terminal.shows("One.").shows("✓");
+    terminal.press("/export out\r").shows("goes into no dataset").press(CTRL_D);
+    assert!(!world.path("work/out").exists());
     assert_eq!(terminal.ends(), 0);
     let url = server.url();
     let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use dataset::{Consent, Splits, Waivers};
+use jiff::civil::Date;
 
 use crate::args::OutcomeArg;
+use crate::store::parse_time;
 
 /// Write sessions out as a dataset, with a ledger of what the format cannot hold.
 #[derive(Debug, Args)]
@@ -19,7 +21,8 @@ pub(crate) struct ExportArgs {
     /// for everything, losslessly.
     #[arg(long, value_enum, required_unless_present = "again")]
     pub(crate) format: Option<FormatArg>,
-    /// What a row is [default: trajectory].
+    /// What a row is [default: trajectory]. Formats that train every reply (`limi`,
+    /// `llamafactory`, `sharegpt`) have none by round.
     #[arg(long, value_enum)]
     pub(crate) rows: Option<RowsArg>,
     /// What the files of `messages` and `tokens` are; in Parquet, messages and tools are columns of
@@ -68,12 +71,13 @@ pub(crate) struct FilterArgs {
     /// Only what this person recorded; may be repeated.
     #[arg(long = "annotator", value_name = "NAME")]
     pub(crate) annotators: Vec<String>,
-    /// Only sessions begun on this day or later, or at this time.
-    #[arg(long, value_name = "DATE")]
-    pub(crate) since: Option<String>,
-    /// Only sessions begun up to the end of this day, or before this time.
-    #[arg(long, value_name = "DATE")]
-    pub(crate) until: Option<String>,
+    /// Only sessions begun on this day or later, or since then: `2026-11-20`, `2026-11-20T14:00`,
+    /// or an age such as `7d`.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<i64>,
+    /// Only sessions begun up to the end of this day, or before then.
+    #[arg(long, value_name = "TIME", value_parser = end)]
+    pub(crate) until: Option<i64>,
     /// Only sessions that were said to be for the team, or for the public.
     #[arg(long, value_enum)]
     pub(crate) consent: Option<ConsentArg>,
@@ -102,8 +106,8 @@ pub(crate) struct VersionArgs {
     /// The licence it comes under, as Hugging Face spells it (`cc-by-4.0`).
     #[arg(long, value_name = "ID")]
     pub(crate) licence: Option<String>,
-    /// The version before this one: split, waivers, name and licence are as they were unless they
-    /// are given.
+    /// The version before this one: split, waivers, name, licence and --files are as they were
+    /// unless they are given.
     #[arg(long, value_name = "DIR")]
     pub(crate) parent: Option<PathBuf>,
     /// Export this version again: the same sessions up to the same events, the same bytes.
@@ -113,6 +117,13 @@ pub(crate) struct VersionArgs {
         "waivers", "name", "licence", "parent",
     ])]
     pub(crate) again: Option<PathBuf>,
+}
+
+/// A time; of a day, its end.
+fn end(text: &str) -> Result<i64, String> {
+    let day = text.parse::<Date>().ok().filter(|day| day.to_string() == text);
+    let next = day.and_then(|day| day.tomorrow().ok());
+    parse_time(&next.map_or_else(|| text.to_owned(), |next| next.to_string()))
 }
 
 fn parts(text: &str) -> Result<Splits, String> {

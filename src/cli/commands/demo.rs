@@ -132,9 +132,9 @@ fn judge_and_export(place: &Place) -> Result<Report, CliError> {
     let outcome = if tests_passed { Outcome::Success } else { Outcome::Failure };
     Library::open(&home)?.set_outcome(id, outcome, "verifier", None)?;
     let rows = Target::Messages(Rows::Trajectory);
-    let messages = dataset::export(&home, &Order::of(&[id]), &rows, &place.root.join("dataset"))?;
-    let bundle =
-        dataset::export(&home, &Order::of(&[id]), &Target::Bundle, &place.root.join("bundle"))?;
+    let order = Order::of(&home, &[id])?;
+    let messages = dataset::export(&home, &order, &rows, &place.root.join("dataset"))?;
+    let bundle = dataset::export(&home, &order, &Target::Bundle, &place.root.join("bundle"))?;
     let archive = Archive::open(&home, id)?;
     Ok(Report {
         session: id,

@@ -5,9 +5,6 @@ use dataset::{
     Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Order, Recipe, Rows, Selection,
     SessionForm, Status, Target, Tokens, Trainer,
 };
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use record::Outcome;
 use serde_json::json;
 
@@ -21,12 +18,7 @@ pub(crate) fn run(args: &ExportArgs) -> CliResult {
     let target = target(args, again.as_ref())?;
     let store = Store::open()?;
     let order = match again {
-        Some(manifest) => Order {
-            sessions: manifest.chosen()?,
-            recipe: manifest.recipe.clone(),
-            parent: manifest.parent.clone(),
-            again: Some(manifest),
-        },
+        Some(manifest) => Order::again(&store.home, manifest)?,
         None => order(args, &store)?,
     };
     let report = dataset::export(&store.home, &order, &target, &args.out)?;
@@ -61,6 +53,14 @@ fn target(args: &ExportArgs, again: Option<&Manifest>) -> Result<Target, CliErro
     if args.rows.is_some() && matches!(format, Format::Bundle | Format::Sessions(_)) {
         let why = "This format has whole sessions, and no rows. Leave out --rows, or choose \
                    another --format.";
+        return Err(CliError::usage(why));
+    }
+    if args.rows == Some(RowsArg::Round)
+        && matches!(format, Format::Trainer(trainer) if trainer.trains_every_reply())
+    {
+        let why = "This format trains every reply, so that of rows by round only the first of each \
+                   sample could be in it. Leave out --rows, or choose messages, tokens, openai, \
+                   axolotl or slime.";
         return Err(CliError::usage(why));
     }
     if args.version.split.is_some() && format == Format::Bundle {
@@ -185,27 +185,15 @@ fn filter(args: &FilterArgs, store: &Store) -> Result<Filter, CliError> {
         domains: args.domains.clone(),
         models: args.models.clone(),
         annotators: args.annotators.clone(),
-        since_ns: args.since.as_deref().map(|text| moment(text, 0)).transpose()?,
-        until_ns: args.until.as_deref().map(|text| moment(text, 1)).transpose()?,
+        since_ns: args.since,
+        until_ns: args.until,
         consent: args.consent.map(Consent::from),
         ..Filter::default()
     };
     let Some(folder) = &args.workspace else { return Ok(filter) };
     // A workspace that is gone has the path that it had.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
-    Ok(filter.in_workspace(&folder.canonicalize().unwrap_or(folder)))
-}
-
-/// A day in the time zone of whoever asks, so many days later; or a time, as it is.
-fn moment(text: &str, days: i64) -> Result<i64, CliError> {
-    let time = text.parse::<Timestamp>().ok().or_else(|| {
-        let day = text.parse::<Date>().ok()?.checked_add(days.days()).ok()?;
-        Some(day.to_zoned(TimeZone::system()).ok()?.timestamp())
-    });
-    let time = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
-    time.ok_or_else(|| {
-        CliError::usage(format!("{text:?} is no date. Write 2026-11-23, or 2026-11-23T17:04:00Z."))
-    })
+    Ok(filter.in_workspace(store.home.device(), &folder.canonicalize().unwrap_or(folder)))
 }
 
 /// What the version before it was made with, and what is given instead.

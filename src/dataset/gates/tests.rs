@@ -1,5 +1,5 @@
 use trajectory::event::{
-    AssistantText, CallStatus, Ended, Observation, Prompt, RoundEnded, ToolCall,
+    AssistantText, CallStatus, ConfigChanged, Ended, Observation, Prompt, RoundEnded, ToolCall,
 };
 use trajectory::{
     Body, Event, EventId, Message, RunId, Sample, SampleMessage, ToolEffect, ToolSpec,
@@ -10,7 +10,20 @@ use super::{Gate, Gates, Waivers};
 /// A session from letters: `p`rompt, a call of `s`hell or `q`uery with its result, a call that is
 /// `d`enied, an `o`pen call, an `a`nswer, a round that ends by itself (`.`) or is cut short (`!`).
 fn session(letters: &str) -> Vec<Event> {
-    let mut bodies: Vec<Body> = Vec::new();
+    offered(&["shell", "query"], letters)
+}
+
+/// The same with these tools on offer.
+fn offered(tools: &[&str], letters: &str) -> Vec<Event> {
+    let tool = |name: &&str| ToolSpec {
+        name: (*name).to_owned(),
+        description: String::new(),
+        parameters: serde_json::json!({}),
+        effect: ToolEffect::ReadOnly,
+        grammar: None,
+    };
+    let tools = Some(tools.iter().map(tool).collect());
+    let mut bodies: Vec<Body> = vec![ConfigChanged { tools, ..ConfigChanged::default() }.into()];
     for (number, letter) in letters.chars().enumerate() {
         let number = number as u32;
         let mut call = |name: &str, status: Option<CallStatus>| {
@@ -74,22 +87,11 @@ fn session(letters: &str) -> Vec<Event> {
     bodies.into_iter().enumerate().map(event).collect()
 }
 
-/// What the session said, with the tools that were on offer.
+/// What the session said.
 fn samples(said: &str) -> Vec<Sample> {
-    let tool = |name: &str| ToolSpec {
-        name: name.to_owned(),
-        description: String::new(),
-        parameters: serde_json::json!({}),
-        effect: ToolEffect::ReadOnly,
-        grammar: None,
-    };
     let message = Message::User { content: said.to_owned(), attachments: Vec::new() };
     let message = SampleMessage { message, spans: Vec::new(), seqs: Vec::new(), request: None };
-    vec![Sample {
-        model: None,
-        tools: ["shell", "query"].map(tool).into(),
-        messages: vec![message],
-    }]
+    vec![Sample { model: None, tools: Vec::new(), messages: vec![message] }]
 }
 
 #[track_caller]
@@ -129,9 +131,10 @@ fn a_session_without_its_tools_is_refused() {
     check("pdssa.", &[]);
     check("pdsa.", &[Gate::Refused]);
     let mut gates = Gates::default();
-    let bare = vec![Sample { tools: Vec::new(), ..samples("x").remove(0) }];
-    assert!(!gates.pass("id", &session("psa."), &bare));
+    assert!(!gates.pass("id", &offered(&["query"], "psa."), &samples("x")));
     assert!(gates.found.contains_key(&Gate::Refused));
+    // A fork that was asked nothing yet has its tools, and no sample.
+    assert!(gates.pass("fork", &session("psa."), &[]));
 }
 
 #[test]

@@ -78,9 +78,11 @@ fn step(number: usize, step: &Step) -> Value {
         it
     });
     put("tool_calls", (!step.calls.is_empty()).then(|| calls.collect()));
-    let results = step.seen.iter().map(
-        |seen| json!({ "source_call_id": seen.call, "content": content(&seen.text, &seen.images) }),
-    );
+    let results = step.seen.iter().map(|seen| {
+        let content = content(&seen.text, &seen.images);
+        let extra = json!({ "status": seen.status });
+        json!({ "source_call_id": seen.call, "content": content, "extra": extra })
+    });
     let results: Vec<Value> = results.collect();
     put("observation", (!results.is_empty()).then(|| json!({ "results": results })));
     put("metrics", step.usage.as_ref().map(metrics));

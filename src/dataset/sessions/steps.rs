@@ -1,6 +1,8 @@
 //! A session as steps: what the user, the model and limn did, each with what came of it.
 
-use trajectory::event::{Attachment, Reasoning, ReasoningForm};
+use trajectory::event::{
+    Attachment, CallStatus, ConfigChanged, Observation, Reasoning, ReasoningForm, ToolCall,
+};
 use trajectory::{Body, Event, Usage};
 
 use super::Ids;
@@ -35,6 +37,7 @@ pub(super) struct Seen {
     pub(super) call: String,
     pub(super) text: String,
     pub(super) images: Vec<Image>,
+    pub(super) status: CallStatus,
     pub(super) wall_ns: i64,
 }
 
@@ -83,12 +86,17 @@ pub(super) fn of(
         walk.take(event)?;
     }
     let Walk { mut steps, ledger, .. } = walk;
-    for request in recording.archive.requests()? {
-        let usage = request.end.and_then(|end| end.usage);
+    // What was asked later is of a later version.
+    let last = recording.events.last().map_or(0, |event| event.seq);
+    let asked = recording.archive.requests()?.into_iter();
+    for request in asked.filter(|request| request.head_seq <= last) {
+        let Some(usage) = request.end.and_then(|end| end.usage) else { continue };
         let replied = |step: &&mut Step| step.request == Some(request.request);
-        if let Some(step) = steps.iter_mut().find(replied) {
-            step.usage = usage.or(step.usage);
-        }
+        let step = steps.iter_mut().find(replied);
+        let is_lost = step.is_none_or(|step| step.usage.replace(usage).is_some());
+        let note =
+            "Tokens of requests that came to no step: summaries, attempts that were repeated.";
+        ledger.lose("usage_beside_steps", u64::from(is_lost), note);
     }
     for step in &steps {
         ledger.keep("steps");
@@ -120,45 +128,39 @@ impl Walk<'_> {
                 self.steps.push(Step { images, ..step });
             }
             Body::Steering(said) => self.said(Who::User, None, event, &said.text),
-            Body::UserEdit(edit) => self.said(Who::User, Some("user_edit"), event, &edit.shown),
+            Body::UserEdit(edit) => {
+                self.lose_details();
+                self.said(Who::User, Some("user_edit"), event, &edit.shown);
+            }
             Body::UserCommand(command) => {
+                self.lose_details();
                 self.said(Who::User, Some("user_command"), event, &command.shown);
             }
             Body::BackgroundExit(exit) if !exit.shown.is_empty() => {
+                self.lose_details();
                 self.said(Who::System, Some("background_exit"), event, &exit.shown);
             }
             Body::Compaction(summary) => {
+                self.lose_extent();
                 self.said(Who::System, Some("compaction"), event, &summary.summary);
             }
-            Body::Rewind(_) => self.said(Who::System, Some("rewind"), event, ""),
-            Body::ConfigChanged(config) => {
-                if let Some(prompt) = &config.system_prompt {
-                    self.said(Who::System, None, event, prompt);
-                }
+            Body::Rewind(_) => {
+                self.lose_extent();
+                self.said(Who::System, Some("rewind"), event, "");
             }
-            Body::ModelChanged(model) => self.model = Some(model.model.clone()),
+            Body::ConfigChanged(config) => self.configure(event, config),
+            Body::ModelChanged(model) => {
+                let note = "Providers, addresses and sampling parameters of models.";
+                self.ledger.lose("model_settings", 1, note);
+                self.model = Some(model.model.clone());
+            }
             Body::Reasoning(part) => self.think(event, part),
             Body::Message(part) => {
+                self.lose_interrupted(part.interrupted);
                 self.reply(event, part.request).text.push_str(&part.text);
             }
-            Body::ToolCall(call) => {
-                let id = self.ids.of(call.call, &call.id);
-                let (name, arguments) = (call.name.clone(), call.arguments.clone());
-                self.reply(event, call.request).calls.push(Call { id, name, arguments });
-            }
-            Body::Observation(seen) => {
-                let images = self.place(&seen.attachments)?;
-                let Some(call) = self.ids.get(seen.call).cloned() else {
-                    let note = "Results of calls that are not in the recording.";
-                    self.ledger.lose("observations_without_a_call", 1, note);
-                    return Ok(());
-                };
-                let (text, wall_ns) = (seen.shown.clone(), event.wall_ns);
-                let asked = |step: &&mut Step| step.calls.iter().any(|it| it.id == call);
-                if let Some(step) = self.steps.iter_mut().rev().find(asked) {
-                    step.seen.push(Seen { call, text, images, wall_ns });
-                }
-            }
+            Body::ToolCall(call) => self.call(event, call),
+            Body::Observation(seen) => self.see(event, seen)?,
             other => {
                 let name = format!("events_{}", other.kind());
                 self.ledger.lose(&name, 1, "Events that this form has no place for.");
@@ -167,9 +169,65 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn configure(&mut self, event: &Event, config: &ConfigChanged) {
+        if let Some(prompt) = &config.system_prompt {
+            self.said(Who::System, None, event, prompt);
+        }
+        let ConfigChanged { system_prompt: _, tools, approval, sandbox, workspace } = config;
+        let more = tools.is_some() || approval.is_some() || sandbox.is_some();
+        let note = "Tools, approval modes, sandboxes and folders as they were set: at most the \
+                    last tools are said.";
+        let count = u64::from(more || workspace.is_some());
+        self.ledger.lose("settings", count, note);
+    }
+
+    fn call(&mut self, event: &Event, call: &ToolCall) {
+        let signatures = u64::from(call.signature.is_some());
+        self.ledger.lose("call_signatures", signatures, "Providers' signatures of calls.");
+        let note = "Freeform calls, which are not marked as such.";
+        self.ledger.lose("freeform_calls", u64::from(call.freeform), note);
+        let id = self.ids.of(call.call, &call.id);
+        let (name, arguments) = (call.name.clone(), call.arguments.clone());
+        self.reply(event, call.request).calls.push(Call { id, name, arguments });
+    }
+
+    fn see(&mut self, event: &Event, seen: &Observation) -> Result<(), DatasetError> {
+        let images = self.place(&seen.attachments)?;
+        let Some(call) = self.ids.get(seen.call).cloned() else {
+            let note = "Results of calls that are not in the recording.";
+            self.ledger.lose("observations_without_a_call", 1, note);
+            return Ok(());
+        };
+        self.lose_details();
+        let (text, status, wall_ns) = (seen.shown.clone(), seen.status, event.wall_ns);
+        let asked = |step: &&mut Step| step.calls.iter().any(|it| it.id == call);
+        if let Some(step) = self.steps.iter_mut().rev().find(asked) {
+            step.seen.push(Seen { call, text, images, status, wall_ns });
+        }
+        Ok(())
+    }
+
+    /// What an event says beside the text that the model was shown.
+    fn lose_details(&mut self) {
+        let note = "Exit codes, durations, complete outputs, diffs, and what was left out of the \
+                    text, of results and of what the user did.";
+        self.ledger.lose("observation_details", 1, note);
+    }
+
+    fn lose_extent(&mut self) {
+        let note = "Changes of the context: which steps they concern is not said.";
+        self.ledger.lose("context_changes", 1, note);
+    }
+
+    fn lose_interrupted(&mut self, interrupted: bool) {
+        let note = "Parts of replies that were cut short, which are not marked as such.";
+        self.ledger.lose("interrupted_marks", u64::from(interrupted), note);
+    }
+
     fn think(&mut self, event: &Event, part: &Reasoning) {
         let signatures = u64::from(part.signature.is_some());
         self.ledger.lose("reasoning_signatures", signatures, "Providers' signatures.");
+        self.lose_interrupted(part.interrupted);
         if part.form == ReasoningForm::Encrypted {
             self.ledger.lose("encrypted_reasoning", 1, "Reasoning that nobody can read.");
             return;
@@ -223,7 +281,12 @@ impl Walk<'_> {
             } else if let Placed::At(path) =
                 self.images.place(&self.recording.archive, attachment, self.ledger)?
             {
-                images.push(Image { path, media_type: attachment.media_type.clone() });
+                // The file of a session of a part lies in the folder of that part.
+                let up = if self.recording.facts.split.is_some() { "../" } else { "" };
+                images.push(Image {
+                    path: format!("{up}{path}"),
+                    media_type: attachment.media_type.clone(),
+                });
             }
         }
         Ok(images)

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use trajectory::event::CallStatus;
 
 use super::steps::{Step, Who};
 use crate::error::DatasetError;
@@ -29,6 +30,7 @@ pub(super) fn text(
             ledger.lose("rewinds", 1, note);
             continue;
         }
+        count_losses(step, ledger);
         lines.push(envelope(message(step), step.wall_ns));
         for seen in &step.seen {
             let result = json!({ "role": "tool", "toolCallId": seen.call, "content": seen.text });
@@ -36,6 +38,22 @@ pub(super) fn text(
         }
     }
     Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
+fn count_losses(step: &Step, ledger: &mut Ledger) {
+    let mut lose = |what: &str, is_lost: bool, note: &str| {
+        ledger.lose(what, u64::from(is_lost), note);
+    };
+    lose("usage", step.usage.is_some(), "Tokens that replies took.");
+    let note = "Of what came from users and from limn: whether it is an edit, a command, a summary \
+                or something said.";
+    lose("kinds", step.kind.is_some(), note);
+    let note = "Steps that are copies from another session, which are not marked as such.";
+    lose("copied_marks", step.copied, note);
+    for seen in &step.seen {
+        let note = "Calls that failed, were denied or were stopped, which are not marked as such.";
+        lose("call_status", seen.status != CallStatus::Ok, note);
+    }
 }
 
 fn message(step: &Step) -> Value {

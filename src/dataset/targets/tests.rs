@@ -65,6 +65,7 @@ fn openai_has_arguments_as_the_model_wrote_them_and_no_key_of_ours() {
     assert_eq!(keys, ["messages", "tools"]);
     assert_eq!(row["messages"][1]["tool_calls"][0]["function"]["arguments"], ARGUMENTS);
     assert_eq!((ledger.lost["reasoning"].count, ledger.lost["origins"].count), (1, 1));
+    assert!(!ledger.lost.contains_key("argument_spelling"));
 }
 
 #[test]
@@ -75,7 +76,9 @@ fn axolotl_and_slime_keep_reasoning_objects_and_origin() {
         assert_eq!(row["messages"][1]["reasoning_content"], "why");
         assert_eq!(row["messages"][1]["tool_calls"][0]["function"]["arguments"]["n"], 1.5);
         assert_eq!(row["origin"]["session"], "s");
-        assert!(ledger.lost.is_empty());
+        let lost: Vec<&String> = ledger.lost.keys().collect();
+        assert_eq!(lost, ["argument_spelling"]);
+        assert_eq!(ledger.lost["argument_spelling"].count, 1);
     }
 }
 
@@ -83,6 +86,7 @@ fn axolotl_and_slime_keep_reasoning_objects_and_origin() {
 fn limi_leaves_out_a_row_of_which_not_every_reply_may_be_trained() {
     let (row, ledger) = formed(Trainer::Limi, SECOND_ONLY);
     assert_eq!((row, ledger.lost["rows_with_an_untrained_reply"].count), (None, 1));
+    assert!(!ledger.lost.contains_key("argument_spelling"));
     let (row, ledger) = formed(Trainer::Limi, BOTH);
     assert!(row.unwrap()["messages"][1].get("reasoning_content").is_none());
     assert_eq!((ledger.lost["reasoning"].count, ledger.lost["origins"].count), (1, 1));

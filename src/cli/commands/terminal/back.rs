@@ -38,7 +38,7 @@ impl Past {
 }
 
 /// Does what waits for disks and servers, beside whatever else goes on.
-async fn beside<T: Send + 'static>(
+pub(super) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
 ) -> Result<T, CliError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {

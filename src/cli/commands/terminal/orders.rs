@@ -8,7 +8,7 @@ use sandbox::HostPattern;
 use trajectory::event::Ended;
 use tui::{Order, Rating, Update};
 
-use super::back::Past;
+use super::back::{Past, beside};
 use super::driver::Driver;
 use super::facts::Chosen;
 use crate::args::RunArgs;
@@ -33,7 +33,7 @@ impl Driver {
             Order::Fork => self.fork().await,
             Order::Status => Ok(self.status()),
             Order::Allow(host) => self.allow(host).await,
-            Order::Export(dir) => self.export(&dir),
+            Order::Export(dir) => self.export(&dir).await,
             Order::Judge(field, value) => self.judge(field, &value),
             Order::Rate(seq, rating) => self.rate(seq, rating),
             Order::Annotator(name) => self.set("annotator", &name).await,
@@ -120,24 +120,18 @@ impl Driver {
         })
     }
 
-    fn export(&self, dir: &str) -> Result<String, CliError> {
+    async fn export(&self, dir: &str) -> Result<String, CliError> {
         let id = self.session_or_say()?;
-        let home = compose::home_to_record(&self.chosen.settings.home)?;
-        let consents = Library::open(&home)?.answers("consent")?;
-        if self.is_private || consents.get(&id).is_some_and(|consent| consent == "private") {
-            return Err(CliError::failed(format!(
-                "This session is private and goes into no dataset. `limn export --format bundle \
-                 --session {id}` makes a backup."
-            )));
-        }
-        let out = self.chosen.settings.workspace.join(Path::new(dir));
-        let report = dataset::export(
-            &home,
-            &dataset::Order::of(&[id]),
-            &Target::Messages(Rows::Trajectory),
-            &out,
-        )?;
-        Ok(format!("{} samples were written to {}.", report.samples, out.display()))
+        let settings = self.settings();
+        let out = settings.workspace.join(Path::new(dir));
+        let exported = beside(move || {
+            let home = compose::home_to_record(&settings.home)?;
+            let order = dataset::Order::of(&home, &[id])?;
+            let target = Target::Messages(Rows::Trajectory);
+            Ok(dataset::export(&home, &order, &target, &out)?)
+        });
+        let report = exported.await?;
+        Ok(format!("{} samples were written to {}.", report.samples, report.out.display()))
     }
 
     fn rate(&self, seq: u64, rating: Rating) -> Result<String, CliError> {
