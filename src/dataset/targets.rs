@@ -105,7 +105,8 @@ fn respelled(draft: &Draft<'_>) -> u64 {
         for (place, call) in tool_calls.iter().enumerate() {
             let sent = call.function.arguments.trim();
             let value = &message["tool_calls"][place]["function"]["arguments"];
-            count += u64::from(!sent.is_empty() && value.to_string() != sent);
+            let spelt = value.to_string();
+            count += u64::from(!sent.is_empty() && spelt != sent);
         }
     }
     count

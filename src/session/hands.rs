@@ -5,36 +5,11 @@
 
 use record::Direction;
 use sandbox::TerminalSize;
+use trajectory::Hand;
 
 use crate::error::SessionError;
 use crate::run::Loop;
 use crate::tool::recorded_chunk;
-
-/// What the user does to a command, by the number of its execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hand {
-    /// Types into its terminal.
-    Type {
-        /// The execution.
-        exec: u32,
-        /// What a keyboard sends.
-        bytes: Vec<u8>,
-    },
-    /// Gives its terminal another size.
-    Resize {
-        /// The execution.
-        exec: u32,
-        /// Characters in a row.
-        columns: u16,
-        /// Rows.
-        rows: u16,
-    },
-    /// Ends it.
-    Stop {
-        /// The execution.
-        exec: u32,
-    },
-}
 
 impl Loop {
     /// Does it, and records it.

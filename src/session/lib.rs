@@ -30,7 +30,9 @@ mod tool;
 use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
-use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, SessionId, Transcript, Usage};
+use trajectory::{
+    ApprovalMode, Body, Event, Hand, Progress, Recorded, SessionId, Transcript, Usage,
+};
 
 pub use attach::Attached;
 use attach::Media;
@@ -39,7 +41,6 @@ use context::Context;
 pub use context::Window;
 use continued::Continued;
 pub use error::SessionError;
-pub use hands::Hand;
 pub use options::{Instructions, Options};
 
 /// What a driver can tell a session.

@@ -10,6 +10,7 @@
 
 mod approval;
 pub mod event;
+mod hand;
 mod id;
 mod message;
 mod progress;
@@ -22,6 +23,7 @@ mod usage;
 
 pub use approval::{Approval, ApprovalMode, Verdict};
 pub use event::{Body, Event, Source};
+pub use hand::Hand;
 pub use id::{DeviceId, EventId, QueryId, RunId, SessionId};
 pub use message::{
     FunctionCall, Message, MessageDigest, ToolCallMessage, Verbatim, arguments_as_object,

@@ -6,7 +6,9 @@ mod keys;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use screen::{TerminalSize, Wishes};
 
-use crate::protocol::{Command, Hand};
+use trajectory::Hand;
+
+use crate::protocol::Command;
 
 /// The most of a paste that goes to a command at once, bytes: a terminal holds no more.
 const PASTE_BYTES_MAX: usize = 60 << 10;

@@ -2,7 +2,7 @@
 //! of the session behind them.
 
 use trajectory::event::{ApprovalDecision, Ended, FileChange};
-use trajectory::{ApprovalMode, Event, Progress, Recorded, Usage};
+use trajectory::{ApprovalMode, Event, Hand, Progress, Recorded, Usage};
 
 pub use crate::entry::Rating;
 use crate::text::clean;
@@ -56,32 +56,6 @@ pub enum Command {
     Mouse(bool),
     /// The end.
     Leave,
-}
-
-/// What the user does to a command that runs, by the number of its execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hand {
-    /// Types into its terminal.
-    Type {
-        /// The execution.
-        exec: u32,
-        /// What a keyboard sends.
-        bytes: Vec<u8>,
-    },
-    /// Gives its terminal another size.
-    Resize {
-        /// The execution.
-        exec: u32,
-        /// Characters in a row.
-        columns: u16,
-        /// Rows.
-        rows: u16,
-    },
-    /// Ends it.
-    Stop {
-        /// The execution.
-        exec: u32,
-    },
 }
 
 /// A question to the driver.

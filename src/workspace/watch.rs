@@ -356,7 +356,7 @@ struct Folders {
 impl Folders {
     fn follow(&mut self, appeared: &Receiver<PathBuf>) {
         while let Ok(path) = appeared.recv() {
-            if path.as_os_str().is_empty() {
+            if path.as_os_str().is_empty() || self.seen.is_over.load(Ordering::Acquire) {
                 return;
             }
             let Ok(inside) = path.strip_prefix(&self.seen.root) else { continue };

@@ -173,16 +173,8 @@ fn a_call_is_asked_about_allowed_and_denied() {
     terminal.press("not now").press(ENTER).shows("As you say.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     assert!(!world.path("work/two").exists());
-    let decided: Vec<_> = world
-        .bodies("approval")
-        .into_iter()
-        .map(|body| match body {
-            Body::Approval(approval) => (approval.decision, approval.reason),
-            other => panic!("{other:?}"),
-        })
-        .collect();
     let denied = (ApprovalDecision::Denied, Some("not now".to_owned()));
-    assert_eq!(decided, [(ApprovalDecision::Allowed, None), denied]);
+    assert_eq!(world.decisions(), [(ApprovalDecision::Allowed, None), denied]);
     world.assert_sound();
 }
 

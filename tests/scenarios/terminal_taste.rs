@@ -30,16 +30,8 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.all.contains(&0x1b), "{:?}", String::from_utf8_lossy(&terminal.all));
     assert!(world.path("work/one").exists() && !world.path("work/two").exists());
-    let decided: Vec<_> = world
-        .bodies("approval")
-        .into_iter()
-        .map(|body| match body {
-            Body::Approval(approval) => (approval.decision, approval.reason),
-            other => panic!("{other:?}"),
-        })
-        .collect();
     let denied = (ApprovalDecision::Denied, Some("not now".to_owned()));
-    assert_eq!(decided, [(ApprovalDecision::Allowed, None), denied]);
+    assert_eq!(world.decisions(), [(ApprovalDecision::Allowed, None), denied]);
     world.assert_sound();
 }
 

@@ -10,6 +10,7 @@ use mock_server::{MockServer, Reply, Scenario};
 use record::{Archive, Home};
 use serde_json::Value;
 use tempfile::TempDir;
+use trajectory::event::ApprovalDecision;
 use trajectory::{Body, Event};
 
 /// How long anything may take before a story is over: far more than it needs.
@@ -110,6 +111,15 @@ impl World {
     pub fn bodies(&self, kind: &str) -> Vec<Body> {
         let of_kind = |event: &Event| event.body.kind() == kind;
         self.events().into_iter().filter(of_kind).map(|event| event.body).collect()
+    }
+
+    /// What was decided about calls in the newest recording, and why.
+    pub fn decisions(&self) -> Vec<(ApprovalDecision, Option<String>)> {
+        let decision = |body| match body {
+            Body::Approval(approval) => Some((approval.decision, approval.reason)),
+            _ => None,
+        };
+        self.bodies("approval").into_iter().filter_map(decision).collect()
     }
 
     /// The observations of the newest recording, as the model was shown them.

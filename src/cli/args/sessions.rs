@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use record::Part;
 
 use super::OutcomeArg;
 use crate::store::parse_time;
@@ -28,8 +30,8 @@ pub(crate) struct SearchArgs {
     #[arg(long = "search", value_name = "TEXT")]
     pub(crate) text: Option<String>,
     /// Where the words stand; may be repeated.
-    #[arg(long = "in", value_enum, value_name = "PART", requires = "text")]
-    pub(crate) parts: Vec<PartArg>,
+    #[arg(long = "in", value_parser = part(), value_name = "PART", requires = "text")]
+    pub(crate) parts: Vec<Part>,
     /// A file that a call named or you changed: its path, or the end of it.
     #[arg(long, value_name = "PATH")]
     pub(crate) file: Option<String>,
@@ -97,31 +99,8 @@ fn speed(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "not a number above zero".to_owned())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PartArg {
-    /// What the user said.
-    Prompt,
-    /// What the model thought.
-    Reasoning,
-    /// What the model said.
-    Message,
-    /// What tools were called with.
-    Call,
-    /// What came back.
-    Output,
-    /// What the user changed in the workspace.
-    Edit,
-}
-
-impl From<PartArg> for record::Part {
-    fn from(part: PartArg) -> Self {
-        match part {
-            PartArg::Prompt => Self::Prompt,
-            PartArg::Reasoning => Self::Reasoning,
-            PartArg::Message => Self::Message,
-            PartArg::Call => Self::Call,
-            PartArg::Output => Self::Output,
-            PartArg::Edit => Self::Edit,
-        }
-    }
+/// A part of a trajectory, by its word.
+fn part() -> impl TypedValueParser<Value = Part> {
+    PossibleValuesParser::new(Part::ALL.map(Part::as_str))
+        .try_map(|word| Part::parse(&word).ok_or("it is none of them"))
 }

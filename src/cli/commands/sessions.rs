@@ -1,6 +1,6 @@
 //! `limn sessions`: what there is.
 
-use record::{CatalogueRow, Excerpt, Found, Outcome, Part, Search};
+use record::{CatalogueRow, Excerpt, Found, Outcome, Search};
 use serde_json::json;
 
 use crate::args::{ListArgs, SearchArgs};
@@ -64,7 +64,7 @@ fn find(store: &Store, args: &SearchArgs) -> Result<Vec<Found>, CliError> {
     }
     store.search(&Search {
         text: args.text.clone().unwrap_or_default(),
-        parts: args.parts.iter().copied().map(Part::from).collect(),
+        parts: args.parts.clone(),
         file: args.file.clone(),
         tool: args.tool.clone(),
         model: args.model.clone(),

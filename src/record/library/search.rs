@@ -5,9 +5,9 @@
 //! what is new is added. A file that is not what it was, or is gone without having been removed by
 //! [`Home::remove`](crate::Home::remove), is a reason to make the whole index anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use trajectory::{Event, SessionId};
 
 use super::passages::{Part, facets, passage};
@@ -151,8 +151,8 @@ impl Library {
     /// Brings the index up to what the files hold.
     pub(super) fn follow(&self, rows: &[CatalogueRow]) -> Result<(), RecordError> {
         let known = self.indexed().map_err(self.unindexed())?;
-        let is_there = |id: &SessionId| rows.iter().any(|row| row.session == *id);
-        let mut is_whole = known.keys().all(is_there);
+        let there: HashSet<SessionId> = rows.iter().map(|row| row.session).collect();
+        let mut is_whole = known.keys().all(|id| there.contains(id));
         for row in rows.iter().filter(|row| row.error.is_none()) {
             let so_far = known.get(&row.session).copied().unwrap_or_default();
             if is_whole && so_far.events != row.status.events {
@@ -177,7 +177,7 @@ impl Library {
             // Whoever else searches now waits, and finds it indexed.
             let immediate = TransactionBehavior::Immediate;
             let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
-            let so_far = self.indexed()?.remove(&session).unwrap_or_default();
+            let so_far = self.indexed_of(session)?.unwrap_or_default();
             if so_far.events > 0
                 && hash_at(archive.connection(), so_far.events - 1)? != Some(so_far.last_hash)
             {
@@ -203,12 +203,16 @@ impl Library {
 
     fn indexed(&self) -> rusqlite::Result<HashMap<SessionId, Indexed>> {
         let mut statement = self.connection.prepare_cached("SELECT * FROM indexed")?;
-        let rows = statement.query_map([], |row| {
-            let events: i64 = row.get("events")?;
-            let events = u64::try_from(events).unwrap_or(0);
-            Ok((session_id(row, "session")?, Indexed { events, last_hash: row.get("last_hash")? }))
-        })?;
+        let rows = statement
+            .query_map([], |row| Ok((session_id(row, "session")?, Indexed::read(row)?)))?;
         rows.collect()
+    }
+
+    fn indexed_of(&self, session: SessionId) -> rusqlite::Result<Option<Indexed>> {
+        self.connection
+            .prepare_cached("SELECT * FROM indexed WHERE session = ?")?
+            .query_row([session.as_bytes()], Indexed::read)
+            .optional()
     }
 
     /// Throws the index away; the next search makes it anew.
@@ -224,7 +228,7 @@ impl Library {
     /// Takes the words of a session out of the index. Its file has to be there still, since the
     /// index does not know what it holds; without it, the index is thrown away.
     pub(super) fn forget_words_of(&self, session: SessionId) -> rusqlite::Result<()> {
-        let Some(known) = self.indexed()?.remove(&session) else { return Ok(()) };
+        let Some(known) = self.indexed_of(session)? else { return Ok(()) };
         let archive = Archive::open(&self.home, session);
         let Ok(archive) = archive else { return self.forget_words() };
         if hash_at(archive.connection(), known.events.saturating_sub(1))? != Some(known.last_hash) {
@@ -252,6 +256,14 @@ struct Indexed {
     events: u64,
     /// The hash of the last of them.
     last_hash: Digest,
+}
+
+impl Indexed {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let events: i64 = row.get("events")?;
+        let events = u64::try_from(events).unwrap_or(0);
+        Ok(Self { events, last_hash: row.get("last_hash")? })
+    }
 }
 
 /// The hash of an event, if there is one with this number.

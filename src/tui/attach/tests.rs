@@ -2,7 +2,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use screen::Wishes;
 
 use super::Attached;
-use crate::protocol::{Command, Hand};
+use trajectory::Hand;
+
+use crate::protocol::Command;
 
 fn sent(command: Option<Command>) -> Vec<u8> {
     match command {

@@ -2,12 +2,13 @@
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use screen::{TerminalSize, Wishes};
+use trajectory::Hand;
 
 use super::press::BUSY;
 use super::{Focus, View};
 use crate::attach::{Attached, resize};
 use crate::panel::{Act, Asks, Page, Panel};
-use crate::protocol::{Command, Hand, Order, Query};
+use crate::protocol::{Command, Order, Query};
 
 impl View {
     pub(super) fn act_in_panel(&mut self, act: Act) -> Option<Command> {

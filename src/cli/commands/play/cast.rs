@@ -4,6 +4,7 @@
 //! each behind a line that names it, and what ran beside others is told after them. Time is told as
 //! the pause before each piece.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use sandbox::TerminalSize;
@@ -43,21 +44,21 @@ pub(super) fn write(
         now_us = now_us.max(at_us);
         pause_us
     };
+    let mut printed: BTreeMap<u32, Vec<(u64, &[u8])>> = BTreeMap::new();
+    for moment in &timeline.moments {
+        if let What::Output { exec, from, to } = moment.what {
+            let bytes = timeline.output(exec, from, to);
+            printed.entry(exec).or_default().push((moment.at_us, bytes));
+        }
+    }
     for Shown { exec, title } in shown {
+        let pieces = printed.remove(exec).unwrap_or_default();
+        let Some((first_us, _)) = pieces.first() else { continue };
+        piece(out, pause_until(*first_us), "m", title)?;
+        piece(out, 0, "o", &format!("{FRESH}\r\n\x1b[1m$ {title}\x1b[0m\r\n"))?;
         let mut text = Text::default();
-        let mut is_named = false;
-        for moment in &timeline.moments {
-            let What::Output { exec: of, from, to } = moment.what else { continue };
-            if of != *exec {
-                continue;
-            }
-            if !is_named {
-                piece(out, pause_until(moment.at_us), "m", title)?;
-                piece(out, 0, "o", &format!("{FRESH}\r\n\x1b[1m$ {title}\x1b[0m\r\n"))?;
-                is_named = true;
-            }
-            let told = text.take(timeline.output(*exec, from, to));
-            piece(out, pause_until(moment.at_us), "o", &told)?;
+        for (at_us, bytes) in pieces {
+            piece(out, pause_until(at_us), "o", &text.take(bytes))?;
         }
         piece(out, 0, "o", &text.rest())?;
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use trajectory::{Body, Progress};
 use tui::{Command, Play, Playback, Update};
 
-use super::timeline::{Timeline, What};
+use super::timeline::{Moment, Timeline, What};
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(200);
@@ -232,13 +232,16 @@ impl Player {
     }
 
     async fn tell_place(&self) -> bool {
-        let is_event = |index: &usize| {
-            matches!(self.timeline.moments.get(*index).map(|it| &it.what), Some(What::Event(_)))
+        // Events come in their order.
+        let event = |moment: &Moment| match moment.what {
+            What::Event(index) => Some(index + 1),
+            _ => None,
         };
+        let happened = self.timeline.moments.get(..self.next).unwrap_or_default();
         let playback = Playback {
             at_us: self.now_us(),
             length_us: self.timeline.length_us(),
-            events: (0..self.next).filter(is_event).count(),
+            events: happened.iter().rev().find_map(event).unwrap_or(0),
             events_all: self.timeline.events.len(),
             speed: self.speed,
             is_paused: self.is_paused,

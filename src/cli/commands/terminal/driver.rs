@@ -199,7 +199,7 @@ impl Driver {
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Ask(query) => self.answer(query).await,
             Command::Order(order) => self.order(order).await,
-            Command::Hand(hand) => self.tell(session::Command::Hand(lent(hand))).await,
+            Command::Hand(hand) => self.tell(session::Command::Hand(hand)).await,
             // These are the terminal's own business.
             Command::Copy(_)
             | Command::Edit(_)
@@ -432,13 +432,4 @@ impl Driver {
 /// Where the files of a session are compared.
 pub(super) fn changes_of(chosen: &Chosen) -> Changes {
     Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
-}
-
-/// The user's hand, as the session knows it.
-fn lent(hand: tui::Hand) -> session::Hand {
-    match hand {
-        tui::Hand::Type { exec, bytes } => session::Hand::Type { exec, bytes },
-        tui::Hand::Resize { exec, columns, rows } => session::Hand::Resize { exec, columns, rows },
-        tui::Hand::Stop { exec } => session::Hand::Stop { exec },
-    }
 }

@@ -1,3 +1,4 @@
+use trajectory::Hand;
 use trajectory::event::{
     ApprovalDecision, ApprovalEvent, AssistantText, BackgroundExit, ChangeKind, DecidedBy, Ended,
     Exit, FileChange, RoundEnded,
@@ -5,7 +6,7 @@ use trajectory::event::{
 use trajectory::{Body, Usage};
 
 use super::super::tests::{Stage, round};
-use crate::protocol::{Answer, Command, Hand, Order, Query, Recent, Update};
+use crate::protocol::{Answer, Command, Order, Query, Recent, Update};
 
 fn change(path: &str, kind: ChangeKind, diff: Option<&str>) -> FileChange {
     FileChange { path: path.to_owned(), change: kind, diff: diff.map(str::to_owned) }
