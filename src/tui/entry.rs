@@ -36,6 +36,12 @@ impl Rating {
             Self::Bad => "bad",
         }
     }
+
+    /// The one that is kept as that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Good, Self::Neutral, Self::Bad].into_iter().find(|rating| rating.as_str() == word)
+    }
 }
 
 /// What kind of remark a note is.
@@ -182,6 +188,14 @@ impl Entry {
     /// Whether it can be folded.
     pub(crate) const fn can_fold(&self) -> bool {
         matches!(self.block, Block::Card(_) | Block::Reasoning { .. })
+    }
+
+    /// Whether the model made it, so that it can be rated.
+    pub(crate) const fn is_step(&self) -> bool {
+        matches!(
+            self.block,
+            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
+        )
     }
 
     /// Whether an empty row stands before it, when that one does.
