@@ -96,9 +96,8 @@ impl Decision {
         };
         self.rules = rules.iter().map(|rule| clean(rule)).collect();
         // One command that writes nothing is its own reading.
-        let says_more = |it: &Reading| {
-            it.runs.len() > 1 || !it.writes.is_empty() || it.unclear.is_some()
-        };
+        let says_more =
+            |it: &Reading| it.runs.len() > 1 || !it.writes.is_empty() || it.unclear.is_some();
         self.reading = reading.filter(says_more).map(|reading| Reading {
             runs: all_clean(&reading.runs),
             writes: all_clean(&reading.writes),

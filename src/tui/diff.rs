@@ -156,12 +156,7 @@ impl Diff {
 }
 
 /// A line of a diff without the colours of its language, as wide as it may be.
-pub(crate) fn plain_row(
-    kind: Kind,
-    text: &str,
-    columns: usize,
-    theme: &Theme,
-) -> Line<'static> {
+pub(crate) fn plain_row(kind: Kind, text: &str, columns: usize, theme: &Theme) -> Line<'static> {
     Line::from(row(kind, text, columns, None, theme))
 }
 

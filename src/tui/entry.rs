@@ -328,11 +328,14 @@ fn reasoning_rows(
     columns: usize,
     theme: &Theme,
 ) -> Vec<Line<'static>> {
-    let words = || thousands(text.split_whitespace().count() as u64);
+    let words = || match text.split_whitespace().count() {
+        1 => "1 word".to_owned(),
+        words => format!("{} words", thousands(words as u64)),
+    };
     let heading = match (live, took_us) {
         (true, _) => "thinking".to_owned(),
-        (false, 0) => format!("thought, {} words", words()),
-        (false, took) => format!("thought for {}, {} words", duration(took), words()),
+        (false, 0) => format!("thought, {}", words()),
+        (false, took) => format!("thought for {}, {}", duration(took), words()),
     };
     let mut rows = vec![Line::styled(heading, theme.reasoning)];
     if !live && !open {

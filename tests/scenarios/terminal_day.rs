@@ -73,7 +73,12 @@ fn the_status_says_where_one_stands() {
     });
     let server = server([Reply::text("One.").usage(usage)]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("One.").shows("✓").shows("context 20 %").press("/note mind the gap").press(ENTER);
+    terminal
+        .shows("One.")
+        .shows("✓")
+        .shows("context 20 %")
+        .press("/note mind the gap")
+        .press(ENTER);
     terminal.shows("note mind the gap").press("/outcome failure").press(ENTER);
     terminal.shows("outcome failure").press("/status").press(ENTER);
     for said in [

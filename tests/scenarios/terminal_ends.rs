@@ -133,8 +133,7 @@ impl Tmux {
     }
 
     fn run(&self, args: &[&str]) -> String {
-        let output =
-            Command::new("tmux").args(["-S", &self.socket]).args(args).output().unwrap();
+        let output = Command::new("tmux").args(["-S", &self.socket]).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -208,7 +207,13 @@ fn it_stands_still_for_the_shell_and_comes_back() {
     assert!(!terminal.pty().emulator().alternate_screen());
     terminal.press("echo from the sh''ell").press(ENTER).shows("from the shell");
     terminal.press("fg").press(ENTER).shows("❯ half a pro").press("mpt").press(ENTER);
-    terminal.shows("One.").shows("✓").press("\x0c").shows("One.").press("\x04").shows("limn resume");
+    terminal
+        .shows("One.")
+        .shows("✓")
+        .press("\x0c")
+        .shows("One.")
+        .press("\x04")
+        .shows("limn resume");
     terminal.press("exit").press(ENTER);
     assert_eq!(terminal.ends(), 0, "{}", terminal.screen());
     let [trajectory::Body::Prompt(prompt)] = &world.bodies("prompt")[..] else { panic!() };

@@ -21,7 +21,8 @@ fn a_command_of_ones_own_runs_is_recorded_and_told_to_the_model() {
     let mut terminal = Terminal::with_server(&world, &server, &[]);
     terminal.press("!echo mi''ne; touch made").press(ENTER).shows("mine").shows("exit 0");
     assert!(world.path("work/made").exists());
-    terminal.press("!!").shows("OUTSIDE the sandbox").press("exit 3").press(ENTER).shows("exit 3");
+    terminal.press("!!").shows("OUTSIDE the sandbox").press("exit 3").press(ENTER);
+    terminal.shows("exit 3 ·");
     terminal.press("and?").press(ENTER).shows("I see.").shows("✓").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     let ran: Vec<_> = world

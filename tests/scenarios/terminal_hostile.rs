@@ -32,7 +32,10 @@ fn no_order_of_a_model_or_a_command_reaches_the_terminal() {
         Reply::new()
             .reasoning(&format!("thinking {orders}"))
             .then_text(&format!("# saying {orders}\n\n```{orders}\ncode {orders}\n```\n"))
-            .call("shell", &serde_json::json!({ "command": format!("cat orders # {orders}") }).to_string()),
+            .call(
+                "shell",
+                &serde_json::json!({ "command": format!("cat orders # {orders}") }).to_string(),
+            ),
         Reply::new().call("read", &serde_json::json!({ "file_path": "orders" }).to_string()),
         Reply::text(&format!("[link {orders}](http://{orders}) end")),
     ]);
@@ -57,7 +60,9 @@ fn a_line_without_end_bytes_that_are_no_text_and_a_flood_of_marks() {
     let marks = "y".to_owned() + &"\u{301}".repeat(200_000);
     let server = server([
         shell("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo FIRST"),
-        shell("printf 'bad \\377\\376\\303( \\355\\240\\200 bytes\\n'; head -c 100000 /dev/urandom; echo; echo SECOND"),
+        shell(
+            "printf 'bad \\377\\376\\303( \\355\\240\\200 bytes\\n'; head -c 100000 /dev/urandom; echo; echo SECOND",
+        ),
         shell("yes \"$(printf '\\314\\201')\" | head -c 600000 | tr -d '\\n'; echo; echo THIRD"),
         Reply::new().then_text(&marks).then_text(&"x".repeat(1_000_000)).then_text("\n\nLAST"),
     ]);

@@ -333,7 +333,8 @@ impl Pty {
         // The name before the bracket may hold anything.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         let ticks = |at: usize| {
-            let field = fields.split_whitespace().nth(at).and_then(|field| field.parse::<f64>().ok());
+            let field =
+                fields.split_whitespace().nth(at).and_then(|field| field.parse::<f64>().ok());
             field.ok_or_else(|| io::Error::other("a line of /proc that is not known"))
         };
         // The kernel counts in hundredths of a second.

@@ -138,9 +138,12 @@ impl Stage {
             .folder(&at("greeter"))
             .background(background);
         if let Some(server) = server {
-            dress = dress
-                .args(["--model", "mock-model", "--base-url", &server.url()])
-                .args(["--approval", "ask", "--sandbox", "off"]);
+            dress = dress.args(["--model", "mock-model", "--base-url", &server.url()]).args([
+                "--approval",
+                "ask",
+                "--sandbox",
+                "off",
+            ]);
         }
         Ok(dress.start()?)
     }

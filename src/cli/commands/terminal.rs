@@ -145,13 +145,8 @@ pub(super) fn show_safely(
 ) -> Result<(), CliError> {
     tui::leave_by_panic();
     let knows_background = told_background().is_some();
-    let outside = Outside {
-        commands,
-        edit: editor::edit,
-        copy: clipboard::write,
-        suspend,
-        knows_background,
-    };
+    let outside =
+        Outside { commands, edit: editor::edit, copy: clipboard::write, suspend, knows_background };
     match catch_unwind(AssertUnwindSafe(|| show(view, outside, updates))) {
         Err(_) => Err(CliError::failed(
             "The terminal failed inside limn. The recording is whole; please report this.",

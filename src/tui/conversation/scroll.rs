@@ -37,6 +37,8 @@ pub(crate) struct Row {
     pub(crate) entry: usize,
     /// Whether it is the block's first.
     pub(crate) is_first: bool,
+    /// Whether it is the empty one before the block.
+    pub(crate) is_gap: bool,
     pub(crate) line: Line<'static>,
 }
 
@@ -90,10 +92,16 @@ impl Conversation {
             let skipped = if entry == top.entry { top.row } else { 0 };
             let gap = self.gap(entry);
             let laid_out = self.lay_out(entry, context);
-            let blank = (0..gap).map(|_| Row { entry, is_first: false, line: Line::default() });
+            let blank = (0..gap).map(|_| Row {
+                entry,
+                is_first: false,
+                is_gap: true,
+                line: Line::default(),
+            });
             let lines = laid_out.iter().enumerate().map(|(at, line)| Row {
                 entry,
                 is_first: at == 0,
+                is_gap: false,
                 line: line.clone(),
             });
             let more: Vec<Row> = blank.chain(lines).skip(skipped).take(rows - seen.len()).collect();

@@ -37,7 +37,8 @@ fn what_is_looked_for_is_found_row_by_row_and_round_the_end() {
     let mut conversation = Conversation::default();
     let long: String = (0..50).map(|line| format!("line {line}\n")).collect();
     conversation.note(NoteKind::Info, "the first Needle");
-    conversation.note(NoteKind::Info, &long.replace("line 20", "needle a").replace("line 40", "needle b"));
+    conversation
+        .note(NoteKind::Info, &long.replace("line 20", "needle a").replace("line 40", "needle b"));
     for number in 0..30 {
         conversation.note(NoteKind::Info, &format!("note {number}"));
     }

@@ -4,8 +4,8 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::MARGIN;
 use super::composer::framed;
+use super::{COLUMNS_MAX, MARGIN};
 use crate::decision::{Decision, Hunk};
 use crate::diff::{Kind, plain_row};
 use crate::protocol::Reading;
@@ -67,7 +67,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn columns(area: Rect) -> usize {
-    usize::from(area.width.saturating_sub(MARGIN + 1))
+    usize::from(area.width.saturating_sub(MARGIN + 1).min(COLUMNS_MAX))
 }
 
 const REASON: &str = "  why not (enter to deny): ";
@@ -191,7 +191,8 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
     let style = if is_chosen { theme.accent } else { theme.dim };
     let mut rows = vec![Line::styled(format!("{pointer} {mark} +{added} −{removed}"), style)];
     if is_chosen {
-        for (sign, text, kind) in [("- ", &hunk.old, Kind::Removed), ("+ ", &hunk.new, Kind::Added)] {
+        for (sign, text, kind) in [("- ", &hunk.old, Kind::Removed), ("+ ", &hunk.new, Kind::Added)]
+        {
             rows.extend(text.lines().take(HUNK_ROWS_MAX).map(|line| {
                 let row = plain_row(kind, &clean(line), columns.saturating_sub(4), theme);
                 Line::from_iter(std::iter::once(Span::raw("    ")).chain(row.spans))

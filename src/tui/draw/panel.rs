@@ -186,7 +186,7 @@ fn about(view: &View, row: &Row, place: (usize, usize), columns: usize) -> Vec<L
     let rewound = if row.is_rewound { " · rewound" } else { "" };
     let (at, count) = (thousands(place.0 as u64 + 1), thousands(place.1 as u64));
     let kind = row.kind.replace('_', " ");
-    let what = format!("{kind} · {trained}{rewound} · {at} of {count} · event {}", row.seq);
+    let what = format!("{kind} · {trained}{rewound} · {at} of {count} · #{}", row.seq);
     let usage = row.request.and_then(|request| view.panel.timeline.usage(request));
     let tokens = usage.map_or_else(String::new, |usage| {
         format!(
