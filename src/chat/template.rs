@@ -151,8 +151,9 @@ impl Template {
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(fuel));
-        environment.set_formatter(|out, _, value| {
-            out.write_str(&python::to_text(value)?).map_err(Error::from)
+        environment.set_formatter(|out, _, value| match value.as_str() {
+            Some(text) => out.write_str(text).map_err(Error::from),
+            None => out.write_str(&python::to_text(value)?).map_err(Error::from),
         });
         environment.add_filter("tojson", |value: Value, options: Kwargs| {
             python::to_json(&value, &options)
