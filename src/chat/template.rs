@@ -22,8 +22,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::error::ChatError;
 
-/// Steps of a template after which it is taken to loop: some seconds.
-const FUEL: u64 = 100_000_000;
+/// Steps of a template after which it is taken to loop. A message takes some two hundred.
+const FUEL: u64 = 20_000_000;
 
 /// No conversation is longer than this when it is written out.
 const TEXT_BYTES_MAX: usize = 512 << 20;

@@ -40,7 +40,7 @@ fn refused(world: &World, model: &Path, source: &str, says: &[&str]) -> Run {
 /// The messages in ChatML, and this before each of them.
 fn chatml(before: &str) -> String {
     format!(
-        "{{{{ tools }}}}{{% for m in messages %}}{before}{{{{ '<|im_start|>' + m.role + '\\n' }}}}\
+        "{{{{ tools | tojson if tools else '' }}}}{{% for m in messages %}}{before}{{{{ '<|im_start|>' + m.role + '\\n' }}}}\
          {{% if m.reasoning_content %}}{{{{ '<think>' + m.reasoning_content + '</think>' }}}}{{% endif %}}\
          {{{{ m.content or '' }}}}{{% for c in m.tool_calls or [] %}}{{{{ c.function | tojson }}}}{{% endfor %}}\
          {{{{ '<|im_end|>\\n' }}}}{{% endfor %}}\

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use mock_server::Reply;
 
 use crate::export::{TOOL_AWARE, model, template};
-use crate::world::{World, copy_folder, files, server};
+use crate::world::{World, copy_folder, files, run, server};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/forms")
@@ -33,8 +33,8 @@ const FORMS: [(&str, bool); 11] = [
     ("bundle", false),
 ];
 
-/// What forms stumble over: thoughts, text and calls in one reply, odd spellings, a broken call, a
-/// second round, what is not ASCII; and in a session of its own, a picture.
+/// What forms stumble over: thoughts, text and calls in one reply, odd spellings, a second round,
+/// what is not ASCII; and in a session of their own, a picture and a broken call.
 fn record(world: &World) {
     let odd = "{ \"command\":\t\"printf '%s' \\u0068\\ud83d\\ude80 '<a & b>' \\u65e5本\", \"timeout_ms\": 5e3 }";
     let with_calls = server([
@@ -43,17 +43,23 @@ fn record(world: &World) {
             .then_text("I look: <b>&amp;</b>")
             .call("list", "{}")
             .call("shell", odd),
-        Reply::new().reasoning("Hm.").call("read", "{\"file_path\": \"no"),
         Reply::new().call("shell", "{\"command\": \"exit 3\"}"),
         Reply::new().reasoning("Good.").then_text("Both are there. \u{1f680} e\u{301}\n"),
         Reply::text("Again."),
     ]);
+    // What lies where on this machine is nobody's business.
+    let exec = |url: &str, args: &[&str]| {
+        let mut command = world.exec_command(url, args);
+        command.env("PATH", "/usr/bin:/bin");
+        run(command).succeeds();
+    };
     let url = with_calls.url();
-    world.exec(&url, &["Look. \"Please\" — 日本"]).succeeds();
-    world.exec(&url, &["--resume", "last", "And again?"]).succeeds();
+    exec(&url, &["Look. \"Please\" — 日本"]);
+    exec(&url, &["--resume", "last", "And again?"]);
     fs::write(world.path("work/one.png"), b"\x89PNG\r\n\x1a\n some pixels").unwrap();
-    let with_picture = server([Reply::text("I see it.")]);
-    world.exec(&with_picture.url(), &["--image", "one.png", "What is this?"]).succeeds();
+    let broken = Reply::new().reasoning("Hm.").call("read", "{\"file_path\": \"no");
+    let with_picture = server([broken, Reply::text("I see it.")]);
+    exec(&with_picture.url(), &["--image", "one.png", "What is this?"]);
 }
 
 /// Everything in this form, whatever the gates say.

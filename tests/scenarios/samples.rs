@@ -239,7 +239,7 @@ fn a_summary_is_context_and_each_side_of_it_is_trained() {
     ]);
     let at_rest = "ask · @ file";
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
-    terminal.shows("The first answer.").shows(at_rest).press("/compact").press(ENTER);
+    terminal.shows("The first answer.").shows(at_rest).press("/compact in short").press(ENTER);
     terminal.shows("replaced by a summary").shows(at_rest);
     terminal.press("second").press(ENTER).shows("The second answer.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
