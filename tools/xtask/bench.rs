@@ -130,6 +130,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("checkpoints", checkpoints::checkpoints),
     ("watch", watch::build),
     ("dataset", dataset::tokens),
+    ("dataset-store", dataset::store),
     ("map", search::map),
     ("grep", search::grep),
     ("glob", search::glob),
