@@ -328,6 +328,6 @@ fn an_export_onto_a_full_disk_leaves_nothing_behind() {
         "mount -t tmpfs -o size=8k none {small} && \"$@\"; code=$?; ls -A {small} >&2; exit $code"
     );
     let run =
-        in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["Cannot", "space"]);
+        in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["no space left", "space"]);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
 }

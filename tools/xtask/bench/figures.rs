@@ -139,6 +139,7 @@ pub(super) fn step(bench: &Bench) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (name, flags, aim) in [
         ("step", &["--sandbox", "auto"][..], fsync + 0.003),
+        ("step: --no-checkpoints", &["--sandbox", "auto", "--no-checkpoints"], fsync + 0.003),
         ("step: --sandbox off", &[], fsync + 0.003),
         ("step: --no-fsync", &["--sandbox", "auto", "--no-fsync"], 0.003),
     ] {
