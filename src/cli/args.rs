@@ -18,8 +18,8 @@ pub(crate) use checkpoints::{
 };
 pub(crate) use datasets::{
     CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
-    ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, VerifyArgs,
-    VersionArgs,
+    ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, TokensArgs,
+    VerifyArgs, VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
 pub(crate) use sessions::{ListArgs, PlayArgs};

@@ -14,6 +14,7 @@
 
 mod answers;
 mod attachments;
+mod bad_exports;
 mod bad_input;
 mod context;
 mod datasets;
@@ -21,6 +22,7 @@ mod demo;
 mod edits;
 mod export;
 mod faults;
+mod forms;
 mod jobs;
 mod loop_and_log;
 mod packages;
@@ -33,6 +35,7 @@ mod real_model;
 mod real_workspace;
 mod resume;
 mod rewind;
+mod samples;
 mod search;
 mod store;
 mod terminal;

@@ -136,6 +136,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("store", store::store),
     ("play", store::play),
     ("dataset", dataset::tokens),
+    ("dataset-store", dataset::store),
     ("map", search::map),
     ("grep", search::grep),
     ("glob", search::glob),

@@ -69,9 +69,12 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What passed through each terminal: when, which way, and what.
-fn passed(timeline: &Timeline) -> BTreeMap<u32, Vec<(u64, Direction, &[u8])>> {
-    let mut passed: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+/// Bytes that passed through a terminal: when, which way, and what.
+type Piece<'a> = (u64, Direction, &'a [u8]);
+
+/// What passed through each terminal.
+fn passed(timeline: &Timeline) -> BTreeMap<u32, Vec<Piece<'_>>> {
+    let mut passed: BTreeMap<u32, Vec<Piece<'_>>> = BTreeMap::new();
     for moment in &timeline.moments {
         let (exec, way, from, to) = match moment.what {
             What::Output { exec, from, to } => (exec, Direction::Out, from, to),

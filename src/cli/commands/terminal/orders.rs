@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dataset::{Rows, Said, Target};
+use dataset::{Messages, Said, Target};
 use record::{Library, Outcome};
 use sandbox::HostPattern;
 use trajectory::event::Ended;
@@ -129,7 +129,7 @@ impl Driver {
         let exported = beside(move || {
             let home = compose::home_to_record(&settings.home)?;
             let order = dataset::Order::of(&home, &[id])?;
-            let target = Target::Messages(Rows::Trajectory);
+            let target = Target::Messages(Messages::default());
             Ok(dataset::export(&home, &order, &target, &out)?)
         });
         let report = exported.await?;
