@@ -254,7 +254,7 @@ fn stories() -> Result<Vec<Story>> {
 
 /// A session of more than 150,000 tokens.
 fn long() -> Vec<Reply> {
-    let steps = (0..24).map(|step| {
+    let steps = (0..14).map(|step| {
         let command = format!("seq -f '%g: line of step {step}, and what it says' 1 400");
         Reply::new().call("shell", &json!({ "command": command }).to_string())
     });
