@@ -5,6 +5,7 @@
 //! told to it, and what it wants to know it asks the driver for.
 
 mod answers;
+mod found;
 mod hand;
 mod menu;
 mod panel;
@@ -194,6 +195,7 @@ impl View {
                 let asks_again = changes.is_stale && !changes.is_asked;
                 return asks_again.then(|| self.ask_for_changes()).flatten();
             }
+            Update::GoTo(place) => self.go_to_found(&place),
             Update::Written(text) => {
                 if self.composer.is_empty() {
                     self.composer.set(&text);

@@ -19,7 +19,7 @@ impl Conversation {
     pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
         let wanted = text.to_lowercase();
         if let Some((at, row)) = self.next_in_chosen(&wanted, up, context) {
-            return self.go_to_row(&wanted, at, row, context);
+            return self.go_to_match(&wanted, at, row, context);
         }
         let fits = |entry: &Entry| entry.plain().to_lowercase().contains(&wanted);
         let found = self.search(up, &fits, context).or_else(|| {
@@ -35,10 +35,10 @@ impl Conversation {
         let rows = self.rows_with(&wanted, at, context);
         // None, where the rows break in the middle of it.
         let row = if up { rows.last() } else { rows.first() };
-        self.go_to_row(&wanted, at, row.copied().unwrap_or(0), context)
+        self.go_to_match(&wanted, at, row.copied().unwrap_or(0), context)
     }
 
-    fn go_to_row(&mut self, wanted: &str, at: usize, row: usize, context: Context<'_>) -> bool {
+    fn go_to_match(&mut self, wanted: &str, at: usize, row: usize, context: Context<'_>) -> bool {
         self.found = Found { text: wanted.to_owned(), at, row };
         self.choose(at, context);
         self.show_row(at, row, context);

@@ -4,7 +4,7 @@ use super::View;
 use crate::commands;
 use crate::composer::Edit;
 use crate::keys::MenuKey;
-use crate::protocol::{Command, Order, Query};
+use crate::protocol::{Command, Order, Place, Query};
 
 /// The list above the prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) enum Pick {
     Command(&'static str, bool),
     File(String),
     Session(String),
+    /// Where words were found, and the words.
+    Found(Place, String),
     /// A round to go back to.
     Round(u32),
     Order(Order),
@@ -84,6 +86,7 @@ impl View {
                 None
             }
             Pick::Session(id) => self.at_rest(Command::Order(Order::Resume(id))),
+            Pick::Found(place, words) => self.go_on_at(place, &words),
             Pick::Round(number) => self.at_rest(Command::Ask(Query::Rewind(number))),
             Pick::Order(order) => self.at_rest(Command::Order(order)),
         }

@@ -302,6 +302,12 @@ impl View {
         with_context!(self, |conversation, context| conversation.go_to_event(seq, call, context));
     }
 
+    /// Goes to where the chosen block has what is looked for in an event.
+    pub(super) fn go_to_word(&mut self, seq: u64) {
+        let word = self.search.clone();
+        with_context!(self, |conversation, context| conversation.go_to_row(seq, &word, context));
+    }
+
     fn copy(&mut self) -> Option<Command> {
         self.conversation.chosen_text().map(Command::Copy)
     }
@@ -422,6 +428,10 @@ impl View {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
             Typed::Panel(page) => return self.open_panel(page),
+            Typed::List(query @ Query::Search(_)) => {
+                self.say("Looking through the recordings …");
+                return Some(Command::Ask(query));
+            }
             Typed::List(_) | Typed::Driver(Command::Order(Order::Fork | Order::Model(_)))
                 if self.says_busy() => {}
             Typed::List(query) => return Some(Command::Ask(query)),
