@@ -176,6 +176,7 @@ impl Driver {
         self.send(Update::Cleared).await;
         self.send(Update::Counted(past.usages)).await;
         self.changes = changes_of(&self.chosen);
+        let seen = past.events.last().map_or(0, |event| event.seq + 1);
         for event in past.events {
             self.changes.see(&event);
             if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
@@ -188,6 +189,7 @@ impl Driver {
         self.session = Some(id);
         self.is_private = past.status.private;
         self.usage = Usage::default();
+        self.follow(id, seen).await;
     }
 
     /// Tells of the models that the provider has, beside whatever else goes on.

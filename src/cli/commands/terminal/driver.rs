@@ -4,6 +4,7 @@
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tui::{Answer, Command, Query, Recent, Update};
 use super::changes::Changes;
 use super::facts::{Chosen, recent};
 use super::files::Files;
+use super::follow::{Followed, News};
 use super::pictures::Pictures;
 use super::prepared::Prepared;
 use crate::args::RunArgs;
@@ -56,6 +58,8 @@ pub(super) struct Driver {
     live: Option<Live>,
     /// The session that is gone on with, or runs.
     pub(super) session: Option<SessionId>,
+    /// Somebody else writes it.
+    pub(super) followed: Option<Followed>,
     pub(super) usage: Usage,
     /// How much may be done without asking, where it was changed here.
     approval: Option<ApprovalMode>,
@@ -79,6 +83,8 @@ enum Happening {
     /// What the clipboard holds.
     Pasted(Result<Vec<u8>, CliError>),
     Notices(Vec<Notice>),
+    /// What another limn did in the session that is followed.
+    News(News),
     Ended(Result<Summary, SessionError>),
 }
 
@@ -100,6 +106,7 @@ impl Driver {
             commands,
             live: None,
             session: None,
+            followed: None,
             usage: Usage::default(),
             approval: None,
             allowed: Vec::new(),
@@ -127,6 +134,7 @@ impl Driver {
                 Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
                 Happening::Pasted(pasted) => self.pasted(pasted).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
+                Happening::News(news) => self.take_news(news).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
         }
@@ -144,6 +152,7 @@ impl Driver {
                 command = self.commands.recv() => Happening::Command(command),
                 begun = sandbox => Happening::Sandbox(begun),
                 pasted = pasted => Happening::Pasted(pasted),
+                news = Followed::news(&mut self.followed) => Happening::News(news),
             };
         };
         let mut batch = Vec::new();
@@ -170,9 +179,9 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit(text) => self.submit(text).await,
-            Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
+            Command::Steer(text) => self.tell_own(session::Command::Steer(text)).await,
             Command::Run { command, outside } => self.run_own(command, outside).await,
-            Command::Interrupt => self.tell(session::Command::Interrupt).await,
+            Command::Interrupt => self.tell_own(session::Command::Interrupt).await,
             Command::Decide { call, decision, reason, arguments, mode, always } => {
                 self.allow_always(&always).await;
                 if let Some(mode) = mode {
@@ -317,6 +326,7 @@ impl Driver {
     }
 
     async fn begin(&mut self) -> Result<(), CliError> {
+        self.refuse_followed()?;
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
         let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
@@ -327,7 +337,12 @@ impl Driver {
             None => Session::start(options).await,
         };
         let session = session.map_err(|error| CliError::failed(error.to_string()))?;
-        self.session = Some(session.id());
+        if let Some(before) = self.session.replace(session.id()) {
+            let before = compose::Resumable { id: before, workspace: PathBuf::new() };
+            if let Some(told) = before.told_of_fork(session.id()) {
+                self.say(told).await;
+            }
+        }
         let (commands, commands_end) = channel(16 + self.allowed.len());
         let (notices_end, notices) = channel(1024);
         for what in &self.allowed {
