@@ -16,9 +16,11 @@ use crate::probe::{self, Part, Probe};
 use crate::template::{Conversation, SOURCE_BYTES_MAX, Template};
 use crate::tokenizer::{Tokenizer, read};
 
-/// The template that comes with limn, and the name that stands for it.
-const OWN: (&str, &str) =
-    ("chatml-tools", include_str!("../../assets/templates/chatml-tools.jinja"));
+/// The templates that come with limn, by the names that stand for them.
+const OWN: [(&str, &str); 2] = [
+    ("chatml-tools", include_str!("../../assets/templates/chatml-tools.jinja")),
+    ("deepseek-tools", include_str!("../../assets/templates/deepseek-tools.jinja")),
+];
 
 /// No configuration of a tokenizer is larger.
 const CONFIG_BYTES_MAX: u64 = 64 << 20;
@@ -44,17 +46,18 @@ pub struct Dialect {
 
 impl Dialect {
     /// Opens a model's folder, its `tokenizer.json`, or a GGUF file; with another template in the
-    /// place of the one that lies there: a file, or `chatml-tools`, which comes with limn.
+    /// place of the one that lies there: a file, or `chatml-tools` or `deepseek-tools`, which come
+    /// with limn.
     ///
     /// # Errors
     /// When a file cannot be read, there is no template, or it does not work.
     pub fn open(path: &Path, template: Option<&Path>) -> Result<Self, ChatError> {
         let mut source = if gguf::is_gguf(path) { gguf::open(path)? } else { folder(path)? };
         if let Some(template) = template {
-            source.template = Some(if template == Path::new(OWN.0) {
-                OWN.1.to_owned()
-            } else {
-                text(template, SOURCE_BYTES_MAX)?
+            let own = OWN.iter().find(|(name, _)| template == Path::new(name));
+            source.template = Some(match own {
+                Some((_, source)) => (*source).to_owned(),
+                None => text(template, SOURCE_BYTES_MAX)?,
             });
         }
         let Some(jinja) = source.template else {

@@ -22,7 +22,7 @@ pub enum ChatError {
         reason: String,
     },
     /// There is no chat template.
-    #[error("{} has no chat template. Name one with --template; `--template chatml-tools` serves models of the ChatML form.", .0.display())]
+    #[error("{} has no chat template. Name one with --template; `--template chatml-tools` serves models of the ChatML form, `deepseek-tools` those of DeepSeek.", .0.display())]
     NoTemplate(PathBuf),
     /// The template is no Jinja, or fails at work.
     #[error("The chat template fails{}: {reason}. Name another one with --template.", at(*line))]
@@ -39,7 +39,7 @@ pub enum ChatError {
     Refused(String),
     /// The template leaves out what the conversation holds.
     #[error(
-        "The chat template drops {0}. Name one that keeps it; `--template chatml-tools` keeps everything, for models of the ChatML form."
+        "The chat template drops {0}. Name one that keeps it; `--template chatml-tools` keeps everything, for models of the ChatML form; `deepseek-tools` does for DeepSeek."
     )]
     Drops(String),
     /// What comes later changes how earlier messages are written.

@@ -84,6 +84,8 @@ pub(crate) fn folder(family_name: &str, template: Option<&str>) -> tempfile::Tem
 
 pub(crate) const TOOL_AWARE: &str = "../../../assets/templates/chatml-tools.jinja";
 
+pub(crate) const DEEPSEEK: &str = "../../../assets/templates/deepseek-tools.jinja";
+
 pub(crate) fn dialect(family: &str, template: &str) -> Dialect {
     let folder = folder(family, Some(template));
     Dialect::open(folder.path(), None).unwrap()

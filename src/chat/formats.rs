@@ -23,7 +23,7 @@ pub enum Format {
     Llama3,
     /// `<tool_call>name<arg_key>…</arg_key><arg_value>…</arg_value></tool_call>`: GLM 4.5.
     Glm,
-    /// Between special tokens, the arguments in a fence of Markdown: DeepSeek V3 and R1.
+    /// Between special tokens: DeepSeek V3, R1 and V3.1.
     DeepSeek,
 }
 

@@ -203,7 +203,13 @@ impl Masking<'_> {
     /// Where a reply ends.
     fn find(&mut self, message: usize, start: usize) -> Result<Found, ChatError> {
         let first = self.tokens.places.partition_point(|place| place.start < start);
-        let limit = self.limit(message)?;
+        // Where the template marks replies itself, one that would end later than its mark is found
+        // out when the two are compared, and the text need not be rendered once more.
+        let limit = if self.dialect.template().has_generation_tags() {
+            self.rendered.text.len()
+        } else {
+            self.limit(message)?
+        };
         let stop = (first..self.tokens.ids.len())
             .take_while(|place| self.tokens.places[*place].start <= limit)
             .find(|place| self.dialect.is_stop(self.tokens.ids[*place]));

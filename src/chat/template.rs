@@ -22,8 +22,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::error::ChatError;
 
-/// Steps of a template after which it is taken to loop: some seconds.
-const FUEL: u64 = 100_000_000;
+/// Steps of a template after which it is taken to loop. A message takes some two hundred.
+const FUEL: u64 = 20_000_000;
 
 /// No conversation is longer than this when it is written out.
 const TEXT_BYTES_MAX: usize = 512 << 20;
@@ -151,8 +151,9 @@ impl Template {
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(fuel));
-        environment.set_formatter(|out, _, value| {
-            out.write_str(&python::to_text(value)?).map_err(Error::from)
+        environment.set_formatter(|out, _, value| match value.as_str() {
+            Some(text) => out.write_str(text).map_err(Error::from),
+            None => out.write_str(&python::to_text(value)?).map_err(Error::from),
         });
         environment.add_filter("tojson", |value: Value, options: Kwargs| {
             python::to_json(&value, &options)

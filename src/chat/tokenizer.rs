@@ -1,11 +1,15 @@
 //! A model's own tokenizer, in the form in which Hugging Face publishes it.
 
+mod bytes;
+
 use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::PostProcessorWrapper;
+
+use bytes::Bytes;
 
 use crate::error::ChatError;
 use crate::gguf;
@@ -26,6 +30,8 @@ pub struct Tokens {
 /// A model's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The quick way, where the tokenizer is of that kind.
+    bytes: Option<Bytes>,
     hash: String,
     /// The special tokens: control, never text.
     specials: Vec<(String, u32)>,
@@ -78,7 +84,8 @@ impl Tokenizer {
             .map(|(id, token)| (token.content, id))
             .collect();
         specials.sort_by_key(|(_, id)| *id);
-        Ok(Self { inner, hash: blake3::hash(json).to_hex().to_string(), specials })
+        let hash = blake3::hash(json).to_hex().to_string();
+        Ok(Self { inner, bytes: Bytes::of(json), hash, specials })
     }
 
     /// BLAKE3 of its JSON, hexadecimal.
@@ -92,6 +99,13 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer cannot read it.
     pub fn encode(&self, text: &str) -> Result<Tokens, ChatError> {
+        let plain = |text: &str| self.encode_plain(text);
+        let read = self.bytes.as_ref().and_then(|bytes| bytes.encode(text, &self.inner, plain));
+        read.unwrap_or_else(|| self.encode_plain(text))
+    }
+
+    /// The same by the library alone.
+    fn encode_plain(&self, text: &str) -> Result<Tokens, ChatError> {
         let encoding =
             self.inner.encode(text, false).map_err(|error| ChatError::Tokens(error.to_string()))?;
         let places = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
@@ -102,7 +116,7 @@ impl Tokenizer {
     /// tokenizer cannot read it.
     #[must_use]
     pub fn count(&self, text: &str) -> Option<usize> {
-        self.inner.encode_fast(text, false).ok().map(|encoding| encoding.len())
+        self.encode(text).ok().map(|tokens| tokens.ids.len())
     }
 
     /// The text of tokens, special ones included; `None` when one is unknown.

@@ -18,11 +18,11 @@ pub(crate) use checkpoints::{
 };
 pub(crate) use datasets::{
     CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
-    ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, VerifyArgs,
-    VersionArgs,
+    ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, TokensArgs,
+    VerifyArgs, VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
-pub(crate) use sessions::{ListArgs, PlayArgs, SearchArgs};
+pub(crate) use sessions::{ListArgs, PlayArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]

@@ -185,8 +185,13 @@ fn gates(card: &mut String, manifest: &Manifest) {
 
 fn losses(card: &mut String, ledger: &Ledger) {
     card.push_str("\n## What the format could not hold\n\n");
+    // What is told by its name in the ledger may be one thing to a reader.
+    let mut by_note: BTreeMap<&str, u64> = BTreeMap::new();
     for loss in ledger.lost.values() {
-        let _ = writeln!(card, "- {} × {}", thousands(loss.count), plain(&loss.note));
+        *by_note.entry(&loss.note).or_default() += loss.count;
+    }
+    for (note, count) in by_note {
+        let _ = writeln!(card, "- {} × {}", thousands(count), plain(note));
     }
     for (why, count) in &ledger.untrained {
         let _ = writeln!(card, "- {} × without loss: {}", thousands(*count), plain(why));

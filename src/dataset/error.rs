@@ -1,5 +1,6 @@
 //! What can go wrong with a dataset.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A failed export or import. Nothing was changed.
@@ -18,6 +19,11 @@ pub enum DatasetError {
         /// Why.
         source: std::io::Error,
     },
+    /// The disk is full.
+    #[error(
+        "There is no space left for {}. Nothing was written: free some, or name a folder on another disk with --out.", .0.display()
+    )]
+    NoSpace(PathBuf),
     /// The target of an export is in the way.
     #[error("{} is there already and not an empty folder. Name another folder with --out.", .0.display())]
     TargetExists(PathBuf),
@@ -40,6 +46,18 @@ pub enum DatasetError {
         session: String,
         /// What differs.
         what: String,
+    },
+    /// An export holds something else than its ledger says: a defect, found in time.
+    #[error(
+        "The export holds {found} {what}, and its ledger counts {counted}: nothing was written. Please report this."
+    )]
+    LedgerDiffers {
+        /// What is counted, as the ledger calls it.
+        what: &'static str,
+        /// How much was read back.
+        found: usize,
+        /// How much the ledger says.
+        counted: u64,
     },
     /// A sample cannot be written as the model reads it.
     #[error("Session {session}, sample {sample}: {error}")]
@@ -143,6 +161,9 @@ pub enum DatasetError {
 
 impl DatasetError {
     pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+            return Self::NoSpace(path.to_owned());
+        }
         Self::Io { doing, path: path.to_owned(), source }
     }
 }

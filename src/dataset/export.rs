@@ -14,6 +14,7 @@ use crate::error::DatasetError;
 use crate::facts::Said;
 use crate::gates::{Found, Gate, Waivers};
 use crate::ledger::Ledger;
+use crate::messages::Messages;
 use crate::rows::Rows;
 use crate::select::{Chosen, Filter, Status};
 use crate::sessions::{self, SessionForm};
@@ -68,10 +69,8 @@ impl Format {
 /// What an export is made as.
 #[derive(Debug)]
 pub enum Target {
-    /// As [`Format::Messages`].
-    Messages(Rows),
-    /// As [`Format::Trainer`].
-    Trainer(Trainer, Rows),
+    /// As [`Format::Messages`] or [`Format::Trainer`].
+    Messages(Messages),
     /// As [`Format::Bundle`].
     Bundle,
     /// As [`Format::Sessions`].
@@ -81,10 +80,9 @@ pub enum Target {
 }
 
 impl Target {
-    const fn format(&self) -> Format {
+    fn format(&self) -> Format {
         match self {
-            Self::Messages(_) => Format::Messages,
-            Self::Trainer(trainer, _) => Format::Trainer(*trainer),
+            Self::Messages(messages) => messages.format(),
             Self::Bundle => Format::Bundle,
             Self::Sessions(form) => Format::Sessions(*form),
             Self::Tokens(..) => Format::Tokens,
@@ -94,9 +92,10 @@ impl Target {
     /// What the manifest says of it beside its name.
     fn facts(&self) -> Value {
         match self {
-            Self::Messages(rows) | Self::Trainer(_, rows) => json!({ "rows": rows }),
+            Self::Messages(Messages { rows, budget: None, .. }) => json!({ "rows": rows }),
             Self::Bundle | Self::Sessions(_) => json!({}),
-            Self::Tokens(tokens, rows) => json!({
+            Self::Messages(Messages { rows, budget: Some(tokens), .. })
+            | Self::Tokens(tokens, rows) => json!({
                 "rows": rows,
                 "tokenizer": tokens.dialect.tokenizer().hash(),
                 "template": tokens.dialect.template().hash(),
@@ -226,8 +225,7 @@ pub fn export(
     let folder = partial.path();
     let mut pass = Pass::new(home, order, folder);
     let rows = match target {
-        Target::Messages(rows) => write::messages(&mut pass, None, *rows)?,
-        Target::Trainer(trainer, rows) => write::messages(&mut pass, Some(*trainer), *rows)?,
+        Target::Messages(messages) => write::messages(&mut pass, messages)?,
         Target::Bundle => {
             bundle::write_all(&mut pass)?;
             Vec::new()
@@ -236,6 +234,7 @@ pub fn export(
         Target::Tokens(tokens, rows) => tokens::write(&mut pass, tokens, *rows)?,
     };
     pass.refuse_nothing()?;
+    agrees(target.format(), &rows, &pass.ledger)?;
     if let Some(again) = &order.again {
         // What was left out then is not looked at now.
         pass.gates.found.clone_from(&again.gates);
@@ -264,6 +263,35 @@ pub fn export(
         files,
         ledger,
     })
+}
+
+/// What was read back is what the ledger counted while it was written.
+pub(crate) fn agrees(
+    format: Format,
+    rows: &[RowFacts],
+    ledger: &Ledger,
+) -> Result<(), DatasetError> {
+    let sum = |of: fn(&RowFacts) -> usize| -> usize { rows.iter().map(of).sum() };
+    let found: &[(&'static str, usize)] = match format {
+        Format::Messages | Format::Trainer(_) => {
+            &[("samples", rows.len()), ("trained_messages", sum(|row| row.replies))]
+        }
+        Format::Tokens => &[
+            ("rows", rows.len()),
+            ("trained_replies", sum(|row| row.replies)),
+            ("tokens", sum(|row| row.tokens)),
+            ("trained_tokens", sum(|row| row.trained)),
+        ],
+        // Each file of a session was compared when it was written, and a bundle keeps all.
+        Format::Sessions(_) | Format::Bundle => &[],
+    };
+    for (what, found) in found.iter().copied() {
+        let counted = ledger.kept.get(what).copied().unwrap_or_default();
+        if found as u64 != counted {
+            return Err(DatasetError::LedgerDiffers { what, found, counted });
+        }
+    }
+    Ok(())
 }
 
 /// Writes what is said about the rows, and gives the manifest of it all.

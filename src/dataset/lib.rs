@@ -39,6 +39,7 @@ pub use facts::{Facts, Said};
 pub use gates::{Found, Gate, Waivers};
 pub use inspect::{Piece, ReadRow, inspect};
 pub use ledger::Ledger;
+pub use messages::Messages;
 pub use rows::Rows;
 pub use select::{Chosen, Consent, Filter, Selection, Status, select};
 pub use sessions::SessionForm;

@@ -18,9 +18,12 @@ use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
 use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage, wrapped_arguments};
 
 use crate::error::DatasetError;
+use crate::export::Format;
 use crate::images::Placed;
 use crate::ledger::Ledger;
+use crate::rows::Rows;
 use crate::targets::{ARGUMENT_SPELLING, Draft, Trainer};
+use crate::tokens::Tokens;
 
 /// A row: a sample and where it comes from.
 #[derive(Serialize)]
@@ -40,6 +43,23 @@ pub(crate) type Thoughts<'a> = HashMap<u32, Vec<&'a Reasoning>>;
 /// Says where an image of the sample lies.
 pub(crate) type Place<'a> =
     dyn FnMut(&Attachment, &mut Ledger) -> Result<Placed, DatasetError> + 'a;
+
+/// How rows of messages are made.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// In the form of this trainer; of none: in our own.
+    pub trainer: Option<Trainer>,
+    /// What a row is.
+    pub rows: Rows,
+    /// The model whose tokens are counted, and how many a row may have.
+    pub budget: Option<Box<Tokens>>,
+}
+
+impl Messages {
+    pub(crate) fn format(&self) -> Format {
+        self.trainer.map_or(Format::Messages, Format::Trainer)
+    }
+}
 
 /// The reasoning that can be read, reply by reply.
 pub(crate) fn thoughts(events: &[Event]) -> Thoughts<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::DatasetError;
@@ -178,10 +178,8 @@ fn of_lines(
     let mut number = 0;
     each_line(path, kind, &mut |line| {
         number += 1;
-        let value: Result<Value, _> = serde_json::from_str(&line);
-        let counted = value.map_err(|_| "no JSON").and_then(|row| read(kind.0, &row));
         let bad = |_| DatasetError::BadRow { path: path.to_owned(), line: number };
-        rows.push(counted.map_err(bad)?);
+        rows.push(read(kind.0, &line).map_err(bad)?);
         Ok(true)
     })
 }
@@ -193,10 +191,11 @@ fn of_session(form: SessionForm, path: &Path) -> Result<RowFacts, DatasetError> 
 }
 
 /// What is counted of a row, once it is found sound.
-pub(crate) fn read(format: Format, row: &Value) -> Result<RowFacts, &'static str> {
+pub(crate) fn read(format: Format, line: &str) -> Result<RowFacts, &'static str> {
     if format == Format::Tokens {
-        return of_tokens(row);
+        return of_tokens(line);
     }
+    let row: Value = serde_json::from_str(line).map_err(|_| "a row is no JSON")?;
     let of = |key: &str| row[key].as_array();
     let messages = of("messages").or_else(|| of("conversations"));
     let messages = messages.ok_or("a row has no messages")?;
@@ -229,28 +228,38 @@ pub(crate) fn read(format: Format, row: &Value) -> Result<RowFacts, &'static str
     })
 }
 
-fn of_tokens(row: &Value) -> Result<RowFacts, &'static str> {
+/// What is read of a row of tokens: it may have very many.
+#[derive(Deserialize)]
+struct TokensRow {
+    input_ids: Vec<u32>,
+    labels: Vec<i64>,
+    replies: Vec<TokensReply>,
+}
+
+#[derive(Deserialize)]
+struct TokensReply {
+    tokens: [usize; 2],
+}
+
+fn of_tokens(line: &str) -> Result<RowFacts, &'static str> {
     let wrong = "the labels of a row are not its trained ids";
-    let (ids, labels) = row["input_ids"].as_array().zip(row["labels"].as_array()).ok_or(wrong)?;
-    let replies = row["replies"].as_array().ok_or(wrong)?;
-    let mut in_reply = vec![false; ids.len()];
-    for reply in replies {
-        let end = |place: usize| usize::try_from(reply["tokens"][place].as_u64()?).ok();
-        let range = end(0).zip(end(1)).map(|(from, to)| from..to);
-        range.and_then(|range| in_reply.get_mut(range)).ok_or(wrong)?.fill(true);
+    let row: TokensRow = serde_json::from_str(line).map_err(|_| wrong)?;
+    let mut in_reply = vec![false; row.input_ids.len()];
+    for TokensReply { tokens: [from, to] } in &row.replies {
+        in_reply.get_mut(*from..*to).ok_or(wrong)?.fill(true);
+    }
+    if row.labels.len() != row.input_ids.len() {
+        return Err(wrong);
     }
     let mut trained = 0;
-    for (place, label) in labels.iter().enumerate() {
-        if label != UNTRAINED {
-            if ids.get(place) != Some(label) || !in_reply[place] {
+    for ((id, label), in_reply) in row.input_ids.iter().zip(&row.labels).zip(&in_reply) {
+        if *label != UNTRAINED {
+            if i64::from(*id) != *label || !in_reply {
                 return Err(wrong);
             }
             trained += 1;
         }
     }
-    if labels.len() != ids.len() {
-        return Err(wrong);
-    }
-    let replies = replies.len();
-    Ok(RowFacts { tokens: ids.len(), trained, replies, steps: replies })
+    let replies = row.replies.len();
+    Ok(RowFacts { tokens: row.input_ids.len(), trained, replies, steps: replies })
 }

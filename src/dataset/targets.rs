@@ -71,6 +71,11 @@ impl Trainer {
         matches!(self, Self::Limi | Self::Llamafactory | Self::Sharegpt)
     }
 
+    /// Whether its form has a place for reasoning.
+    pub(crate) const fn holds_reasoning(self) -> bool {
+        !matches!(self, Self::Openai | Self::Limi)
+    }
+
     /// Whether its form has a place for images that are files.
     pub(crate) const fn holds_images(self) -> bool {
         matches!(self, Self::Axolotl | Self::Slime)

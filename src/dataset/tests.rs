@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
 use trajectory::{LossReason, Message, Sample, SampleMessage, Span, SpanPart, ToolCallMessage};
 
+use crate::export::{Format, agrees};
 use crate::images::Placed;
 use crate::ledger::Ledger;
 use crate::messages::{self, Thoughts};
+use crate::stats::RowFacts;
 
 fn reply(content: Option<&str>, arguments: &[&str], untrained: &[Option<LossReason>]) -> Sample {
     let tool_calls = arguments
@@ -90,6 +92,21 @@ fn arguments_keep_the_spelling_of_the_model() {
     assert!(!ledger.lost.contains_key("argument_spelling"));
     let (_, ledger) = row(&reply(None, &["{\n}"], &[None]));
     assert_eq!(ledger.lost["argument_spelling"].count, 1);
+}
+
+#[test]
+fn an_export_that_is_not_what_its_ledger_counts_is_found_out() {
+    let row = RowFacts { tokens: 9, trained: 4, replies: 2, steps: 2 };
+    let mut ledger = Ledger::default();
+    for (what, count) in [("rows", 1), ("trained_replies", 2), ("tokens", 9), ("trained_tokens", 4)]
+    {
+        ledger.kept.insert(what.to_owned(), count);
+    }
+    agrees(Format::Tokens, &[row], &ledger).unwrap();
+    ledger.kept.insert("trained_tokens".to_owned(), 5);
+    let error = agrees(Format::Tokens, &[row], &ledger).unwrap_err().to_string();
+    assert!(error.contains("4 trained_tokens") && error.contains("counts 5"), "{error}");
+    assert!(agrees(Format::Messages, &[row], &ledger).is_err());
 }
 
 fn thought(text: &str, field: ReasoningField) -> Reasoning {

@@ -19,7 +19,6 @@ use trajectory::{EventId, Message, Sample, SampleMessage, SpanPart, ToolCallMess
 use crate::error::DatasetError;
 use crate::export::Format;
 use crate::facts::Facts;
-use crate::gates::Gate;
 use crate::images::Placed;
 use crate::ledger::Ledger;
 use crate::messages::{self, Thoughts};
@@ -31,13 +30,45 @@ use crate::write::{Pass, Unseen};
 /// The label of a token that is not trained.
 pub(crate) const UNTRAINED: i64 = -100;
 
-/// What the pre-tokenized target is made with.
+/// For which model tokens are written, or counted.
 #[derive(Debug)]
 pub struct Tokens {
     /// The model's tokenizer and template.
     pub dialect: Dialect,
     /// Longer rows are left out.
     pub tokens_max: Option<usize>,
+}
+
+impl Tokens {
+    /// How many tokens a row is for the model, where it is written as messages. An image counts as
+    /// the line of text that would stand in its place.
+    pub(crate) fn count(
+        &self,
+        recording: &Recording,
+        (sample, row): (usize, &Sample),
+        thoughts: &Thoughts<'_>,
+        holds_reasoning: bool,
+    ) -> Result<usize, DatasetError> {
+        let none = Thoughts::new();
+        let is_within = holds_reasoning && self.dialect.drops(Part::Reasoning);
+        let thoughts = if is_within { &none } else { thoughts };
+        let mut messages = chats(row, thoughts, &mut Ledger::default())?;
+        if !holds_reasoning {
+            for fields in messages.iter_mut().filter_map(Value::as_object_mut) {
+                fields.shift_remove("reasoning_content");
+            }
+        }
+        let tools: Vec<Value> = row.tools.iter().map(ToolSpec::to_chat).collect();
+        let conversation = self.dialect.conversation(&messages, &tools, recording.began_s());
+        let text = conversation.and_then(|it| self.dialect.template().render(&it, false));
+        let tokens = text.and_then(|text| self.dialect.tokenizer().encode(&text));
+        let session = || recording.name.clone();
+        tokens.map(|tokens| tokens.ids.len()).map_err(|error| DatasetError::Chat {
+            session: session(),
+            sample,
+            error,
+        })
+    }
 }
 
 /// A row that was too long.
@@ -170,15 +201,8 @@ impl Session {
             return Ok(None);
         }
         let tokens = masked.ids.len();
-        if target.tokens_max.is_some_and(|max| tokens > max) {
-            let session = self.recording.name.clone();
-            pass.over_budget.push(OverBudget { session, sample: number, row, tokens });
-            if !pass.gates.fail(Gate::Budget, &self.recording.name) {
-                let note = "Rows of more tokens than were asked for: left out whole, and named in \
-                            the manifest.";
-                pass.ledger.lose("rows_over_budget", 1, note);
-                return Ok(None);
-            }
+        if !pass.fits(&self.recording.name, (number, row), tokens, target.tokens_max) {
+            return Ok(None);
         }
         pass.ledger.add(&said);
         pass.ledger.add(&ledger);

@@ -10,13 +10,12 @@ use trajectory::event::Attachment;
 use crate::error::DatasetError;
 use crate::export::{Format, Order};
 use crate::facts::Facts;
-use crate::gates::Gates;
+use crate::gates::{Gate, Gates};
 use crate::images::{Images, Placed};
 use crate::ledger::Ledger;
 use crate::lines::Lines;
-use crate::messages;
+use crate::messages::{self, Messages, Thoughts};
 use crate::recording::Recording;
-use crate::rows::Rows;
 use crate::select::Chosen;
 use crate::stats::{self, RowFacts};
 use crate::targets::Trainer;
@@ -82,6 +81,27 @@ impl<'a> Pass<'a> {
         Ok(Some(recording))
     }
 
+    /// Whether a row of so many tokens may be in the dataset; one that is too long is named.
+    pub(crate) fn fits(
+        &mut self,
+        session: &str,
+        (sample, row): (usize, usize),
+        tokens: usize,
+        tokens_max: Option<usize>,
+    ) -> bool {
+        if tokens_max.is_none_or(|max| tokens <= max) {
+            return true;
+        }
+        self.over_budget.push(OverBudget { session: session.to_owned(), sample, row, tokens });
+        let may_stay = self.gates.fail(Gate::Budget, session);
+        if !may_stay {
+            let note = "Rows of more tokens than were asked for: left out whole, and named in the \
+                        manifest.";
+            self.ledger.lose("rows_over_budget", 1, note);
+        }
+        may_stay
+    }
+
     /// The files that rows go into.
     pub(crate) fn lines(&self, format: Format) -> Result<Lines, DatasetError> {
         let recipe = &self.order.recipe;
@@ -104,35 +124,31 @@ impl<'a> Pass<'a> {
 /// Writes `messages.jsonl`, in the form of a trainer or in our own.
 pub(crate) fn messages(
     pass: &mut Pass<'_>,
-    trainer: Option<Trainer>,
-    rows: Rows,
+    target: &Messages,
 ) -> Result<Vec<RowFacts>, DatasetError> {
-    let format = trainer.map_or(Format::Messages, Format::Trainer);
+    let format = target.format();
     let mut lines = pass.lines(format)?;
     let mut images = Images::new(pass.folder);
     for chosen in pass.chosen() {
         let Some(mut recording) = pass.open(chosen)? else { continue };
         let thoughts = messages::thoughts(&recording.events);
         for (number, sample) in recording.samples.iter().enumerate() {
-            let mut unseen = Unseen::default();
-            let archive = &recording.archive;
-            let mut place = |attachment: &Attachment, ledger: &mut Ledger| {
-                if unseen.holds(attachment, sample, archive)? {
-                    let note = "Images that the model was not shown: it was sent a line of text.";
-                    ledger.lose("images_not_shown", 1, note);
-                    return Ok(Placed::NotShown);
-                }
-                if trainer.is_some_and(|trainer| !trainer.holds_images()) {
-                    let note = "Images: this form has a line of text in their place.";
-                    ledger.lose("images", 1, note);
-                    return Ok(Placed::NotShown);
-                }
-                images.place(archive, attachment, ledger)
+            let mut place = Placing {
+                sample,
+                archive: &recording.archive,
+                images: &mut images,
+                trainer: target.trainer,
+                unseen: Unseen::default(),
             };
-            for (row, part) in rows.of(sample).iter().enumerate() {
+            for (row, part) in target.rows.of(sample).iter().enumerate() {
+                if !is_short_enough(pass, target, (&recording, &thoughts), part, (number, row))? {
+                    continue;
+                }
                 let key = (recording.name.as_str(), number, row);
+                let mut place =
+                    |attachment: &Attachment, ledger: &mut Ledger| place.place(attachment, ledger);
                 let ledger = &mut pass.ledger;
-                let line = messages::row(key, part, trainer, &thoughts, &mut place, ledger)?;
+                let line = messages::row(key, part, target.trainer, &thoughts, &mut place, ledger)?;
                 let Some(line) = line else { continue };
                 lines.put(recording.facts.split.as_deref(), &recording.name, &line)?;
                 recording.facts.rows += 1;
@@ -142,6 +158,57 @@ pub(crate) fn messages(
     }
     images.finish()?;
     lines.finish(|row| stats::read(format, row))
+}
+
+/// Whether a row is within the budget, if there is one. A row that would not be written for
+/// another reason has no length.
+fn is_short_enough(
+    pass: &mut Pass<'_>,
+    target: &Messages,
+    (recording, thoughts): (&Recording, &Thoughts<'_>),
+    row: &Sample,
+    place: (usize, usize),
+) -> Result<bool, DatasetError> {
+    let Some(budget) = &target.budget else { return Ok(true) };
+    let (mut nowhere, mut unsaid) =
+        (|_: &Attachment, _: &mut Ledger| Ok(Placed::NotShown), Ledger::default());
+    let key = (recording.name.as_str(), place.0, place.1);
+    let line = messages::row(key, row, target.trainer, thoughts, &mut nowhere, &mut unsaid)?;
+    if line.is_none() {
+        return Ok(true);
+    }
+    let holds_reasoning = target.trainer.is_none_or(Trainer::holds_reasoning);
+    let tokens = budget.count(recording, (place.0, row), thoughts, holds_reasoning)?;
+    Ok(pass.fits(&recording.name, place, tokens, budget.tokens_max))
+}
+
+/// What becomes of the images of a sample.
+struct Placing<'a> {
+    sample: &'a Sample,
+    archive: &'a Archive,
+    images: &'a mut Images,
+    trainer: Option<Trainer>,
+    unseen: Unseen,
+}
+
+impl Placing<'_> {
+    fn place(
+        &mut self,
+        attachment: &Attachment,
+        ledger: &mut Ledger,
+    ) -> Result<Placed, DatasetError> {
+        if self.unseen.holds(attachment, self.sample, self.archive)? {
+            let note = "Images that the model was not shown: it was sent a line of text.";
+            ledger.lose("images_not_shown", 1, note);
+            return Ok(Placed::NotShown);
+        }
+        if self.trainer.is_some_and(|trainer| !trainer.holds_images()) {
+            let note = "Images: this form has a line of text in their place.";
+            ledger.lose("images", 1, note);
+            return Ok(Placed::NotShown);
+        }
+        self.images.place(self.archive, attachment, ledger)
+    }
 }
 
 /// The request that a sample ends with: what of its images was text there.

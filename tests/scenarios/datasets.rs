@@ -6,6 +6,7 @@ use std::path::Path;
 use mock_server::Reply;
 use serde_json::Value;
 
+use crate::export::{TOOL_AWARE, lines, model, template};
 use crate::world::{Run, World, server, shell};
 
 /// A session that runs a command and answers.
@@ -460,7 +461,10 @@ fn rows_in_parquet_are_the_rows_of_the_lines() {
     let stats = |name: &str| {
         let place = world.path(name).display().to_string();
         world.limn(&["dataset", "verify", &place]).succeeds();
-        world.limn(&["dataset", "stats", &place, "--json"]).succeeds().stdout
+        let stats = world.limn(&["dataset", "stats", &place, "--json"]).succeeds();
+        let mut stats = stats.json_lines().remove(0);
+        stats.as_object_mut().unwrap().remove("hashes");
+        stats
     };
     assert_eq!(stats("lines"), stats("columns"));
     let file = fs::read(world.path("columns/messages.parquet")).unwrap();
@@ -472,4 +476,66 @@ fn rows_in_parquet_are_the_rows_of_the_lines() {
     assert_eq!(files(&world.path("again")), files(&world.path("columns")));
     let args = ["--format", "openai", "--files", "parquet"];
     export(&world, "no", &args).exits(2).says(&["Parquet"]);
+}
+
+#[test]
+fn rows_of_messages_are_counted_as_the_model_reads_them() {
+    let world = World::new();
+    let short = record(&world, "one");
+    let long = {
+        let server = server([shell("seq 1 200").reasoning("Much."), Reply::text("Long.")]);
+        world.exec(&server.url(), &["print"]).succeeds();
+        world.home().find("last").unwrap().to_string()
+    };
+    let (model, template) = (model(), template(TOOL_AWARE));
+    let (model, template) = (model.to_str().unwrap(), template.to_str().unwrap());
+    let named = ["--status", "all", "--tokenizer", model, "--template", template];
+    export(&world, "ids", &[&named[..], &["--format", "tokens"]].concat()).succeeds();
+    let rows = lines(&world.path("ids/tokens.jsonl"));
+    let tokens: Vec<usize> =
+        rows.iter().map(|row| row["input_ids"].as_array().unwrap().len()).collect();
+    assert_eq!(rows[0]["session"], short.as_str());
+    assert!(tokens[0] < tokens[1], "{tokens:?}");
+    let max = (tokens[1] - 1).to_string();
+    let budget = [&named[..], &["--max-tokens", &max]].concat();
+    for format in ["messages", "axolotl", "slime", "llamafactory", "sharegpt", "openai", "limi"] {
+        let args = [&budget[..], &["--format", format]].concat();
+        let report = report(export(&world, format, &args));
+        let found: Vec<&Value> = report["over_budget"].as_array().unwrap().iter().collect();
+        if matches!(format, "openai" | "limi") {
+            // Without its thought it is short enough.
+            assert_eq!((found.len(), &report["samples"]), (0, &2.into()), "{format}");
+            continue;
+        }
+        assert_eq!((found.len(), &report["samples"]), (1, &1.into()), "{format}");
+        assert_eq!(found[0]["session"], long.as_str());
+        assert_eq!(found[0]["tokens"], tokens[1], "{format}");
+        assert_eq!(report["ledger"]["lost"]["rows_over_budget"]["count"], 1);
+        assert_eq!(report["gates"]["budget"]["sessions"], serde_json::json!([long]));
+    }
+    let waive = [&budget[..], &["--format", "axolotl", "--waive", "budget=long is good"]].concat();
+    let waived = report(export(&world, "waived", &waive));
+    assert_eq!(
+        (&waived["samples"], &waived["over_budget"][0]["tokens"]),
+        (&2.into(), &tokens[1].into())
+    );
+    // A version that was counted is counted again, with the same model.
+    let place = world.path("axolotl");
+    let again = ["--again", place.to_str().unwrap()];
+    export(&world, "again", &again).exits(2).says(&["--tokenizer"]);
+    let args = ["--tokenizer", model, "--template", template];
+    export(&world, "again", &[&again[..], &args].concat()).succeeds();
+    assert_eq!(files(&world.path("again")), files(&place));
+    export(&world, "no", &[&named[..], &["--format", "slime"]].concat())
+        .exits(2)
+        .says(&["--max-tokens", "--format tokens"]);
+    export(&world, "no", &[&budget[..], &["--format", "atif"]].concat())
+        .exits(2)
+        .says(&["--tokenizer", "--format"]);
+    // What the template cannot hold is said, and nothing is written.
+    let drops = self::template("src/chat/fixtures/templates/qwen2_5.jinja");
+    let drops = ["--status", "all", "--tokenizer", model, "--template", drops.to_str().unwrap()];
+    let drops = [&drops[..], &["--format", "messages", "--max-tokens", &max]].concat();
+    export(&world, "no", &drops).exits(1).says(&[&long, "drops reasoning", "--template"]);
+    assert!(!world.path("no").exists());
 }

@@ -33,8 +33,8 @@ fn messages_hold_what_was_said_and_a_ledger_what_they_cannot_hold() {
     let world = recorded();
     let out = world.path("out");
     export(&world, "messages", &out, &["--status", "all"]).succeeds();
-    let lines = fs::read_to_string(out.join("messages.jsonl")).unwrap();
-    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let text = fs::read_to_string(out.join("messages.jsonl")).unwrap();
+    let rows = lines(&out.join("messages.jsonl"));
     assert_eq!(rows.len(), 1);
     let messages = rows[0]["messages"].as_array().unwrap();
     let roles: Vec<&str> = messages.iter().map(|m| m["role"].as_str().unwrap()).collect();
@@ -59,7 +59,7 @@ fn messages_hold_what_was_said_and_a_ledger_what_they_cannot_hold() {
 
     let ledger: Value =
         serde_json::from_str(&fs::read_to_string(out.join("ledger.json")).unwrap()).unwrap();
-    assert!(lines.contains(r#"{ "command":  "echo \u0068i" }"#), "the model's own spelling");
+    assert!(text.contains(r#"{ "command":  "echo \u0068i" }"#), "the model's own spelling");
     for loss in ["model_exchanges", "observation_details"] {
         assert!(ledger["lost"][loss]["count"].as_u64().unwrap() > 0, "{loss}: {ledger}");
     }
@@ -237,15 +237,15 @@ fn a_damaged_bundle_changes_nothing() {
 }
 
 /// A tokenizer of a few hundred tokens with the control tokens of Qwen.
-fn model() -> PathBuf {
+pub fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/chat/fixtures/model")
 }
 
-fn template(name: &str) -> PathBuf {
+pub fn template(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-const TOOL_AWARE: &str = "assets/templates/chatml-tools.jinja";
+pub const TOOL_AWARE: &str = "assets/templates/chatml-tools.jinja";
 
 fn export_tokens(world: &World, out: &Path, more: &[&str]) -> crate::world::Run {
     let (model, template) = (model(), template(TOOL_AWARE));
@@ -254,17 +254,22 @@ fn export_tokens(world: &World, out: &Path, more: &[&str]) -> crate::world::Run 
 }
 
 fn rows(out: &Path) -> Vec<Value> {
-    let lines = fs::read_to_string(out.join("tokens.jsonl")).unwrap();
+    lines(&out.join("tokens.jsonl"))
+}
+
+/// The rows of a file of lines.
+pub fn lines(path: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(path).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn ids(row: &Value, key: &str) -> Vec<i64> {
+pub fn ids(row: &Value, key: &str) -> Vec<i64> {
     row[key].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
 }
 
 /// The tokens of a request as it was sent, up to where the model went on.
-fn prompt(world: &World, dialect: &chat::Dialect, request: u32) -> Vec<i64> {
-    let body = world.archive().request_body(request, 1).unwrap();
+pub fn prompt(archive: &record::Archive, dialect: &chat::Dialect, request: u32) -> Vec<i64> {
+    let body = archive.request_body(request, 1).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let mut messages = body["messages"].as_array().unwrap().clone();
     for message in &mut messages {
@@ -283,12 +288,13 @@ fn prompt(world: &World, dialect: &chat::Dialect, request: u32) -> Vec<i64> {
 fn trained(world: &World, row: &Value) -> Vec<String> {
     let dialect = chat::Dialect::open(&model(), Some(&template(TOOL_AWARE))).unwrap();
     let (input, labels) = (ids(row, "input_ids"), ids(row, "labels"));
+    let archive = world.archive();
     let mut texts = Vec::new();
     for reply in row["replies"].as_array().unwrap() {
         let tokens = ids(reply, "tokens");
         let (from, to) = (tokens[0] as usize, tokens[1] as usize);
         let request = reply["request"].as_u64().unwrap() as u32;
-        assert!(input[..from] == prompt(world, &dialect, request), "request {request}");
+        assert!(input[..from] == prompt(&archive, &dialect, request), "request {request}");
         let kept: Vec<u32> =
             labels[from..to].iter().filter(|id| **id >= 0).map(|id| *id as u32).collect();
         texts.push(dialect.tokenizer().decode(&kept).unwrap());
@@ -406,6 +412,10 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
     assert_eq!((&stats["rows"], &stats["replies"]), (&1.into(), &3.into()));
     let drawn = world.limn(&["dataset", "stats", place]).succeeds().stdout;
     assert!(drawn.contains("1 rows") && drawn.contains('█'), "{drawn}");
+    for what in ["version", "tokenizer", "template"] {
+        let hash = stats["hashes"][what].as_str().unwrap();
+        assert!(hash.len() == 64 && drawn.contains(&format!("{what:<11} {hash}")), "{drawn}");
+    }
     let other = world.path("other");
     fs::create_dir(&other).unwrap();
     let tokenizer = fs::read_to_string(model.join("tokenizer.json")).unwrap();

@@ -1,11 +1,14 @@
 """Reads what limn exported with the packages it is meant for, and compares.
 
-    python3 tools/xtask/interop.py EXPORTS MODEL TEMPLATE
+    python3 tools/xtask/interop.py models EXPORTS ROOT
+    python3 tools/xtask/interop.py check EXPORTS ROOT
 
-EXPORTS has a folder for each format, all of the same sessions; MODEL is the folder of a tokenizer,
-TEMPLATE a chat template that marks what is generated. `cargo xtask interop` makes them.
+`models` writes the tokenizer of each family into EXPORTS/models, and compares the templates of
+the fixtures with those of `trl`. `check` reads the folders that were exported since, all of the
+same sessions. `cargo xtask interop` does both.
 """
 
+import importlib.util
 import json
 import pathlib
 import sys
@@ -14,11 +17,32 @@ import datasets
 from atif import Trajectory
 from transformers import PreTrainedTokenizerFast
 
-EXPORTS, MODEL, TEMPLATE = map(pathlib.Path, sys.argv[1:4])
+datasets.disable_progress_bars()
+EXPORTS, ROOT = map(pathlib.Path, sys.argv[2:4])
+FIXTURES = ROOT / "src/chat/fixtures"
+
+sys.path.insert(0, str(FIXTURES))
+sys.dont_write_bytecode = True
+import make  # noqa: E402
+
+
+def models():
+    families = make.load("families.json")
+    for name, family in families.items():
+        make.model(family, EXPORTS / "models" / name)
+    theirs = pathlib.Path(importlib.util.find_spec("trl").origin).parent / "chat_templates"
+    count = 0
+    for file in sorted((FIXTURES / "templates").iterdir()):
+        # The one of SmolLM2 came with the model.
+        if file.name != "smollm2.jinja":
+            assert file.read_bytes() == (theirs / file.name).read_bytes(), file.name
+            count += 1
+    print(f"{count} templates are those of trl, {len(families)} tokenizers")
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    # Not `splitlines`: some of what it cuts at stands within texts.
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
 
 
 def without_nulls(value):
@@ -43,74 +67,127 @@ def loads(name, files):
 
 
 def jsonl():
-    for form in ("messages", "openai", "axolotl", "slime"):
+    count = 0
+    for form in ("messages", "messages round", "openai", "axolotl", "slime", "limi"):
         name = f"{form}/messages.jsonl"
         ours, theirs = lines(EXPORTS / name), loads(name, "json")
         assert without_nulls(ours) == without_nulls(theirs), name
         for mine, other in zip(calls(ours), calls(theirs), strict=True):
             assert mine["function"]["arguments"] == other["function"]["arguments"], name
-    for name in ("llamafactory/messages.jsonl", "sharegpt/messages.jsonl", "tokens/tokens.jsonl"):
-        assert lines(EXPORTS / name) == loads(name, "json"), name
+        count += len(ours)
+    tokens = "tokens smollm chatml-tools trajectory/tokens.jsonl"
+    for name in ("llamafactory/messages.jsonl", "sharegpt/messages.jsonl", tokens):
+        ours = lines(EXPORTS / name)
+        assert ours == loads(name, "json"), name
+        count += len(ours)
+    return f"{count} rows"
 
 
 def parquet():
-    ours = lines(EXPORTS / "messages/messages.jsonl")
+    ours = lines(EXPORTS / "parquet lines/messages.jsonl")
     theirs = loads("parquet/messages.parquet", "parquet")
     for row in theirs:
         row["messages"], row["tools"] = json.loads(row["messages"]), json.loads(row["tools"])
     assert ours == theirs
-    theirs = loads("token-parquet/tokens.parquet", "parquet")
+    pictures = [part for row in ours for part in row["messages"][1]["content"] if "image" in part]
+    assert pictures, "no picture is among them"
+    theirs = loads("token-parquet smollm chatml-tools trajectory/tokens.parquet", "parquet")
     for row in theirs:
         row["replies"] = json.loads(row["replies"])
-    assert lines(EXPORTS / "tokens/tokens.jsonl") == theirs
+    assert lines(EXPORTS / "tokens smollm chatml-tools trajectory/tokens.jsonl") == theirs
+    return f"{len(ours) + len(theirs)} rows"
+
+
+def template(name):
+    file = FIXTURES / f"templates/{name}.jinja"
+    return (file if file.exists() else ROOT / f"assets/templates/{name}.jinja").read_text()
 
 
 def tokens():
-    """The ids are those of `transformers`, and the mask is the one that the template marks."""
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(MODEL / "tokenizer.json"))
-    tokenizer.chat_template = TEMPLATE.read_text()
-    rows = lines(EXPORTS / "messages/messages.jsonl")
-    ours = {(row["session"], row["sample"]): row for row in lines(EXPORTS / "tokens/tokens.jsonl")}
-    whole = 0
-    for row in rows:
-        mine = ours[row["session"], row["sample"]]
-        theirs = tokenizer.apply_chat_template(
-            row["messages"],
-            tools=row["tools"],
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
+    """For each family: ids are those of `transformers`, masks those that the template marks."""
+    said = []
+    for folder in sorted(EXPORTS.glob("tokens *")):
+        _, family, name, rows = folder.name.split(" ")
+        made = make.load("families.json")[family]
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_file=str(EXPORTS / "models" / family / "tokenizer.json"), **make.named(made)
         )
-        count = len(theirs["input_ids"])
-        # A row of messages may go on to a reply of which tokens cannot train anything, and back.
-        assert mine["input_ids"][:count] == theirs["input_ids"][: len(mine["input_ids"])]
-        trained = [int(label >= 0) for label in mine["labels"]]
-        marks = theirs["assistant_masks"]
-        replies = [m for m in row["messages"] if m["role"] == "assistant"]
-        if sum(row["train"]) == len(replies):
-            assert trained == marks, row["session"]
-            whole += 1
-        else:
-            assert all(mark >= it for mark, it in zip(marks, trained)), row["session"]
-    assert whole, "no row is trained whole"
+        tokenizer.chat_template = template(name)
+        source = "messages round" if rows == "round" else "messages"
+        theirs = {key(row): row for row in lines(EXPORTS / source / "messages.jsonl")}
+        ours = lines(folder / "tokens.jsonl")
+        compared = [compare(tokenizer, row, theirs.get(key(row))) for row in ours]
+        longest = max(len(row["input_ids"]) for row in ours)
+        assert compared.count("ids") + compared.count("masks") > 1, folder.name
+        if has_marks(tokenizer):
+            assert "masks" in compared, folder.name
+        said.append(
+            f"\n  {family} {name}, a row is a {rows}: ids of {len(ours)} rows, the longest of"
+            f" {longest} tokens; masks of {compared.count('masks')}"
+        )
+    return "".join(said)
+
+
+def has_marks(tokenizer):
+    return any(tag in tokenizer.chat_template for tag in ("{% generation", "{%- generation"))
+
+
+def key(row):
+    return row["session"], row["sample"], row["row"]
+
+
+def compare(tokenizer, mine, row):
+    """A row of tokens with what `transformers` makes of the row of messages."""
+    if row is None:
+        return "alone"
+    marks = has_marks(tokenizer)
+    theirs = tokenizer.apply_chat_template(
+        row["messages"],
+        tools=row["tools"],
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=marks,
+    )
+    # A row may end earlier where nothing more is trained, and the last token may be the stop that
+    # the template leaves to whoever speaks next.
+    count = min(len(theirs["input_ids"]), len(mine["input_ids"]))
+    assert mine["input_ids"][:count] == theirs["input_ids"][:count], key(row)
+    assert len(mine["input_ids"]) <= count + 1, key(row)
+    if not marks:
+        return "ids"
+    trained = [int(label >= 0) for label in mine["labels"]]
+    replies = [m for m in row["messages"] if m["role"] == "assistant"]
+    is_whole = sum(row["train"]) == len(replies) == len(mine["replies"])
+    for place, (ours, marked) in enumerate(zip(trained, theirs["assistant_masks"])):
+        if ours != marked and (ours or is_whole):
+            # Templates are careless about space at the edges.
+            text = tokenizer.decode([mine["input_ids"][place]])
+            assert not text.strip(), (key(row), place, text)
+    return "masks" if is_whole else "ids"
 
 
 def atif():
-    for path in (EXPORTS / "atif").glob("*.trajectory.json"):
+    documents = sorted((EXPORTS / "atif").glob("*.trajectory.json"))
+    for path in documents:
         document = json.loads(path.read_text())
         theirs = Trajectory(**document).to_json_dict()
         assert without_nulls(theirs) == without_nulls(document), path
+    return f"{len(documents)} documents"
 
 
 def traces():
-    for path in (EXPORTS / "traces").glob("*.jsonl"):
+    files = sorted((EXPORTS / "traces").glob("*.jsonl"))
+    for path in files:
         head, *rest = lines(path)
         assert head["type"] == "session" and head["harness"] and head["id"]
         assert all(it["type"] == "message" and "content" in it["message"] for it in rest)
         for call in (c for it in rest for c in it["message"].get("toolCalls", [])):
             assert isinstance(call["function"]["arguments"], str)
+    return f"{len(files)} files"
 
 
-for check in (jsonl, parquet, tokens, atif, traces):
-    check()
-    print(f"{check.__name__}: as it should be")
+if sys.argv[1] == "models":
+    models()
+else:
+    for check in (jsonl, parquet, tokens, atif, traces):
+        print(f"{check.__name__}: {check()}")

@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, TOOL_AWARE};
+use crate::fixtures::{self, DEEPSEEK, TOOL_AWARE};
 use crate::formats::{Call, Format, Said};
 use crate::{Conversation, Template};
+
+const DEEPSEEK_END: &str = "<｜end▁of▁sentence｜>";
 
 const ALL: [Format; 4] = [Format::Hermes, Format::Llama3, Format::Glm, Format::DeepSeek];
 
@@ -19,8 +21,9 @@ fn tools() -> Vec<Value> {
 /// What a template writes for a reply, read again. `ends` is what the template puts after it.
 fn there_and_back(template: &str, reply: &Value, ends: &str) -> Said {
     let source = source(template);
-    let compiled =
-        Template::new(&source, [("bos_token".to_owned(), String::new())].into()).unwrap();
+    let named = [("bos_token", ""), ("eos_token", DEEPSEEK_END)];
+    let named = named.map(|(name, token)| (name.to_owned(), token.to_owned()));
+    let compiled = Template::new(&source, named.into()).unwrap();
     let messages = [json!({"role": "user", "content": "u"}), reply.clone()];
     let text = compiled.render(&Conversation::new(&messages, &tools(), 0), false).unwrap();
     let prompt = Conversation::new(&messages[..1], &tools(), 0);
@@ -40,6 +43,7 @@ fn a_format_is_known_by_its_template() {
         ("templates/llama3_1.jinja", Some(Format::Llama3)),
         ("templates/glm4moe.jinja", Some(Format::Glm)),
         ("templates/deepseekv3_training.jinja", Some(Format::DeepSeek)),
+        (DEEPSEEK, Some(Format::DeepSeek)),
         ("templates/smollm2.jinja", None),
     ];
     for (template, format) in cases {
@@ -71,6 +75,22 @@ fn what_is_no_call_stays_text() {
         &[],
     );
     assert_eq!((said.text.as_str(), said.calls.len()), ("<tool_call>{bad</tool_call>", 1));
+}
+
+#[test]
+fn deepseek_writes_calls_in_two_ways() {
+    let fenced = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"n\": 1}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    let plain = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"n\": 1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    let read =
+        |text: &str| Format::DeepSeek.read(&format!("So.\n</think>\n\nI call.{text}"), true, &[]);
+    let call = |arguments: &str| Call { name: "f".to_owned(), arguments: arguments.to_owned() };
+    for (text, calls) in
+        [(fenced, vec![call("{\"n\": 1}")]), (plain, vec![call("{\"n\": 1}"), call("{}")])]
+    {
+        let said = read(text);
+        assert_eq!((said.reasoning.as_deref(), said.text.as_str()), (Some("So."), "I call."));
+        assert_eq!(said.calls, calls);
+    }
 }
 
 #[test]
@@ -134,6 +154,7 @@ proptest! {
         }
         let plain = reply(None, &text, &calls);
         check(&there_and_back("templates/qwen2_5.jinja", &plain, "<|im_end|>"), None, &text, &calls);
+        check(&there_and_back(DEEPSEEK, &message, DEEPSEEK_END), thinks, &text, &calls);
         let glm = there_and_back("templates/glm4moe.jinja", &reply(thinks, text.trim(), &calls), "");
         check(&glm, thinks, text.trim(), &calls);
         let one = &calls[..calls.len().min(1)];
@@ -142,7 +163,7 @@ proptest! {
         check(&llama, None, said, one);
         if !calls.is_empty() {
             let reply = reply(None, &text, &calls);
-            let said = there_and_back("templates/deepseekv3_training.jinja", &reply, "<｜end▁of▁sentence｜>");
+            let said = there_and_back("templates/deepseekv3_training.jinja", &reply, DEEPSEEK_END);
             check(&said, None, &text, &calls);
         }
     }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, TOOL_AWARE, dialect};
+use crate::fixtures::{self, DEEPSEEK, TOOL_AWARE, dialect};
 use crate::{ChatError, Dialect, Masked, Unfit, Wanted};
 
 fn conversation(name: &str) -> (Vec<Value>, Vec<Value>) {
@@ -81,6 +81,33 @@ fn calls_and_thoughts_are_trained_as_they_are_written() {
 }
 
 #[test]
+fn deepseek_is_trained_with_its_thoughts_and_calls_and_refused_where_it_loses_them() {
+    let call = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>read\n```json\n{\"path\": \"a.txt\", \"limit\": 10}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    let end = "<｜end▁of▁sentence｜>";
+    let thinking = [
+        &*format!("<think>\nThe user wants\nthe file.\n</think>\n\nI read it.{call}{end}"),
+        &*format!("<think>\nSo it is x.\n</think>\n\nIt is x.{end}"),
+    ];
+    check("deepseek", DEEPSEEK, "thinking", &thinking);
+    let (messages, tools) = conversation("parallel");
+    let own = dialect("deepseek", DEEPSEEK);
+    let mut wanted = all(&messages);
+    wanted[1] = Wanted::Parts { reasoning: true, content: false, calls: vec![false, true] };
+    let parts = trained(&own, &own.mask(&messages, &tools, &wanted, 0).unwrap());
+    assert_eq!(parts[0], "<think>\nTwo at once.\n</think>\n\n");
+    assert!(
+        parts[1].starts_with("\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>shell"),
+        "{parts:?}"
+    );
+    // Its own templates open a thought in the prompt and do not write it again.
+    let plain = conversation("plain").0;
+    for template in ["templates/deepseekv3.jinja", "templates/deepseekv3_training.jinja"] {
+        let error = mask(&dialect("deepseek", template), &plain, &[]).unwrap_err();
+        assert!(matches!(error, ChatError::NotPrefixStable { message: 1, .. }), "{error:?}");
+    }
+}
+
+#[test]
 fn glm_stops_with_the_role_of_whoever_speaks_next() {
     let expected = [
         "\n<think></think>\n<tool_call>read\n<arg_key>path</arg_key>\n<arg_value>a.txt</arg_value>\n</tool_call><|observation|>",
@@ -98,15 +125,67 @@ fn glm_stops_with_the_role_of_whoever_speaks_next() {
     assert_eq!((stock.ids, stock.trained), (own.ids, own.trained));
 }
 
+/// What `trl` trains with a template that marks what is generated, token by token, as
+/// `transformers` gave it.
+#[test]
+fn masks_are_those_that_trl_trains_but_for_space_at_their_edges() {
+    let (goldens, families) = (fixtures::load("goldens.json"), fixtures::load("families.json"));
+    let mut compared = 0;
+    for (key, golden) in goldens.as_object().unwrap() {
+        let Some(stretches) = golden["trained"].as_array() else { continue };
+        let (family, rest) = key.split_once(' ').unwrap();
+        let templates = families[family]["templates"].as_array().unwrap().iter();
+        let mut templates = templates.map(|it| it.as_str().unwrap());
+        let template = templates.find(|it| rest.starts_with(*it)).unwrap();
+        let (messages, tools) = conversation(&rest[template.len() + 1..]);
+        let dialect = dialect(family, template);
+        let masked = match mask(&dialect, &messages, &tools) {
+            Ok(masked) => masked,
+            Err(error) => {
+                let is_known = match error {
+                    ChatError::Drops(_) => true,
+                    // It forgets earlier thoughts, though it is for training.
+                    ChatError::NotPrefixStable { .. } if family == "glm" => key.ends_with("rounds"),
+                    _ => template == "templates/deepseekv3_training.jinja",
+                };
+                assert!(is_known, "{key}: {error}");
+                continue;
+            }
+        };
+        let mut theirs = vec![false; masked.ids.len()];
+        for stretch in stretches {
+            let end = |place: usize| stretch[place].as_u64().unwrap() as usize;
+            theirs[end(0)..end(1)].fill(true);
+        }
+        for (place, (ours, theirs)) in masked.trained.iter().zip(&theirs).enumerate() {
+            let text = dialect.tokenizer().decode(&masked.ids[place..=place]).unwrap();
+            let is_left_out = *theirs && !masked.unfit.is_empty();
+            assert!(ours == theirs || text.trim().is_empty() || is_left_out, "{key}: {text:?}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 25, "{compared} conversations");
+}
+
 #[test]
 fn the_prompt_of_every_reply_is_the_request_that_was_sent() {
     for (family, template) in [
         ("qwen", "templates/qwen3_training.jinja"),
         ("smollm", TOOL_AWARE),
         ("glm", "templates/glm4moe_training.jinja"),
+        ("deepseek", DEEPSEEK),
     ] {
         let dialect = dialect(family, template);
-        for name in ["system", "one tool", "thinking", "odd values", "no arguments", "parallel"] {
+        for name in [
+            "system",
+            "one tool",
+            "thinking",
+            "odd values",
+            "no arguments",
+            "parallel",
+            "malformed",
+            "scripts",
+        ] {
             let (messages, tools) = conversation(name);
             let masked = mask(&dialect, &messages, &tools).unwrap();
             assert!(!masked.replies.is_empty() || !masked.unfit.is_empty(), "{family} {name}");
@@ -277,7 +356,11 @@ proptest! {
     fn what_is_trained_is_what_was_prompted(rounds in prop::collection::vec(round(), 1..3)) {
         let messages = rounds.concat();
         let tools = conversation("one tool").1;
-        let dialect = dialect("smollm", TOOL_AWARE);
+        for (family, template, stop) in [
+            ("smollm", TOOL_AWARE, "<|im_end|>"),
+            ("deepseek", DEEPSEEK, "<｜end▁of▁sentence｜>"),
+        ] {
+        let dialect = dialect(family, template);
         let masked = mask(&dialect, &messages, &tools).unwrap();
         let tokenizer = dialect.tokenizer();
         prop_assert_eq!(&masked.ids, &tokenizer.encode(&masked.text).unwrap().ids);
@@ -290,10 +373,11 @@ proptest! {
             let from = reply.tokens.start + usize::from(reply.straddles);
             expected[from..reply.tokens.end].fill(true);
             let last = masked.ids[reply.tokens.end - 1];
-            prop_assert_eq!(tokenizer.decode(&[last]).unwrap(), "<|im_end|>");
+            prop_assert_eq!(tokenizer.decode(&[last]).unwrap(), stop);
         }
         prop_assert_eq!(&masked.trained, &expected);
         let replies = messages.iter().filter(|message| message["role"] == "assistant").count();
         prop_assert_eq!(masked.replies.len() + masked.unfit.len(), replies);
+        }
     }
 }

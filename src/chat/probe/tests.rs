@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::fixtures::{TOOL_AWARE, dialect, folder};
+use crate::fixtures::{DEEPSEEK, TOOL_AWARE, dialect, folder};
 use crate::{ChatError, Dialect, Part};
 
 fn drops(family: &str, template: &str) -> Vec<&'static str> {
@@ -26,6 +26,7 @@ fn what_templates_drop_is_found_out() {
     assert_eq!(drops("qwen", "templates/qwen3.jinja"), [""; 0]);
     assert_eq!(drops("glm", "templates/glm4moe.jinja"), [""; 0]);
     assert_eq!(drops("smollm", TOOL_AWARE), [""; 0]);
+    assert_eq!(drops("deepseek", DEEPSEEK), [""; 0]);
     assert_eq!(
         drops("llama", "templates/llama3_1.jinja"),
         ["the second of two tool calls", "text beside a tool call", "reasoning"]
@@ -62,6 +63,7 @@ fn what_is_no_model_is_refused_with_its_name() {
     assert!(matches!(error, ChatError::NoTemplate(_)), "{error}");
     let own = Path::new("chatml-tools");
     assert!(Dialect::open(without.path(), Some(own)).is_ok());
+    assert!(Dialect::open(without.path(), Some(Path::new("deepseek-tools"))).is_ok());
     std::fs::write(without.path().join("tokenizer_config.json"), "[").unwrap();
     let error = Dialect::open(without.path(), Some(own)).unwrap_err().to_string();
     assert!(error.contains("tokenizer_config.json"), "{error}");

@@ -182,14 +182,15 @@ impl From<ConsentArg> for Consent {
     }
 }
 
-/// For which model `--format tokens` writes.
+/// For which model tokens are written, or counted.
 #[derive(Debug, Args)]
 pub(crate) struct TokensArgs {
-    /// The model's folder (tokenizer.json and what lies beside it), or a GGUF file.
+    /// The model's folder (tokenizer.json and what lies beside it), or a GGUF file: `tokens` is
+    /// written for it, and in formats of messages it counts for --max-tokens.
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// A chat template (Jinja) in the place of the model's own: a file, or `chatml-tools`, which
-    /// comes with limn.
+    /// A chat template (Jinja) in the place of the model's own: a file, or `chatml-tools` or
+    /// `deepseek-tools`, which come with limn.
     #[arg(long, value_name = "FILE", requires = "tokenizer")]
     pub(crate) template: Option<PathBuf>,
     /// Leave out rows of more tokens, and say so: nothing is cut.

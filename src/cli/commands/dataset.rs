@@ -77,9 +77,12 @@ fn show(row: &ReadRow, number: usize, colours: bool, out: &mut Out) {
 
 pub(crate) fn stats(args: &StatsArgs) -> CliResult {
     let stats = dataset::stats(&args.dir)?;
+    let hashes = hashes(&Manifest::read(&args.dir)?);
     let mut out = Out::new();
     if args.json {
-        out.json(&serde_json::to_value(&stats).unwrap_or_default());
+        let mut all = serde_json::to_value(&stats).unwrap_or_default();
+        all["hashes"] = json!(hashes);
+        out.json(&all);
         return Ok(Exit::Completed);
     }
     let count = |number: usize| thousands(number as u64);
@@ -111,7 +114,17 @@ pub(crate) fn stats(args: &StatsArgs) -> CliResult {
     ] {
         list(&mut out, what, counts);
     }
+    for (what, hash) in &hashes {
+        out.line(&format!("{what:<11} {}", safe(hash)));
+    }
     Ok(Exit::Completed)
+}
+
+/// What names a version, and what it was made with.
+fn hashes(manifest: &Manifest) -> BTreeMap<&'static str, String> {
+    let of = |key: &'static str| Some((key, manifest.target[key].as_str()?.to_owned()));
+    let made_with = ["tokenizer", "template"].into_iter().filter_map(of);
+    [("version", manifest.id.clone())].into_iter().chain(made_with).collect()
 }
 
 fn draw(out: &mut Out, of: &str, bins: &[(usize, usize)]) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dataset::{ExportReport, Order, Rows, Target};
+use dataset::{ExportReport, Messages, Order, Target};
 use model::{Model, ScriptedModel};
 use record::{Archive, Home, Library, Outcome};
 use sandbox::{PolicyFile, Preset};
@@ -131,7 +131,7 @@ fn judge_and_export(place: &Place) -> Result<Report, CliError> {
     let tests_passed = verify(&place.workspace())?;
     let outcome = if tests_passed { Outcome::Success } else { Outcome::Failure };
     Library::open(&home)?.set_outcome(id, outcome, "verifier", None)?;
-    let rows = Target::Messages(Rows::Trajectory);
+    let rows = Target::Messages(Messages::default());
     let order = Order::of(&home, &[id])?;
     let messages = dataset::export(&home, &order, &rows, &place.root.join("dataset"))?;
     let bundle = dataset::export(&home, &order, &Target::Bundle, &place.root.join("bundle"))?;

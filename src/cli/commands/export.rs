@@ -2,13 +2,15 @@
 
 use chat::Dialect;
 use dataset::{
-    Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Order, Recipe, Rows, Selection,
-    SessionForm, Status, Target, Tokens, Trainer,
+    Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Messages, Order, Recipe, Rows,
+    Selection, SessionForm, Status, Target, Tokens, Trainer,
 };
 use record::Outcome;
 use serde_json::json;
 
-use crate::args::{ExportArgs, FilesArg, FilterArgs, FormatArg, RowsArg, StatusArg, VersionArgs};
+use crate::args::{
+    ExportArgs, FilesArg, FilterArgs, FormatArg, RowsArg, StatusArg, TokensArgs, VersionArgs,
+};
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe, thousands};
 use crate::store::Store;
@@ -68,24 +70,53 @@ fn target(args: &ExportArgs, again: Option<&Manifest>) -> Result<Target, CliErro
         return Err(CliError::usage(why));
     }
     let rows = rows.unwrap_or_default();
-    match (format, &args.tokens.tokenizer) {
-        (Format::Messages, None) => Ok(Target::Messages(rows)),
-        (Format::Trainer(trainer), None) => Ok(Target::Trainer(trainer, rows)),
-        (Format::Bundle, None) => Ok(Target::Bundle),
-        (Format::Sessions(form), None) => Ok(Target::Sessions(form)),
-        (Format::Tokens, Some(model)) => {
-            let dialect = Dialect::open(model, args.tokens.template.as_deref());
-            let dialect = dialect.map_err(|error| CliError::failed(error.to_string()))?;
+    let budget = || budget(&args.tokens, tokens_max);
+    match format {
+        Format::Messages => {
+            Ok(Target::Messages(Messages { trainer: None, rows, budget: budget()? }))
+        }
+        Format::Trainer(trainer) => {
+            Ok(Target::Messages(Messages { trainer: Some(trainer), rows, budget: budget()? }))
+        }
+        Format::Tokens => {
+            let dialect = dialect(&args.tokens)?.ok_or_else(|| {
+                CliError::usage("Tokens are those of one model. Name its folder with --tokenizer.")
+            })?;
             Ok(Target::Tokens(Box::new(Tokens { dialect, tokens_max }), rows))
         }
-        (Format::Tokens, None) => {
-            let why = "Tokens are those of one model. Name its folder with --tokenizer.";
+        _ if args.tokens.tokenizer.is_some() => {
+            let why = "Tokens are those of rows, and this format has none. Leave out --tokenizer, \
+                       or choose another --format.";
             Err(CliError::usage(why))
         }
-        (_, Some(_)) => {
-            let why =
-                "Only --format tokens reads a tokenizer. Leave it out, or choose that format.";
+        Format::Bundle => Ok(Target::Bundle),
+        Format::Sessions(form) => Ok(Target::Sessions(form)),
+    }
+}
+
+/// The model that is named, if one is.
+fn dialect(args: &TokensArgs) -> Result<Option<Dialect>, CliError> {
+    let open = |model| Dialect::open(model, args.template.as_deref());
+    let dialect = args.tokenizer.as_deref().map(open).transpose();
+    dialect.map_err(|error| CliError::failed(error.to_string()))
+}
+
+/// What counts the tokens of rows that are written as messages.
+fn budget(args: &TokensArgs, tokens_max: Option<usize>) -> Result<Option<Box<Tokens>>, CliError> {
+    match (&args.tokenizer, tokens_max) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            let why = "The tokens of its rows were counted. Name the same model with --tokenizer.";
             Err(CliError::usage(why))
+        }
+        (Some(_), None) => {
+            let why = "Here a tokenizer counts, and nothing else. Say how many tokens a row may \
+                       have with --max-tokens, or choose --format tokens.";
+            Err(CliError::usage(why))
+        }
+        (Some(_), Some(_)) => {
+            let tokens = |dialect| Box::new(Tokens { dialect, tokens_max });
+            Ok(dialect(args)?.map(tokens))
         }
     }
 }
