@@ -53,6 +53,30 @@ impl Store {
         Ok(swept)
     }
 
+    /// Deletes these blobs, as far as they are there; how many, and their bytes on disk.
+    ///
+    /// # Errors
+    /// When a file cannot be deleted; what was deleted by then is gone.
+    pub fn remove<'a>(
+        &self,
+        hashes: impl IntoIterator<Item = &'a Hash>,
+    ) -> Result<(u64, u64), StoreError> {
+        let (mut blobs, mut bytes) = (0, 0);
+        for hash in hashes {
+            let path = self.path_of(hash);
+            let remove = || {
+                let length = fs::symlink_metadata(&path)?.len();
+                fs::remove_file(&path).map(|()| length)
+            };
+            match remove() {
+                Ok(length) => (blobs, bytes) = (blobs + 1, bytes + length),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::Io { doing: "delete", path, error }),
+            }
+        }
+        Ok((blobs, bytes))
+    }
+
     /// How many blobs there are, and their bytes on disk.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub(crate) use datasets::{
     VerifyArgs, VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
-pub(crate) use sessions::{ListArgs, PlayArgs, SearchArgs};
+pub(crate) use sessions::{ListArgs, PlayArgs};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]

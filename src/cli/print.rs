@@ -1,7 +1,8 @@
 //! Writing to the terminal: never a panic on a closed pipe, never somebody else's escapes.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 pub(crate) use tui::thousands;
 
@@ -90,6 +91,48 @@ pub(crate) fn note(text: &str) {
     let mut stderr = io::stderr().lock();
     // Nothing can be done about a closed stderr, and nothing depends on it.
     let _ = writeln!(stderr, "{text}");
+}
+
+/// How far long work has come: a line for the person at the keyboard, written over and over, and
+/// nothing where nobody looks or the work is short.
+pub(crate) struct Progress {
+    what: &'static str,
+    began: Instant,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    /// Work shorter than this is not told of.
+    const SHORT: Duration = Duration::from_millis(1_500);
+    /// How often the line changes.
+    const EVERY: Duration = Duration::from_millis(250);
+
+    pub(crate) fn of(what: &'static str) -> Self {
+        Self { what, began: Instant::now(), last: None }
+    }
+
+    /// So many of so many are done.
+    pub(crate) fn tell(&mut self, done: usize, all: usize) {
+        let took = self.began.elapsed();
+        let is_early = self.last.map_or(took < Self::SHORT, |last| last.elapsed() < Self::EVERY);
+        if is_early || done == 0 || !io::stderr().is_terminal() {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let left_s = took.as_secs_f64() / done as f64 * all.saturating_sub(done) as f64;
+        let (done, all) = (thousands(done as u64), thousands(all as u64));
+        let mut stderr = io::stderr().lock();
+        // As with a note: nothing depends on it.
+        let _ = write!(stderr, "\r{}: {done} of {all}, {left_s:.0} s left \x1b[K", self.what);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.last.is_some() {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
 }
 
 /// Text from a model, a tool or a file, made safe for a terminal: control characters other than

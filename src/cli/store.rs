@@ -5,7 +5,7 @@ use record::{Archive, CatalogueRow, Found, Home, Library, Search};
 use trajectory::SessionId;
 
 use crate::error::CliError;
-use crate::print::note;
+use crate::print::{Progress, note};
 use crate::settings;
 
 /// The data folder.
@@ -59,7 +59,8 @@ impl Store {
     /// died.
     pub(crate) fn search(&self, wanted: &Search) -> Result<Vec<Found>, CliError> {
         self.catalogue()?;
-        Ok(self.library()?.search(wanted)?)
+        let mut progress = Progress::of("indexing recordings");
+        Ok(self.library()?.search_telling(wanted, &mut |done, all| progress.tell(done, all))?)
     }
 }
 

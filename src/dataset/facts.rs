@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::{Annotation, Archive, Home, Library, Outcome, Review, SessionRow};
+use record::{Annotation, Archive, Home, Library, Outcome, Review, SessionRow, TAG_FIELD};
 use serde::{Deserialize, Serialize};
 use trajectory::event::ReasoningForm;
 use trajectory::{Body, DeviceId, Event, SessionId};
@@ -29,9 +29,6 @@ pub struct Said {
     pub tags: BTreeSet<String>,
 }
 
-/// What the field of a tag begins with: each tag is a question of its own, answered yes or no.
-const TAG: &str = "tag:";
-
 impl Said {
     /// Folds annotations, oldest first.
     #[must_use]
@@ -45,7 +42,7 @@ impl Said {
                 "domain" => said.domain = Some(value.to_owned()),
                 "consent" => said.consent = Consent::parse(value),
                 field => {
-                    let Some(tag) = field.strip_prefix(TAG) else { continue };
+                    let Some(tag) = field.strip_prefix(TAG_FIELD) else { continue };
                     if value == "yes" {
                         said.tags.insert(tag.to_owned());
                     } else {
@@ -80,7 +77,7 @@ impl Said {
     /// The field under which a tag is kept.
     #[must_use]
     pub fn tag_field(tag: &str) -> String {
-        format!("{TAG}{tag}")
+        format!("{TAG_FIELD}{tag}")
     }
 }
 

@@ -41,7 +41,7 @@ pub use error::RecordError;
 pub use fork::fork;
 pub use home::Home;
 pub use library::{
-    Annotation, CatalogueRow, Excerpt, Found, Library, Outcome, Part, Review, Search,
+    Annotation, CatalogueRow, Excerpt, Found, Library, Outcome, Part, Review, Search, TAG_FIELD,
 };
 pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};

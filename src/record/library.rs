@@ -8,7 +8,7 @@ mod catalogue;
 mod passages;
 mod search;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,6 +23,9 @@ use crate::connection::{LIBRARY_FORMAT, backup_path, open_to_write};
 use crate::error::RecordError;
 use crate::home::Home;
 use crate::queue::Stamp;
+
+/// What the field of a tag begins with: each tag is a question of its own, answered yes or no.
+pub const TAG_FIELD: &str = "tag:";
 
 /// The library of a home.
 #[derive(Debug)]
@@ -248,6 +251,34 @@ impl Library {
             let answers = statement
                 .query_map([field], |row| Ok((session_id(row, "session")?, row.get("value")?)))?;
             answers.collect()
+        };
+        read().map_err(|error| RecordError::sqlite("read", &self.path, &error))
+    }
+
+    /// The tags of every session that has some.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn tags(&self) -> Result<HashMap<SessionId, BTreeSet<String>>, RecordError> {
+        let read = || -> rusqlite::Result<HashMap<SessionId, BTreeSet<String>>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT session, field, value FROM annotation WHERE target = 'session' \
+                 ORDER BY id",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut tags: HashMap<SessionId, BTreeSet<String>> = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let field: String = row.get("field")?;
+                let Some(tag) = field.strip_prefix(TAG_FIELD) else { continue };
+                let of_session = tags.entry(session_id(row, "session")?).or_default();
+                if row.get::<_, String>("value")? == "yes" {
+                    of_session.insert(tag.to_owned());
+                } else {
+                    of_session.remove(tag);
+                }
+            }
+            tags.retain(|_, tags| !tags.is_empty());
+            Ok(tags)
         };
         read().map_err(|error| RecordError::sqlite("read", &self.path, &error))
     }

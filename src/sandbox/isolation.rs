@@ -70,6 +70,12 @@ impl Tier {
         }
     }
 
+    /// Whether a command can be let through to single hosts, or to any.
+    #[must_use]
+    pub const fn reaches_hosts(self) -> bool {
+        !matches!(self, Self::Landlock)
+    }
+
     /// The isolating tier of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

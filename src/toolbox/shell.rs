@@ -115,7 +115,6 @@ async fn start(
     out: mpsc::Sender<OutputChunk>,
     cancel: &CancellationToken,
 ) -> Outcome {
-    let policy = place.sandbox.policy();
     let spec = match command(place.workspace, exec, input, env, timeout) {
         Ok(spec) => spec,
         Err(problem) => return Outcome::told(CallStatus::Error, problem),
@@ -131,8 +130,8 @@ async fn start(
         Ok(running) => {
             let jobs = place.jobs;
             jobs.begin(exec, running.remote());
-            let gate = place.gate;
-            Call { jobs, gate, exec, input, timeout, out, cancel, policy, cwd }
+            let (gate, sandbox) = (place.gate, place.sandbox);
+            Call { jobs, gate, exec, input, timeout, out, cancel, sandbox, cwd }
                 .follow(running)
                 .await
         }
@@ -247,7 +246,7 @@ struct Call<'a> {
     timeout: Option<Duration>,
     out: mpsc::Sender<OutputChunk>,
     cancel: &'a CancellationToken,
-    policy: &'a Policy,
+    sandbox: &'a Sandbox,
     /// Where the command runs.
     cwd: PathBuf,
 }
@@ -272,7 +271,7 @@ impl Call<'_> {
                         let ended_well = finished.exit.code == Some(0);
                         let by_user = (is_stopped && !ended_well).then(|| BY_USER.to_owned());
                         let note = note.or(by_user).or_else(|| self.explain(&finished));
-                        let wall = self.policy.limits.wall();
+                        let wall = self.sandbox.policy().limits.wall();
                         let limit = self.timeout.map_or(wall, |timeout| timeout.min(wall));
                         conclude(finished, limit, cancelled, note)
                     }
@@ -298,8 +297,9 @@ impl Call<'_> {
             return None;
         }
         // The user may have allowed a host since.
-        let policy = Policy { network: self.gate.network(), ..self.policy.clone() };
-        let refusal = policy.explain(&finished.text.text, &self.cwd)?;
+        let policy = Policy { network: self.gate.network(), ..self.sandbox.policy().clone() };
+        let reaches_hosts = self.sandbox.tier().reaches_hosts();
+        let refusal = policy.explain(&finished.text.text, &self.cwd, reaches_hosts)?;
         Some(format!("[sandbox: {refusal}]"))
     }
 

@@ -446,6 +446,15 @@ impl Conversation {
         }
     }
 
+    /// Shows the chosen block whole.
+    pub(crate) fn unfold(&mut self) {
+        let chosen = self.chosen.and_then(|at| self.entries.get_mut(at));
+        if let Some(entry) = chosen.filter(|entry| entry.can_fold()) {
+            entry.open = Some(true);
+            entry.touch();
+        }
+    }
+
     /// Shows or hides all reasoning.
     pub(crate) fn toggle_reasoning(&mut self) {
         self.show_reasoning = !self.show_reasoning;

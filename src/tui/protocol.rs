@@ -65,6 +65,8 @@ pub enum Query {
     Files(String),
     /// Recent sessions of this folder.
     Sessions,
+    /// Where words stand in all recordings.
+    Search(String),
     /// The rounds that one can go back to.
     Rounds,
     /// What going back to before this round would do.
@@ -93,6 +95,8 @@ pub enum Order {
     Compact(Option<String>),
     /// Go on with a session.
     Resume(String),
+    /// Go on with a session, and show what was found in it.
+    ResumeAt(Place),
     /// Go on with a copy of this session.
     Fork,
     /// Go back to before a round.
@@ -197,6 +201,8 @@ pub enum Update {
     Sandbox(String),
     /// An answer to a question.
     Answer(Answer),
+    /// Show this place of the session.
+    GoTo(Place),
     /// A text for the composer, if nothing is written there.
     Written(String),
     /// A remark.
@@ -218,6 +224,8 @@ pub enum Answer {
     Files(String, Vec<String>),
     /// Sessions, the newest first.
     Sessions(Vec<Recent>),
+    /// Where words were found, and the words.
+    Found(String, Vec<Found>),
     /// Rounds, the latest first.
     Rounds(Vec<Round>),
     /// What going back would do.
@@ -233,6 +241,28 @@ pub enum Answer {
     },
     /// How the files differ, or why that cannot be told.
     Changes(Result<Vec<FileChange>, String>),
+}
+
+/// A place in a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The session's id.
+    pub session: String,
+    /// The event.
+    pub seq: u64,
+    /// The call that it makes or answers.
+    pub call: Option<u32>,
+}
+
+/// Words that were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub place: Place,
+    /// What stands around them.
+    pub text: String,
+    /// What is said of the place: in which session, what it is, when that was.
+    pub about: String,
 }
 
 /// A round of this session.

@@ -5,6 +5,7 @@
 //! told to it, and what it wants to know it asks the driver for.
 
 mod answers;
+mod found;
 mod hand;
 mod panel;
 mod picture;
@@ -20,7 +21,7 @@ use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
-use crate::protocol::{Command, Facts, Order, Query, Update};
+use crate::protocol::{Command, Facts, Order, Place, Query, Update};
 use crate::taste::Taste;
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
@@ -82,6 +83,8 @@ pub(crate) enum Pick {
     Command(&'static str, bool),
     File(String),
     Session(String),
+    /// Where words were found, and the words.
+    Found(Place, String),
     /// A round to go back to.
     Round(u32),
     Order(Order),
@@ -214,6 +217,7 @@ impl View {
                 let asks_again = changes.is_stale && !changes.is_asked;
                 return asks_again.then(|| self.ask_for_changes()).flatten();
             }
+            Update::GoTo(place) => self.go_to_found(&place),
             Update::Written(text) => {
                 if self.composer.is_empty() {
                     self.composer.set(&text);

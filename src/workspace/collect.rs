@@ -46,6 +46,20 @@ pub struct Collected {
     pub snapshots: u64,
 }
 
+/// What went with deleted recordings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Blobs that were deleted.
+    pub blobs: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Checkpoints that stay for now, since a session that runs may need them.
+    pub waiting: u64,
+}
+
+/// What was taken within this time may not be on record yet.
+const LATE: Duration = Duration::from_hours(1);
+
 impl Collector {
     /// Waits until nobody takes or restores a checkpoint, and keeps them waiting.
     ///
@@ -92,6 +106,57 @@ impl Collector {
         collected.swept = self.store.sweep(&hashes, older_than)?;
         collected.snapshots = snapshot::sweep(&self.data, older_than)?;
         Ok(collected)
+    }
+
+    /// Deletes at once what the checkpoints of deleted recordings need and no other does: neither one
+    /// that is still named, nor one of a restore that somebody died over, nor one that was taken of
+    /// late. While a session runs (`is_live`), one of late may be its own although a deleted
+    /// recording names it too, so that one stays as well, and is counted.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or a blob not deleted.
+    pub fn remove(
+        self,
+        gone: &HashSet<Hash>,
+        named: impl IntoIterator<Item = Hash>,
+        is_live: bool,
+    ) -> Result<Removed, Error> {
+        let states = self.states()?;
+        let mut kept: HashSet<Hash> = named.into_iter().collect();
+        let mut removed = Removed::default();
+        for state in &states {
+            let late = of_late(state, LATE).into_iter();
+            for tree in late.filter(|tree| is_live || !gone.contains(tree)) {
+                let is_new = kept.insert(tree);
+                removed.waiting += u64::from(is_new && gone.contains(&tree));
+            }
+            if let Ok(Some(journal)) = Journal::read(state) {
+                kept.extend([journal.from, journal.to]);
+            }
+        }
+        let needed = self.needed(kept.iter())?;
+        let mut blobs = self.needed(gone.difference(&kept))?;
+        blobs.retain(|hash| !needed.contains(hash));
+        for state in &states {
+            forget(state, &needed)?;
+        }
+        (removed.blobs, removed.bytes) = self.store.remove(&blobs)?;
+        for tree in gone.difference(&kept) {
+            snapshot::remove(&self.data, tree)?;
+        }
+        Ok(removed)
+    }
+
+    /// Everything that checkpoints need. What is missing or damaged needs no more than what it still
+    /// names.
+    fn needed<'a>(&self, trees: impl Iterator<Item = &'a Hash>) -> Result<HashSet<Hash>, Error> {
+        let mut marked = Marked { store: &self.store, hashes: HashSet::new() };
+        for tree in trees {
+            if let Err(error @ Error::Store(StoreError::Io { .. })) = marked.tree(tree) {
+                return Err(error);
+            }
+        }
+        Ok(marked.hashes)
     }
 
     fn states(&self) -> Result<Vec<PathBuf>, Error> {

@@ -36,7 +36,7 @@ mod walk;
 mod watch;
 
 pub use blob::{Added, Hash, Store, Swept};
-pub use collect::{Collected, Collector, check, size};
+pub use collect::{Collected, Collector, Removed, check, size};
 pub use diff::{Change, diff, file_changes};
 pub use error::Error;
 pub use fresh::{FreshCopy, How, Overlay};

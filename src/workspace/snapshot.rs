@@ -68,6 +68,20 @@ fn open_lock(path: &Path) -> Result<File, Error> {
     file.map_err(io_error("lock", path))
 }
 
+/// Deletes the expanded copy of a checkpoint that is gone, unless somebody is using it.
+pub(crate) fn remove(data: &Path, tree: &Hash) -> Result<(), Error> {
+    let lock_path = data.join(FOLDER).join(format!("{tree}.lock"));
+    if !lock_path.exists() {
+        return Ok(());
+    }
+    let lock = open_lock(&lock_path)?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        remove_all(&lock_path.with_extension("new"));
+        remove_all(&lock_path.with_extension(""));
+    }
+    Ok(())
+}
+
 /// Deletes those that nobody uses and nobody used lately. Returns how many.
 pub(crate) fn sweep(data: &Path, older_than: SystemTime) -> Result<u64, Error> {
     let folder = data.join(FOLDER);

@@ -1,4 +1,4 @@
-//! Taking a checkpoint: one thread walks, some read what is new, and the folders are put together
+//! Taking a checkpoint: some threads walk, some read what is new, and the folders are put together
 //! from below.
 //!
 //! No link is followed: each folder is opened from the one above it. What appears, changes or goes
@@ -6,7 +6,7 @@
 //! it is kept.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -20,7 +20,7 @@ use crate::place::Workspace;
 use crate::policy::Reason;
 use crate::read::{Outcome, keep};
 use crate::restore::Settled;
-use crate::walk::{Body, Folder, Item, Job, Walk, Walked};
+use crate::walk::{Body, Folder, Ground, Item, Job, Walked};
 
 /// More threads wait for each other more than they read.
 const THREADS_MAX: usize = 4;
@@ -102,11 +102,13 @@ impl Workspace {
             batch,
         };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let stop = [cancel, &readers.stop];
+        let ground = Ground::new(self, index, &stop, threads)?;
         let walked = thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| readers.work());
             }
-            self.walk(index, sender, &[cancel, &readers.stop])
+            ground.walk(scope, sender)
         });
         let failed = readers.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failed {
@@ -116,15 +118,6 @@ impl Workspace {
         let mut done = readers.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(number, _)| *number);
         Ok((walked, done.into_iter().map(|(_, outcome)| outcome).collect()))
-    }
-
-    fn walk(
-        &self,
-        index: &Index,
-        jobs: SyncSender<Job>,
-        stop: &[&AtomicBool],
-    ) -> Result<Walked, Error> {
-        Walk::new(self, index, jobs, stop)?.run()
     }
 }
 

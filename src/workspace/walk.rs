@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use blob::Hash;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
@@ -22,6 +24,10 @@ use crate::take::Open;
 
 /// How far below the top it goes: each level keeps a folder open.
 pub(crate) const LEVELS_MAX: usize = 200;
+
+/// Folders so far below the top are shared among threads: those below them are small, and a thread
+/// costs as much as some twenty files.
+const SHARED_LEVELS_MAX: usize = 3;
 
 /// The longest pointer to a repository that lies elsewhere, bytes.
 const GIT_FILE_BYTES_MAX: u64 = 4096;
@@ -40,7 +46,7 @@ pub(crate) struct Job {
 }
 
 /// A folder, walked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Folder {
     pub(crate) mode: u32,
     /// Sorted by name.
@@ -75,32 +81,32 @@ pub(crate) struct Walked {
     pub(crate) began_ns: i64,
 }
 
-/// A walk while it goes on.
-pub(crate) struct Walk<'a> {
+/// What all threads of a walk share.
+pub(crate) struct Ground<'a> {
     workspace: &'a Workspace,
     policy: &'a Policy,
     index: &'a Index,
-    jobs: SyncSender<Job>,
     stop: &'a [&'a AtomicBool],
     top: Open,
     device: u64,
     /// limn's data folder, should it lie in the workspace.
     own: Option<(u64, u64)>,
-    path: Vec<u8>,
-    next: usize,
-    entries: u64,
-    bytes: u64,
-    skipped: Vec<Skipped>,
-    hard_linked: u64,
     began_ns: i64,
+    /// Threads that could take a folder over.
+    free: AtomicUsize,
+    next: AtomicUsize,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    is_over: AtomicBool,
+    failed: Mutex<Option<Error>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Ground<'a> {
     pub(crate) fn new(
         workspace: &'a Workspace,
         index: &'a Index,
-        jobs: SyncSender<Job>,
         stop: &'a [&'a AtomicBool],
+        threads: usize,
     ) -> Result<Self, Error> {
         let began_ns = now_ns();
         let (top, stat) = open_top(&workspace.root)?;
@@ -109,40 +115,109 @@ impl<'a> Walk<'a> {
             workspace,
             policy: &workspace.policy,
             index,
-            jobs,
             stop,
             top: Arc::new(top),
             device: stat.st_dev,
             own,
-            path: Vec::new(),
-            next: 0,
-            entries: 0,
-            bytes: 0,
-            skipped: Vec::new(),
-            hard_linked: 0,
             began_ns,
+            free: AtomicUsize::new(threads.saturating_sub(1)),
+            next: AtomicUsize::new(0),
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            failed: Mutex::new(None),
         })
     }
 
-    pub(crate) fn run(mut self) -> Result<Walked, Error> {
-        let top = Arc::clone(&self.top);
-        let stat = rustix::fs::fstat(&*top);
-        let mode = stat.map_err(io_error("look at", &self.workspace.root))?.st_mode & MODE_BITS;
-        let walked = match names(&top) {
-            Ok(names) => self.folder(&top, names, mode, 0, false),
-            Err(error) => Err(io_error("list", &self.workspace.root)(error)),
+    /// Walks everything, in this thread and in others of the scope.
+    pub(crate) fn walk<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        jobs: SyncSender<Job>,
+    ) -> Result<Walked, Error> {
+        let root = &self.workspace.root;
+        let stat = rustix::fs::fstat(&*self.top);
+        let mode = stat.map_err(io_error("look at", root))?.st_mode & MODE_BITS;
+        let path = Vec::new();
+        let mut walk = Walk { ground: self, scope, jobs, path, found: Found::default() };
+        let walked = match names(&self.top) {
+            Ok(names) => walk.folder(&self.top, names, mode, 0, false),
+            Err(error) => Err(io_error("list", root)(error)),
         };
+        let found = walk.found;
+        self.is_over.store(true, Ordering::Relaxed);
         // A folder that was deleted lists nothing: that is no empty workspace.
-        let (_, now) = open_top(&self.workspace.root)?;
-        let then = rustix::fs::fstat(&*top);
+        let (_, now) = open_top(root)?;
+        let then = rustix::fs::fstat(&*self.top);
         if then.map_or(true, |then| (then.st_dev, then.st_ino) != (now.st_dev, now.st_ino)) {
-            return Err(Error::Gone { path: self.workspace.root.clone() });
+            return Err(Error::Gone { path: root.clone() });
         }
-        let top = walked?;
-        let Self { skipped, hard_linked, began_ns, .. } = self;
-        Ok(Walked { top, skipped, hard_linked, began_ns })
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let top = failed.map_or(walked, Err)?;
+        let Found { skipped, hard_linked } = found;
+        Ok(Walked { top, skipped, hard_linked, began_ns: self.began_ns })
     }
 
+    /// One more entry.
+    fn count(&self) -> Result<(), Error> {
+        let path = || self.workspace.root.clone();
+        let entries = self.entries.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let is_stopped = self.stop.iter().any(|stop| stop.load(Ordering::Relaxed));
+        if is_stopped || self.is_over.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        if entries >= self.policy.entries_max {
+            let limit = format!("{} entries", self.policy.entries_max);
+            return Err(Error::TooMuch { path: path(), limit });
+        }
+        if bytes > self.policy.tree_bytes_max {
+            let limit = format!("{} MiB", self.policy.tree_bytes_max >> 20);
+            return Err(Error::TooMuch { path: path(), limit });
+        }
+        Ok(())
+    }
+
+    /// Ends the walk of every thread by the first error of any.
+    fn fail(&self, error: Error) {
+        if !self.is_over.swap(true, Ordering::Relaxed) {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    /// Takes one of the threads that are free.
+    fn another_thread(&self) -> bool {
+        let less = |free: usize| free.checked_sub(1);
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// What a thread has to say of its folders.
+#[derive(Debug, Default)]
+struct Found {
+    skipped: Vec<Skipped>,
+    hard_linked: u64,
+}
+
+/// A folder that another thread walks; nothing comes of it where that fails.
+type Apart<'scope> = ScopedJoinHandle<'scope, Option<(Folder, Found)>>;
+
+/// A folder below another one.
+enum Below<'scope> {
+    Walked(Folder),
+    Apart(Apart<'scope>),
+}
+
+/// What one thread does of a walk.
+struct Walk<'scope, 'env> {
+    ground: &'scope Ground<'scope>,
+    scope: &'scope Scope<'scope, 'env>,
+    jobs: SyncSender<Job>,
+    path: Vec<u8>,
+    found: Found,
+}
+
+impl<'scope> Walk<'scope, '_> {
     /// Walks an open folder.
     fn folder(
         &mut self,
@@ -152,11 +227,12 @@ impl<'a> Walk<'a> {
         level: usize,
         in_git: bool,
     ) -> Result<Folder, Error> {
-        let index = self.index;
-        let known = index.folder(&self.path);
+        let ground = self.ground;
+        let known = ground.index.folder(&self.path);
         let mut items = Vec::with_capacity(names.len());
+        let mut apart = Vec::new();
         for name in names {
-            self.check_limits()?;
+            ground.count()?;
             if in_git && is_momentary(&name) {
                 continue;
             }
@@ -167,11 +243,23 @@ impl<'a> Walk<'a> {
             self.path.extend_from_slice(&name);
             let item = self.item(open, name, known, level, in_git);
             self.path.truncate(above);
-            items.extend(item?);
+            let Some((item, other)) = item? else { continue };
+            apart.extend(other.map(|other| (items.len(), other)));
+            items.push(item);
+        }
+        for (at, other) in apart {
+            let walked = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let (folder, found) = walked.ok_or(Error::Cancelled)?;
+            self.found.skipped.extend(found.skipped);
+            self.found.hard_linked += found.hard_linked;
+            if let Some(item) = items.get_mut(at) {
+                item.body = Body::Folder(folder);
+            }
         }
         Ok(Folder { mode, items })
     }
 
+    /// What lies under a name, and who walks it, if that is another thread.
     fn item(
         &mut self,
         folder: &Open,
@@ -179,7 +267,7 @@ impl<'a> Walk<'a> {
         known: Option<&KnownFolder>,
         level: usize,
         in_git: bool,
-    ) -> Result<Option<Item>, Error> {
+    ) -> Result<Option<(Item, Option<Apart<'scope>>)>, Error> {
         let os_name = OsStr::from_bytes(&name);
         let stat = match rustix::fs::statat(&**folder, os_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
@@ -188,12 +276,19 @@ impl<'a> Walk<'a> {
         };
         let mut mode = stat.st_mode & MODE_BITS;
         let mut mtime_ns = Key::of(&stat).mtime_ns;
+        let mut apart = None;
         let body = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => self.file(folder, &name, known, &stat, in_git)?,
             FileType::Directory => {
                 mtime_ns = 0;
                 let in_git = in_git || name == b".git";
-                self.below(folder, &name, &stat, level, in_git)?.map(Body::Folder)
+                self.below(folder, &name, &stat, level, in_git)?.map(|below| match below {
+                    Below::Walked(folder) => Body::Folder(folder),
+                    Below::Apart(other) => {
+                        apart = Some(other);
+                        Body::Folder(Folder::default())
+                    }
+                })
             }
             FileType::Symlink => {
                 mode = 0;
@@ -204,7 +299,7 @@ impl<'a> Walk<'a> {
             }
             _ => self.skip(Reason::Special),
         };
-        Ok(body.map(|body| Item { name, mode, mtime_ns, body }))
+        Ok(body.map(|body| (Item { name, mode, mtime_ns, body }, apart)))
     }
 
     fn below(
@@ -214,11 +309,11 @@ impl<'a> Walk<'a> {
         stat: &Stat,
         level: usize,
         in_git: bool,
-    ) -> Result<Option<Folder>, Error> {
-        if self.own == Some((stat.st_dev, stat.st_ino)) {
+    ) -> Result<Option<Below<'scope>>, Error> {
+        if self.ground.own == Some((stat.st_dev, stat.st_ino)) {
             return Ok(self.skip(Reason::OwnData));
         }
-        if stat.st_dev != self.device {
+        if stat.st_dev != self.ground.device {
             return Ok(self.skip(Reason::OtherFileSystem));
         }
         if level == LEVELS_MAX {
@@ -235,7 +330,37 @@ impl<'a> Walk<'a> {
         if let Some(rule) = rule {
             return Ok(self.skip(Reason::Rule(rule.number)));
         }
-        self.folder(&open, names, stat.st_mode & MODE_BITS, level + 1, in_git).map(Some)
+        let (mode, level) = (stat.st_mode & MODE_BITS, level + 1);
+        if level <= SHARED_LEVELS_MAX && self.ground.another_thread() {
+            let other = self.apart(open, names, mode, level, in_git);
+            return Ok(Some(Below::Apart(other)));
+        }
+        self.folder(&open, names, mode, level, in_git).map(|folder| Some(Below::Walked(folder)))
+    }
+
+    /// Has another thread walk a folder.
+    fn apart(
+        &self,
+        open: Open,
+        names: Vec<Vec<u8>>,
+        mode: u32,
+        level: usize,
+        in_git: bool,
+    ) -> Apart<'scope> {
+        let Self { ground, scope, .. } = *self;
+        let (jobs, path) = (self.jobs.clone(), self.path.clone());
+        scope.spawn(move || {
+            let mut walk = Walk { ground, scope, jobs, path, found: Found::default() };
+            let walked = walk.folder(&open, names, mode, level, in_git);
+            ground.free.fetch_add(1, Ordering::Relaxed);
+            match walked {
+                Ok(folder) => Some((folder, walk.found)),
+                Err(error) => {
+                    ground.fail(error);
+                    None
+                }
+            }
+        })
     }
 
     fn file(
@@ -248,26 +373,25 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<Body>, Error> {
         let key = Key::of(stat);
         let is_pack = in_git && name.ends_with(b".pack");
-        let bytes_max =
-            if is_pack { self.policy.pack_bytes_max } else { self.policy.file_bytes_max };
+        let policy = self.ground.policy;
+        let bytes_max = if is_pack { policy.pack_bytes_max } else { policy.file_bytes_max };
         if key.size > bytes_max {
             return Ok(self.skip(Reason::TooLarge));
         }
-        self.bytes = self.bytes.saturating_add(key.size);
-        self.hard_linked += u64::from(stat.st_nlink > 1);
+        self.ground.bytes.fetch_add(key.size, Ordering::Relaxed);
+        self.found.hard_linked += u64::from(stat.st_nlink > 1);
         if name == b".git" && self.leads_elsewhere(folder, stat) {
             self.skip::<()>(Reason::GitElsewhere);
         }
-        if let Some(hash) = known.and_then(|known| self.index.file(known, name, &key)) {
+        if let Some(hash) = known.and_then(|known| self.ground.index.file(known, name, &key)) {
             return Ok(Some(Body::Known(key, hash)));
         }
-        let number = self.next;
+        let number = self.ground.next.fetch_add(1, Ordering::Relaxed);
         let name = OsString::from_vec(name.to_vec());
         let job = Job { number, folder: Arc::clone(folder), name, bytes_max };
         if self.jobs.send(job).is_err() {
             return Err(Error::Cancelled);
         }
-        self.next += 1;
         Ok(Some(Body::Pending(number)))
     }
 
@@ -281,31 +405,14 @@ impl<'a> Walk<'a> {
         };
         let Some(target) = text.strip_prefix(b"gitdir: ") else { return false };
         let target = to_path(target.trim_ascii_end());
-        let root = &self.workspace.root;
+        let root = &self.ground.workspace.root;
         let here = root.join(to_path(&self.path));
         let meant = here.parent().unwrap_or(root).join(target);
         !std::fs::canonicalize(meant).is_ok_and(|meant| meant.starts_with(root))
     }
 
-    fn check_limits(&mut self) -> Result<(), Error> {
-        self.entries += 1;
-        let path = || self.workspace.root.clone();
-        if self.stop.iter().any(|stop| stop.load(Ordering::Relaxed)) {
-            return Err(Error::Cancelled);
-        }
-        if self.entries > self.policy.entries_max {
-            let limit = format!("{} entries", self.policy.entries_max);
-            return Err(Error::TooMuch { path: path(), limit });
-        }
-        if self.bytes > self.policy.tree_bytes_max {
-            let limit = format!("{} MiB", self.policy.tree_bytes_max >> 20);
-            return Err(Error::TooMuch { path: path(), limit });
-        }
-        Ok(())
-    }
-
     fn skip<T>(&mut self, reason: Reason) -> Option<T> {
-        self.skipped.push(Skipped { path: to_path(&self.path), reason });
+        self.found.skipped.push(Skipped { path: to_path(&self.path), reason });
         None
     }
 }

@@ -181,6 +181,7 @@ fn plant(base: &Path, tmp: &Path, shm: &Path, secret: &str) {
     write(tmp.join("secret"), &format!("{secret}\n"));
     write(shm.to_owned(), &format!("{secret}\n"));
     write(base.join("work/.limn/config.toml"), "\n");
+    write(base.join("work/notes/private/plan"), &format!("{secret}\n"));
     // The secrets are the user's; that others can pass by to their own is not what is tried here.
     fs::set_permissions(base, fs::Permissions::from_mode(0o755)).unwrap();
     probes::write(&base.join("work/probes"));

@@ -21,6 +21,8 @@ pub enum Expect {
     Blocked,
     /// It gets out, and the tier's description says so.
     Open(&'static str),
+    /// The tier cannot keep the settings that the attempt is about, and does not begin with them.
+    Refused,
 }
 
 /// What the host does before the attempt, or while it is made.
@@ -39,6 +41,8 @@ pub enum Before {
     Without(&'static str),
     /// The user has allowed one host.
     AllowHost,
+    /// A folder of the workspace is hidden, and a command before has moved the one above it.
+    MoveAboveHidden,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,11 @@ impl Row {
         self
     }
 
+    const fn refused_in_c(mut self) -> Self {
+        self.expect[2] = Expect::Refused;
+        self
+    }
+
     const fn open(mut self, why: &'static str) -> Self {
         self.expect = [Expect::Open(why); 3];
         self
@@ -103,6 +112,8 @@ const KERNEL: &str = "needs a kernel with this feature";
 const LATER: &str = "what a program of the machine begins to listen on later is not covered";
 const COMMON: &str = "nothing can be mounted over a file that is not there yet. What git would obey \
                       is flagged when the command ends";
+const OWN_SETTINGS: &str = "nothing can be mounted over a folder that is not there yet. Settings of a \
+                            workspace that nobody trusts can only tighten";
 const RUNNING: Control = Sometimes("not while it runs");
 const FROZEN: &str = "Landlock closes nothing below a folder that is open";
 const BOMB: &str = "would take the machine along";
@@ -247,14 +258,15 @@ pub const ROWS: &[Row] = &[
     row(99, "a .git/commondir that leads elsewhere", "repository.common_folder", Works)
         .open(COMMON)
         .spoils(),
-    row(100, "settings of a submodule", "repository.submodule_config", Works)
+    row(100, "settings of a submodule, also by renaming", "repository.submodule_config", Works)
+        .proof("in place, the module, all modules")
         .open_in_c(FROZEN)
         .spoils(),
     row(101, "fill /dev/shm", "limits.fill_shm", Never(BOMB)),
     row(102, "twice the memory that is allowed", "limits.hog_memory", Never(BOMB)),
     row(104, "make .limn where there is none", "files.new_limn_folder", Works)
         .before(Before::Without("work/.limn"))
-        .open(COMMON)
+        .open(OWN_SETTINGS)
         .spoils(),
     row(105, "make .git where there is none", "repository.new_repository", Works)
         .before(Before::Without("work/.git"))
@@ -268,6 +280,15 @@ pub const ROWS: &[Row] = &[
         .before(Before::WorktreeConfig)
         .open_in_c(FROZEN)
         .spoils(),
+    row(
+        108,
+        "rename the folder above what is hidden, and read it in the next command",
+        "files.moved_hidden",
+        Works,
+    )
+    .before(Before::MoveAboveHidden)
+    .refused_in_c()
+    .spoils(),
 ];
 
 /// What stands before and after the table in the documentation.
@@ -319,18 +340,11 @@ fn number(reason: &str) -> usize {
 }
 
 impl Expect {
-    /// Whether an attempt that got out, or did not, fared so.
-    pub fn fits(self, got_out: bool) -> bool {
-        match self {
-            Self::Blocked => !got_out,
-            Self::Open(_) => got_out,
-        }
-    }
-
     fn shown(self) -> String {
         match self {
             Self::Blocked => "blocked".to_owned(),
             Self::Open(why) => format!("**open** ({})", number(why)),
+            Self::Refused => "refused from the start".to_owned(),
         }
     }
 }

@@ -140,19 +140,57 @@ fn what_is_edited_between_rounds_is_in_the_next_request() {
     world.assert_sound();
 }
 
+/// The user's git in the workspace.
+fn git(workspace: &Path, args: &[&str]) {
+    let mut command = std::process::Command::new("git");
+    command.args(["-c", "user.name=me", "-c", "user.email=me@example.org"]).args(args);
+    command.env("HOME", workspace).env("GIT_CONFIG_NOSYSTEM", "1").current_dir(workspace);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// While the model thinks, the user goes to another branch, on which every file is another one: the
+/// watch hears of it all, the checkpoints find it, and it is one event, told in a few words.
 #[test]
-fn a_checkout_of_many_files_is_one_short_event() {
+fn a_checkout_of_five_thousand_files_is_one_short_event() {
+    const FILES: usize = 5_000;
     let world = World::new();
-    let files: Vec<String> =
-        (0..1000).map(|number| format!("work/d{}/{number}", number % 20)).collect();
-    files.iter().for_each(|file| world.write(file, "one"));
-    let server = server([shell("true"), Reply::text("Done."), Reply::text("Seen.")]);
-    world.exec(&server.url(), &["first"]).succeeds();
-    files.iter().for_each(|file| world.write(file, "another branch"));
-    world.exec(&server.url(), &["--resume", "last", "second"]).succeeds();
+    let workspace = world.workspace();
+    let write = |text: &str| {
+        for number in 0..FILES {
+            world.write(&format!("work/d{}/{number}", number % 50), text);
+        }
+    };
+    git(&workspace, &["init", "-q", "-b", "main"]);
+    write("one\n");
+    git(&workspace, &["add", "."]);
+    git(&workspace, &["commit", "-q", "-m", "one"]);
+    git(&workspace, &["checkout", "-q", "-b", "other"]);
+    write("another branch\n");
+    git(&workspace, &["commit", "-q", "-a", "-m", "another"]);
+    git(&workspace, &["checkout", "-q", "main"]);
+    let (data, work) = (world.data(), workspace);
+    let server = MockServer::start(Scenario::generate(move |number, _| match number {
+        0 => shell("echo mine > agents.txt"),
+        1 => {
+            after_the_command(&data);
+            git(&work, &["checkout", "-q", "other"]);
+            shell("echo more > more.txt")
+        }
+        _ => Reply::text("Done."),
+    }))
+    .unwrap();
+    let run = world.exec(&server.url(), &["go"]).succeeds();
+    assert_eq!(run.stderr.matches("You changed:").count(), 1, "{}", run.stderr);
     let edits = edits(&world);
-    assert_eq!((edits.len(), edits[0].changes.len(), edits[0].more), (1, 200, 800));
-    assert!(edits[0].shown.starts_with("The user changed 1000 files"), "{}", edits[0].shown);
+    let [edit] = edits.as_slice() else { panic!("{} edits", edits.len()) };
+    assert_eq!((edit.changes.len(), edit.more), (200, 4_800));
+    assert!(edit.shown.starts_with("The user changed 5000 files"), "{}", edit.shown);
+    assert!(edit.shown.len() < 2_000, "{} bytes", edit.shown.len());
+    assert!(edit.changes.iter().all(|change| change.path.starts_with('d')), "{edit:?}");
+    let asked = last_request(&server);
+    assert_eq!(asked.matches("The user changed 5000 files").count(), 1);
+    world.assert_sound();
 }
 
 #[test]

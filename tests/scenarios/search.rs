@@ -49,6 +49,14 @@ fn sessions_are_found_by_their_words_files_tools_and_outcomes() {
     assert!(titles(&world, &["--until", "2001-01-01"]).is_empty());
     world.limn(&["annotate", "last", "--outcome", "success"]).succeeds();
     assert_eq!(titles(&world, &["--outcome", "success"]), ["Print something"]);
+    world.limn(&["annotate", "last", "--tag", "stripes", "--tag", "easy"]).succeeds();
+    assert_eq!(titles(&world, &["--tag", "stripes", "--tag", "easy"]), ["Print something"]);
+    let listed = world.limn(&["sessions", "--tag", "stripes"]).succeeds().stdout;
+    assert!(listed.contains("Print something #easy #stripes"), "{listed}");
+    world.limn(&["annotate", "last", "--untag", "stripes"]).succeeds();
+    assert!(titles(&world, &["--tag", "stripes"]).is_empty());
+    assert_eq!(titles(&world, &["--limit", "2"]), ["Print something", "Let parse take a text"]);
+    assert_eq!(titles(&world, &["--tool", "shell", "--limit", "1"]), ["Print something"]);
 
     let shown = world.limn(&["sessions", "--search", "lexer"]).succeeds();
     assert!(shown.stdout.contains("round 1, event"), "{}", shown.stdout);
@@ -74,4 +82,18 @@ fn the_index_is_made_anew_by_one_command_and_forgets_what_is_deleted() {
         let bytes = std::fs::read(&entry).unwrap();
         assert!(!bytes.windows(5).any(|it| it == b"zebra"), "{}", entry.display());
     }
+}
+
+#[test]
+fn what_stands_around_a_word_is_shown_and_never_obeyed() {
+    let world = World::new();
+    let hostile = "before \u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}5;5H zebra \u{202e}behind\u{1b}[31m";
+    let server = server([Reply::text(hostile)]);
+    world.exec(&server.url(), &["Say it"]).succeeds();
+    let shown = world.limn(&["sessions", "--search", "zebra"]).succeeds().stdout;
+    assert!(shown.contains("zebra"), "{shown}");
+    let is_obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!shown.contains(is_obeyed), "{shown:?}");
+    let json = world.limn(&["sessions", "--search", "zebra", "--json"]).succeeds();
+    assert!(!json.stdout.contains('\u{1b}'), "JSON has escapes of its own");
 }

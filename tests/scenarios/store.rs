@@ -51,3 +51,17 @@ fn a_backup_is_a_data_folder_of_its_own() {
     in_copy(&["rewind", "last", "--to", "1", "--files", "--overwrite"]).succeeds();
     assert_eq!(fs::read_to_string(world.path("work/notes.txt")).unwrap().lines().count(), 500);
 }
+
+#[test]
+fn how_much_is_stored_is_told() {
+    let world = recorded();
+    world.limn(&["sessions", "--search", "line"]).succeeds();
+    let told = world.limn(&["store", "stats", "--json"]).succeeds().json_lines();
+    let number = |name: &str| told[0][name].as_u64().unwrap();
+    assert_eq!(number("sessions"), 1);
+    for name in ["session_bytes", "library_bytes", "blobs", "blob_bytes"] {
+        assert!(number(name) > 0, "{name}");
+    }
+    let file = world.home().session_file(world.archive().id());
+    assert_eq!(number("session_bytes"), fs::metadata(file).unwrap().len());
+}

@@ -9,6 +9,7 @@ mod figures;
 mod proxy;
 mod sandbox;
 mod search;
+mod store;
 mod tokens;
 mod tree;
 mod tui;
@@ -46,6 +47,8 @@ pub(crate) enum Unit {
     Bytes,
     Tokens,
     Count,
+    /// One thing for each of another.
+    Ratio,
     Percent,
 }
 
@@ -56,6 +59,7 @@ impl Unit {
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
             Self::Tokens | Self::Count => format!("{value:.0}"),
+            Self::Ratio => format!("{value:.2}"),
             Self::Percent => format!("{value:+.1} %"),
         }
     }
@@ -129,6 +133,8 @@ const MEASUREMENTS: &[Measurement] = &[
     ("session", figures::session),
     ("checkpoints", checkpoints::checkpoints),
     ("watch", watch::build),
+    ("store", store::store),
+    ("play", store::play),
     ("dataset", dataset::tokens),
     ("dataset-store", dataset::store),
     ("map", search::map),

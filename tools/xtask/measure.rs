@@ -145,7 +145,12 @@ impl Samples {
 
     /// The value that 95 of 100 do not exceed; with few samples that is the largest.
     pub(crate) fn p95(&self) -> f64 {
-        let rank = (self.0.len() * 95).div_ceil(100);
+        self.percentile(95)
+    }
+
+    /// The value that so many of 100 do not exceed.
+    pub(crate) fn percentile(&self, of_100: usize) -> f64 {
+        let rank = (self.0.len() * of_100).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 }

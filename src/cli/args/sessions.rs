@@ -14,10 +14,14 @@ use crate::store::parse_time;
 #[command(after_help = "Words have to stand in one and the same prompt, reply, call or output; \
     '\"two words\"' are looked for side by side, and 'pars*' is the beginning of a word.\n\n\
     Example:\n  limn sessions --json | jq -r .id\n  limn sessions --search 'borrow checker' \
-    --in output\n  limn sessions --file src/parser.rs --since 7d --outcome success")]
+    --in output\n  limn sessions --file src/parser.rs --since 7d --outcome success\n  limn \
+    sessions --tag lexer --limit 5")]
 pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+    /// So many sessions at most, the newest [default: 50 with --search, unless as JSON].
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
     /// One JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -50,12 +54,15 @@ pub(crate) struct SearchArgs {
     /// How it turned out, as somebody said.
     #[arg(long, value_enum)]
     pub(crate) outcome: Option<OutcomeArg>,
+    /// A tag it has, by `limn annotate --tag` or `/tag`; may be repeated: each of them.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
 }
 
 impl SearchArgs {
     /// Whether nothing in particular is looked for.
-    pub(crate) const fn is_nothing(&self) -> bool {
-        let Self { text, parts: _, file, tool, model, since, until, outcome } = self;
+    pub(crate) fn is_nothing(&self) -> bool {
+        let Self { text, parts: _, file, tool, model, since, until, outcome, tags } = self;
         text.is_none()
             && file.is_none()
             && tool.is_none()
@@ -63,6 +70,7 @@ impl SearchArgs {
             && since.is_none()
             && until.is_none()
             && outcome.is_none()
+            && tags.is_empty()
     }
 }
 
@@ -91,6 +99,9 @@ pub(crate) struct PlayArgs {
     /// Only this execution.
     #[arg(long, value_name = "N", requires = "cast")]
     pub(crate) exec: Option<u32>,
+    /// With what was typed into the commands, by the model and by you: passwords too.
+    #[arg(long, requires = "cast")]
+    pub(crate) input: bool,
 }
 
 /// A number above zero.

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &AnnotateArgs) -> CliResult {
 }
 
 /// A domain or a tag: one word, so that it can be typed and is the same wherever it is shown.
-fn word(text: &str) -> Result<&str, CliError> {
+pub(super) fn word(text: &str) -> Result<&str, CliError> {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
     if text.is_empty() || text.len() > 64 || !text.chars().all(is_plain) {
         return Err(CliError::usage(format!(

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use record::Archive;
 use tokio::sync::mpsc;
+use trajectory::event;
 use tui::Facts;
 
 use self::cast::Shown;
@@ -32,7 +33,7 @@ const TITLE_CHARS_MAX: usize = 200;
 
 pub(crate) fn run(args: &PlayArgs) -> CliResult {
     let archive = Store::open()?.archive(&args.id)?;
-    let mut timeline = Timeline::read(&archive)?;
+    let mut timeline = Timeline::read(&archive, args.input)?;
     if let Some(longest) = args.idle_max {
         let longest = Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
         timeline.cap_pauses(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX));
@@ -79,7 +80,11 @@ fn write_cast(archive: &Archive, timeline: &Timeline, path: &Path, only: Option<
     let printed: Vec<Shown> = execs
         .iter()
         .filter(|row| row.output.is_some() && only.is_none_or(|only| row.exec == only))
-        .map(|row| Shown { exec: row.exec, title: title(&row.tool, &row.facts.argv) })
+        .map(|row| Shown {
+            exec: row.exec,
+            title: title(&row.tool, &row.facts.argv),
+            status: row.exit.and_then(status),
+        })
         .collect();
     if printed.is_empty() {
         let id = archive.id();
@@ -116,6 +121,11 @@ fn write_cast(archive: &Archive, timeline: &Timeline, path: &Path, only: Option<
     })?;
     note(&format!("wrote {} commands to {}", printed.len(), path.display()));
     Ok(Exit::Completed)
+}
+
+/// How a program ended, as a shell tells it.
+fn status(exit: event::Exit) -> Option<i32> {
+    exit.code.or_else(|| exit.signal.map(|signal| 128 + signal))
 }
 
 /// What was run, as a line.

@@ -1,11 +1,16 @@
-//! `limn rm`: delete recordings.
+//! `limn rm`: delete recordings, and the checkpoints that only they need.
+
+use std::collections::HashSet;
 
 use record::Archive;
 use serde_json::json;
+use trajectory::SessionId;
+use workspace::{Collector, Hash};
 
+use super::store::named;
 use crate::args::RmArgs;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note};
+use crate::print::{Out, note, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(args: &RmArgs) -> CliResult {
@@ -17,20 +22,71 @@ pub(crate) fn run(args: &RmArgs) -> CliResult {
     let mut ids = ids?;
     ids.sort_unstable();
     ids.dedup();
+    let mut trees = Trees::default();
     let mut out = Out::new();
-    let mut had_checkpoints = false;
-    for id in ids {
-        let trees = Archive::open(&store.home, id).and_then(|archive| archive.trees());
-        had_checkpoints |= trees.is_ok_and(|trees| !trees.is_empty());
+    let removed = ids.into_iter().try_for_each(|id| -> Result<(), CliError> {
+        let of_session = trees_of(&store, id);
         store.home.remove(id)?;
+        match of_session {
+            Some(of_session) => trees.gone.extend(of_session),
+            None => trees.has_unknown = true,
+        }
         if args.json {
             out.json(&json!({ "removed": id }));
         } else {
             note(&format!("removed {id}"));
         }
+        Ok(())
+    });
+    // What was deleted before something went wrong takes its checkpoints with it all the same.
+    let tidied = trees.remove(&store, args.json);
+    removed.and(tidied).map(|()| Exit::Completed)
+}
+
+/// The checkpoints that a recording names; none where it cannot be read.
+fn trees_of(store: &Store, id: SessionId) -> Option<Vec<Hash>> {
+    match Archive::open(&store.home, id).and_then(|archive| archive.trees()) {
+        Ok(trees) => Some(trees.iter().filter_map(|tree| tree.parse().ok()).collect()),
+        Err(record::RecordError::Empty { .. }) => Some(Vec::new()),
+        Err(_) => None,
     }
-    if had_checkpoints && !args.json {
-        note("What only its checkpoints held goes with `limn store gc`.");
+}
+
+/// The checkpoints of what was deleted.
+#[derive(Default)]
+struct Trees {
+    gone: HashSet<Hash>,
+    /// A recording could not be read.
+    has_unknown: bool,
+}
+
+impl Trees {
+    fn remove(&self, store: &Store, json: bool) -> Result<(), CliError> {
+        let say = |text: &str| {
+            if !json {
+                note(text);
+            }
+        };
+        if self.has_unknown {
+            say("What only its checkpoints held goes with `limn store gc`: it could not be read.");
+        }
+        if self.gone.is_empty() {
+            return Ok(());
+        }
+        let collector = Collector::begin(store.home.path())?;
+        let (named, is_live) = named(&store.home)?;
+        let removed = collector.remove(&self.gone, named, is_live)?;
+        if removed.blobs > 0 {
+            say(&format!(
+                "removed what only its checkpoints held: {} blobs, {} bytes",
+                thousands(removed.blobs),
+                thousands(removed.bytes)
+            ));
+        }
+        if removed.waiting > 0 {
+            say("A session is running that may need checkpoints of the last hour: what only they \
+                 hold goes with `limn store gc` later.");
+        }
+        Ok(())
     }
-    Ok(Exit::Completed)
 }

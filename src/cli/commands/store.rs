@@ -2,6 +2,7 @@
 //! made from recordings.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use record::{Archive, Home, RecordError};
@@ -11,7 +12,7 @@ use workspace::{Collector, Hash};
 use super::doctor::{self, Check};
 use crate::args::{StoreBackupArgs, StoreCheckArgs, StoreGcArgs, StoreRebuildArgs, StoreStatsArgs};
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note, thousands};
+use crate::print::{Out, Progress, note, thousands};
 use crate::store::Store;
 
 /// A session that runs may not have recorded yet what it took a moment ago.
@@ -22,15 +23,16 @@ pub(crate) fn stats(args: &StoreStatsArgs) -> CliResult {
     let sessions = store.home.session_ids()?;
     let mut session_bytes = 0;
     for id in &sessions {
-        let metadata = std::fs::metadata(store.home.session_file(*id));
-        session_bytes += metadata.map_or(0, |metadata| metadata.len());
+        session_bytes += with_wal(&store.home.session_file(*id));
     }
+    let library_bytes = with_wal(&store.home.path().join("limn.db"));
     let (blobs, blob_bytes) = workspace::size(store.home.path()).map_err(workspace::Error::from)?;
     let mut out = Out::new();
     if args.json {
         out.json(&json!({
             "sessions": sessions.len(),
             "session_bytes": session_bytes,
+            "library_bytes": library_bytes,
             "blobs": blobs,
             "blob_bytes": blob_bytes,
         }));
@@ -40,8 +42,20 @@ pub(crate) fn stats(args: &StoreStatsArgs) -> CliResult {
         };
         out.line(&line(sessions.len() as u64, "recordings", session_bytes));
         out.line(&line(blobs, "blobs of workspaces", blob_bytes));
+        out.line(&format!(
+            "annotations and the index of words, {} bytes",
+            thousands(library_bytes)
+        ));
     }
     Ok(Exit::Completed)
+}
+
+/// Bytes of a database on disk, with what has not been folded into it yet.
+fn with_wal(file: &Path) -> u64 {
+    let mut wal = file.as_os_str().to_owned();
+    wal.push("-wal");
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    length(file) + length(Path::new(&wal))
 }
 
 pub(crate) fn gc(args: &StoreGcArgs) -> CliResult {
@@ -135,7 +149,9 @@ pub(crate) fn backup(args: &StoreBackupArgs) -> CliResult {
 }
 
 pub(crate) fn rebuild(args: &StoreRebuildArgs) -> CliResult {
-    let rows = Store::open()?.library()?.rebuild()?;
+    let mut progress = Progress::of("indexing recordings");
+    let mut tell = |done, all| progress.tell(done, all);
+    let rows = Store::open()?.library()?.rebuild(&mut tell)?;
     let unreadable = rows.iter().filter(|row| row.error.is_some()).count();
     let mut out = Out::new();
     if args.json {
@@ -152,7 +168,7 @@ pub(crate) fn rebuild(args: &StoreRebuildArgs) -> CliResult {
 }
 
 /// The checkpoints that recordings name, and whether a session is running.
-fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
+pub(super) fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
     let mut named = HashSet::new();
     let mut is_live = false;
     for id in home.session_ids()? {
@@ -163,8 +179,8 @@ fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
             Err(RecordError::Empty { .. } | RecordError::NotFound { .. }) => continue,
             Err(error) => {
                 return Err(CliError::failed(format!(
-                    "{error} Nothing was deleted, since nobody knows what that session needs; \
-                     repair it, or delete it with `limn rm {id}`."
+                    "{error} No blob was deleted, since nobody knows what that session needs; repair \
+                     it, or delete it with `limn rm {id}`."
                 )));
             }
         };

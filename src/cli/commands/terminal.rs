@@ -13,6 +13,7 @@ mod lines;
 mod orders;
 mod pictures;
 mod prepared;
+mod search;
 
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! The catalogue: a line for each session file, looked at again only when the file has changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -87,8 +87,8 @@ impl Library {
                 ..row
             }));
         }
-        let gone: Vec<SessionId> =
-            known.into_keys().filter(|id| !rows.iter().any(|row| row.session == *id)).collect();
+        let there: HashSet<SessionId> = rows.iter().map(|row| row.session).collect();
+        let gone: Vec<SessionId> = known.into_keys().filter(|id| !there.contains(id)).collect();
         self.update(&changed, &gone).map_err(self.failed())?;
         Ok(rows)
     }
@@ -101,16 +101,19 @@ impl Library {
         Ok(home.session_ids()?.into_iter().rev().filter_map(|id| look(home, id)).collect())
     }
 
-    /// Makes the catalogue and the index of words anew from the session files; all sessions, newest
-    /// first.
+    /// Makes the catalogue and the index of words anew from the session files, telling how many of how
+    /// many are done; all sessions, newest first.
     ///
     /// # Errors
     /// When the library cannot be written.
-    pub fn rebuild(&self) -> Result<Vec<CatalogueRow>, RecordError> {
+    pub fn rebuild(
+        &self,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<CatalogueRow>, RecordError> {
         self.connection.execute("DELETE FROM catalogue", []).map_err(self.failed())?;
         self.forget_words().map_err(self.failed())?;
         let rows = self.list()?;
-        self.follow(&rows)?;
+        self.follow(&rows, tell)?;
         Ok(rows)
     }
 

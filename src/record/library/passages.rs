@@ -74,6 +74,15 @@ pub(super) fn passage(body: &Body) -> Option<(Part, String)> {
     (!text.trim().is_empty()).then_some((part, text))
 }
 
+/// The call that an event makes or answers.
+pub(super) const fn call_of(body: &Body) -> Option<u32> {
+    match body {
+        Body::ToolCall(call) => Some(call.call),
+        Body::Observation(seen) => Some(seen.call),
+        _ => None,
+    }
+}
+
 /// Arguments without the quotes and escapes of their JSON.
 fn said(arguments: &str) -> String {
     fn gather(value: &Value, into: &mut String) {

@@ -5,13 +5,16 @@
 //! what is new is added. A file that is not what it was, or is gone without having been removed by
 //! [`Home::remove`](crate::Home::remove), is a reason to make the whole index anew.
 
-use std::collections::{HashMap, HashSet};
+mod words;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use trajectory::{Event, SessionId};
 
-use super::passages::{Part, facets, passage};
-use super::{CatalogueRow, Library, session_id};
+use self::words::{Words, spaced};
+use super::passages::{Part, call_of, facets, passage};
+use super::{CatalogueRow, Library, Outcome, session_id};
 use crate::archive::{Archive, each_event};
 use crate::chain::Digest;
 use crate::error::RecordError;
@@ -21,8 +24,11 @@ use crate::writer::sql_integer;
 /// Matches of one session that are handed out with their text.
 const SHOWN_MAX: usize = 3;
 
-/// Characters around a match.
-const AROUND_CHARS: usize = 60;
+/// Characters before a match: few, so that it stands where a line is looked at first.
+const BEFORE_CHARS: usize = 24;
+
+/// Characters from a match on.
+const AFTER_CHARS: usize = 136;
 
 /// What is looked for. Everything that is given has to hold.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +48,12 @@ pub struct Search {
     pub since_ns: Option<i64>,
     /// The session began before this time.
     pub until_ns: Option<i64>,
+    /// How it turned out, as somebody said.
+    pub outcome: Option<Outcome>,
+    /// Each of these tags.
+    pub tags: Vec<String>,
+    /// Of so many sessions, the newest, excerpts are read; of all of them without it.
+    pub shown_max: Option<usize>,
 }
 
 /// A session in which something was found.
@@ -62,10 +74,41 @@ pub struct Excerpt {
     pub seq: u64,
     /// Its round.
     pub round: u32,
+    /// The call that it makes or answers.
+    pub call: Option<u32>,
     /// What it is.
     pub part: Part,
     /// The text around the match on one line.
     pub text: String,
+}
+
+impl Search {
+    /// Whether what is asked of files, tools and models is in the index alone.
+    const fn asks_the_index(&self) -> bool {
+        self.file.is_some() || self.tool.is_some() || self.model.is_some()
+    }
+}
+
+/// What was said of sessions, as far as it is asked for.
+struct Said {
+    outcomes: HashMap<SessionId, String>,
+    tags: HashMap<SessionId, BTreeSet<String>>,
+}
+
+impl Said {
+    fn of(library: &Library, wanted: &Search) -> Result<Self, RecordError> {
+        let outcomes = wanted.outcome.map(|_| library.answers("outcome")).transpose()?;
+        let tags = (!wanted.tags.is_empty()).then(|| library.tags()).transpose()?;
+        Ok(Self { outcomes: outcomes.unwrap_or_default(), tags: tags.unwrap_or_default() })
+    }
+
+    fn fits(&self, wanted: &Search, session: SessionId) -> bool {
+        let outcome = self.outcomes.get(&session).map(String::as_str);
+        let tags = self.tags.get(&session);
+        let has_tag = |tag: &String| tags.is_some_and(|tags| tags.contains(tag));
+        wanted.outcome.is_none_or(|it| outcome == Some(it.as_str()))
+            && wanted.tags.iter().all(has_tag)
+    }
 }
 
 impl Library {
@@ -74,21 +117,43 @@ impl Library {
     /// # Errors
     /// When the library or the folder of the sessions cannot be read or written.
     pub fn search(&self, wanted: &Search) -> Result<Vec<Found>, RecordError> {
+        self.search_telling(wanted, &mut |_, _| {})
+    }
+
+    /// The same, telling how many of how many new recordings are in the index, as far as some have
+    /// to be put there first. Whoever stops it loses none of that.
+    ///
+    /// # Errors
+    /// When the library or the folder of the sessions cannot be read or written.
+    pub fn search_telling(
+        &self,
+        wanted: &Search,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Found>, RecordError> {
         let rows = self.list()?;
-        self.follow(&rows)?;
         let words = Words::of(&wanted.text);
+        if !words.is_empty() || wanted.asks_the_index() {
+            self.follow(&rows, tell)?;
+        }
         let matches = match words.is_empty() {
             true => None,
             false => Some(self.matches(&words, &wanted.parts).map_err(self.unindexed())?),
         };
+        let said = Said::of(self, wanted)?;
         let mut found = Vec::new();
         for row in rows {
             let here = matches.as_ref().map(|all| all.get(&row.session));
-            if here == Some(None) || !self.fits(wanted, &row).map_err(self.unindexed())? {
+            if here == Some(None) || !said.fits(wanted, row.session) {
+                continue;
+            }
+            if !self.fits(wanted, &row).map_err(self.unindexed())? {
                 continue;
             }
             let here = here.flatten().map_or(&[][..], Vec::as_slice);
-            let excerpts = excerpts(&self.home, row.session, here, &words);
+            // Reading them is most of the work when a word stands nearly everywhere.
+            let is_shown = wanted.shown_max.is_none_or(|most| found.len() < most);
+            let read = if is_shown { here } else { &[] };
+            let excerpts = excerpts(&self.home, row.session, read, &words);
             found.push(Found { row, matches: here.len(), excerpts });
         }
         Ok(found)
@@ -149,24 +214,41 @@ impl Library {
     }
 
     /// Brings the index up to what the files hold.
-    pub(super) fn follow(&self, rows: &[CatalogueRow]) -> Result<(), RecordError> {
+    pub(super) fn follow(
+        &self,
+        rows: &[CatalogueRow],
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), RecordError> {
         let known = self.indexed().map_err(self.unindexed())?;
         let there: HashSet<SessionId> = rows.iter().map(|row| row.session).collect();
-        let mut is_whole = known.keys().all(|id| there.contains(id));
-        for row in rows.iter().filter(|row| row.error.is_none()) {
+        let is_new = |row: &&CatalogueRow| {
             let so_far = known.get(&row.session).copied().unwrap_or_default();
-            if is_whole && so_far.events != row.status.events {
-                is_whole = self.index(row.session)?;
-            }
-        }
-        if is_whole {
+            row.error.is_none() && so_far.events != row.status.events
+        };
+        let new: Vec<SessionId> = rows.iter().filter(is_new).map(|row| row.session).collect();
+        if known.keys().all(|id| there.contains(id)) && self.index_all(&new, tell)? {
             return Ok(());
         }
         self.forget_words().map_err(self.unindexed())?;
-        for row in rows.iter().filter(|row| row.error.is_none()) {
-            self.index(row.session)?;
+        let sound = rows.iter().filter(|row| row.error.is_none());
+        let all: Vec<SessionId> = sound.map(|row| row.session).collect();
+        self.index_all(&all, tell).map(|_| ())
+    }
+
+    /// Adds what these have that is not indexed yet; `false` when one is not the one that was, which
+    /// ends it.
+    fn index_all(
+        &self,
+        sessions: &[SessionId],
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<bool, RecordError> {
+        for (done, session) in sessions.iter().enumerate() {
+            if !self.index(*session)? {
+                return Ok(false);
+            }
+            tell(done + 1, sessions.len());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds what a session has that is not indexed yet; `false` when it is not the one that was.
@@ -313,81 +395,6 @@ fn is_end_of_path(path: &str, end: &str) -> bool {
     std::path::Path::new(path).ends_with(end)
 }
 
-/// The text with the letters of scripts that put no spaces between words set apart, so that any run
-/// of them can be found.
-fn spaced(text: &str) -> String {
-    let is_letter_alone = |it: char| {
-        matches!(it, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
-            | '\u{f900}'..='\u{faff}' | '\u{0e00}'..='\u{0eff}' | '\u{20000}'..='\u{3ffff}')
-    };
-    if !text.chars().any(is_letter_alone) {
-        return text.to_owned();
-    }
-    let mut apart = String::with_capacity(text.len() * 2);
-    for letter in text.chars() {
-        apart.push(letter);
-        if is_letter_alone(letter) {
-            apart.push(' ');
-        }
-    }
-    apart
-}
-
-/// What was typed, as words and phrases.
-struct Words(Vec<Word>);
-
-struct Word {
-    text: String,
-    is_beginning: bool,
-}
-
-impl Words {
-    fn of(text: &str) -> Self {
-        let mut words = Vec::new();
-        // Every second piece stands between quotes.
-        for (index, piece) in text.split('"').enumerate() {
-            if index % 2 == 1 {
-                words.push(Word { text: piece.to_owned(), is_beginning: false });
-            } else {
-                words.extend(piece.split_whitespace().map(|word| Word {
-                    text: word.trim_end_matches('*').to_owned(),
-                    is_beginning: word.ends_with('*'),
-                }));
-            }
-        }
-        // Punctuation is in no index.
-        words.retain(|word| word.text.chars().any(char::is_alphanumeric));
-        Self(words)
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// In the index's own language; whatever was typed is text in it.
-    fn query(&self) -> String {
-        let phrase = |word: &Word| {
-            let end = if word.is_beginning { " *" } else { "" };
-            format!("\"{}\"{end}", spaced(&word.text))
-        };
-        self.0.iter().map(phrase).collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// Where the first of the words stands in a text, bytes; its beginning when it is spelt in
-    /// another way there.
-    fn place_in(&self, text: &str) -> usize {
-        let starts = |rest: &str, word: &str| {
-            let mut lower = rest.chars().flat_map(char::to_lowercase);
-            word.chars().flat_map(char::to_lowercase).all(|it| lower.next() == Some(it))
-        };
-        let place = |word: &Word| {
-            let mut places = text.char_indices().map(|(at, _)| at);
-            places.find(|at| starts(&text[*at..], &word.text))
-        };
-        self.0.iter().find_map(place).unwrap_or(0)
-    }
-}
-
 /// The text of the best matches of a session; none when its file cannot be read.
 fn excerpts(home: &Home, session: SessionId, places: &[u64], words: &Words) -> Vec<Excerpt> {
     if places.is_empty() {
@@ -398,15 +405,16 @@ fn excerpts(home: &Home, session: SessionId, places: &[u64], words: &Words) -> V
         let event = archive.event(*seq).ok()??;
         let (part, text) = passage(&event.body)?;
         let text = around(&text, words.place_in(&text));
-        Some(Excerpt { seq: *seq, round: event.round, part, text })
+        let (round, call) = (event.round, call_of(&event.body));
+        Some(Excerpt { seq: *seq, round, call, part, text })
     };
     places.iter().filter_map(excerpt).take(SHOWN_MAX).collect()
 }
 
 /// A line of the text around a place.
 fn around(text: &str, at: usize) -> String {
-    let before: Vec<char> = text[..at].chars().rev().take(AROUND_CHARS).collect();
-    let after: Vec<char> = text[at..].chars().take(2 * AROUND_CHARS).collect();
+    let before: Vec<char> = text[..at].chars().rev().take(BEFORE_CHARS).collect();
+    let after: Vec<char> = text[at..].chars().take(AFTER_CHARS).collect();
     let is_cut = |taken: usize, of: &str| of.chars().nth(taken).is_some();
     let (from, to) = (is_cut(before.len(), &text[..at]), is_cut(after.len(), &text[at..]));
     let line: String = before.into_iter().rev().chain(after).collect();

@@ -31,7 +31,7 @@ async fn the_catalogue_follows_the_files() {
     assert_eq!((rows[0].status.rounds, rows[0].live), (2, true));
     second.end().await;
     assert_eq!(library.list().unwrap()[0].status.ended, Some(Ended::Completed));
-    library.rebuild().unwrap();
+    library.rebuild(&mut |_, _| {}).unwrap();
     assert_eq!(library.list().unwrap().len(), 2);
 
     std::fs::write(home.session_file(first_id), b"nonsense").unwrap();

@@ -44,9 +44,9 @@ const CONNECT: &[&str] = &[
 
 impl Policy {
     /// Why a command failed, when what it printed says that this policy was the reason. `cwd` is
-    /// where it ran.
+    /// where it ran, `reaches_hosts` whether its tier can let it through to a single host.
     #[must_use]
-    pub fn explain(&self, output: &str, cwd: &Path) -> Option<Refusal> {
+    pub fn explain(&self, output: &str, cwd: &Path, reaches_hosts: bool) -> Option<Refusal> {
         if self.preset == Preset::Off {
             return None;
         }
@@ -56,7 +56,7 @@ impl Policy {
         lines
             .iter()
             .find_map(|line| self.explain_file(line, cwd))
-            .or_else(|| self.explain_network(&lines))
+            .or_else(|| self.explain_network(&lines, reaches_hosts))
     }
 
     fn explain_file(&self, line: &str, cwd: &Path) -> Option<Refusal> {
@@ -124,11 +124,17 @@ impl Policy {
         }
     }
 
-    fn explain_network(&self, lines: &[String]) -> Option<Refusal> {
+    fn explain_network(&self, lines: &[String], reaches_hosts: bool) -> Option<Refusal> {
         let at = lines.iter().position(|line| {
             let lower = line.to_lowercase();
             CONNECT.iter().any(|word| lower.contains(word))
         })?;
+        if !reaches_hosts {
+            return Some(Refusal {
+                rule: "commands have no network here, whatever is allowed".into(),
+                remedy: "ask the user: `limn doctor` says what a tier with a network needs".into(),
+            });
+        }
         // The host stands in the line itself, or in one near it.
         let near = lines.get(at..).unwrap_or_default().iter().take(10);
         let near: Vec<&String> = near.chain(lines.iter().take(at).rev().take(5)).collect();

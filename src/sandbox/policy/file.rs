@@ -165,16 +165,18 @@ impl PolicyFile {
         closed.extend(home.clone());
         let mut hidden: Vec<PathBuf> = places::SYSTEM_SECRETS.iter().map(PathBuf::from).collect();
         hidden.extend(home.iter().flat_map(|home| beneath(home, places::CREDENTIALS)));
-        // What the user opens by its name, or works in, is meant to be open. A socket is no more
-        // than itself: what lies beside it has to be closed by something else.
+        // What the user opens by its name, or works in, is meant to be open. What lies in it is no
+        // more than itself: what lies beside that has to be closed by something else.
         hidden.retain(|secret| {
-            let opens = |paths: &[PathBuf]| paths.iter().any(|open| open.starts_with(secret));
-            let shown = !covers(&closed, secret)
-                || [&readable, &writable].into_iter().any(|paths| covers(paths, secret))
+            let files = [&readable, &writable];
+            let is_named = files.iter().any(|paths| paths.contains(secret));
+            let is_entered =
+                files.into_iter().chain([&sockets]).flatten().any(|open| open.starts_with(secret));
+            let is_shown = !covers(&closed, secret)
+                || files.iter().any(|paths| covers(paths, secret))
                 || secret.starts_with(&workspace);
-            let by_name =
-                opens(&readable) || opens(&writable) || around.workspace.starts_with(secret);
-            !by_name && (shown || !opens(&sockets))
+            let is_open = is_named || around.workspace.starts_with(secret);
+            !is_open && (is_shown || !is_entered)
         });
         hidden.extend(kept);
         let toolchains = toolchains(home.as_deref(), &closed, around);

@@ -215,7 +215,8 @@ impl Policy {
                     rule: format!("{} is both opened and hidden", open.display()),
                     remedy: format!(
                         "remove it from sandbox.readable, sandbox.writable and \
-                         sandbox.allow_sockets, or {} from sandbox.hidden",
+                         sandbox.allow_sockets; or {0} from sandbox.hidden; or, where limn itself \
+                         hides {0}, open no folder above it",
                         hidden.display()
                     ),
                 });

@@ -24,6 +24,7 @@ fn machine() -> Machine {
         fs::create_dir_all(home.join(folder)).unwrap();
     }
     fs::write(home.join(".cargo/credentials.toml"), "token").unwrap();
+    fs::write(home.join(".ssh/known_hosts"), "host key").unwrap();
     let around = Surroundings {
         workspace: home.join("work"),
         home: Some(home.clone()),
@@ -131,6 +132,7 @@ fn what_is_wrong_is_refused_with_a_remedy() {
         ("hidden = ['~/notes']\nreadable = ['~/notes']", "both opened and hidden"),
         ("hidden = ['~/work']", "where commands may not look"),
         ("readable = ['~/.local/share/limn']", "both opened and hidden"),
+        ("readable = ['~', '~/.ssh/known_hosts']", "both opened and hidden"),
         ("network = 'off'\nallow_hosts = ['a.example']", "remove one of the two"),
         ("env = ['A=B']", "no name of a variable"),
         ("limits = { processes = 0 }", "the limit processes is 0"),
@@ -165,6 +167,9 @@ fn what_the_user_opens_by_name_is_open() {
     let policy = policy(&machine, text);
     assert!(policy.may_read(&machine.home.join(".ssh/known_hosts")));
     assert!(policy.may_write(&machine.home.join("notes/today")));
+    let alone = self::policy(&machine, "readable = ['~/.ssh/known_hosts']");
+    assert!(alone.may_read(&machine.home.join(".ssh/known_hosts")));
+    assert!(!alone.may_read(&machine.home.join(".ssh/id_ed25519")));
     assert!(policy.network.decide(&target("git.example:22")).is_ok());
     let told = policy.network.decide(&target("git.example:443")).unwrap_err().to_string();
     assert!(
@@ -300,7 +305,7 @@ fn a_failed_command_is_told_the_rule() {
     let machine = machine();
     let policy = policy(&machine, "");
     let cwd = &policy.workspace;
-    let tell = |text: &str| policy.explain(text, cwd).map(|refusal| refusal.to_string());
+    let tell = |text: &str| policy.explain(text, cwd, true).map(|refusal| refusal.to_string());
     let home = machine.home.display();
     for (output, told) in [
         ("touch: cannot touch '/usr/x': Read-only file system", "/usr/x is outside what"),
@@ -324,13 +329,17 @@ fn a_failed_command_is_told_the_rule() {
     assert!(found.contains("is hidden from this session"), "{found}");
     let found = tell(&format!("ls: {home}/other: No such file or directory")).unwrap();
     assert!(found.contains(&format!("`--readable {home}/other`")), "{found}");
+    // A tier without any network is not helped by a host that is allowed.
+    let failed = "curl: (6) Could not resolve host: docs.example";
+    let found = policy.explain(failed, cwd, false).expect("a refusal").to_string();
+    assert!(found.contains("limn doctor") && !found.contains("--allow-host"), "{found}");
     // What is allowed failed by something else, and a file is no host.
     let open = self::policy(&machine, "allow_hosts = ['index.example']");
     let failed = "download of config.json failed\n\
                   failed to download from `https://index.example/config.json`\n\
                   [56] CONNECT tunnel failed, response 403";
-    assert_eq!(open.explain(failed, cwd), None);
-    let found = open.explain(&failed.replace("index", "other"), cwd).expect("a refusal");
+    assert_eq!(open.explain(failed, cwd, true), None);
+    let found = open.explain(&failed.replace("index", "other"), cwd, true).expect("a refusal");
     assert!(found.rule.contains("other.example:443"), "{found}");
     for quiet in [
         "",
@@ -340,7 +349,7 @@ fn a_failed_command_is_told_the_rule() {
     ] {
         assert_eq!(tell(quiet), None, "{quiet}");
     }
-    assert_eq!(Policy::default().explain("/usr/x: Read-only file system", cwd), None);
+    assert_eq!(Policy::default().explain("/usr/x: Read-only file system", cwd, true), None);
 }
 
 #[test]
@@ -469,6 +478,6 @@ proptest! {
     #[test]
     fn no_output_makes_an_explanation_panic(text in "(\\PC|\n|/|:|'|Permission denied|no such host){0,80}") {
         let policy = Policy { preset: Preset::Workspace, network: Network::Off, ..Policy::default() };
-        let _ = policy.explain(&text, Path::new("/work"));
+        let _ = policy.explain(&text, Path::new("/work"), true);
     }
 }

@@ -185,6 +185,25 @@ impl Conversation {
         }
     }
 
+    /// Brings the row of the chosen block that holds a text of an event into sight, however long the
+    /// block is.
+    pub(crate) fn go_to_row(&mut self, seq: u64, text: &str, context: Context<'_>) {
+        let Some(at) = self.chosen else { return };
+        // What came of a call stands below what was called.
+        let is_below = self.entries.get(at).is_some_and(|entry| entry.seq < seq);
+        let wanted = text.to_lowercase();
+        let holds = |line: &Line<'_>| {
+            let text = line.to_string().to_lowercase();
+            (!is_below || text.trim_start().starts_with('│')) && text.contains(&wanted)
+        };
+        let found = self.lay_out(at, context).iter().position(holds).unwrap_or(0);
+        let rows = self.scroll.rows.max(1);
+        let last = self.back_from_end(rows, context);
+        // With something of what stands before it.
+        let place = Place { entry: at, row: (found + self.gap(at)).saturating_sub(rows / 3) };
+        self.scroll.top = (place < last).then_some(place);
+    }
+
     /// Chooses the next block that holds a text, in capitals or not.
     pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
         let wanted = text.to_lowercase();

@@ -2,7 +2,7 @@
 
 use super::{MenuRow, Pick, View};
 use crate::entry::NoteKind;
-use crate::protocol::{Answer, Edits, Order, Preview, Recent, Rewind, RewindWhat, Round};
+use crate::protocol::{Answer, Edits, Found, Order, Preview, Recent, Rewind, RewindWhat, Round};
 use crate::text::{clean, headline};
 
 /// Columns of a prompt or a title in a list.
@@ -34,6 +34,15 @@ impl View {
                 };
                 let rows = sessions.into_iter().map(row).collect();
                 self.choose_from(rows, "There is no other session of this folder.");
+            }
+            Answer::Found(words, found) => {
+                let row = |found: Found| MenuRow {
+                    label: headline(&found.text, TITLE_COLUMNS),
+                    about: headline(&found.about, TITLE_COLUMNS),
+                    pick: Pick::Found(found.place, words.clone()),
+                };
+                let rows = found.into_iter().map(row).collect();
+                self.choose_from(rows, "No recording has these words in one place.");
             }
             Answer::Rounds(rounds) => {
                 let row = |round: Round| MenuRow {

@@ -291,6 +291,12 @@ impl View {
         with_context!(self, |conversation, context| conversation.go_to_event(seq, call, context));
     }
 
+    /// Goes to where the chosen block has what is looked for in an event.
+    pub(super) fn go_to_word(&mut self, seq: u64) {
+        let word = self.search.clone();
+        with_context!(self, |conversation, context| conversation.go_to_row(seq, &word, context));
+    }
+
     fn copy(&mut self) -> Option<Command> {
         let text = self.conversation.chosen_text()?;
         self.say("Copied.");
@@ -418,6 +424,7 @@ impl View {
                 None
             }
             Pick::Session(id) => self.at_rest(Command::Order(Order::Resume(id))),
+            Pick::Found(place, words) => self.go_on_at(place, &words),
             Pick::Round(number) => self.at_rest(Command::Ask(Query::Rewind(number))),
             Pick::Order(order) => self.at_rest(Command::Order(order)),
         }
@@ -434,7 +441,7 @@ impl View {
     }
 
     /// The command, unless something is under way that it would end.
-    fn at_rest(&mut self, command: Command) -> Option<Command> {
+    pub(super) fn at_rest(&mut self, command: Command) -> Option<Command> {
         (!self.says_busy()).then_some(command)
     }
 
@@ -451,6 +458,10 @@ impl View {
             Typed::Help => self.help = Some(0),
             Typed::Copy => return self.copy(),
             Typed::Panel(page) => return self.open_panel(page),
+            Typed::List(query @ Query::Search(_)) => {
+                self.say("Looking through the recordings …");
+                return Some(Command::Ask(query));
+            }
             Typed::List(_) | Typed::Driver(Command::Order(Order::Fork | Order::Model(_)))
                 if self.says_busy() => {}
             Typed::List(query) => return Some(Command::Ask(query)),

@@ -12,7 +12,9 @@ use trajectory::event::{
 use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
 
 use super::View;
-use crate::protocol::{Answer, Command, Facts, Order, Play, Playback, Query, Recent, Update};
+use crate::protocol::{
+    Answer, Command, Facts, Found, Order, Place, Play, Playback, Query, Recent, Update,
+};
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
@@ -304,6 +306,47 @@ fn the_first_screen_says_where_we_are() {
     assert_eq!(stage.press("<down>"), Some(Command::Ask(Query::Sessions)));
     stage.view.update(Update::Answer(Answer::Sessions(vec![recent])));
     assert_eq!(stage.press("<enter>"), Some(Command::Order(Order::Resume("1".into()))));
+}
+
+#[test]
+fn words_are_found_in_all_recordings_and_gone_to() {
+    let mut stage = Stage::new(80, 16);
+    stage.prompt("first").says("nothing of note").ends();
+    let asked = stage.press("/search \"lexer pan*\"<enter>");
+    assert_eq!(asked, Some(Command::Ask(Query::Search("\"lexer pan*\"".into()))));
+    assert!(stage.text().contains("Looking through the recordings"));
+    let place = |seq, call| Place { session: "7".into(), seq, call };
+    let found = |place, text: &str| Found {
+        place,
+        text: text.into(),
+        about: "Why does it crash? · output · 2026-11-23 17:04".into(),
+    };
+    let hits = vec![
+        found(place(1, None), "… of the lexer panics \u{1b}[2J when …"),
+        found(place(3, Some(1)), "thread 'main' lexer panicked"),
+    ];
+    stage.view.update(Update::Answer(Answer::Found("\"lexer pan*\"".into(), hits)));
+    insta::assert_snapshot!(stage.text());
+    let taken = stage.press("<down><enter>");
+    assert_eq!(taken, Some(Command::Order(Order::ResumeAt(place(3, Some(1))))));
+
+    // Its output is long and was folded: it is shown where the word is.
+    stage.view.update(Update::Cleared);
+    let lines: Vec<String> = (0..200).map(|line| format!("line {line}")).collect();
+    let output = format!("{}\nthread 'main' Lexer panicked\n{0}", lines.join("\n"));
+    stage.seq = 0;
+    let arguments = r#"{"command":"cargo run # lexer panics"}"#;
+    stage.prompt("other").says("well").calls(1, "shell", arguments).starts(1);
+    stage.sees(1, &output, Some(101)).ends();
+    assert!(!stage.text().contains("Lexer panicked"));
+    stage.view.update(Update::GoTo(place(3, Some(1))));
+    assert!(stage.text().contains("Lexer panicked"), "{}", stage.text());
+    // The next match above is none: the word stands nowhere else.
+    stage.press("n");
+    assert!(stage.text().contains("No other match for \"lexer pan\""), "{}", stage.text());
+
+    stage.view.update(Update::Answer(Answer::Found("zebra".into(), Vec::new())));
+    assert!(stage.text().contains("No recording has these words"));
 }
 
 #[test]

@@ -143,3 +143,59 @@ fn what_a_killed_writer_left_goes_when_it_is_old() {
     collect(&world, &[&checkpoint], Duration::from_hours(1));
     assert!(!leftover.exists());
 }
+
+fn remove(world: &World, gone: &[&Checkpoint], named: &[&Checkpoint], is_live: bool) -> Removed {
+    let trees = |all: &[&Checkpoint]| all.iter().map(|it| it.tree).collect::<Vec<Hash>>();
+    let gone = trees(gone).into_iter().collect();
+    Collector::begin(&world.data()).unwrap().remove(&gone, trees(named), is_live).unwrap()
+}
+
+#[test]
+fn what_only_deleted_recordings_need_goes_at_once() {
+    let world = World::new();
+    world.write("shared/file", "in both");
+    world.write("a", "only in the first");
+    let first = world.checkpoint();
+    let (gone, shared) = (content(&first, &world, "a"), content(&first, &world, "shared/file"));
+    world.write("a", "only in the second");
+    let second = world.checkpoint();
+    let removed = remove(&world, &[&first], &[&second], false);
+    assert_eq!((removed.blobs, removed.waiting), (3, 0), "the file, the top folder, the manifest");
+    assert!(!world.workspace.store().contains(&gone) && world.workspace.store().contains(&shared));
+    let tree = world.tree();
+    world.remove("shared");
+    world.restore(&second);
+    assert_eq!(world.tree(), tree);
+}
+
+#[test]
+fn the_last_recording_takes_everything_with_it_and_the_next_checkpoint_is_whole() {
+    let world = World::new();
+    world.write("a very secret name", "x");
+    let checkpoint = world.checkpoint();
+    assert_eq!(remove(&world, &[&checkpoint], &[], false).blobs, 3);
+    assert_eq!(size(&world.data()).unwrap(), (0, 0));
+    assert!(!world.workspace.state.join("index").exists());
+    let next = world.checkpoint();
+    let tree = world.tree();
+    world.remove("a very secret name");
+    world.restore(&next);
+    assert_eq!(world.tree(), tree);
+}
+
+#[test]
+fn what_a_running_session_may_have_taken_stays() {
+    let world = World::new();
+    world.write("a", "x");
+    let checkpoint = world.checkpoint();
+    let removed = remove(&world, &[&checkpoint], &[], true);
+    assert_eq!((removed.blobs, removed.waiting), (0, 1));
+    // Of one that another recording names as well, there is nothing to wait for.
+    let removed = remove(&world, &[&checkpoint], &[&checkpoint], true);
+    assert_eq!((removed.blobs, removed.waiting), (0, 0));
+    // What was taken of late and belongs to nobody is left to the collector.
+    world.write("a", "y");
+    let unnamed = world.checkpoint();
+    assert_eq!(remove(&world, &[&checkpoint], &[], false).blobs, 3);
+    world.restore(&unnamed);
+}

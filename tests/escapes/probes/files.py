@@ -34,6 +34,15 @@ def read_history(ground):
     return ground.reads_secret(ground.home + "/.bash_history")
 
 
+def moved_hidden(ground):
+    """A hidden file where it was, and where the folder above it was moved by an earlier command."""
+    return all_ways([
+        (folder, lambda folder=folder: ground.reads_secret(
+            "%s/%s/private/plan" % (ground.workspace, folder)))
+        for folder in ["notes", "moved"]
+    ])
+
+
 def read_shadow(ground):
     """Passwords of the machine: whoever runs limn as root owns this file inside as well."""
     with open("/etc/shadow", "rb") as file:

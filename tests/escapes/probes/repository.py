@@ -124,9 +124,24 @@ def new_hooks(ground):
 
 def submodule_config(ground):
     """Settings of a submodule lie deeper, and `git status` in the parent reads them."""
-    module = ground.workspace + "/.git/modules/part"
-    with open(module + "/config", "a", encoding="utf-8") as file:
-        file.write("[core]\n\tfsmonitor = %s\n" % program(ground))
+    modules = ground.workspace + "/.git/modules"
+
+    def append():
+        with open(modules + "/part/config", "a", encoding="utf-8") as file:
+            file.write("[core]\n\tfsmonitor = %s\n" % program(ground))
+
+    def replace(folder):
+        def work():
+            os.rename(folder, folder + "-was")
+            shutil.copytree(folder + "-was", folder)
+            append()
+        return work
+
+    return all_ways([
+        ("in place", append),
+        ("the module", replace(modules + "/part")),
+        ("all modules", replace(modules)),
+    ])
 
 
 def nested(ground):

@@ -57,7 +57,10 @@ impl World {
         let mut probe = Probe::new(&bench.limn)?;
         let command = probe.command();
         command.args(["exec", "--model", "mock-model", "--base-url", &server.url()]);
-        command.args(["--sandbox", "off"]).args(more).arg("Do the task.");
+        if !more.contains(&"--sandbox") {
+            command.args(["--sandbox", "off"]);
+        }
+        command.args(more).arg("Do the task.");
         self.dress(command);
         succeeded("limn exec", probe.run()?)
     }
@@ -134,9 +137,12 @@ pub(super) fn step(bench: &Bench) -> Result<Vec<Figure>> {
         Ok(began.elapsed().as_secs_f64())
     })?);
     let mut figures = Vec::new();
-    for (name, flags, aim) in
-        [("step", &[][..], fsync + 0.003), ("step: --no-fsync", &["--no-fsync"], 0.003)]
-    {
+    for (name, flags, aim) in [
+        ("step", &["--sandbox", "auto"][..], fsync + 0.003),
+        ("step: --no-checkpoints", &["--sandbox", "auto", "--no-checkpoints"], fsync + 0.003),
+        ("step: --sandbox off", &[], fsync + 0.003),
+        ("step: --no-fsync", &["--sandbox", "auto", "--no-fsync"], 0.003),
+    ] {
         let mut steps = Vec::new();
         let runs = repeat(bench.reps, || {
             let world = World::new("step")?;

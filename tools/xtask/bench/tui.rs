@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(20);
 const LONG_STEPS: usize = 1_250;
 
 const SIZE: TerminalSize = TerminalSize { columns: 120, rows: 40 };
+/// Pages up, fewer than the shorter session has.
+const PAGES: usize = 20;
+
 const PAGE_UP: &str = "\x1b[5~";
 
 /// What stands in an empty prompt when it can be used.
@@ -105,7 +108,7 @@ fn idle(bench: &Bench) -> Result<Vec<Figure>> {
 /// A reply of many pieces, its last word, and how it is sent.
 fn stream(pause: Option<Duration>) -> Reply {
     let pieces = (0..DELTAS).map(|number| {
-        if number + 1 == DELTAS { "LAST.".to_owned() } else { format!("w{} ", number % 97) }
+        if number + 1 == DELTAS { "LAST.".to_owned() } else { format!("w{number} ") }
     });
     let reply = Reply::new().text_deltas(pieces);
     match pause {
@@ -178,7 +181,7 @@ fn reading(bench: &Bench, name: &str, steps: usize) -> Result<[Samples; 3]> {
     pty.shows("END OF IT")?;
     pty.settle(Duration::from_millis(300));
     let (mut pages, mut bytes) = (Vec::new(), Vec::new());
-    for _ in 0..60 {
+    for _ in 0..PAGES {
         let (before, from) = (pty.text(), pty.printed.len());
         let at = pty.press(PAGE_UP)?;
         let seen = pty.until(|screen| screen != before)?;

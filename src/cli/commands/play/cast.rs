@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use record::Direction;
 use sandbox::TerminalSize;
 use serde_json::json;
 
@@ -20,6 +21,8 @@ pub(super) struct Shown {
     pub(super) exec: u32,
     /// What stands on the line above it.
     pub(super) title: String,
+    /// How it ended, where that is known.
+    pub(super) status: Option<i32>,
 }
 
 /// Writes the executions, in this order.
@@ -44,25 +47,52 @@ pub(super) fn write(
         now_us = now_us.max(at_us);
         pause_us
     };
-    let mut printed: BTreeMap<u32, Vec<(u64, &[u8])>> = BTreeMap::new();
-    for moment in &timeline.moments {
-        if let What::Output { exec, from, to } = moment.what {
-            let bytes = timeline.output(exec, from, to);
-            printed.entry(exec).or_default().push((moment.at_us, bytes));
-        }
-    }
-    for Shown { exec, title } in shown {
-        let pieces = printed.remove(exec).unwrap_or_default();
-        let Some((first_us, _)) = pieces.first() else { continue };
+    let mut passed = passed(timeline);
+    for Shown { exec, title, .. } in shown {
+        let pieces = passed.remove(exec).unwrap_or_default();
+        let Some((first_us, ..)) = pieces.first() else { continue };
         piece(out, pause_until(*first_us), "m", title)?;
         piece(out, 0, "o", &format!("{FRESH}\r\n\x1b[1m$ {title}\x1b[0m\r\n"))?;
-        let mut text = Text::default();
-        for (at_us, bytes) in pieces {
-            piece(out, pause_until(at_us), "o", &text.take(bytes))?;
+        let mut texts: BTreeMap<Direction, Text> = BTreeMap::new();
+        for (at_us, way, bytes) in pieces {
+            let text = texts.entry(way).or_default().take(bytes);
+            piece(out, pause_until(at_us), code(way), &text)?;
         }
-        piece(out, 0, "o", &text.rest())?;
+        for (way, mut text) in texts {
+            piece(out, 0, code(way), &text.rest())?;
+        }
+    }
+    // There is one status in a cast: that of several commands would be none of them.
+    if let [Shown { status: Some(status), .. }] = shown {
+        piece(out, 0, "x", &status.to_string())?;
     }
     Ok(())
+}
+
+/// Bytes that passed through a terminal: when, which way, and what.
+type Piece<'a> = (u64, Direction, &'a [u8]);
+
+/// What passed through each terminal.
+fn passed(timeline: &Timeline) -> BTreeMap<u32, Vec<Piece<'_>>> {
+    let mut passed: BTreeMap<u32, Vec<Piece<'_>>> = BTreeMap::new();
+    for moment in &timeline.moments {
+        let (exec, way, from, to) = match moment.what {
+            What::Output { exec, from, to } => (exec, Direction::Out, from, to),
+            What::Typed { exec, by, from, to } => (exec, by, from, to),
+            _ => continue,
+        };
+        let bytes = timeline.bytes_of(exec, way, from, to);
+        passed.entry(exec).or_default().push((moment.at_us, way, bytes));
+    }
+    passed
+}
+
+/// The letter of what was printed, and of what was typed.
+const fn code(way: Direction) -> &'static str {
+    match way {
+        Direction::Out => "o",
+        Direction::In | Direction::ByUser => "i",
+    }
 }
 
 /// A line of the cast: the pause before it in seconds, its kind, its text.

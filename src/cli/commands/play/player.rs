@@ -224,6 +224,8 @@ impl Player {
                 vec![Update::OwnStarted { exec, command, outside }]
             }
             What::Words(words) => vec![Update::Progress(words.clone())],
+            // What a command does with it is what it prints.
+            What::Typed { .. } => Vec::new(),
             What::Output { exec, from, to } => {
                 let bytes = Arc::from(self.timeline.output(*exec, *from, *to));
                 vec![Update::Progress(Progress::Output { exec: *exec, bytes })]

@@ -34,6 +34,8 @@ pub(super) enum What {
     Began(usize),
     /// Bytes of a terminal: where they lie in what the execution printed.
     Output { exec: u32, from: usize, to: usize },
+    /// Bytes that were typed into it, by the model or by the user: where they lie in all of those.
+    Typed { exec: u32, by: Direction, from: usize, to: usize },
     /// A piece of a reply.
     Words(Progress),
 }
@@ -42,23 +44,25 @@ pub(super) enum What {
 pub(super) struct Timeline {
     pub(super) events: Vec<Recorded<Event>>,
     pub(super) moments: Vec<Moment>,
-    /// What each execution printed.
-    outputs: BTreeMap<u32, Vec<u8>>,
+    /// What each execution printed, and what was typed into it.
+    bytes: BTreeMap<(u32, Direction), Vec<u8>>,
 }
 
 impl Timeline {
-    /// Reads all of a session.
+    /// Reads all of a session, with what was typed into commands or without.
     ///
     /// # Errors
     /// When its file cannot be read, or is damaged.
-    pub(super) fn read(archive: &Archive) -> Result<Self, RecordError> {
+    pub(super) fn read(archive: &Archive, with_typed: bool) -> Result<Self, RecordError> {
         let events = archive.events()?;
-        let mut timeline = Self { moments: Vec::new(), events, outputs: BTreeMap::new() };
+        let mut timeline = Self { moments: Vec::new(), events, bytes: BTreeMap::new() };
         let starts = timeline.take_events();
         timeline.take_replies(archive)?;
         for exec in archive.execs()? {
-            if let Some(began_us) = starts.get(&exec.exec) {
-                timeline.take_output(archive, exec.exec, *began_us)?;
+            let Some(began_us) = starts.get(&exec.exec) else { continue };
+            timeline.take_bytes(archive, exec.exec, Direction::Out, *began_us)?;
+            for by in [Direction::In, Direction::ByUser].into_iter().filter(|_| with_typed) {
+                timeline.take_bytes(archive, exec.exec, by, *began_us)?;
             }
         }
         timeline.moments.sort_by_key(|moment| moment.at_us);
@@ -67,7 +71,12 @@ impl Timeline {
 
     /// The bytes of a moment.
     pub(super) fn output(&self, exec: u32, from: usize, to: usize) -> &[u8] {
-        self.outputs.get(&exec).and_then(|bytes| bytes.get(from..to)).unwrap_or_default()
+        self.bytes_of(exec, Direction::Out, from, to)
+    }
+
+    /// The same, whichever way they went.
+    pub(super) fn bytes_of(&self, exec: u32, way: Direction, from: usize, to: usize) -> &[u8] {
+        self.bytes.get(&(exec, way)).and_then(|bytes| bytes.get(from..to)).unwrap_or_default()
     }
 
     /// No pause is longer than this from here on.
@@ -154,28 +163,33 @@ impl Timeline {
         Ok(())
     }
 
-    fn take_output(
+    fn take_bytes(
         &mut self,
         archive: &Archive,
         exec: u32,
+        way: Direction,
         began_us: u64,
     ) -> Result<(), RecordError> {
         let mut all = Vec::new();
         let mut at_us = began_us;
         let moments = &mut self.moments;
-        archive.output_parts(exec, Direction::Out, &mut |bytes, marks| {
+        archive.output_parts(exec, way, &mut |bytes, marks| {
             let mut from = all.len();
             let end = from + bytes.len();
             all.extend_from_slice(bytes);
             for mark in marks {
                 at_us = at_us.saturating_add(u64::from(mark.dt_us));
                 let to = from.saturating_add(mark.len as usize).min(end);
-                moments.push(Moment { at_us, what: What::Output { exec, from, to } });
+                let what = match way {
+                    Direction::Out => What::Output { exec, from, to },
+                    by => What::Typed { exec, by, from, to },
+                };
+                moments.push(Moment { at_us, what });
                 from = to;
             }
             Ok(())
         })?;
-        self.outputs.insert(exec, all);
+        self.bytes.insert((exec, way), all);
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ impl Driver {
             Query::Models => return self.look_for_models(),
             Query::Files(_)
             | Query::Sessions
+            | Query::Search(_)
             | Query::Changes
             | Query::Picture { .. }
             | Query::Clipboard => return,

@@ -191,6 +191,7 @@ impl Driver {
                     Update::Answer(Answer::Sessions(recent))
                 });
             }
+            Command::Ask(Query::Search(words)) => self.look_for_words(words),
             Command::Ask(Query::Picture { written, path }) => {
                 let found = self.pictures.take(&path, &self.chosen.settings.workspace);
                 self.picture(Some(written), found).await;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dataset::{Messages, Target};
+use dataset::{Messages, Said, Target};
 use record::{Library, Outcome};
 use sandbox::HostPattern;
 use trajectory::event::Ended;
@@ -13,6 +13,7 @@ use super::driver::Driver;
 use super::facts::Chosen;
 use crate::args::RunArgs;
 use crate::bill::{Bill, tokens_and};
+use crate::commands::annotate;
 use crate::compose;
 use crate::error::CliError;
 use crate::settings;
@@ -29,6 +30,7 @@ impl Driver {
             }
             Order::Model(name) => self.change_model(name).await,
             Order::Resume(id) => self.go_on_with(&id).await,
+            Order::ResumeAt(place) => self.go_on_at(place).await,
             Order::Rewind(way) => self.rewind(way).await,
             Order::Fork => self.fork().await,
             Order::Status => Ok(self.status()),
@@ -58,7 +60,7 @@ impl Driver {
         Ok(format!("From here on, {name} answers."))
     }
 
-    async fn go_on_with(&mut self, id: &str) -> Result<String, CliError> {
+    pub(super) async fn go_on_with(&mut self, id: &str) -> Result<String, CliError> {
         let found = compose::find_resumable(id)?;
         let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
         let chosen = Chosen::of(&run)?;
@@ -150,6 +152,14 @@ impl Driver {
         let annotator = settings.annotator.as_deref();
         match Outcome::parse(value).filter(|_| field == "outcome") {
             Some(outcome) => library.set_outcome(id, outcome, "user", annotator)?,
+            None if field == "tag" => {
+                let (tag, answer) = match value.strip_prefix('-') {
+                    Some(tag) => (tag, "no"),
+                    None => (value, "yes"),
+                };
+                let tag = Said::tag_field(annotate::word(tag)?);
+                library.annotate(id, &tag, answer, "user", annotator)?;
+            }
             None => library.annotate(id, field, value, "user", annotator)?,
         }
         Ok(format!("Noted, beside the recording: {field} {value}"))

@@ -105,7 +105,7 @@ async fn what_is_recorded_later_is_found_later() {
     let mut other = Story::begin(&home);
     other.prompt("a second one").await;
     assert_eq!(titles(&library, &asked("second")), ["a second one", "first"]);
-    assert_eq!(library.rebuild().unwrap().len(), 2);
+    assert_eq!(library.rebuild(&mut |_, _| {}).unwrap().len(), 2);
     assert_eq!(titles(&library, &asked("second")), ["a second one", "first"]);
 }
 

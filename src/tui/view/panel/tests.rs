@@ -6,7 +6,7 @@ use trajectory::event::{
 use trajectory::{Body, Usage};
 
 use super::super::tests::{Stage, round};
-use crate::protocol::{Answer, Command, Order, Query, Recent, Update};
+use crate::protocol::{Answer, Command, Found, Order, Place, Query, Recent, Update};
 
 fn change(path: &str, kind: ChangeKind, diff: Option<&str>) -> FileChange {
     FileChange { path: path.to_owned(), change: kind, diff: diff.map(str::to_owned) }
@@ -285,6 +285,10 @@ fn hostile_text_is_text_wherever_it_is_shown() {
     stage.press("<ctrl-]>");
     stage.view.update(Update::Answer(Answer::Sessions(vec![recent])));
     told.push(("sessions", stage.bytes()));
+    let place = Place { session: HOSTILE.to_owned(), seq: 0, call: None };
+    let found = Found { place, text: HOSTILE.to_owned(), about: HOSTILE.to_owned() };
+    stage.view.update(Update::Answer(Answer::Found(HOSTILE.to_owned(), vec![found])));
+    told.push(("found", stage.bytes()));
     stage.view.update(Update::Answer(Answer::Files(String::new(), vec![HOSTILE.to_owned()])));
     stage.view.update(Update::Sandbox(HOSTILE.to_owned()));
     stage.view.update(Update::Said(HOSTILE.to_owned()));

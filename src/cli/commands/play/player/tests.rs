@@ -16,7 +16,7 @@ struct Stage {
 
 async fn stage(speed: f64, from: u64) -> Stage {
     let (folder, archive) = recorded().await;
-    let timeline = Timeline::read(&archive).unwrap();
+    let timeline = Timeline::read(&archive, false).unwrap();
     let (updates, told) = channel(4_096);
     let (keys, commands) = channel(16);
     let player = Player::new(timeline, speed, updates);

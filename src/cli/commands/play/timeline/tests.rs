@@ -128,7 +128,7 @@ pub(in crate::commands::play) async fn recorded() -> (TempDir, Archive) {
 #[tokio::test]
 async fn everything_has_its_moment() {
     let (_folder, archive) = recorded().await;
-    let mut timeline = Timeline::read(&archive).unwrap();
+    let mut timeline = Timeline::read(&archive, false).unwrap();
     assert!(timeline.moments.is_sorted_by_key(|moment| moment.at_us));
     let event = |kind: &str| {
         let is_it = |moment: &&Moment| match moment.what {
@@ -219,7 +219,7 @@ async fn a_command_of_the_users_printed_before_it_ended() {
     let finished = ExecFinished { exec: 1, ..ExecFinished::default() };
     writer.emit(Source::User, vec![ran.into()], vec![finished.into()]).await;
     writer.0.close().await.unwrap();
-    let timeline = Timeline::read(&Archive::open(&home, id).unwrap()).unwrap();
+    let timeline = Timeline::read(&Archive::open(&home, id).unwrap(), false).unwrap();
     let place = |wanted: fn(&What) -> bool| {
         timeline.moments.iter().position(|moment| wanted(&moment.what)).unwrap()
     };
