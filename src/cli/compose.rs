@@ -43,6 +43,34 @@ pub(crate) struct Resumable {
     pub(crate) workspace: PathBuf,
 }
 
+impl Resumable {
+    /// The folder it goes on in: the one that was named, else the one it worked in last.
+    pub(crate) fn goes_on_in(&self, named: Option<&Path>) -> Result<PathBuf, CliError> {
+        let last = &self.workspace;
+        match named {
+            Some(named) => Ok(named.to_owned()),
+            None if last.is_dir() => Ok(last.clone()),
+            None => Err(CliError::usage(format!(
+                "Session {} worked in {}, which is not there. Name the folder it goes on in with \
+                 --workspace.",
+                self.id,
+                last.display()
+            ))),
+        }
+    }
+
+    /// What is to be said when another session goes on in its place.
+    pub(crate) fn told_of_fork(&self, goes_on: SessionId) -> Option<String> {
+        (goes_on != self.id).then(|| {
+            format!(
+                "Session {} began on another device and stays as it is: this is a fork of it, \
+                 {goes_on}.",
+                self.id
+            )
+        })
+    }
+}
+
 /// The session to go on with.
 pub(crate) fn find_resumable(id: &str) -> Result<Resumable, CliError> {
     let failed = |error: RecordError| CliError::new(Exit::RecordingFailed, error.to_string());

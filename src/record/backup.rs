@@ -8,14 +8,14 @@
 use std::collections::HashSet;
 use std::fs::{self, File, FileTimes};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use trajectory::SessionId;
 
 use crate::connection::{
-    LIBRARY_FORMAT, SESSION_FORMAT, copy_database, copy_database_with, open_to_read,
+    LIBRARY_FORMAT, SESSION_FORMAT, copy_database, copy_database_with, open_to_read, with_suffix,
 };
 use crate::error::RecordError;
 use crate::home::Home;
@@ -54,19 +54,12 @@ impl Home {
         let ids = self.session_ids()?;
         for id in &ids {
             let (from, to) = (self.session_file(*id), there.session_file(*id));
-            let stamp = stamp(&from).map_err(|error| RecordError::io("look at", &from, &error))?;
-            if stamp.is_some() && stamp == modified(&to) {
-                done.unchanged += 1;
-                continue;
-            }
-            match open_to_read(&from, SESSION_FORMAT) {
-                Ok(connection) => {
-                    copy_database(&connection, &to).map_err(|error| not_copied(&to, &error))?;
-                    mark(&to, stamp).map_err(|error| RecordError::io("mark", &to, &error))?;
-                    done.copied += 1;
-                }
-                Err(RecordError::Empty { .. }) => {}
-                Err(error) => done.unreadable.push((*id, error.to_string())),
+            match back_up_session(&from, &to) {
+                Ok(true) => done.copied += 1,
+                Ok(false) => done.unchanged += 1,
+                Err(Left::Empty) => {}
+                Err(Left::Unreadable(error)) => done.unreadable.push((*id, error.to_string())),
+                Err(Left::Unwritable(error)) => return Err(error),
             }
         }
         let here: HashSet<SessionId> = ids.into_iter().collect();
@@ -136,6 +129,42 @@ impl Home {
     }
 }
 
+/// Why a recording is not in the copy.
+enum Left {
+    Empty,
+    Unreadable(RecordError),
+    /// The copy cannot be written at all.
+    Unwritable(RecordError),
+}
+
+/// Copies a recording; false when it is there as it is.
+fn back_up_session(from: &Path, to: &Path) -> Result<bool, Left> {
+    let stamp =
+        stamp(from).map_err(|error| Left::Unreadable(RecordError::io("look at", from, &error)))?;
+    if stamp.is_some() && stamp == modified(to) {
+        return Ok(false);
+    }
+    let connection = open_to_read(from, SESSION_FORMAT).map_err(|error| match error {
+        RecordError::Empty { .. } => Left::Empty,
+        error => Left::Unreadable(error),
+    })?;
+    copy_database(&connection, to).map_err(|error| match error.downcast_ref() {
+        Some(damage) if is_damage(damage) => {
+            Left::Unreadable(RecordError::sqlite("read", from, damage))
+        }
+        _ => Left::Unwritable(not_copied(to, &error)),
+    })?;
+    let marked = mark(to, stamp);
+    marked.map_err(|error| Left::Unwritable(RecordError::io("mark", to, &error)))?;
+    Ok(true)
+}
+
+/// Whether it is what was to be copied that is at fault.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
 /// Everything that was ever said of these sessions, row by row.
 fn said_of(
     sessions: &HashSet<SessionId>,
@@ -183,9 +212,7 @@ fn not_copied(to: &Path, error: &dyn ToString) -> RecordError {
 
 /// When a recording last changed; `None` while some of it may be in its WAL.
 fn stamp(file: &Path) -> io::Result<Option<std::time::SystemTime>> {
-    let mut wal = file.as_os_str().to_owned();
-    wal.push("-wal");
-    let has_wal = fs::metadata(PathBuf::from(wal)).is_ok_and(|metadata| metadata.len() > 0);
+    let has_wal = fs::metadata(with_suffix(file, "-wal")).is_ok_and(|wal| wal.len() > 0);
     let modified = fs::metadata(file)?.modified()?;
     Ok((!has_wal).then_some(modified))
 }

@@ -1,11 +1,15 @@
 //! Connections: how our SQLite files are opened, set up and brought up to date.
 
+mod copy;
+
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use copy::back_up;
+pub(crate) use copy::{backup_path, copy_database, copy_database_with};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::RecordError;
@@ -16,6 +20,9 @@ const SQLITE_NEEDED: (i32, &str) = (3_051_003, "3.51.3");
 
 /// The WAL file is cut back to this after a checkpoint, bytes.
 const WAL_KEPT_BYTES: i64 = 8 << 20;
+
+/// The number of `PRAGMA auto_vacuum = INCREMENTAL`.
+const INCREMENTAL: i64 = 2;
 
 /// Tries of a locked database before it is an error; with the pauses below, about ten seconds.
 const BUSY_TRIES_MAX: i32 = 400;
@@ -91,8 +98,14 @@ pub fn storage_note(folder: &Path) -> Option<String> {
 #[cfg(target_os = "linux")]
 fn network_file_system(folder: &Path) -> Option<&'static str> {
     let stat = rustix::fs::statfs(folder).ok()?;
-    // Magic numbers of statfs(2); the field's type differs between architectures.
-    Some(match stat.f_type as u64 & 0xffff_ffff {
+    // The field's type differs between architectures.
+    network_name(stat.f_type as u64 & 0xffff_ffff)
+}
+
+/// The network file system of this magic number of statfs(2).
+#[cfg(target_os = "linux")]
+const fn network_name(magic: u64) -> Option<&'static str> {
+    Some(match magic {
         0x6969 => "NFS",
         0x517b => "SMB",
         0xff53_4d42 => "CIFS",
@@ -141,7 +154,8 @@ fn open_private(path: &Path, format: Format, is_new: bool) -> Result<Connection,
     if is_new && format.is_synced_later {
         connection.pragma_update(None, "synchronous", "OFF").map_err(failed)?;
     }
-    set_up(&connection, path).map_err(failed)?;
+    let network = network_file_system(path.parent().unwrap_or(path));
+    set_up(&connection, network).map_err(failed)?;
     migrate(&mut connection, path, format)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     Ok(connection)
@@ -161,8 +175,13 @@ fn private_file(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// What is no file is none of ours, and left as it is.
 fn close_to_others(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.permissions().mode() & 0o777 == 0o600 {
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if about.permissions().mode() & 0o777 == 0o600 {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(0o600))
@@ -249,11 +268,16 @@ pub(crate) fn patient(connection: &mut Connection) -> rusqlite::Result<()> {
     }))
 }
 
-/// Settings of the connection and, in a new file, of the file.
-fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
-    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA secure_delete = ON;")?;
-    let folder = path.parent().unwrap_or(path);
-    let mode = if network_file_system(folder).is_some() { "TRUNCATE" } else { "WAL" };
+/// Settings of the connection and, in a new file, of the file. The memory that a WAL is shared by
+/// reaches no other machine, so there is none on a network file system.
+pub(crate) fn set_up(connection: &Connection, network: Option<&str>) -> rusqlite::Result<()> {
+    let vacuum: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if vacuum != INCREMENTAL {
+        // Only then: it is a write, even where it changes nothing.
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
+    connection.execute_batch("PRAGMA secure_delete = ON;")?;
+    let mode = if network.is_some() { "TRUNCATE" } else { "WAL" };
     connection.pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")
@@ -293,51 +317,11 @@ pub(crate) fn migrate(
     transaction.commit().map_err(failed)
 }
 
-/// Where a file is backed up to before it leaves a version.
-pub(crate) fn backup_path(path: &Path, version: i64) -> PathBuf {
-    path.with_extension(format!("v{version}.bak"))
-}
-
-fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<(), RecordError> {
-    let target = backup_path(path, version);
-    copy_database(connection, &target).map_err(|error| RecordError::Storage {
-        doing: "back up",
-        path: path.to_owned(),
-        problem: error.to_string(),
-        hint: format!("It was to become {}; nothing was changed.", target.display()),
-    })
-}
-
-/// Copies a database through SQLite, live or not, durably and whole.
-pub(crate) fn copy_database(
-    connection: &Connection,
-    target: &Path,
-) -> Result<(), Box<dyn std::error::Error>> {
-    copy_database_with(connection, target, |_| Ok(()))
-}
-
-/// The same, with something more in the copy before it takes its place.
-pub(crate) fn copy_database_with(
-    connection: &Connection,
-    target: &Path,
-    add: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let folder = target.parent().unwrap_or(target);
-    let temporary =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
-    let mut to = Connection::open(temporary.path())?;
-    rusqlite::backup::Backup::new(connection, &mut to)?.run_to_completion(
-        1024,
-        Duration::ZERO,
-        None,
-    )?;
-    to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    add(&to)?;
-    drop(to);
-    temporary.as_file().sync_all()?;
-    temporary.persist(target)?;
-    File::open(folder)?.sync_all()?;
-    Ok(())
+/// A path with something behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// How long this folder's disk takes to make a commit durable: the median of 21.
@@ -407,9 +391,7 @@ fn cannot_write(error: &rusqlite::Error) -> bool {
 
 /// Whether there is a WAL with something in it.
 fn has_wal(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    fs::metadata(wal).is_ok_and(|metadata| metadata.len() > 0)
+    fs::metadata(with_suffix(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {

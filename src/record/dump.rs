@@ -79,7 +79,7 @@ pub struct Imported {
 }
 
 /// The beginning of the name of a file that is being imported into.
-const IMPORT_PREFIX: &str = ".import-";
+pub(crate) const IMPORT_PREFIX: &str = ".import-";
 
 /// An import that has not been touched for so long was killed.
 const IMPORT_STALE_AFTER: Duration = Duration::from_secs(3600);

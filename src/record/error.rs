@@ -11,7 +11,7 @@ use trajectory::SessionId;
 pub enum RecordError {
     /// Another process is writing the session.
     #[error(
-        "Session {id} is being written by another limn. Follow it with `limn show {id}`, or end \
+        "Session {id} is being written by another limn. Follow it with `limn resume {id}`, or end \
          the other one first."
     )]
     Locked {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use trajectory::{DeviceId, SessionId};
 
 use crate::archive::Archive;
+use crate::dump::IMPORT_PREFIX;
 use crate::error::RecordError;
 use crate::library::Library;
 use crate::lock::SessionLock;
@@ -94,6 +95,28 @@ impl Home {
         }
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// What lies among the recordings and is nothing of limn's. It is left alone.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn strangers(&self) -> Result<Vec<PathBuf>, RecordError> {
+        let folder = self.sessions();
+        let failed = |error: io::Error| RecordError::io("list", &folder, &error);
+        let mut strangers = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_ours = entry.file_name().to_str().is_some_and(|name| {
+                let of_session = name.split_once('.').map(|(id, _)| id.parse::<SessionId>());
+                name.starts_with(IMPORT_PREFIX) || matches!(of_session, Some(Ok(_)))
+            });
+            if !is_ours {
+                strangers.push(entry.path());
+            }
+        }
+        strangers.sort_unstable();
+        Ok(strangers)
     }
 
     /// The session that is meant: a unique prefix of its id, or `last` for the newest.

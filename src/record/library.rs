@@ -12,14 +12,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::TransactionBehavior::Immediate;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use trajectory::{SessionId, event};
 
 pub use catalogue::CatalogueRow;
 pub use passages::Part;
 pub use search::{Excerpt, Found, Search};
 
-use crate::connection::{LIBRARY_FORMAT, backup_path, open_to_write};
+use crate::connection::{LIBRARY_FORMAT, backup_path, open_to_write, with_suffix};
 use crate::error::RecordError;
 use crate::home::Home;
 use crate::queue::Stamp;
@@ -106,6 +107,18 @@ impl Library {
         Ok(Self { connection, path, home: home.clone() })
     }
 
+    /// What is wrong with the file, if anything is.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn damage(&self) -> Result<Option<String>, RecordError> {
+        let said: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(|error| RecordError::sqlite("read", &self.path, &error))?;
+        Ok((said != "ok").then_some(said))
+    }
+
     /// Says whether a session did what was asked.
     ///
     /// # Errors
@@ -172,18 +185,19 @@ impl Library {
         annotator: Option<&str>,
     ) -> Result<(), RecordError> {
         let at_ns = Stamp::now(Instant::now()).wall_ns;
-        // Ids made later sort later: they are the order of annotations, whatever the clock says.
-        let id = event_id();
         let insert = "INSERT INTO annotation (id, session, target, field, value, source, \
                       annotator, at_ns, supersedes) SELECT ?1, ?2, ?8, ?3, ?4, ?5, ?6, ?7, \
                       (SELECT max(id) FROM annotation \
                        WHERE session = ?2 AND target = ?8 AND field = ?3)";
         let session = session.as_bytes();
-        let values = params![id, session, field, value, source, annotator, at_ns, target];
         let durably = || -> rusqlite::Result<()> {
             // Nobody says it twice: it survives a power cut.
             self.connection.pragma_update(None, "synchronous", "FULL")?;
-            self.connection.execute(insert, values)?;
+            let now = Transaction::new_unchecked(&self.connection, Immediate)?;
+            let id = next_annotation(&now)?;
+            let values = params![id, session, field, value, source, annotator, at_ns, target];
+            now.execute(insert, values)?;
+            now.commit()?;
             self.connection.pragma_update(None, "synchronous", "NORMAL")
         };
         durably().map_err(|error| RecordError::sqlite("annotate in", &self.path, &error))
@@ -290,8 +304,9 @@ impl Library {
             return Ok(());
         }
         let library = Self::open(home)?;
-        for version in 1..LIBRARY_FORMAT.newest() {
-            let backup = backup_path(&library.path, version);
+        let backups = (1..LIBRARY_FORMAT.newest()).map(|it| backup_path(&library.path, it));
+        // One that was being made when its process was killed holds as much.
+        for backup in backups.flat_map(|whole| [with_suffix(&whole, ".part"), whole]) {
             match std::fs::remove_file(&backup) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(RecordError::io("delete", &backup, &error));
@@ -323,8 +338,13 @@ impl Annotation {
     }
 }
 
-fn event_id() -> [u8; 16] {
-    *uuid::Uuid::now_v7().as_bytes()
+/// The id of the next annotation. Ids made later sort later: they are the order of annotations, even
+/// where the clock was set back since the last one.
+fn next_annotation(library: &Connection) -> rusqlite::Result<[u8; 16]> {
+    let last: Option<[u8; 16]> =
+        library.query_row("SELECT max(id) FROM annotation", [], |row| row.get(0))?;
+    let behind_last = last.map_or(0, |last| u128::from_be_bytes(last).saturating_add(1));
+    Ok(uuid::Uuid::now_v7().as_u128().max(behind_last).to_be_bytes())
 }
 
 pub(crate) fn session_id(row: &Row<'_>, column: &str) -> rusqlite::Result<SessionId> {

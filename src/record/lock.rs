@@ -60,7 +60,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether this file is still the one at its path.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     match fs::metadata(path) {
         Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),

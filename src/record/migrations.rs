@@ -270,3 +270,6 @@ CREATE TABLE catalogue (
     private INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+#[cfg(test)]
+mod tests;

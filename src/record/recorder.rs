@@ -304,6 +304,8 @@ fn open_locked(
         home.remove_lock(id, lock);
         return Err(RecordError::NotFound { wanted: id.to_string() });
     }
+    // What is not this session is not even opened to write.
+    drop(Archive::open(home, id)?);
     let connection = open_existing_to_write(&path, SESSION_FORMAT)?;
     let device = origin_device(&connection, &path)?;
     if device != home.device() {

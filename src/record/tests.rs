@@ -20,6 +20,14 @@ pub(crate) fn home() -> (TempDir, Home) {
     (folder, home)
 }
 
+/// A home in memory, where the machine has such a place: for what is done hundreds of times and waits
+/// for a disk each time.
+pub(crate) fn home_in_memory() -> (TempDir, Home) {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let home = Home::open(&folder.path().join("limn")).unwrap();
+    (folder, home)
+}
+
 pub(crate) fn start(id: SessionId) -> SessionStart {
     SessionStart {
         id,

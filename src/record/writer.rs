@@ -463,3 +463,6 @@ pub(crate) const fn acknowledged(event: Event) -> Recorded<Event> {
 pub(crate) fn sql_integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

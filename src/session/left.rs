@@ -7,26 +7,17 @@ use workspace::Hash;
 
 use crate::options::Options;
 
-/// The last checkpoint on record, if all that the agent did is in it and the session goes on in the
-/// same folder. `began_in` is where the session began. In a fork only its own count: what the agent
-/// did after a copied one is on no record here.
-pub(crate) fn left_at(
-    options: &Options,
-    began_in: &str,
-    events: &[Event],
-    execs: &[ExecRow],
-) -> Option<Hash> {
-    let moved = events.iter().rev().find_map(|event| match &event.body {
-        Body::ConfigChanged(config) => config.workspace.as_deref(),
-        _ => None,
-    });
-    if options.workspace.to_str() != Some(moved.unwrap_or(began_in)) {
+/// The last checkpoint on record, if all that the agent did is in it; in whatever folder it was taken,
+/// since a folder that was moved is compared with what it was. In a fork only its own count: what
+/// the agent did after a copied one is on no record here. None where the clock was set back: then
+/// nobody can tell which was the last.
+pub(crate) fn left_at(options: &Options, events: &[Event], execs: &[ExecRow]) -> Option<Hash> {
+    let own = || events.iter().filter(|event| !event.copied);
+    if own().zip(own().skip(1)).any(|(event, next)| next.wall_ns < event.wall_ns) {
         return None;
     }
-    let taken = events.iter().filter_map(|event| match &event.body {
-        Body::Checkpoint(checkpoint) if !event.copied => {
-            Some((event.wall_ns, checkpoint.tree.as_str()))
-        }
+    let taken = own().filter_map(|event| match &event.body {
+        Body::Checkpoint(checkpoint) => Some((event.wall_ns, checkpoint.tree.as_str())),
         _ => None,
     });
     let after = execs.iter().filter_map(|exec| exec.ended_ns.zip(exec.facts.tree_after.as_deref()));

@@ -29,7 +29,7 @@ mod tool;
 
 use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart};
 use tokio::sync::mpsc;
-use trajectory::event::{ApprovalDecision, ConfigChanged, Ended};
+use trajectory::event::{ApprovalDecision, ConfigChanged, Ended, UserEdit};
 use trajectory::{
     ApprovalMode, Body, Event, Hand, Progress, Recorded, SessionId, Transcript, Usage,
 };
@@ -246,7 +246,7 @@ impl Session {
             },
         };
         let left_at = match archive {
-            Some(archive) => left::left_at(&options, &workspace, &events, &archive.execs()?),
+            Some(archive) => left::left_at(&options, &events, &archive.execs()?),
             None => None,
         };
         let frame = frame_changes(&options, tools, workspace, &events);
@@ -307,8 +307,19 @@ fn frame_changes(
         workspace: changed(options.workspace.display().to_string(), before.workspace.as_ref()),
     };
     let model = changed(options.model.description(), model_before).map(Body::ModelChanged);
+    let folders = change.workspace.as_ref().zip(before.workspace.as_ref());
+    let told = folders.map(|(now, before)| moved(now, before));
     let config = (change != ConfigChanged::default()).then_some(Body::ConfigChanged(change));
-    model.into_iter().chain(config).collect()
+    model.into_iter().chain(config).chain(told).collect()
+}
+
+/// What the model is told when the session goes on in another folder: paths that it has seen lead to
+/// the old one.
+fn moved(now: &str, before: &str) -> Body {
+    let shown = format!(
+        "The user goes on in another folder: the workspace is {now} now, and was {before}."
+    );
+    UserEdit { changes: Vec::new(), more: 0, shown }.into()
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ impl Conversation {
                 );
             }
             Body::UserEdit(edit) => {
-                self.note(NoteKind::Info, &format!("You changed: {}", edit.named(8)));
+                self.note(NoteKind::Info, &edit.told(8));
             }
             Body::UserCommand(ran) => self.own_ended(ran),
             Body::Grant(grant) => {

@@ -411,7 +411,7 @@ fn an_export_of_tokens_is_shown_with_what_is_trained() {
     let stats: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!((&stats["rows"], &stats["replies"]), (&1.into(), &3.into()));
     let drawn = world.limn(&["dataset", "stats", place]).succeeds().stdout;
-    assert!(drawn.contains("1 rows") && drawn.contains('█'), "{drawn}");
+    assert!(drawn.contains("1 row of 1 session\n") && drawn.contains('█'), "{drawn}");
     for what in ["version", "tokenizer", "template"] {
         let hash = stats["hashes"][what].as_str().unwrap();
         assert!(hash.len() == 64 && drawn.contains(&format!("{what:<11} {hash}")), "{drawn}");

@@ -26,7 +26,7 @@ fn busy_server() -> MockServer {
 
 /// What the kill must not have cost. `acknowledged` are the lines that were printed before it.
 #[track_caller]
-fn check(world: &World, acknowledged: &[String]) {
+pub fn check(world: &World, acknowledged: &[String]) {
     let Ok(id) = world.home().find("last") else {
         assert!(acknowledged.is_empty());
         return;

@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use mock_server::{MockServer, Reply, Scenario};
+use sandbox::Tier;
 use serde_json::json;
 use trajectory::Body;
 
-use crate::world::{PATIENCE, World, server, shell};
+use crate::world::{PATIENCE, World, kill, server, shell};
 
 fn terminal(arguments: &serde_json::Value) -> Reply {
     Reply::new().call("terminal", &arguments.to_string())
@@ -121,4 +122,52 @@ fn jobs_die_with_limn_whatever_ends_it() {
 fn is_alive(pid: &str) -> bool {
     let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap().stdout;
     state.first().is_some_and(|state| *state != b'Z')
+}
+
+/// A job that left its terminal and hears no hang-up, in each tier that works here.
+#[test]
+fn what_hides_from_its_terminal_dies_with_the_sandbox() {
+    for (number, tier) in Tier::ISOLATING.into_iter().enumerate() {
+        let world = World::new();
+        // Nobody else sleeps that long.
+        let nap = format!("sleep {}", 9_000_000 + std::process::id() * 10 + number as u32);
+        let hide = format!("setsid -f sh -c \"trap '' HUP TERM; {nap}; true\"; touch begun; {nap}");
+        let hide = json!({"command": hide, "background": true});
+        let server = server([
+            Reply::new().call("shell", &hide.to_string()),
+            shell("until [ -e begun ]; do :; done"),
+            Reply::text("never").hang_after(1),
+        ]);
+        let mut limn = world.exec_command(&server.url(), &["--sandbox", "auto", "go"]);
+        limn.env("LIMN_SANDBOX_TIER", tier.as_str());
+        let mut limn = limn.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert!(server.wait_for_requests(3, PATIENCE), "{tier}: the model was not asked");
+        if !world.path("work/begun").exists() {
+            eprintln!("skipped: jobs in the tier {tier}, which does not work here");
+            kill(&mut limn);
+            continue;
+        }
+        let began = Instant::now();
+        while sleepers(&nap) < 2 {
+            assert!(began.elapsed() < PATIENCE, "{tier}: the job never lived");
+            std::thread::yield_now();
+        }
+        kill(&mut limn);
+        let began = Instant::now();
+        while sleepers(&nap) > 0 {
+            assert!(began.elapsed() < PATIENCE, "{tier}: the job lives on");
+            std::thread::yield_now();
+        }
+        world.limn(&["sessions"]).succeeds();
+        let exits = world.bodies("background_exit");
+        let told = |body: &Body| matches!(body, Body::BackgroundExit(it) if it.shown.contains("limn died"));
+        assert!(exits.iter().any(told), "{tier}: {exits:?}");
+        world.assert_sound();
+    }
+}
+
+/// How many processes run exactly this.
+fn sleepers(command: &str) -> usize {
+    let listed = Command::new("ps").args(["-eo", "args"]).output().unwrap().stdout;
+    String::from_utf8_lossy(&listed).lines().filter(|line| line.trim() == command).count()
 }

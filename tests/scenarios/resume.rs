@@ -1,11 +1,15 @@
 //! Going on: the model is sent what it would have been sent without the break.
 
+use std::io::Write;
 use std::process::Stdio;
+use std::time::Instant;
 
-use mock_server::Reply;
+use mock_server::{MockServer, Reply};
+use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::{AssistantText, Ended, Reasoning, ToolCall};
 
+use crate::stage::{CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, kill, server, shell};
 
 /// Replies of a session of two rounds with a tool call each.
@@ -34,9 +38,6 @@ fn a_break_between_rounds_changes_not_a_byte() {
     let parts = server(two_rounds());
     broken.exec(&parts.url(), &["first"]).succeeds();
     broken.exec(&parts.url(), &["--resume", "last", "second"]).succeeds();
-    let bodies = |server: &mock_server::MockServer| -> Vec<Vec<u8>> {
-        server.requests().into_iter().map(|request| request.body).collect()
-    };
     assert!(bodies(&whole) == bodies(&parts));
     assert_eq!(broken.home().session_ids().unwrap().len(), 1);
     broken.assert_sound();
@@ -44,14 +45,13 @@ fn a_break_between_rounds_changes_not_a_byte() {
 
 #[test]
 fn a_session_whose_model_never_said_a_word_can_be_gone_on_with() {
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+    for signal in [Signal::INT, Signal::KILL] {
         let world = World::new();
         let server = server([Reply::new().hang_after(0), Reply::text("Here I am.")]);
         let mut command = world.exec_command(&server.url(), &["are you there?"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         assert!(server.wait_for_requests(1, PATIENCE));
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, signal).unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
         world.exec(&server.url(), &["--resume", "last", "and now?"]).succeeds();
         let contents: Vec<String> = server.requests()[1]
@@ -247,4 +247,183 @@ fn a_fork_is_sent_what_the_original_would_have_been_and_trains_nothing_twice() {
     assert_eq!(trained("The first answer."), 1, "{rows}");
     assert_eq!((trained("The original goes on."), trained("The copy goes on.")), (1, 1), "{rows}");
     world.limn(&["fork", "last", "--at", "99999"]).exits(1).says(&["no event 99999"]);
+}
+
+/// What a server was sent, byte for byte.
+fn bodies(server: &MockServer) -> Vec<Vec<u8>> {
+    server.requests().into_iter().map(|request| request.body).collect()
+}
+
+/// Waits until so many rounds are over, and on record.
+fn rounds_over(world: &World, count: usize) {
+    let began = Instant::now();
+    while world.home().find("last").is_err() || world.bodies("round_ended").len() < count {
+        assert!(began.elapsed() < PATIENCE, "the round never ended");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn whatever_ends_it_between_two_rounds_changes_not_a_byte() {
+    let unbroken = World::new();
+    let whole = server(two_rounds());
+    let prompt = |text: &str| format!("{{\"type\":\"prompt\",\"text\":\"{text}\"}}\n");
+    unbroken.write("lines", &(prompt("first") + &prompt("second")));
+    let mut command = unbroken.exec_command(&whole.url(), &["--input-format", "jsonl"]);
+    command.stdin(std::fs::File::open(unbroken.path("lines")).unwrap());
+    crate::world::run(command).succeeds();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL, Signal::ABORT] {
+        let broken = World::new();
+        let parts = server(two_rounds());
+        let mut command = broken.exec_command(&parts.url(), &["--input-format", "jsonl"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It waits for the next line when it is ended.
+        let mut lines = child.stdin.take().unwrap();
+        lines.write_all(prompt("first").as_bytes()).unwrap();
+        rounds_over(&broken, 1);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+        broken.exec(&parts.url(), &["--resume", "last", "second"]).succeeds();
+        assert!(bodies(&whole) == bodies(&parts), "{signal:?}");
+        broken.assert_sound();
+    }
+}
+
+#[test]
+fn whatever_ends_the_terminal_changes_not_a_byte() {
+    let ask = |terminal: &mut Terminal, text: &str, answer: &str| {
+        terminal.press(text).press(ENTER).shows(answer).shows("✓");
+    };
+    let unbroken = World::new();
+    let whole = server(two_rounds());
+    let mut terminal = Terminal::with_server(&unbroken, &whole, &[]);
+    ask(&mut terminal, "first", "One.");
+    ask(&mut terminal, "second", "Two.");
+    terminal.press(CTRL_D);
+    terminal.ends();
+    for signal in [Signal::TERM, Signal::HUP, Signal::KILL, Signal::ABORT] {
+        let broken = World::new();
+        let parts = server(two_rounds());
+        let mut terminal = Terminal::with_server(&broken, &parts, &[]);
+        ask(&mut terminal, "first", "One.");
+        rounds_over(&broken, 1);
+        kill_process(terminal.pid(), signal).unwrap();
+        terminal.ends();
+        let url = parts.url();
+        let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
+        let mut again = Terminal::open(&broken, &args);
+        again.shows("One.");
+        ask(&mut again, "second", "Two.");
+        again.press(CTRL_D);
+        again.ends();
+        assert!(bodies(&whole) == bodies(&parts), "{signal:?}");
+        broken.assert_sound();
+    }
+}
+
+#[test]
+fn whatever_ends_it_in_mid_round_what_was_sent_stays_as_it_was() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+        let world = World::new();
+        let words = (0..30).map(|number| format!("word{number} "));
+        let server = server([
+            Reply::new().reasoning("Look.").call("shell", r#"{"command":"echo kept"}"#),
+            Reply::new().reasoning("Hm.").text_deltas(words).hang_after(20),
+            Reply::text("Done."),
+        ]);
+        let mut command = world.exec_command(&server.url(), &["go"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert!(server.wait_for_requests(2, PATIENCE));
+        let arrives = || -> bool {
+            let home = world.home();
+            let archive = home.find("last").and_then(|id| record::Archive::open(&home, id));
+            let drafts = archive.and_then(|archive| archive.drafts()).unwrap_or_default();
+            drafts.iter().any(|draft| draft.text.contains("word15"))
+        };
+        let began = Instant::now();
+        while !arrives() {
+            assert!(began.elapsed() < PATIENCE, "the reply never came");
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+        world.exec(&server.url(), &["--resume", "last", "go on"]).succeeds();
+        let requests = server.requests();
+        let (before, after) = (requests[1].messages(), requests[2].messages());
+        assert_eq!(after[..before.len()], before, "{signal:?}");
+        let roles: Vec<&str> =
+            after[before.len()..].iter().map(|it| it["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["assistant", "user"], "{signal:?}");
+        let half = after[before.len()]["content"].as_str().unwrap();
+        assert!(half.contains("word15"), "{signal:?}: {half}");
+        let text = |request: usize, key: &str| requests[request].json()[key].to_string();
+        assert_eq!(text(1, "tools"), text(2, "tools"));
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_folder_that_moved_is_said_to_the_user_and_to_the_model() {
+    let world = World::new();
+    let server = server([
+        shell("echo a >made"),
+        Reply::text("One."),
+        Reply::text("Two."),
+        Reply::text("Three."),
+    ]);
+    world.exec(&server.url(), &["first"]).succeeds();
+    let (old, new) = (world.workspace(), world.path("elsewhere"));
+    std::fs::rename(&old, &new).unwrap();
+    let resumed = |args: &[&str]| {
+        let all = [&["--resume", "last"], args].concat();
+        let mut command = world.exec_command(&server.url(), &all);
+        command.current_dir(world.path("home"));
+        crate::world::run(command)
+    };
+    let gone = old.to_str().unwrap();
+    resumed(&["second"]).exits(2).says(&[gone, "is not there", "--workspace"]);
+    let place = new.to_str().unwrap();
+    let told = resumed(&["--workspace", place, "second"]).succeeds().says(&["another folder"]);
+    assert!(!told.stderr.contains("You changed"), "its files are what they were: {}", told.stderr);
+    let messages = server.requests()[2].messages();
+    let [.., moved, prompt] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(moved["content"].as_str().unwrap().contains(place), "{moved}");
+    assert_eq!(prompt["content"], "second");
+    // From here on it is at home there, and what is changed there is noticed.
+    std::fs::write(new.join("made"), "b").unwrap();
+    let told = resumed(&["third"]).succeeds().says(&["You changed: made"]);
+    assert!(!told.stderr.contains("another folder"), "{}", told.stderr);
+    std::fs::create_dir(old).unwrap();
+    world.assert_sound();
+}
+
+#[test]
+fn a_session_of_another_device_is_gone_on_with_as_a_fork() {
+    let (here, there) = (World::new(), World::new());
+    let first = server([shell("echo one"), Reply::text("One.")]);
+    here.exec(&first.url(), &["first"]).succeeds();
+    let out = here.path("out");
+    let export = ["export", "--format", "bundle", "--status", "all", "--out"];
+    here.limn(&[&export[..], &[out.to_str().unwrap()]].concat()).succeeds();
+    let mut written = crate::world::files(&out).into_iter();
+    let bundle = written.find(|path| path.extension().is_some_and(|it| it == "limn"));
+    there.limn(&["import", "bundle", bundle.unwrap().to_str().unwrap()]).succeeds();
+    let imported = there.home().find("last").unwrap();
+    let events = there.events();
+    let second = server([Reply::text("Two.")]);
+    let place = there.workspace();
+    let args = ["--resume", "last", "--workspace", place.to_str().unwrap(), "second"];
+    there.exec(&second.url(), &args).succeeds().says(&["another device", "fork"]);
+    let fork = there.home().find("last").unwrap();
+    assert_ne!(fork, imported);
+    assert_eq!(there.archive().session().unwrap().parent.map(|it| it.0), Some(imported));
+    let original = record::Archive::open(&there.home(), imported).unwrap().events().unwrap();
+    let original: Vec<_> = original.into_iter().map(trajectory::Recorded::into_inner).collect();
+    assert_eq!(original, events);
+    // The model is sent what it was sent there, and what came since.
+    let before = first.requests()[1].messages();
+    let after = second.requests()[0].messages();
+    assert_eq!(after[..before.len()], before);
+    there.assert_sound();
 }

@@ -5,7 +5,12 @@
 //! numbers from the seed and its number, so a failing round is repeated with
 //! `cargo xtask soak LOOP --seed SEED --first ROUND --count 1`.
 
+mod checkpoint;
+mod export;
+mod ground;
 mod kill;
+mod migration;
+mod restore;
 
 use std::time::{Duration, Instant};
 
@@ -31,13 +36,26 @@ struct Loop {
 }
 
 /// The loops there are.
-const LOOPS: &[Loop] =
-    &[Loop { name: "kill", count: 10_000, prepare: kill::prepare, play: kill::play }];
+const LOOPS: &[Loop] = &[
+    Loop { name: "kill", count: 10_000, prepare: ground::prepare, play: kill::play },
+    Loop { name: "migration", count: 500, prepare: ground::prepare, play: migration::play },
+    Loop { name: "checkpoint", count: 500, prepare: ground::prepare, play: checkpoint::play },
+    Loop { name: "export", count: 500, prepare: ground::prepare, play: export::play },
+    Loop { name: "restore", count: 500, prepare: ground::prepare, play: restore::play },
+];
 
 /// One round of a loop.
 pub(crate) struct Round {
     /// Random numbers that depend on the seed and the round only.
     pub(crate) random: Random,
+}
+
+impl Round {
+    /// A moment up to the latest.
+    fn moment(&mut self, latest: Duration) -> Duration {
+        let latest = u64::try_from(latest.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.random.below(latest))
+    }
 }
 
 /// Random enough to choose moments and sizes (splitmix64), and the same for the same seed.

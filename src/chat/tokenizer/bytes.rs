@@ -98,7 +98,7 @@ impl Bytes {
         let mut tokens = Tokens::default();
         let mut from = 0;
         let found = self.added.iter().flat_map(|added| added.find_iter(text));
-        let ends = found.map(|it| it.range()).chain([text.len()..text.len()]);
+        let ends = found.map(|it| it.range()).chain(std::iter::once(text.len()..text.len()));
         for control in ends {
             let (begin, piece) = (from, &text[from..control.start]);
             from = control.end;

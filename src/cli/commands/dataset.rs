@@ -56,9 +56,9 @@ fn show(row: &ReadRow, number: usize, colours: bool, out: &mut Out) {
     for Piece { text, trained } in &row.pieces {
         if colours {
             shade = (shade + 1) % TRAINED.len();
-            let colour = if *trained { TRAINED[shade] } else { UNTRAINED };
-            // A colour that goes on past the end of a line fills the rest of it.
-            let text = safe(text).replace('\n', &format!("{PLAIN}\n{colour}"));
+            // A line end that is trained is seen; a colour that goes on past it fills the line.
+            let (colour, end) = if *trained { (TRAINED[shade], "↵") } else { (UNTRAINED, "") };
+            let text = safe(text).replace('\n', &format!("{end}{PLAIN}\n{colour}"));
             out.text(&format!("{colour}{text}{PLAIN}"));
         } else {
             // Without colours, what is trained stands between signs.
@@ -86,7 +86,8 @@ pub(crate) fn stats(args: &StatsArgs) -> CliResult {
         return Ok(Exit::Completed);
     }
     let count = |number: usize| thousands(number as u64);
-    out.line(&format!("{} rows of {} sessions", count(stats.rows), count(stats.sessions)));
+    let (rows, sessions) = (of(stats.rows, "row"), of(stats.sessions, "session"));
+    out.line(&format!("{rows} of {sessions}"));
     let (tokens, replies) = (count(stats.tokens), count(stats.replies));
     out.line(&if stats.estimated {
         format!("about {tokens} tokens, {replies} trained replies")
@@ -120,6 +121,11 @@ pub(crate) fn stats(args: &StatsArgs) -> CliResult {
     Ok(Exit::Completed)
 }
 
+/// So many of something, in words.
+fn of(count: usize, what: &str) -> String {
+    format!("{} {what}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
+}
+
 /// What names a version, and what it was made with.
 fn hashes(manifest: &Manifest) -> BTreeMap<&'static str, String> {
     let of = |key: &'static str| Some((key, manifest.target[key].as_str()?.to_owned()));
@@ -131,8 +137,10 @@ fn draw(out: &mut Out, of: &str, bins: &[(usize, usize)]) {
     let most = bins.iter().map(|(_, rows)| *rows).max().unwrap_or(0).max(1);
     for (from, rows) in bins {
         let bar = "█".repeat((rows * BAR_COLUMNS).div_ceil(most));
-        let (from, rows) = (thousands(*from as u64), thousands(*rows as u64));
-        out.line(&format!("{from:>10} {of} and more {rows:>7} {bar}"));
+        let [first, last, rows] =
+            [*from, (from * 2).saturating_sub(1).max(*from), *rows].map(|it| thousands(it as u64));
+        let range = if first == last { first } else { format!("{first} to {last}") };
+        out.line(&format!("{range:>20} {of} {rows:>7} {bar}"));
     }
 }
 

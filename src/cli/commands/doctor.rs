@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use record::{Archive, Home};
+use record::{Archive, Home, Library};
 use sandbox::{PolicyFile, Sandbox};
 use serde_json::json;
 
@@ -278,7 +278,11 @@ fn readable_by_others(path: &Path) -> Option<Check> {
 
 /// Every recording, from its first byte to its last.
 pub(super) fn recordings(home: &Home) -> Result<Vec<Check>, CliError> {
-    let mut checks = Vec::new();
+    let mut checks: Vec<Check> = library(home).into_iter().collect();
+    checks.extend(home.strangers()?.iter().map(|stranger| {
+        let found = format!("{} is none of limn's: it is left alone", stranger.display());
+        Check::fact("stranger", found, None)
+    }));
     for id in home.session_ids()? {
         let name = format!("session {id}");
         if !home.is_live(id) {
@@ -308,6 +312,22 @@ pub(super) fn recordings(home: &Home) -> Result<Vec<Check>, CliError> {
         });
     }
     Ok(checks)
+}
+
+/// What was said of the recordings.
+fn library(home: &Home) -> Option<Check> {
+    let name = "library";
+    let file = home.path().join("limn.db");
+    if !file.exists() {
+        return None;
+    }
+    let fix = "Put a backup of it back, or move it away: a new one is made, without what was said of \
+               sessions.";
+    Some(match Library::open(home).and_then(|library| library.damage()) {
+        Ok(None) => Check::good(name, format!("{} is whole", file.display())),
+        Ok(Some(damage)) => Check::bad(name, format!("{}: {damage}", file.display()), Some(fix)),
+        Err(error) => Check::bad(name, error.to_string(), Some(fix)),
+    })
 }
 
 #[cfg(test)]

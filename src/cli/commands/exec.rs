@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
     let mut run = args.run.clone();
     let resumed = args.resume.as_deref().map(compose::find_resumable).transpose()?;
     if let Some(resumed) = &resumed {
-        run.workspace.get_or_insert_with(|| resumed.workspace.clone());
+        run.workspace = Some(resumed.goes_on_in(run.workspace.as_deref())?);
     }
     let settings = Settings::resolve(&run)?;
     let options = compose::options(&settings, args.private, args.cassette.as_deref())?;
@@ -38,11 +38,15 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
     }
     let printer = Printer::new(args.json, Bill::of(&settings));
     compose::run(async {
-        let session = match resumed {
+        let session = match &resumed {
             Some(resumed) => Session::resume(options, resumed.id).await,
             None => Session::start(options).await,
         };
-        drive(session.map_err(recording_failed)?, prompts, printer).await
+        let session = session.map_err(recording_failed)?;
+        if let Some(told) = resumed.and_then(|resumed| resumed.told_of_fork(session.id())) {
+            note(&format!("     ! {told}"));
+        }
+        drive(session, prompts, printer).await
     })?
 }
 

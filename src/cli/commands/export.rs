@@ -1,5 +1,7 @@
 //! `limn export`: recordings as datasets.
 
+use std::collections::BTreeMap;
+
 use chat::Dialect;
 use dataset::{
     Consent, ExportReport, Files, Filter, Format, Gate, Manifest, Messages, Order, Recipe, Rows,
@@ -276,13 +278,26 @@ fn tell(report: &ExportReport) {
         let (sample, tokens) = (row.sample, thousands(row.tokens as u64));
         note(&format!("  too long: session {}, sample {sample}: {tokens} tokens", row.session));
     }
-    for (what, loss) in &report.ledger.lost {
-        note(&format!("  not kept: {} × {what}. {}", loss.count, loss.note));
-    }
+    tell_losses(report);
     for (why, count) in &report.ledger.untrained {
         note(&format!("  without loss: {count} × {why}"));
     }
     note(&format!("  version {}", report.id));
+}
+
+/// What was not kept, a line for each thing that is said of it.
+fn tell_losses(report: &ExportReport) {
+    let mut by_note: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+    for (what, loss) in &report.ledger.lost {
+        by_note.entry(&loss.note).or_default().push((what, loss.count));
+    }
+    for (about, counts) in by_note {
+        let named: Vec<String> = match counts.as_slice() {
+            [(what, count)] => vec![format!("{count} × {what}")],
+            many => many.iter().map(|(what, count)| format!("{what} {count}")).collect(),
+        };
+        note(&format!("  not kept: {}. {about}", named.join(", ")));
+    }
 }
 
 /// How many sessions a gate names before it says how many more there are.

@@ -10,6 +10,7 @@ mod driver;
 mod editor;
 mod facts;
 mod files;
+mod follow;
 mod lines;
 mod orders;
 mod pictures;
@@ -77,7 +78,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
     }
     let found = compose::find_resumable(&args.id)?;
     let mut run = args.run.clone();
-    run.workspace.get_or_insert_with(|| found.workspace.clone());
+    run.workspace = Some(found.goes_on_in(run.workspace.as_deref())?);
     open(&run, false, None, Some(found.id))
 }
 

@@ -76,9 +76,13 @@ async fn what_cannot_be_read_is_said_and_keeps_nothing_else_out() {
     let mut story = Story::begin(&home);
     story.prompt("two").await;
     fs::write(home.session_file(damaged), b"nonsense").unwrap();
+    // A link that leads nowhere has the name of a recording, too.
+    let nowhere = trajectory::SessionId::new();
+    std::os::unix::fs::symlink("nowhere", home.session_file(nowhere)).unwrap();
     let target = folder.path().join("copy");
     let done = home.back_up_to(&target).unwrap();
-    assert_eq!((done.copied, done.unreadable.len()), (1, 1));
+    assert_eq!((done.copied, done.unreadable.len()), (1, 2));
     assert!(done.unreadable[0].1.contains(&damaged.to_string()));
+    assert!(done.unreadable[1].1.contains(&nowhere.to_string()));
     assert_eq!(titles(&Home::open(&target).unwrap()), ["two"]);
 }

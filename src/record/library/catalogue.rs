@@ -10,6 +10,7 @@ use trajectory::{SessionId, Usage};
 
 use super::{Library, ended, session_id};
 use crate::archive::{Archive, Status};
+use crate::connection::with_suffix;
 use crate::error::RecordError;
 use crate::home::Home;
 use crate::writer::sql_integer;
@@ -40,8 +41,7 @@ struct Stamps {
 
 impl Stamps {
     fn of(path: &Path) -> Self {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
+        let wal = with_suffix(path, "-wal");
         let (file_len, file_mtime_ns) = len_and_mtime(fs::metadata(path).ok());
         let (wal_len, wal_mtime_ns) = match len_and_mtime(fs::metadata(wal).ok()) {
             // Readers make and remove an empty WAL: it says nothing.

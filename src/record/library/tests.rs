@@ -66,6 +66,23 @@ fn the_latest_answer_counts_and_none_is_lost() {
     assert_eq!(answers[&other], "unknown");
 }
 
+/// What was said last counts, also where the clock was set back since what was said before.
+#[test]
+fn the_latest_answer_is_not_told_by_the_clock() {
+    let (_folder, home) = home();
+    let library = Library::open(&home).unwrap();
+    let id = SessionId::new();
+    library.set_outcome(id, Outcome::Failure, "user", None).unwrap();
+    let of_2100 = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 4_102_444_800, 0));
+    let change = "UPDATE annotation SET id = ?, at_ns = 4102444800000000000";
+    library.connection.execute(change, [of_2100.as_bytes()]).unwrap();
+    library.set_outcome(id, Outcome::Success, "user", None).unwrap();
+    assert_eq!(library.outcome(id).unwrap(), Some(Outcome::Success));
+    let said = library.annotations(id).unwrap();
+    assert_eq!(said.iter().map(|it| it.value.as_str()).collect::<Vec<_>>(), ["failure", "success"]);
+    assert!(said[1].at_ns < said[0].at_ns);
+}
+
 #[tokio::test]
 async fn a_removed_session_is_gone_from_every_file() {
     let (_folder, home) = home();

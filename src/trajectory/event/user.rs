@@ -97,6 +97,16 @@ pub struct UserEdit {
 }
 
 impl UserEdit {
+    /// What happened, in a line for the user: the first files by name; what the model is told, where
+    /// no file changed.
+    #[must_use]
+    pub fn told(&self, max: usize) -> String {
+        if self.changes.is_empty() && self.more == 0 {
+            return self.shown.lines().next().unwrap_or_default().to_owned();
+        }
+        format!("You changed: {}", self.named(max))
+    }
+
     /// The first files by name, and how many more there are.
     #[must_use]
     pub fn named(&self, max: usize) -> String {

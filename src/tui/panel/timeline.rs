@@ -191,7 +191,7 @@ fn brief(body: &Body) -> String {
         Body::UserEdit(edit) => {
             let paths: Vec<&str> =
                 edit.changes.iter().take(8).map(|change| change.path.as_str()).collect();
-            line(&paths.join(", "))
+            line(&if paths.is_empty() { edit.told(8) } else { paths.join(", ") })
         }
         Body::Error(error) => line(&error.message),
         Body::Plan(plan) => format!("{} steps", plan.items.len()),

@@ -103,7 +103,7 @@ impl Printer {
             Body::Observation(seen) => note(&format!("{:>4}   {}", seen.call, verdict(seen))),
             Body::UserEdit(edit) => {
                 self.end_line();
-                note(&format!("     * You changed: {}", safe(&edit.named(8))));
+                note(&format!("     * {}", safe(&edit.told(8))));
             }
             Body::Interruption(cut) => note(match cut.cause {
                 InterruptionCause::Limit => {

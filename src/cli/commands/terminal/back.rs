@@ -184,6 +184,7 @@ impl Driver {
         self.send(Update::Cleared).await;
         self.send(Update::Counted(past.usages)).await;
         self.changes = changes_of(&self.chosen);
+        let seen = past.events.last().map_or(0, |event| event.seq + 1);
         for event in past.events {
             self.changes.see(&event);
             if let Body::ConfigChanged(_) | Body::ModelChanged(_) = &event.body {
@@ -199,6 +200,7 @@ impl Driver {
         self.usage = Usage::default();
         // What its next request holds is known when that is counted.
         self.context_tokens = 0;
+        self.follow(id, seen).await;
     }
 
     /// Tells of the models that the provider has, beside whatever else goes on.

@@ -4,6 +4,7 @@
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tui::{Answer, Command, Query, Reading, Recent, Update};
 use super::changes::Changes;
 use super::facts::{Chosen, recent};
 use super::files::Files;
+use super::follow::{Followed, News};
 use super::pictures::Pictures;
 use super::prepared::Prepared;
 use crate::args::RunArgs;
@@ -56,6 +58,8 @@ pub(super) struct Driver {
     live: Option<Live>,
     /// The session that is gone on with, or runs.
     pub(super) session: Option<SessionId>,
+    /// Somebody else writes it.
+    pub(super) followed: Option<Followed>,
     pub(super) usage: Usage,
     /// Tokens of the last request and its reply.
     pub(super) context_tokens: u64,
@@ -81,6 +85,8 @@ enum Happening {
     /// What the clipboard holds.
     Pasted(Result<Vec<u8>, CliError>),
     Notices(Vec<Notice>),
+    /// What another limn did in the session that is followed.
+    News(News),
     Ended(Result<Summary, SessionError>),
 }
 
@@ -102,6 +108,7 @@ impl Driver {
             commands,
             live: None,
             session: None,
+            followed: None,
             usage: Usage::default(),
             context_tokens: 0,
             approval: None,
@@ -130,6 +137,7 @@ impl Driver {
                 Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
                 Happening::Pasted(pasted) => self.pasted(pasted).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
+                Happening::News(news) => self.take_news(news).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
         }
@@ -147,6 +155,7 @@ impl Driver {
                 command = self.commands.recv() => Happening::Command(command),
                 begun = sandbox => Happening::Sandbox(begun),
                 pasted = pasted => Happening::Pasted(pasted),
+                news = Followed::news(&mut self.followed) => Happening::News(news),
             };
         };
         let mut batch = Vec::new();
@@ -173,9 +182,9 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Submit(text) => self.submit(text).await,
-            Command::Steer(text) => self.tell(session::Command::Steer(text)).await,
+            Command::Steer(text) => self.tell_own(session::Command::Steer(text)).await,
             Command::Run { command, outside } => self.run_own(command, outside).await,
-            Command::Interrupt => self.tell(session::Command::Interrupt).await,
+            Command::Interrupt => self.tell_own(session::Command::Interrupt).await,
             Command::Decide { call, decision, reason, arguments, mode, always } => {
                 self.allow_always(&always).await;
                 if let Some(mode) = mode {
@@ -323,6 +332,7 @@ impl Driver {
     }
 
     async fn begin(&mut self) -> Result<(), CliError> {
+        self.refuse_followed()?;
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
         let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
@@ -333,7 +343,12 @@ impl Driver {
             None => Session::start(options).await,
         };
         let session = session.map_err(|error| CliError::failed(error.to_string()))?;
-        self.session = Some(session.id());
+        if let Some(before) = self.session.replace(session.id()) {
+            let before = compose::Resumable { id: before, workspace: PathBuf::new() };
+            if let Some(told) = before.told_of_fork(session.id()) {
+                self.say(told).await;
+            }
+        }
         let (commands, commands_end) = channel(16 + self.allowed.len());
         let (notices_end, notices) = channel(1024);
         for what in &self.allowed {

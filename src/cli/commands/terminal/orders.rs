@@ -63,7 +63,7 @@ impl Driver {
 
     pub(super) async fn go_on_with(&mut self, id: &str) -> Result<String, CliError> {
         let found = compose::find_resumable(id)?;
-        let run = RunArgs { workspace: Some(found.workspace.clone()), ..self.run.clone() };
+        let run = RunArgs { workspace: Some(found.goes_on_in(None)?), ..self.run.clone() };
         let chosen = Chosen::of(&run)?;
         // It may be this one: all of it is on record first.
         self.close().await;
@@ -74,6 +74,9 @@ impl Driver {
         self.look_around();
         self.show(found.id, past).await;
         self.tell_facts().await;
+        if self.followed.is_some() {
+            return Ok("You follow this session from here.".to_owned());
+        }
         Ok("You go on with this session from here.".to_owned())
     }
 

@@ -1,0 +1,49 @@
+//! Killed while an export is written: it is there whole, or not at all, and can be made again.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use mock_server::{MockServer, Reply, Scenario};
+
+use super::Round;
+use super::ground::{Ground, killed_after, same, succeed, timed};
+
+pub(super) fn play(round: &mut Round) -> Result<()> {
+    let ground = Ground::kept("export", make)?;
+    let whole = fs::read_to_string(ground.folder.join("whole-us"))?;
+    let moment = round.moment(std::time::Duration::from_micros(whole.parse()?));
+    let out = ground.folder.join("out");
+    let _ = fs::remove_dir_all(&out);
+    let export = || {
+        let out = out.display().to_string();
+        ground.limn(&["export", "--format", "messages", "--status", "all", "--out", &out])
+    };
+    killed_after(export(), moment)?;
+    let check = || -> Result<()> {
+        if !out.exists() {
+            succeed(export())?;
+        }
+        same(&ground.folder.join("whole"), &out)?;
+        ground.check_store()
+    };
+    check().with_context(|| format!("killed after {moment:?}"))
+}
+
+/// A dozen recordings, and what they are as a dataset.
+fn make(ground: &Ground) -> Result<()> {
+    let server = MockServer::start(Scenario::generate(|_, request| {
+        let messages = request.messages();
+        match messages.iter().filter(|message| message["role"] == "tool").count() {
+            0..30 => Reply::new().reasoning("On.").call("shell", r#"{"command":"seq 2000"}"#),
+            _ => Reply::text("Done."),
+        }
+    }))?;
+    for _ in 0..12 {
+        succeed(ground.exec(&server, &["count"]))?;
+    }
+    let out = ground.folder.join("whole").display().to_string();
+    let export = ["export", "--format", "messages", "--status", "all", "--out", &out];
+    let whole = timed(ground.limn(&export))?;
+    fs::write(ground.folder.join("whole-us"), whole.as_micros().to_string())?;
+    Ok(())
+}
