@@ -90,7 +90,8 @@ pub(crate) enum Action {
         up: bool,
     },
     ToggleReasoning,
-    Mouse,
+    /// Something with the terminal itself.
+    Window(Window),
     /// Sends what is written; into the round that is under way, or behind it.
     Send {
         steers: bool,
@@ -117,13 +118,20 @@ pub(crate) enum Action {
     Decide(Choice),
     /// The picture that the clipboard holds.
     Picture,
-    /// Draws everything anew.
-    Redraw,
-    /// Gives the terminal to the shell for a while.
-    Suspend,
     /// Something in the panel.
     Panel(Act),
     Play(Play),
+}
+
+/// What a key does with the terminal itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// The mouse is ours, or the terminal's.
+    Mouse,
+    /// Everything is drawn anew.
+    Redraw,
+    /// The shell has the terminal for a while.
+    Suspend,
 }
 
 /// What a key does in the list above the prompt.
@@ -198,9 +206,9 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-o" => Action::Toggle, "fold or unfold the chosen block, or the last";
         "ctrl-t" => Action::ToggleReasoning, "show or hide all reasoning";
         "f3" => Action::Panel(Act::Toggle), "the panel: open it, go into it, close it";
-        "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
-        "ctrl-l" => Action::Redraw, "draw the screen anew";
-        "ctrl-z" => Action::Suspend, "stand still and leave the terminal to the shell; `fg` comes back";
+        "f2" => Action::Window(Window::Mouse), "leave the mouse to the terminal, or take it back";
+        "ctrl-l" => Action::Window(Window::Redraw), "draw the screen anew";
+        "ctrl-z" => Action::Window(Window::Suspend), "stand still and leave the terminal to the shell; `fg` comes back";
     }
     Composer {
         "enter" => Action::Send { steers: false }, "send; while the model works: queue";

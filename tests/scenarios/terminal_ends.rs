@@ -8,7 +8,7 @@ use mock_server::{MockServer, Reply, Scenario};
 use pty::{Dress, TerminalSize};
 
 use crate::stage::{
-    AT_REST, CTRL_BRACKET, ENTER, ESC, F3, RIGHT, Terminal, UP, for_server, needs_program,
+    AT_REST, CTRL_BRACKET, CTRL_U, ENTER, ESC, F3, RIGHT, Terminal, UP, for_server, needs_program,
 };
 use crate::world::{World, server, shell};
 
@@ -46,7 +46,8 @@ fn a_window_that_is_dragged_about_keeps_what_it_shows() {
         terminal.press(if step % 2 == 0 { "x" } else { "\x7f" });
     }
     terminal.resize(20, 5).shows("limn likes 24 × 8.");
-    terminal.resize(80, 24).shows("THE END.").shows("✓").shows(AT_REST);
+    // A key at the very moment of a resize may be heard with the next one only.
+    terminal.resize(80, 24).shows("THE END.").shows("✓").press(CTRL_U).shows(AT_REST);
     terminal.resize(200, 60).shows("go").shows("word0 word1").shows("THE END.").leave();
     world.assert_sound();
 }

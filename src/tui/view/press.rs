@@ -7,7 +7,7 @@ use super::{Focus, View};
 use crate::commands::{self, Typed};
 use crate::composer::{Edit, Hand};
 use crate::entry::Context;
-use crate::keys::{self, Action, Choice, Place};
+use crate::keys::{self, Action, Choice, Place, Window};
 use crate::protocol::{Command, Order, Query};
 use crate::vim::Meaning;
 
@@ -177,7 +177,7 @@ impl View {
             Action::Ends { up: true } => self.conversation.go_to_start(),
             Action::Ends { up: false } => self.conversation.go_to_end(),
             Action::ToggleReasoning => self.conversation.toggle_reasoning(),
-            Action::Mouse => {
+            Action::Window(Window::Mouse) => {
                 self.taste.has_mouse = !self.taste.has_mouse;
                 self.say(if self.taste.has_mouse {
                     "The mouse is ours again."
@@ -186,8 +186,8 @@ impl View {
                 });
                 return Some(Command::Mouse(self.taste.has_mouse));
             }
-            Action::Redraw => return Some(Command::Redraw),
-            Action::Suspend => return Some(Command::Suspend),
+            Action::Window(Window::Redraw) => return Some(Command::Redraw),
+            Action::Window(Window::Suspend) => return Some(Command::Suspend),
             Action::Send { steers: false } => return self.send(),
             Action::Send { steers: true } => return self.steer(),
             Action::Queue => self.list_queued(),
