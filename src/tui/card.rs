@@ -27,6 +27,12 @@ const OUTPUT_ROWS_MAX: usize = 400;
 /// Rows of anything that is unfolded.
 const OPEN_ROWS_MAX: usize = 2_000;
 
+/// Calls that are no commands and take less time do not tell it, microseconds.
+const TOLD_US: u64 = 100_000;
+
+/// Rows of a change that waits for the user's word.
+const ASKED_ROWS: usize = 200;
+
 /// What of arguments that are being written is looked at for their first text.
 const BRIEF_BYTES_MAX: usize = 1_600;
 
@@ -62,6 +68,8 @@ pub(crate) struct Card {
     pub(crate) exec: Option<u32>,
     /// What was decided, where somebody did.
     pub(crate) decided: Option<String>,
+    /// It was allowed as it stood, without a word.
+    is_plainly_allowed: bool,
     brief: String,
     diff: Option<Diff>,
     terminal: Option<Box<Emulator>>,
@@ -83,6 +91,7 @@ impl Card {
             state: State::Writing,
             exec: None,
             decided: None,
+            is_plainly_allowed: false,
             brief: String::new(),
             diff: None,
             terminal: None,
@@ -163,6 +172,8 @@ impl Card {
             trajectory::event::DecidedBy::Policy => "by the policy",
         };
         let reason = event.reason.as_deref().map(|why| format!(": {}", headline(why, 100)));
+        self.is_plainly_allowed =
+            event.decision == ApprovalDecision::Allowed && event.reason.is_none();
         self.decided = Some(format!("{word} {by}{}", reason.unwrap_or_default()));
         if let Some(arguments) = &event.arguments {
             self.set_arguments(arguments);
@@ -242,7 +253,7 @@ impl Card {
         theme: &Theme,
     ) -> Vec<Line<'static>> {
         let mut rows = vec![self.header(columns, now_us, theme)];
-        if let Some(decided) = &self.decided {
+        if let Some(decided) = self.decided.as_ref().filter(|_| open || !self.is_plainly_allowed) {
             let line = shorten(decided, columns.saturating_sub(2));
             rows.push(Line::from(vec![
                 Span::styled("│ ", theme.faint),
@@ -307,6 +318,8 @@ impl Card {
                 (None, None) if self.terminal.is_some() => {
                     ("goes on in the background".to_owned(), theme.accent)
                 }
+                // How long it took is worth a word only where it took long.
+                (None, None) if self.duration_us < TOLD_US => (String::new(), theme.dim),
                 (None, None) => (took, theme.dim),
             },
             State::Done(CallStatus::Error) => ("failed".to_owned(), theme.error),
@@ -363,7 +376,12 @@ impl Card {
             return self.styled(&terminal.styled_rows(rows), columns, theme);
         }
         if let Some(diff) = &self.diff {
-            let rows_max = if open { OPEN_ROWS_MAX } else { FOLDED_ROWS_LONG };
+            let rows_max = match self.state {
+                _ if open => OPEN_ROWS_MAX,
+                // What is agreed to is seen first.
+                State::Asked => ASKED_ROWS,
+                _ => FOLDED_ROWS_LONG,
+            };
             let mut rows = diff.rows(columns, rows_max, theme);
             rows.extend(more(diff.lines.len().saturating_sub(rows_max), theme));
             if is_over && (open || self.has_failed()) {
@@ -378,6 +396,11 @@ impl Card {
             (true, ..) => OPEN_ROWS_MAX,
             // Whoever runs a command wants to see what comes of it.
             (false, ..) if self.is_own => FOLDED_ROWS_LONG,
+            // Why it was denied stands there already.
+            (false, ..) if self.state == State::Done(CallStatus::Denied) => match self.decided {
+                Some(_) => 0,
+                None => FOLDED_ROWS_LONG,
+            },
             (false, true, _) => FOLDED_ROWS_LONG,
             (false, false, true) => FOLDED_ROWS,
             (false, false, false) => 0,

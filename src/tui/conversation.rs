@@ -4,6 +4,7 @@
 //! read twice: an event changes the block it is about, and a frame lays out only what it shows
 //! ([`scroll`]).
 
+mod find;
 mod scroll;
 
 use screen::Emulator;
@@ -17,6 +18,7 @@ use crate::entry::{Block, Context, Entry, NoteKind, Rating};
 use crate::text::{clean, duration, short_number};
 use crate::theme::Theme;
 
+use find::Found;
 use scroll::Scroll;
 pub(crate) use scroll::Step;
 
@@ -34,6 +36,7 @@ const PLAN_TOOLS: &[&str] = &["plan", "todo_write"];
 pub(crate) struct Conversation {
     entries: Vec<Entry>,
     scroll: Scroll,
+    found: Found,
     /// The block that is chosen.
     pub(crate) chosen: Option<usize>,
     /// Whether all reasoning is shown whole.
@@ -275,15 +278,19 @@ impl Conversation {
     /// Rates the chosen step; its event.
     pub(crate) fn rate(&mut self, rating: Rating) -> Option<u64> {
         let entry = self.entries.get_mut(self.chosen?)?;
-        let is_step = matches!(
-            entry.block,
-            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
-        );
-        if !is_step || entry.live.is_some() {
+        if !entry.is_step() || entry.live.is_some() {
             return None;
         }
         entry.rating = Some(rating);
         Some(entry.seq)
+    }
+
+    /// A step was rated when it was looked at before.
+    pub(crate) fn rated(&mut self, seq: u64, rating: Rating) {
+        let is_it = |entry: &&mut Entry| entry.seq == seq && entry.is_step();
+        if let Some(entry) = self.entries.iter_mut().rev().find(is_it) {
+            entry.rating = Some(rating);
+        }
     }
 
     fn reasoning(&mut self, text: &str, request: u32, wall_ns: i64) {
@@ -443,6 +450,15 @@ impl Conversation {
             let by_itself = matches!(entry.block, Block::Reasoning { .. }) && show;
             entry.open = Some(!entry.open.unwrap_or(by_itself));
             entry.touch();
+        }
+    }
+
+    /// Folds or unfolds the block whose first row stands in that row of what is seen.
+    pub(crate) fn click(&mut self, row: usize) {
+        if let Some(at) = self.scroll.first_row_of(row) {
+            let chosen = self.chosen.replace(at);
+            self.toggle();
+            self.chosen = chosen;
         }
     }
 

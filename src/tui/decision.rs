@@ -13,8 +13,8 @@ use trajectory::event::ApprovalDecision;
 use crate::composer::Composer;
 use crate::diff::Diff;
 use crate::keys::Choice;
-use crate::protocol::Command;
-use crate::text::clean;
+use crate::protocol::{Command, Reading};
+use crate::text::{clean, headline};
 
 /// Texts with more bytes are taken whole or not at all.
 const BYTES_MAX: usize = 256 << 10;
@@ -28,6 +28,10 @@ const SHOWN_BY_CHANGE: &[&str] =
 
 /// The argument that a user wants to write on, the first that is there.
 const EDITED: &[&str] = &["command", "new_string", "content", "input", "patch"];
+
+/// Commands and files of a reading that are shown, and columns of each.
+const READ_MAX: usize = 20;
+const READ_COLUMNS: usize = 60;
 
 /// A piece of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(crate) struct Decision {
     pub(crate) is_in_editor: bool,
     /// Rules that would spare the user this question here from now on.
     pub(crate) rules: Vec<String>,
+    /// What the command would do, where more than its text says.
+    pub(crate) reading: Option<Reading>,
 }
 
 enum Part {
@@ -79,7 +85,24 @@ impl Decision {
             is_edited: false,
             is_in_editor: false,
             rules: Vec::new(),
+            reading: None,
         }
+    }
+
+    /// What is known beside the arguments.
+    pub(crate) fn offered(&mut self, rules: &[String], reading: Option<Reading>) {
+        let all_clean = |texts: &[String]| {
+            texts.iter().take(READ_MAX).map(|text| headline(text, READ_COLUMNS)).collect()
+        };
+        self.rules = rules.iter().map(|rule| clean(rule)).collect();
+        // One command that writes nothing is its own reading.
+        let says_more =
+            |it: &Reading| it.runs.len() > 1 || !it.writes.is_empty() || it.unclear.is_some();
+        self.reading = reading.filter(says_more).map(|reading| Reading {
+            runs: all_clean(&reading.runs),
+            writes: all_clean(&reading.writes),
+            unclear: reading.unclear,
+        });
     }
 
     /// The hunks, where there is a choice.

@@ -155,6 +155,11 @@ impl Diff {
     }
 }
 
+/// A line of a diff without the colours of its language, as wide as it may be.
+pub(crate) fn plain_row(kind: Kind, text: &str, columns: usize, theme: &Theme) -> Line<'static> {
+    Line::from(row(kind, text, columns, None, theme))
+}
+
 /// A line of a diff, as wide as it may be.
 fn row(
     kind: Kind,

@@ -15,10 +15,11 @@ mod start;
 mod status;
 
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use crate::view::View;
+use crate::view::{Menu, View};
 
 /// The least that a terminal must have.
 const COLUMNS_MIN: u16 = 24;
@@ -44,6 +45,7 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     let columns = if is_beside { area.width - panel } else { area.width };
     view.room.columns = usize::from((columns - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
     view.room.is_beside = is_beside;
+    view.room.seen = Rect::ZERO;
     if view.help.is_some() {
         return help::draw(view, frame, area);
     }
@@ -60,6 +62,12 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
         (None, Some(_)) => decision::draw(view, frame, below),
         (None, None) => composer::draw(view, frame, below),
     }
+    let menu = if view.menu.as_ref().is_some_and(Menu::is_about_what_is_shown) {
+        menu::height(view, conversation.height)
+    } else {
+        0
+    };
+    let [conversation, listed] = split(conversation, conversation.height - menu);
     let (conversation, side) = if is_beside {
         let beside = Rect { x: conversation.x + columns, width: panel, ..conversation };
         (Rect { width: columns, ..conversation }, beside)
@@ -74,10 +82,27 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     } else if view.conversation.is_empty() {
         start::draw(view, frame, conversation);
     } else {
+        view.room.seen = conversation;
         conversation::draw(view, frame, conversation);
     }
     if view.decision.is_none() {
-        menu::draw(view, frame, conversation);
+        let above = if menu > 0 { listed } else { conversation };
+        menu::draw(view, frame, above);
+    }
+    simplify(frame.buffer_mut());
+}
+
+/// Terminals do not agree on how wide characters are that others have been joined to: families,
+/// hearts with a selector, hands of a colour. Their first alone is drawn, which is as wide everywhere.
+fn simplify(buffer: &mut Buffer) {
+    let joins = |c: char| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
+    for cell in &mut buffer.content {
+        let symbol = cell.symbol();
+        // A letter with its marks is shorter.
+        if symbol.len() > 4 && symbol.chars().skip(1).any(joins) {
+            let first: String = symbol.chars().take(1).collect();
+            cell.set_symbol(&first);
+        }
     }
 }
 

@@ -36,6 +36,12 @@ impl Rating {
             Self::Bad => "bad",
         }
     }
+
+    /// The one that is kept as that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Good, Self::Neutral, Self::Bad].into_iter().find(|rating| rating.as_str() == word)
+    }
 }
 
 /// What kind of remark a note is.
@@ -184,6 +190,14 @@ impl Entry {
         matches!(self.block, Block::Card(_) | Block::Reasoning { .. })
     }
 
+    /// Whether the model made it, so that it can be rated.
+    pub(crate) const fn is_step(&self) -> bool {
+        matches!(
+            self.block,
+            Block::Reasoning { .. } | Block::Text { .. } | Block::Card(_) | Block::Plan(_)
+        )
+    }
+
     /// Whether an empty row stands before it, when that one does.
     pub(crate) fn gap_after(&self, before: &Self) -> usize {
         let is_step =
@@ -314,11 +328,14 @@ fn reasoning_rows(
     columns: usize,
     theme: &Theme,
 ) -> Vec<Line<'static>> {
-    let words = || thousands(text.split_whitespace().count() as u64);
+    let words = || match text.split_whitespace().count() {
+        1 => "1 word".to_owned(),
+        words => format!("{} words", thousands(words as u64)),
+    };
     let heading = match (live, took_us) {
         (true, _) => "thinking".to_owned(),
-        (false, 0) => format!("thought, {} words", words()),
-        (false, took) => format!("thought for {}, {} words", duration(took), words()),
+        (false, 0) => format!("thought, {}", words()),
+        (false, took) => format!("thought for {}, {}", duration(took), words()),
     };
     let mut rows = vec![Line::styled(heading, theme.reasoning)];
     if !live && !open {

@@ -40,6 +40,15 @@ static PLACES: LazyLock<SyntectTheme> = LazyLock::new(|| {
     theme
 });
 
+/// Loads the grammars, on a thread of its own: the first code is not what waits for them.
+pub(crate) fn prepare() {
+    // Without a thread they are loaded when they are needed.
+    let _ = std::thread::Builder::new().spawn(|| {
+        LazyLock::force(&PLACES);
+        LazyLock::force(&GRAMMARS);
+    });
+}
+
 /// Names that models and files use for languages whose grammar has another.
 const ALIASES: &[(&str, &str)] = &[
     ("console", "bash"),

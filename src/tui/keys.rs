@@ -117,6 +117,10 @@ pub(crate) enum Action {
     Decide(Choice),
     /// The picture that the clipboard holds.
     Picture,
+    /// Draws everything anew.
+    Redraw,
+    /// Gives the terminal to the shell for a while.
+    Suspend,
     /// Something in the panel.
     Panel(Act),
     Play(Play),
@@ -195,6 +199,8 @@ pub(crate) const KEYS: &[Binding] = keys! {
         "ctrl-t" => Action::ToggleReasoning, "show or hide all reasoning";
         "f3" => Action::Panel(Act::Toggle), "the panel: open it, go into it, close it";
         "f2" => Action::Mouse, "leave the mouse to the terminal, or take it back";
+        "ctrl-l" => Action::Redraw, "draw the screen anew";
+        "ctrl-z" => Action::Suspend, "stand still and leave the terminal to the shell; `fg` comes back";
     }
     Composer {
         "enter" => Action::Send { steers: false }, "send; while the model works: queue";

@@ -144,7 +144,7 @@ impl Panel {
             // Whoever has chosen nothing looks at the end.
             Page::Timeline => self.timeline.chosen.unwrap_or(last),
             Page::Changes => self.changes.chosen,
-            Page::Terminals => self.jobs.chosen,
+            Page::Terminals => self.jobs.chosen(),
             Page::Plan => 0,
         }
         .min(last)
@@ -156,7 +156,7 @@ impl Panel {
         match self.page {
             Page::Timeline => self.timeline.chosen = (row < last).then_some(row),
             Page::Changes => self.changes.choose(row),
-            Page::Terminals => self.jobs.chosen = row,
+            Page::Terminals => self.jobs.choose(row),
             Page::Plan => {}
         }
     }

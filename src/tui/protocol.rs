@@ -54,6 +54,10 @@ pub enum Command {
     Edit(String),
     /// Whether the mouse is ours.
     Mouse(bool),
+    /// Draw everything anew.
+    Redraw,
+    /// Stand still, and give the terminal to the shell for a while.
+    Suspend,
     /// The end.
     Leave,
 }
@@ -180,17 +184,21 @@ pub enum Update {
     },
     /// A call waits for the user's word.
     Decide(u32),
-    /// Rules that would spare the user this question.
+    /// What is known of the call that waits, beside its arguments.
     Offer {
         /// The call.
         call: u32,
-        /// The rules.
+        /// Rules that would spare the user this question.
         rules: Vec<String>,
+        /// What its command would do, as far as reading it can tell.
+        reading: Option<Reading>,
     },
     /// What the last request took.
     Usage(Usage),
     /// What requests of the past took, by their numbers.
     Counted(Vec<(u32, Usage)>),
+    /// What the user thought of steps of the past, by their events.
+    Rated(Vec<(u64, Rating)>),
     /// The round is over.
     RoundOver(Ended),
     /// What frames the session.
@@ -215,6 +223,17 @@ pub enum Update {
     Cleared,
     /// Where the playback stands.
     Playback(Playback),
+}
+
+/// A command line, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Each command that it would run, wherever that stands in it.
+    pub runs: Vec<String>,
+    /// Files that its redirections write to.
+    pub writes: Vec<String>,
+    /// Why that may not be all of it.
+    pub unclear: Option<&'static str>,
 }
 
 /// An answer of the driver.

@@ -43,6 +43,10 @@ pub struct Outside {
     pub commands: mpsc::Sender<Command>,
     /// Lets the user write a text on; what failed, in a sentence.
     pub edit: fn(&str) -> Result<String, String>,
+    /// Gives a text to the clipboard of the desktop; false where none can be reached.
+    pub copy: fn(&str) -> bool,
+    /// Stands still until the shell lets the program go on.
+    pub suspend: fn(),
     /// Whether the background is known already, so that the first frame waits for no answer.
     pub knows_background: bool,
 }
@@ -285,30 +289,61 @@ impl<W: Write> Tui<W> {
     fn carry_out(&mut self, command: Command) -> io::Result<()> {
         match command {
             Command::Leave => self.over = true,
-            Command::Copy(text) => self.screen.copy(&text)?,
+            Command::Copy(text) => self.copy(&text)?,
             Command::Mouse(is_ours) => self.screen.set_mouse(is_ours)?,
             Command::Edit(text) => self.edit(&text)?,
+            Command::Redraw => {
+                // In one write with the frame that follows. To clear it asks where the cursor is, and
+                // waits for the answer among the keys; to set its size anew does not.
+                self.screen.begin_frame();
+                let size = self.terminal.size()?;
+                self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
+            }
+            Command::Suspend => {
+                let suspend = self.outside.suspend;
+                self.away(suspend)?;
+            }
             command => self.tell(command),
         }
         Ok(())
     }
 
+    /// To the terminal, which may be far away, and to the desktop, if there is one.
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        let is_whole = self.screen.copy(text)?;
+        let is_taken = (self.outside.copy)(text);
+        self.view.say(match is_whole || is_taken {
+            true => "Copied.",
+            false => "Copied the beginning: a terminal takes no more.",
+        });
+        Ok(())
+    }
+
     fn tell(&mut self, command: Command) {
+        if matches!(command, Command::Submit(_)) {
+            crate::highlight::prepare();
+        }
         if self.outside.commands.try_send(command).is_err() {
             self.view.say("Too much at once. Try that again.");
         }
     }
 
-    fn edit(&mut self, text: &str) -> io::Result<()> {
+    /// Does something while somebody else has the terminal.
+    fn away<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
         self.keys.pause();
         self.screen.leave();
-        let written = (self.outside.edit)(text);
+        let done = work();
         let has_mouse = self.view.taste.has_mouse;
         self.screen.enter(has_mouse)?;
         self.keys.resume();
         // The screen is blank again: nothing of the last frame counts.
         self.terminal.swap_buffers();
-        match written {
+        Ok(done)
+    }
+
+    fn edit(&mut self, text: &str) -> io::Result<()> {
+        let edit = self.outside.edit;
+        match self.away(|| edit(text))? {
             Ok(text) => self.view.edited(&text),
             Err(what) => self.view.say(what),
         }
@@ -327,6 +362,9 @@ impl<W: Write> Tui<W> {
             MouseEventKind::Up(MouseButton::Left) => {
                 self.copies = self.selection.is_some_and(|it| it.from != it.to);
                 self.selection = self.selection.filter(|_| self.copies);
+                if !self.copies {
+                    self.view.click(at);
+                }
             }
             _ => {
                 self.selection = None;
@@ -353,8 +391,7 @@ impl<W: Write> Tui<W> {
             self.tell(command);
         }
         if let Some(text) = copied {
-            self.screen.copy(&text)?;
-            self.view.say("Copied.");
+            self.copy(&text)?;
         }
         Ok(())
     }

@@ -120,15 +120,16 @@ impl<W: Write> Screen<W> {
         self.send(if is_ours { MOUSE } else { NO_MOUSE })
     }
 
-    /// Gives a text to the terminal's clipboard.
+    /// Gives a text to the terminal's clipboard; whether that is all of it.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn copy(&self, text: &str) -> io::Result<()> {
+    pub fn copy(&self, text: &str) -> io::Result<bool> {
         let end = text.len().min(CLIPBOARD_BYTES_MAX);
         let end = (0..=end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let text = STANDARD.encode(text.get(..end).unwrap_or_default());
-        self.send(&format!("\x1b]52;c;{text}\x1b\\"))
+        let begun = STANDARD.encode(text.get(..end).unwrap_or_default());
+        self.send(&format!("\x1b]52;c;{begun}\x1b\\"))?;
+        Ok(end == text.len())
     }
 
     /// A bell or a notification, for whoever looks elsewhere.
@@ -202,3 +203,6 @@ pub fn leave_by_panic() {
         before(panic);
     }));
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,14 @@
 mod answers;
 mod found;
 mod hand;
+mod menu;
 mod panel;
 mod picture;
 mod press;
 
 use std::collections::VecDeque;
 
+use ratatui::layout::Rect;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, Usage};
 
@@ -21,10 +23,12 @@ use crate::conversation::Conversation;
 use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
-use crate::protocol::{Command, Facts, Order, Place, Query, Update};
+use crate::protocol::{Command, Facts, Query, Update};
 use crate::taste::Taste;
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
+
+pub(crate) use menu::{Menu, MenuRow, Pick};
 
 /// For how long a remark above the status line stays, microseconds.
 const TOAST_US: u64 = 4_000_000;
@@ -59,37 +63,8 @@ pub(crate) struct Room {
     pub(crate) columns: usize,
     /// Whether conversation and panel stand side by side.
     pub(crate) is_beside: bool,
-}
-
-/// The list above the prompt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Menu {
-    pub(crate) rows: Vec<MenuRow>,
-    pub(crate) chosen: usize,
-}
-
-/// A row of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MenuRow {
-    pub(crate) label: String,
-    pub(crate) about: String,
-    pub(crate) pick: Pick,
-}
-
-/// What taking a row of the list does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pick {
-    /// A command, and whether something comes behind it.
-    Command(&'static str, bool),
-    File(String),
-    Session(String),
-    /// Where words were found, and the words.
-    Found(Place, String),
-    /// A round to go back to.
-    Round(u32),
-    Order(Order),
-    /// A prompt that waits, by its place.
-    Queued(usize),
+    /// Where the conversation is, as far as it is seen.
+    pub(crate) seen: Rect,
 }
 
 /// What the session took.
@@ -168,7 +143,7 @@ impl View {
             pressed: Pressed::default(),
             panel: Panel::default(),
             taste: Taste::default(),
-            room: Room { columns: 80, is_beside: true },
+            room: Room { columns: 80, is_beside: true, seen: Rect::ZERO },
         }
     }
 
@@ -190,9 +165,9 @@ impl View {
             }
             Update::Progress(progress) => self.progress(&progress),
             Update::Decide(call) => self.ask(call),
-            Update::Offer { call, rules } => {
+            Update::Offer { call, rules, reading } => {
                 if let Some(decision) = self.decision.as_mut().filter(|it| it.call == call) {
-                    decision.rules = rules.iter().map(|rule| clean(rule)).collect();
+                    decision.offered(&rules, reading);
                 }
             }
             Update::Usage(usage) => {
@@ -207,6 +182,9 @@ impl View {
                 self.conversation.go_to_end();
             }
             Update::Counted(usages) => self.panel.timeline.set_usages(usages),
+            Update::Rated(rated) => {
+                rated.into_iter().for_each(|(seq, rating)| self.conversation.rated(seq, rating));
+            }
             Update::RoundOver(ended) => return self.round_over(ended),
             Update::Facts(facts) => self.frame(*facts),
             Update::Recent(recent) => self.facts.recent = recent,
@@ -285,7 +263,12 @@ impl View {
                 self.end_question();
             }
             Body::Interruption(_) | Body::RoundEnded(_) => self.end_question(),
+            // What the next request holds is not known before it is counted.
+            Body::Compaction(_) | Body::Rewind(_) => self.spent.context_tokens = 0,
             _ => {}
+        }
+        if let Some(usage) = self.panel.timeline.usage_of(&event.body) {
+            self.spent.context_tokens = usage.total();
         }
         self.conversation.apply(event, self.now_us);
         let is_stale = self.panel.apply(event);
@@ -408,12 +391,6 @@ impl View {
         self.working = Some(self.now_us);
         self.list_queued_again();
         Some(Command::Submit(next))
-    }
-
-    fn set_menu(&mut self, rows: Vec<MenuRow>) {
-        let chosen = self.menu.as_ref().map_or(0, |menu| menu.chosen);
-        let chosen = chosen.min(rows.len().saturating_sub(1));
-        self.menu = (!rows.is_empty()).then_some(Menu { rows, chosen });
     }
 
     /// Sends what is written, or lets it wait.

@@ -3,7 +3,7 @@
 use mock_server::Reply;
 use serde_json::Value;
 
-use crate::terminal::Terminal;
+use crate::stage::Terminal;
 use crate::world::{World, server, shell};
 
 /// What <https://docs.asciinema.org/manual/asciicast/v3/> asks of a file.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::{AssistantText, Ended, Reasoning, ToolCall};
 
-use crate::terminal::{CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, kill, server, shell};
 
 /// Replies of a session of two rounds with a tool call each.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use trajectory::Body;
 
 use crate::export::{TOOL_AWARE, ids, lines, model, prompt, template};
-use crate::terminal::{CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, server, shell};
 
 /// A reply of which something is trained.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mock_server::{MockServer, Reply, Scenario};
 use trajectory::Body;
 
-use crate::terminal::{CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, kill, server, shell};
 
 /// The terminal of somebody who wants to go on with the last session.

@@ -1,134 +1,12 @@
 //! The terminal, in a real one: keys in, screen out, and what is on record afterwards.
 
-use std::io::{Read, Write};
-use std::num::NonZero;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
-
 use mock_server::{MockServer, Reply, Scenario};
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use trajectory::Body;
 use trajectory::event::{ApprovalDecision, InterruptionCause};
 
+use crate::stage::{CTRL_C, CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, by_proxy, server, shell};
-
-pub const ENTER: &str = "\r";
-pub const CTRL_C: &str = "\x03";
-pub const CTRL_D: &str = "\x04";
-
-/// limn in a terminal of its own.
-pub struct Terminal {
-    /// Open as long as the program runs.
-    _master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    output: Receiver<Vec<u8>>,
-    parser: vt100::Parser,
-    pub all: Vec<u8>,
-}
-
-impl Terminal {
-    pub fn open(world: &World, args: &[&str]) -> Self {
-        Self::open_as(world, "xterm-256color", args)
-    }
-
-    /// In a terminal of that name.
-    pub fn open_as(world: &World, term: &str, args: &[&str]) -> Self {
-        let size = PtySize { rows: 30, cols: 100, ..PtySize::default() };
-        let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_limn"));
-        command.env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", world.path("home"));
-        command.env("LIMN_HOME", world.data());
-        command.env("TERM", term);
-        let editor = format!("sh {}", world.path("home/editor").display());
-        command.env("EDITOR", editor);
-        command.cwd(world.workspace());
-        command.args(args);
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().unwrap();
-        let keys = pair.master.take_writer().unwrap();
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            _master: pair.master,
-            keys,
-            child,
-            output,
-            parser: vt100::Parser::new(NonZero::new(30).unwrap(), NonZero::new(100).unwrap(), 0),
-            all: Vec::new(),
-        }
-    }
-
-    /// Against a server, without a sandbox.
-    pub fn with_server(world: &World, server: &MockServer, args: &[&str]) -> Self {
-        let url = server.url();
-        let mut all = vec!["--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
-        all.extend(args);
-        let mut terminal = Self::open(world, &all);
-        terminal.shows("sandbox off");
-        terminal
-    }
-
-    pub fn press(&mut self, keys: &str) -> &mut Self {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
-        self
-    }
-
-    pub fn screen(&self) -> String {
-        self.parser.screen().contents()
-    }
-
-    /// Waits until this stands on the screen.
-    #[track_caller]
-    pub fn shows(&mut self, text: &str) -> &mut Self {
-        let until = Instant::now() + PATIENCE;
-        while !self.screen().contains(text) {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.output.recv_timeout(left) {
-                Ok(bytes) => self.take(&bytes),
-                Err(_) => panic!("no {text:?} in:\n{}", self.screen()),
-            }
-        }
-        self
-    }
-
-    pub fn take(&mut self, bytes: &[u8]) {
-        self.parser.process(bytes);
-        self.all.extend_from_slice(bytes);
-    }
-
-    /// Waits for the end, and says how it ended.
-    pub fn ends(&mut self) -> u32 {
-        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
-            self.take(&bytes);
-        }
-        self.child.wait().unwrap().exit_code()
-    }
-
-    /// The terminal is as it was.
-    #[track_caller]
-    pub fn assert_given_back(&self) {
-        let screen = self.parser.screen();
-        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
-        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
-    }
-
-    pub fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap()
-    }
-}
 
 #[test]
 fn a_question_is_answered_and_on_record() {
@@ -221,11 +99,13 @@ fn a_host_that_was_refused_is_allowed_while_the_session_runs() {
 }
 
 #[test]
-fn one_hunk_of_two_is_taken() {
+fn one_hunk_of_three_is_taken() {
     let world = World::new();
-    world.write("work/list", "1\n2\n3\n");
+    world.write("work/list", "1\n2\n3\n4\n5\n");
     let arguments = serde_json::json!({
-        "file_path": "list", "old_string": "1\n2\n3\n", "new_string": "one\n2\nthree\n",
+        "file_path": "list",
+        "old_string": "1\n2\n3\n4\n5\n",
+        "new_string": "one\n2\nthree\n4\nfive\n",
     });
     let server = server([
         Reply::new().call("read", r#"{"file_path":"list"}"#),
@@ -233,10 +113,12 @@ fn one_hunk_of_two_is_taken() {
         Reply::text("Done."),
     ]);
     let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
-    terminal.shows("[x] +1").press(" ").shows("[ ] +1").press("y").shows("Done.").press(CTRL_D);
-    assert_eq!(terminal.ends(), 0);
+    terminal.shows("▸ [x] +1").shows("- 1").press(" ").shows("▸ [ ] +1");
+    terminal.press("jj").shows("+ five").press(" ").press("y").shows("Done.").leave();
     let list = std::fs::read_to_string(world.path("work/list")).unwrap();
-    assert_eq!(list, "1\n2\nthree\n");
+    assert_eq!(list, "1\n2\nthree\n4\n5\n");
+    let taken = (ApprovalDecision::Amended, Some("1 of 3 hunks were taken.".to_owned()));
+    assert_eq!(world.decisions().last(), Some(&taken));
     world.assert_sound();
 }
 
@@ -263,7 +145,7 @@ fn ten_thousand_pasted_lines_are_one_chip_and_arrive_whole() {
     let server = server([Reply::text("Long.")]);
     let lines: String = (1..=10_000).map(|line| format!("line {line}\n")).collect();
     let mut terminal = Terminal::with_server(&world, &server, &[]);
-    terminal.press("\x1b[200~").press(&lines).press("\x1b[201~").shows("[pasted 10,000 lines]");
+    terminal.paste(&lines).shows("[pasted 10,000 lines]");
     terminal.press(ENTER).shows("Long.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     let prompts = world.bodies("prompt");
@@ -299,9 +181,7 @@ fn a_session_is_gone_on_with() {
     // Its card says what was said.
     let card = std::fs::read_to_string(world.path("work/out/README.md")).unwrap();
     assert!(card.contains("| success | 1 |"), "{card}");
-    let url = server.url();
-    let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
-    let mut again = Terminal::open(&world, &args);
+    let mut again = Terminal::with_server(&world, &server, &["resume"]);
     again.shows("One.").press("second").press(ENTER).shows("Two.").shows("✓").press(CTRL_D);
     assert_eq!(again.ends(), 0);
     assert_eq!(world.bodies("prompt").len(), 2);
@@ -318,9 +198,7 @@ fn a_private_session_says_so_when_it_is_gone_on_with() {
     terminal.press("/export out\r").shows("goes into no dataset").press(CTRL_D);
     assert!(!world.path("work/out").exists());
     assert_eq!(terminal.ends(), 0);
-    let url = server.url();
-    let args = ["resume", "--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
-    let mut again = Terminal::open(&world, &args);
+    let mut again = Terminal::with_server(&world, &server, &["resume"]);
     again.shows("One.").shows("· private");
     again.press("/export samples").press(ENTER).shows("private and goes into no dataset");
     assert!(!world.path("work/samples").exists());
@@ -335,7 +213,7 @@ fn a_signal_ends_it_in_order_and_leaves_no_orphan() {
         server([shell("echo $$ > pid; printf 're%s\\n' ady; exec sleep 1000"), Reply::text("no")]);
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("│ ready");
-    kill_process(terminal.pid(), Signal::TERM).unwrap();
+    terminal.signal(Signal::TERM);
     terminal.ends();
     terminal.assert_given_back();
     let pid = std::fs::read_to_string(world.path("work/pid")).unwrap();
@@ -350,7 +228,7 @@ fn a_hang_up_leaves_the_log_whole() {
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     assert!(server.wait_for_requests(1, PATIENCE));
     terminal.shows("working");
-    kill_process(terminal.pid(), Signal::HUP).unwrap();
+    terminal.signal(Signal::HUP);
     terminal.ends();
     let last = world.events().pop().unwrap();
     assert_eq!(last.body.kind(), "session_ended");
@@ -393,7 +271,7 @@ fn a_long_reply_streams_while_keys_are_answered() {
     terminal.press("typed meanwhile").shows("typed meanwhile").shows("word2999");
     terminal.press(CTRL_C).press(CTRL_C);
     assert_eq!(terminal.ends(), 0);
-    assert!(!terminal.all.windows(4).any(|it| it == b"\x1b[2J"));
+    assert!(!terminal.has_sent(b"\x1b[2J"));
 }
 
 #[test]

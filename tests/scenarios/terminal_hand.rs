@@ -2,16 +2,11 @@
 //! that is under way, a summary when they want one.
 
 use mock_server::Reply;
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use trajectory::Body;
 
-use crate::terminal::{CTRL_C, CTRL_D, ENTER, Terminal};
+use crate::stage::{AT_REST, CTRL_C, CTRL_D, CTRL_S, ENTER, Terminal};
 use crate::world::{PATIENCE, World, server, shell};
-
-const CTRL_S: &str = "\x13";
-
-/// What stands in the empty prompt when no round is under way.
-const AT_REST: &str = "ask · @ file";
 
 fn last_message(server: &mock_server::MockServer) -> String {
     let request = server.requests().pop().unwrap();
@@ -26,7 +21,8 @@ fn a_command_of_ones_own_runs_is_recorded_and_told_to_the_model() {
     let mut terminal = Terminal::with_server(&world, &server, &[]);
     terminal.press("!echo mi''ne; touch made").press(ENTER).shows("mine").shows("exit 0");
     assert!(world.path("work/made").exists());
-    terminal.press("!!").shows("OUTSIDE the sandbox").press("exit 3").press(ENTER).shows("exit 3");
+    terminal.press("!!").shows("OUTSIDE the sandbox").press("exit 3").press(ENTER);
+    terminal.shows("exit 3 ·");
     terminal.press("and?").press(ENTER).shows("I see.").shows("✓").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     let ran: Vec<_> = world
@@ -196,7 +192,7 @@ fn a_command_of_ones_own_that_died_with_limn_is_told_as_lost() {
     let server = server([Reply::text("I see.")]);
     let mut terminal = Terminal::with_server(&world, &server, &[]);
     terminal.press("!echo rea''dy; exec sleep 1000").press(ENTER).shows("│ ready");
-    kill_process(terminal.pid(), Signal::KILL).unwrap();
+    terminal.signal(Signal::KILL);
     terminal.ends();
     world.exec(&server.url(), &["--resume", "last", "and?"]).succeeds();
     let ran = world.bodies("user_command");

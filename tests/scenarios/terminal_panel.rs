@@ -4,12 +4,8 @@ use mock_server::Reply;
 use record::Direction;
 use trajectory::Body;
 
-use crate::terminal::{CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_BRACKET, CTRL_D, ENTER, F3, RIGHT, Terminal};
 use crate::world::{World, server, shell};
-
-const F3: &str = "\x1bOR";
-const RIGHT: &str = "\x1b[C";
-const CTRL_BRACKET: &str = "\x1d";
 
 /// A command that goes on in the background, and the round that began it is over.
 fn job(command: &str) -> [Reply; 2] {
@@ -24,7 +20,7 @@ fn the_timeline_tells_what_is_trained_and_leads_there() {
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("✓").press(F3).shows("Timeline").shows("● message").shows("● tool call");
     // Up from the end of the round to the answer, and into the conversation.
-    terminal.press("k").shows("trained · message").press(ENTER).shows("y copy");
+    terminal.press("k").shows("message · trained").press(ENTER).shows("y copy");
     terminal.press("i").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
 }
@@ -42,7 +38,7 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);
     // The shell tells of its new size when what it waits for has come: a key.
     terminal.shows("gives the keyboard back").shows("ready;").press("x").shows("size 29 100;");
-    terminal.shows("key x;").press("\x1b[200~yz\x1b[201~").shows("key z;");
+    terminal.shows("key x;").paste("yz").shows("key z;");
     terminal.press(CTRL_BRACKET).shows("Terminals 1").press(ENTER).shows("key x;");
     terminal.press("q").shows("The command has ended.").shows("exit 3");
     terminal.press("i").press(CTRL_D);
@@ -80,7 +76,7 @@ fn a_change_is_looked_at_and_taken_back() {
     let server = server([shell("echo two > kept; echo new > made"), Reply::text("Done.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("✓").press("/panel changes").press(ENTER);
-    terminal.shows("M kept").shows("A made").shows("-one").shows("+two");
+    terminal.shows("M kept").shows("A made").shows("- one").shows("+ two");
     terminal.press("r").shows("Take kept back?").press("y").shows("kept is as it was");
     terminal.shows("Changes 1");
     terminal.press("r").shows("Take made back?").press("y").shows("Every file is as it was");

@@ -4,7 +4,7 @@ use mock_server::Reply;
 use trajectory::Body;
 use trajectory::event::ApprovalDecision;
 
-use crate::terminal::{CTRL_C, CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_C, CTRL_D, CTRL_U, ENTER, Terminal};
 use crate::world::{World, server, shell};
 
 #[test]
@@ -19,7 +19,7 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
     let url = server.url();
     let args =
         ["--model", "mock-model", "--base-url", &url, "--sandbox", "off", "--approval", "ask"];
-    let mut terminal = Terminal::open_as(&world, "dumb", &args);
+    let mut terminal = Terminal::start(Terminal::dress(&world, &args).env("TERM", "dumb"));
     terminal.shows("by lines").press("go\n").shows("May it? shell").shows("y, n REASON, or a?");
     terminal
         .press("what\n")
@@ -28,7 +28,7 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
         .press("n not now\n");
     terminal.shows("As you say.").press("more\n").shows("And again.").press("/quit\n");
     assert_eq!(terminal.ends(), 0);
-    assert!(!terminal.all.contains(&0x1b), "{:?}", String::from_utf8_lossy(&terminal.all));
+    assert!(!terminal.has_sent(b"\x1b"), "{:?}", String::from_utf8_lossy(terminal.printed()));
     assert!(world.path("work/one").exists() && !world.path("work/two").exists());
     let denied = (ApprovalDecision::Denied, Some("not now".to_owned()));
     assert_eq!(world.decisions(), [(ApprovalDecision::Allowed, None), denied]);
@@ -41,12 +41,12 @@ fn by_lines_a_round_is_stopped_and_whoever_only_looks_leaves_nothing() {
     let server = server([Reply::text("I begin with this.").hang_after(2), Reply::text("Again.")]);
     let url = server.url();
     let args = ["--model", "mock-model", "--base-url", &url, "--sandbox", "off"];
-    let mut looking = Terminal::open_as(&world, "dumb", &args);
-    looking.shows("> ").press(CTRL_D);
+    let mut looking = Terminal::start(Terminal::dress(&world, &args).env("TERM", "dumb"));
+    looking.shows(">").press(CTRL_D);
     assert_eq!(looking.ends(), 0);
     assert!(world.limn(&["sessions"]).succeeds().stdout.is_empty());
-    let mut terminal = Terminal::open_as(&world, "dumb", &args);
-    terminal.shows("> ").press("go\n").shows("I begin").press(CTRL_C).shows("interrupted");
+    let mut terminal = Terminal::start(Terminal::dress(&world, &args).env("TERM", "dumb"));
+    terminal.shows(">").press("go\n").shows("I begin").press(CTRL_C).shows("interrupted");
     terminal.press("on\n").shows("Again.").press("/quit\n");
     assert_eq!(terminal.ends(), 0);
     world.assert_sound();
@@ -87,10 +87,10 @@ fn a_picture_is_dropped_or_chosen_and_goes_with_the_prompt() {
     std::fs::write(world.path("work/not.png"), "text").unwrap();
     let server = server([Reply::text("I see.")]);
     let mut terminal = Terminal::with_server(&world, &server, &[]);
-    let dropped = format!("\x1b[200~{}\x1b[201~", world.path("work/not.png").display());
-    terminal.press(&dropped).shows("not.png").press("\x15");
-    let dropped = format!("\x1b[200~'{}'\x1b[201~", world.path("work/shot one.png").display());
-    terminal.press(&dropped).shows("[image shot one.png]").press("what is it?").press(ENTER);
+    terminal.paste(&world.path("work/not.png").display().to_string());
+    terminal.shows("not.png").press(CTRL_U);
+    let dropped = format!("'{}'", world.path("work/shot one.png").display());
+    terminal.paste(&dropped).shows("[image shot one.png]").press("what is it?").press(ENTER);
     terminal.shows("I see.").shows("✓").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     let prompts = world.bodies("prompt");

@@ -63,7 +63,15 @@ impl MockServer {
     /// # Errors
     /// When no port or no thread can be had.
     pub fn start(scenario: Scenario) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), scenario)
+    }
+
+    /// Listens at an address, such as that of a server that is gone: so one comes back.
+    ///
+    /// # Errors
+    /// When the address is taken, or no thread can be had.
+    pub fn start_at(address: SocketAddr, scenario: Scenario) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let shared =
             Arc::new(Shared { scenario, state: Mutex::default(), changed: Condvar::new() });

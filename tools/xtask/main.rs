@@ -11,7 +11,6 @@ mod demo;
 mod interop;
 mod measure;
 mod process;
-mod pty;
 mod screenshots;
 mod setup;
 mod soak;

@@ -6,16 +6,16 @@
 mod svg;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use mock_server::{MockServer, Reply, Scenario};
-use screen::TerminalSize;
+use pty::{Background, Dress, Pty, TerminalSize};
 use serde_json::json;
 
 use crate::Usage;
 use crate::process::{cargo, root, run as run_command, target};
-use crate::pty::Pty;
+use svg::Paper;
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask screenshots
@@ -35,42 +35,77 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         return Err(Usage(format!("screenshots takes no `{arg}`")).into());
     }
     run_command(&mut cargo(&["build", "--locked", "--bin", "limn"]))?;
-    let stage = Stage::set()?;
     let folder = root().join("docs/images");
     fs::create_dir_all(&folder)?;
-    let keep = |name: &str, pty: &Pty| -> Result<()> {
-        let path = folder.join(format!("{name}.svg"));
-        fs::write(&path, svg::picture(pty.emulator(), SIZE))
+    let stage = Stage::set()?;
+    a_day(&Album { folder: folder.clone(), paper: svg::DARK }, &stage)?;
+    a_first_look(&Album { folder, paper: svg::LIGHT }, &stage)
+}
+
+/// Where pictures are kept, and on what they are drawn.
+struct Album {
+    folder: PathBuf,
+    paper: Paper,
+}
+
+impl Album {
+    /// Draws what stands there once nothing more comes.
+    fn keep(&self, name: &str, pty: &mut Pty) -> Result<()> {
+        pty.settle(QUIET);
+        let path = self.folder.join(format!("{name}.svg"));
+        fs::write(&path, svg::picture(pty.emulator(), SIZE, &self.paper))
             .with_context(|| format!("{} cannot be written", path.display()))?;
         println!("wrote {}", path.display());
         Ok(())
-    };
+    }
+}
+
+/// A round with everything in it, and the panel beside it.
+fn a_day(album: &Album, stage: &Stage) -> Result<()> {
     let server = MockServer::start(Scenario::replies(replies()))?;
-    let mut pty = stage.open(&server)?;
+    let mut pty = stage.open(Some(&server), Background::Dark)?;
     pty.shows("F1 help")?;
     pty.press("Make the greeting polite, and test it.\r")?;
     pty.shows("May it? edit")?;
-    pty.settle(QUIET);
-    keep("approval", &pty)?;
+    album.keep("approval", &mut pty)?;
+    // The guard is left out, the rest is taken.
+    pty.press("jj y")?;
+    pty.shows("May it? shell")?;
+    album.keep("command", &mut pty)?;
     pty.press("a")?;
     pty.shows("✓")?;
-    pty.settle(QUIET);
-    keep("conversation", &pty)?;
+    album.keep("conversation", &mut pty)?;
     pty.press(F3)?;
     pty.shows("Timeline")?;
-    pty.settle(QUIET);
-    keep("timeline", &pty)?;
+    album.keep("timeline", &mut pty)?;
     pty.press(RIGHT)?;
     pty.shows("@@")?;
-    pty.settle(QUIET);
-    keep("changes", &pty)?;
-    pty.press("\x1b")?;
-    pty.press(F3)?;
+    album.keep("changes", &mut pty)?;
+    pty.press(RIGHT)?;
+    pty.shows("background")?;
+    pty.press("G\r")?;
+    pty.shows("gives the keyboard back")?;
+    pty.shows("def greet")?;
+    album.keep("attached", &mut pty)?;
+    pty.press(":q!\r")?;
+    pty.shows("has ended")?;
     pty.press(F3)?;
     pty.press(F1)?;
     pty.shows("Everywhere")?;
-    pty.settle(QUIET);
-    keep("help", &pty)
+    album.keep("help", &mut pty)
+}
+
+/// The first screen of whoever has no model yet, and what it looks like on white.
+fn a_first_look(album: &Album, stage: &Stage) -> Result<()> {
+    let mut pty = stage.open(None, Background::Light)?;
+    pty.shows("limn demo")?;
+    album.keep("first-run", &mut pty)?;
+    let server = MockServer::start(Scenario::replies([last_words()]))?;
+    let mut pty = stage.open(Some(&server), Background::Light)?;
+    pty.shows("F1 help")?;
+    pty.press("What is the greeting now?\r")?;
+    pty.shows("✓")?;
+    album.keep("light", &mut pty)
 }
 
 /// What is drawn is drawn when nothing has come for so long.
@@ -93,16 +128,24 @@ impl Stage {
         Ok(Self { folder, limn: target().join("debug/limn") })
     }
 
-    fn open(&self, server: &MockServer) -> Result<Pty> {
+    /// limn in it, with a model or without one.
+    fn open(&self, server: Option<&MockServer>, background: Background) -> Result<Pty> {
         let at = |part: &str| self.folder.join(part);
-        Pty::start(Path::new(&self.limn), SIZE, |command| {
-            command.args(["--model", "mock-model", "--base-url", &server.url()]);
-            command.args(["--approval", "ask", "--sandbox", "off"]);
-            command.env("HOME", at(""));
-            command.env("XDG_CONFIG_HOME", at("home/.config"));
-            command.env("LIMN_HOME", at("data"));
-            command.cwd(at("greeter"));
-        })
+        let mut dress = Dress::of(&self.limn, SIZE)
+            .env("HOME", at(""))
+            .env("XDG_CONFIG_HOME", at("home/.config"))
+            .env("LIMN_HOME", at("data"))
+            .folder(&at("greeter"))
+            .background(background);
+        if let Some(server) = server {
+            dress = dress.args(["--model", "mock-model", "--base-url", &server.url()]).args([
+                "--approval",
+                "ask",
+                "--sandbox",
+                "off",
+            ]);
+        }
+        Ok(dress.start()?)
     }
 }
 
@@ -115,9 +158,11 @@ fn replies() -> Vec<Reply> {
     ]});
     let edit = json!({
         "file_path": "greeter.py",
-        "old_string": "    print(\"Hello \" + name)\n",
-        "new_string": "    print(f\"Good day, {name}!\")\n",
+        "old_string": GREETER,
+        "new_string": "\"\"\"A greeter.\"\"\"\n\n\ndef greet(name):\n    print(f\"Good day, {name}!\")\n\n\n\
+                       def main():\n    greet(\"world\")\n\n\nif __name__ == \"__main__\":\n    main()\n",
     });
+    let look = json!({ "command": "vim -u NONE -N -c 'syntax on' greeter.py", "background": true });
     vec![
         Reply::new()
             .reasoning("The greeting is in greet(). I read the file first, then change one line.")
@@ -125,11 +170,17 @@ fn replies() -> Vec<Reply> {
         Reply::new().call("plan", &plan.to_string()),
         Reply::text("`greet` joins two strings. An f-string reads better, and can be **polite**:")
             .call("edit", &edit.to_string()),
-        Reply::new().call("shell", &json!({ "command": "python3 greeter.py" }).to_string()),
-        Reply::text(
-            "The greeting is polite now:\n\n| before | after |\n| --- | --- |\n| Hello world | \
-             Good day, world! |\n\n```python\ndef greet(name):\n    print(f\"Good day, {name}!\")\
-             \n```\n\nIt runs; nothing else called `greet`.",
-        ),
+        Reply::new()
+            .call("shell", &json!({ "command": "python3 greeter.py | tee said.txt" }).to_string()),
+        Reply::new().call("shell", &look.to_string()),
+        last_words(),
     ]
+}
+
+fn last_words() -> Reply {
+    Reply::text(
+        "The greeting is polite now:\n\n| before | after |\n| --- | --- |\n| Hello world | Good day, \
+         world! |\n\n```python\ndef greet(name):\n    print(f\"Good day, {name}!\")\n```\n\nIt \
+         runs; nothing else called `greet`.",
+    )
 }

@@ -5,6 +5,7 @@
 
 mod back;
 mod changes;
+mod clipboard;
 mod driver;
 mod editor;
 mod facts;
@@ -21,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use clap::CommandFactory;
+use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -145,7 +147,8 @@ pub(super) fn show_safely(
 ) -> Result<(), CliError> {
     tui::leave_by_panic();
     let knows_background = told_background().is_some();
-    let outside = Outside { commands, edit: editor::edit, knows_background };
+    let outside =
+        Outside { commands, edit: editor::edit, copy: clipboard::write, suspend, knows_background };
     match catch_unwind(AssertUnwindSafe(|| show(view, outside, updates))) {
         Err(_) => Err(CliError::failed(
             "The terminal failed inside limn. The recording is whole; please report this.",
@@ -155,6 +158,12 @@ pub(super) fn show_safely(
         ))),
         Ok(Ok(())) => Ok(()),
     }
+}
+
+/// Stops the process, as ctrl-z does elsewhere; it goes on when the shell says so.
+fn suspend() {
+    // Where no shell is that could let it go on, the kernel lets nothing be stopped.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP);
 }
 
 fn show(view: View, outside: Outside, updates: mpsc::Receiver<Update>) -> std::io::Result<()> {

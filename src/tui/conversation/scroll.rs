@@ -25,6 +25,8 @@ pub(super) struct Scroll {
     /// None: the end is followed.
     top: Option<Place>,
     rows: usize,
+    /// The blocks whose first rows are seen, by the rows where those stand.
+    firsts: Vec<(usize, usize)>,
     /// Blocks with rows, in the order in which they were last shown.
     laid_out: Vec<usize>,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Row {
     pub(crate) entry: usize,
     /// Whether it is the block's first.
     pub(crate) is_first: bool,
+    /// Whether it is the empty one before the block.
+    pub(crate) is_gap: bool,
     pub(crate) line: Line<'static>,
 }
 
@@ -52,6 +56,11 @@ pub(crate) enum Step {
 }
 
 impl Scroll {
+    /// The block whose first row stands in that row of what is seen.
+    pub(super) fn first_row_of(&self, row: usize) -> Option<usize> {
+        self.firsts.iter().find(|(at, _)| *at == row).map(|(_, entry)| *entry)
+    }
+
     /// What is looked at stays the same, whatever went before it.
     pub(super) fn renumber(&mut self, gone: &[usize], entries: usize) {
         if let Some(top) = &mut self.top {
@@ -83,10 +92,16 @@ impl Conversation {
             let skipped = if entry == top.entry { top.row } else { 0 };
             let gap = self.gap(entry);
             let laid_out = self.lay_out(entry, context);
-            let blank = (0..gap).map(|_| Row { entry, is_first: false, line: Line::default() });
+            let blank = (0..gap).map(|_| Row {
+                entry,
+                is_first: false,
+                is_gap: true,
+                line: Line::default(),
+            });
             let lines = laid_out.iter().enumerate().map(|(at, line)| Row {
                 entry,
                 is_first: at == 0,
+                is_gap: false,
                 line: line.clone(),
             });
             let more: Vec<Row> = blank.chain(lines).skip(skipped).take(rows - seen.len()).collect();
@@ -101,6 +116,8 @@ impl Conversation {
             return self.visible(rows, context);
         }
         self.forget_old();
+        let firsts = seen.iter().enumerate().filter(|(_, row)| row.is_first);
+        self.scroll.firsts = firsts.map(|(at, row)| (at, row.entry)).collect();
         seen
     }
 
@@ -204,18 +221,7 @@ impl Conversation {
         self.scroll.top = (place < last).then_some(place);
     }
 
-    /// Chooses the next block that holds a text, in capitals or not.
-    pub(crate) fn find(&mut self, text: &str, up: bool, context: Context<'_>) -> bool {
-        let wanted = text.to_lowercase();
-        let fits = |entry: &Entry| entry.plain().to_lowercase().contains(&wanted);
-        let found = self.search(up, fits, context);
-        found.is_some_and(|at| {
-            self.choose(at, context);
-            true
-        })
-    }
-
-    fn search(
+    pub(super) fn search(
         &mut self,
         up: bool,
         fits: impl Fn(&Entry) -> bool,
@@ -250,7 +256,7 @@ impl Conversation {
         at >= top.entry && seen < rows + top.row
     }
 
-    fn choose(&mut self, at: usize, context: Context<'_>) {
+    pub(super) fn choose(&mut self, at: usize, context: Context<'_>) {
         self.chosen = Some(at);
         let rows = self.scroll.rows.max(1);
         let last = self.back_from_end(rows, context);
@@ -267,6 +273,25 @@ impl Conversation {
         }
         let wanted = Place { entry: at, row: 0 };
         self.scroll.top = (wanted < last).then_some(wanted);
+    }
+
+    /// Brings a row of the chosen block into sight, where it is not.
+    pub(super) fn show_row(&mut self, at: usize, row: usize, context: Context<'_>) {
+        let rows = self.scroll.rows.max(1);
+        let last = self.back_from_end(rows, context);
+        let top = self.scroll.top.unwrap_or(last);
+        let row = self.gap(at) + row;
+        let above: usize = (top.entry..at).map(|entry| self.height(entry, context)).sum();
+        let is_seen = if at == top.entry {
+            row >= top.row && row < top.row + rows
+        } else {
+            at > top.entry && above + row < top.row + rows
+        };
+        if !is_seen {
+            // In the middle, so that what stands around it is seen too.
+            let wanted = Place { entry: at, row: row.saturating_sub(rows / 2) };
+            self.scroll.top = (wanted < last).then_some(wanted);
+        }
     }
 
     /// The place from which the last rows are in sight.
@@ -286,7 +311,7 @@ impl Conversation {
         self.gap(entry) + self.lay_out(entry, context).len()
     }
 
-    fn gap(&self, entry: usize) -> usize {
+    pub(super) fn gap(&self, entry: usize) -> usize {
         let before = entry.checked_sub(1).and_then(|before| self.entries.get(before));
         match (before, self.entries.get(entry)) {
             (Some(before), Some(entry)) => entry.gap_after(before),
@@ -294,7 +319,7 @@ impl Conversation {
         }
     }
 
-    fn lay_out(&mut self, entry: usize, context: Context<'_>) -> &[Line<'static>] {
+    pub(super) fn lay_out(&mut self, entry: usize, context: Context<'_>) -> &[Line<'static>] {
         let laid_out = &mut self.scroll.laid_out;
         if laid_out.last() != Some(&entry) {
             laid_out.push(entry);

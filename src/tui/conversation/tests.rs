@@ -28,3 +28,30 @@ fn the_end_is_reached_again_however_far_one_went() {
     assert_eq!(shown(&mut conversation)[0], "note 0");
     assert!(!conversation.jump(Step::Error, false, context));
 }
+
+#[test]
+fn what_is_looked_for_is_found_row_by_row_and_round_the_end() {
+    let theme = Theme::new(Background::Dark, Depth::None);
+    let context =
+        Context { columns: 40, theme: &theme, theme_number: 0, now_us: 0, show_reasoning: false };
+    let mut conversation = Conversation::default();
+    let long: String = (0..50).map(|line| format!("line {line}\n")).collect();
+    conversation.note(NoteKind::Info, "the first Needle");
+    conversation
+        .note(NoteKind::Info, &long.replace("line 20", "needle a").replace("line 40", "needle b"));
+    for number in 0..30 {
+        conversation.note(NoteKind::Info, &format!("note {number}"));
+    }
+    let shown = |conversation: &mut Conversation| -> Vec<String> {
+        conversation.visible(9, context).iter().map(|row| row.line.to_string()).collect()
+    };
+    shown(&mut conversation);
+    for wanted in ["needle b", "needle a", "the first Needle", "needle b"] {
+        assert!(conversation.find("NEEDLE", true, context));
+        let shown = shown(&mut conversation);
+        assert!(shown.iter().any(|row| row == wanted), "{wanted}: {shown:?}");
+    }
+    assert!(conversation.find("needle", false, context));
+    assert!(shown(&mut conversation).iter().any(|row| row == "the first Needle"));
+    assert!(!conversation.find("nowhere", true, context));
+}

@@ -30,7 +30,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
             let (sign, style) = entry.sign(&view.theme);
             buffer.set_stringn(area.x, y, sign, usize::from(MARGIN), style);
         }
-        if chosen == Some(row.entry) {
+        if chosen == Some(row.entry) && !row.is_gap {
             let width = area.width.min(MARGIN + columns);
             buffer.set_style(Rect { y, height: 1, width, ..area }, view.theme.selected);
         }

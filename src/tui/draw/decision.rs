@@ -4,9 +4,11 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::MARGIN;
 use super::composer::framed;
+use super::{COLUMNS_MAX, MARGIN};
 use crate::decision::{Decision, Hunk};
+use crate::diff::{Kind, plain_row};
+use crate::protocol::Reading;
 use crate::text::{clean, shorten, wrap};
 use crate::theme::Theme;
 use crate::view::View;
@@ -22,10 +24,10 @@ const HUNK_ROWS_MAX: usize = 6;
 
 pub(super) fn height(view: &View, area: Rect) -> u16 {
     let (columns, theme) = (columns(area), &view.theme);
-    let rows = view
-        .decision
-        .as_ref()
-        .map_or(0, |it| body(it, columns, theme).len() + offer(it, columns, theme).len() + 2);
+    let rows = view.decision.as_ref().map_or(0, |it| {
+        let answers = answers(it, view.is_settled(), columns, theme);
+        body(it, columns, theme).len() + offer(it, columns, theme).len() + answers.len() + 1
+    });
     u16::try_from(rows).unwrap_or(u16::MAX).min(area.height.saturating_sub(2))
 }
 
@@ -39,7 +41,8 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let mut body = body(decision, columns, theme);
     // The answers stay in sight, whatever the question is; so does that there is more of it.
     let offer = offer(decision, columns, theme);
-    let room = usize::from(area.height).saturating_sub(2 + offer.len());
+    let answers = answers(decision, view.is_settled(), columns, theme);
+    let room = usize::from(area.height).saturating_sub(1 + answers.len() + offer.len());
     if body.len() > room {
         body.truncate(room.saturating_sub(1));
         body.push(more(theme));
@@ -50,7 +53,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         Line::from_iter(spans).style(style)
     }));
     rows.extend(offer);
-    rows.push(answers(decision, view.is_settled(), theme));
+    rows.extend(answers);
     super::lines(frame, area, &rows);
     if let Some(reason) = &decision.reason {
         let y = area.y + u16::try_from(rows.len()).unwrap_or(1) - 1;
@@ -64,32 +67,42 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn columns(area: Rect) -> usize {
-    usize::from(area.width.saturating_sub(MARGIN + 1))
+    usize::from(area.width.saturating_sub(MARGIN + 1).min(COLUMNS_MAX))
 }
 
 const REASON: &str = "  why not (enter to deny): ";
 
-fn answers(decision: &Decision, is_settled: bool, theme: &Theme) -> Line<'static> {
+fn answers(
+    decision: &Decision,
+    is_settled: bool,
+    columns: usize,
+    theme: &Theme,
+) -> Vec<Line<'static>> {
     if !is_settled {
-        return Line::styled("  you were typing: answer in a moment", theme.dim);
+        return vec![Line::styled("  you were typing: answer in a moment", theme.dim)];
     }
     if let Some(reason) = &decision.reason {
-        return Line::from(vec![
+        return vec![Line::from(vec![
             Span::styled(REASON, theme.warning),
             Span::styled(clean(&reason.content()).replace('\n', " "), theme.text),
-        ]);
+        ])];
     }
     let yes = if decision.is_edited { "allow as you wrote it" } else { "allow once" };
     let mut answers = vec![("y", yes), ("n", "deny"), ("e", "edit"), ("a", "allow, mode auto")];
     if decision.hunks().len() > 1 {
-        answers.extend([("space", "take or leave"), ("↑↓", "hunk")]);
+        answers.extend([("space", "take/leave"), ("↑↓", "hunk")]);
     }
-    let mut spans = vec![Span::raw("  ")];
+    let mut rows: Vec<Line<'static>> = Vec::new();
     for (key, about) in answers {
-        spans.push(Span::styled(key, theme.accent));
-        spans.push(Span::styled(format!(" {about}   "), theme.dim));
+        let answer =
+            [Span::styled(key, theme.accent), Span::styled(format!(" {about}  "), theme.dim)];
+        let width: usize = answer.iter().map(Span::width).sum();
+        match rows.last_mut().filter(|row| row.width() + width <= columns + 2) {
+            Some(row) => row.spans.extend(answer),
+            None => rows.push(Line::from_iter(std::iter::once(Span::raw("  ")).chain(answer))),
+        }
     }
-    Line::from(spans)
+    rows
 }
 
 /// What is offered for good: the rules, whole, since they are what is agreed to.
@@ -119,6 +132,9 @@ fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>
         }
     }
     rows.extend(text_rows(&decision.text, columns, theme));
+    if let Some(reading) = decision.reading.as_ref().filter(|_| !decision.is_edited) {
+        rows.extend(reading_rows(reading, columns, theme));
+    }
     if hunks.len() > 1 {
         let hunks = hunks.iter().enumerate();
         rows.extend(
@@ -145,6 +161,25 @@ fn text_rows(text: &str, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     rows
 }
 
+/// What a command would do, as far as reading it can tell.
+fn reading_rows(reading: &Reading, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let told = |name: &str, text: String, style| {
+        let spans = [Span::styled(format!("{name:8}"), theme.faint), Span::styled(text, style)];
+        wrap(&spans, columns, &[Span::raw("        ")])
+    };
+    let mut rows = Vec::new();
+    if reading.runs.len() > 1 {
+        rows.extend(told("runs", reading.runs.join(" · "), theme.dim));
+    }
+    if !reading.writes.is_empty() {
+        rows.extend(told("writes", reading.writes.join(" · "), theme.warning));
+    }
+    if let Some(why) = reading.unclear {
+        rows.extend(told("unclear", format!("it may do more: {why}"), theme.warning));
+    }
+    rows
+}
+
 fn more(theme: &Theme) -> Line<'static> {
     Line::styled("⋯ more of it: ctrl-o unfolds the call", theme.warning)
 }
@@ -156,12 +191,11 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
     let style = if is_chosen { theme.accent } else { theme.dim };
     let mut rows = vec![Line::styled(format!("{pointer} {mark} +{added} −{removed}"), style)];
     if is_chosen {
-        for (sign, text, style) in
-            [("- ", &hunk.old, theme.removed), ("+ ", &hunk.new, theme.added)]
+        for (sign, text, kind) in [("- ", &hunk.old, Kind::Removed), ("+ ", &hunk.new, Kind::Added)]
         {
             rows.extend(text.lines().take(HUNK_ROWS_MAX).map(|line| {
-                let line = shorten(&clean(line), columns.saturating_sub(6));
-                Line::styled(format!("    {sign}{line}"), style)
+                let row = plain_row(kind, &clean(line), columns.saturating_sub(4), theme);
+                Line::from_iter(std::iter::once(Span::raw("    ")).chain(row.spans))
             }));
             let left_out = text.lines().count().saturating_sub(HUNK_ROWS_MAX);
             if left_out > 0 {

@@ -7,7 +7,11 @@ use ratatui::text::{Line, Span};
 use super::split;
 use crate::commands::COMMANDS;
 use crate::keys::{Place, told};
+use crate::text::wrap;
 use crate::view::View;
+
+/// Columns of the keys of a row.
+const KEYS_COLUMNS: usize = 34;
 
 pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let rows = rows(view, usize::from(area.width));
@@ -22,27 +26,28 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
 
 fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
     let theme = &view.theme;
+    let width = KEYS_COLUMNS.min(columns / 3);
     let row = |left: String, about: &str| {
-        let width = 34.min(columns / 2);
         let pad = width.saturating_sub(Span::raw(&left).width()).max(1);
-        Line::from(vec![
+        let spans = [
             Span::styled(format!("  {left}"), theme.accent),
             Span::raw(" ".repeat(pad)),
             Span::styled(about.to_owned(), theme.text),
-        ])
+        ];
+        wrap(&spans, columns, &[Span::raw(" ".repeat(width + 2))])
     };
     let mut rows = Vec::new();
     for place in Place::ALL {
         rows.push(Line::styled(place.title(), theme.heading));
         rows.extend(
-            told(place, &view.taste.keys).into_iter().map(|(keys, about)| row(keys, about)),
+            told(place, &view.taste.keys).into_iter().flat_map(|(keys, about)| row(keys, about)),
         );
         rows.push(Line::default());
     }
     rows.push(Line::styled("Commands", theme.heading));
     for command in COMMANDS {
         let left = format!("/{} {}", command.name, command.takes);
-        rows.push(row(left.trim_end().to_owned(), command.about));
+        rows.extend(row(left.trim_end().to_owned(), command.about));
     }
     rows
 }

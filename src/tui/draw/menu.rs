@@ -11,18 +11,25 @@ use crate::view::View;
 /// Rows of the list.
 const ROWS_MAX: usize = 10;
 
+/// How many rows it takes of so many.
+pub(super) fn height(view: &View, rows: u16) -> u16 {
+    let count = view.menu.as_ref().map_or(0, |menu| menu.rows.len());
+    let more = usize::from(count > ROWS_MAX);
+    u16::try_from(count.min(ROWS_MAX) + more).unwrap_or(0).min(rows)
+}
+
 pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
     let Some(menu) = &view.menu else { return };
     let theme = &view.theme;
     let count = menu.rows.len().min(ROWS_MAX).min(usize::from(above.height));
     let from = (menu.chosen + 1).saturating_sub(count);
-    let height = u16::try_from(count).unwrap_or(0);
+    let height = height(view, above.height);
     let area = Rect { y: above.bottom() - height, height, ..above };
     Clear.render(area, frame.buffer_mut());
     let columns = usize::from(area.width);
-    let widest = menu.rows.iter().map(|row| Span::raw(row.label.as_str()).width()).max();
-    let label_columns = widest.unwrap_or(0).min(columns * 2 / 3);
     let rows = menu.rows.iter().enumerate().skip(from).take(count);
+    let widest = rows.clone().map(|(_, row)| Span::raw(row.label.as_str()).width()).max();
+    let label_columns = widest.unwrap_or(0).min(columns * 2 / 3);
     for (y, (at, row)) in (area.y..area.bottom()).zip(rows) {
         let is_chosen = at == menu.chosen;
         let label = shorten(&clean(&row.label).replace('\n', " "), label_columns);
@@ -38,5 +45,10 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
         if is_chosen {
             frame.buffer_mut().set_style(Rect { y, height: 1, ..area }, theme.selected);
         }
+    }
+    if usize::from(height) > count {
+        let place = format!("  {} of {}", menu.chosen + 1, menu.rows.len());
+        let line = Line::styled(place, theme.faint);
+        frame.buffer_mut().set_line(area.x, area.bottom() - 1, &line, area.width);
     }
 }

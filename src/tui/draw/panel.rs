@@ -8,6 +8,7 @@ use trajectory::event::{ChangeKind, Exit};
 
 use super::split;
 use crate::card::exit_word;
+use crate::diff::{Kind, plain_row};
 use crate::entry::plan_rows;
 use crate::panel::{Asks, JobRow, JobState, Known, Page, Row, Trained};
 use crate::text::{clean, clock, headline, short_number, shorten, thousands, wrap};
@@ -19,11 +20,13 @@ const BESIDE_COLUMNS_MIN: u16 = 100;
 const COLUMNS_MIN: u16 = 40;
 const COLUMNS_MAX: u16 = 76;
 
-/// Columns of the kind of an action.
-const KIND_COLUMNS: usize = 11;
+/// Columns of the kind of an action, where there is room and where there is not, and of when it was.
+const KIND_COLUMNS: usize = 14;
+const KIND_COLUMNS_MIN: usize = 11;
+const CLOCK_COLUMNS: usize = 5;
 
-/// Columns of what an action took.
-const TOKENS_COLUMNS: usize = 14;
+/// In fewer columns there is no room.
+const ROOM_COLUMNS: usize = 56;
 
 /// How many columns it takes of so many; all of them where it covers the conversation.
 pub(super) fn width(view: &View, columns: u16) -> u16 {
@@ -95,7 +98,7 @@ fn hint(view: &View, columns: usize) -> Line<'static> {
     }
     let hint = match view.panel.page {
         Page::Timeline => "enter go there · ←→ page · f3 close",
-        Page::Changes => "r revert · pgup/pgdn diff · ←→ page · f3 close",
+        Page::Changes => "r revert · pgdn diff · ←→ page · f3 close",
         Page::Terminals => "enter attach · x stop · ←→ page · f3 close",
         Page::Plan => "←→ page · f3 close",
     };
@@ -142,9 +145,11 @@ fn action(view: &View, row: &Row, columns: usize, theme: &Theme) -> Line<'static
         None => (" ", theme.dim),
     };
     let usage = row.request.filter(|_| row.is_first).and_then(|it| view.panel.timeline.usage(it));
+    // A model that is not counted says nothing.
+    let usage = usage.filter(|usage| usage.total() > 0);
     let tokens = usage.map_or_else(String::new, |usage| {
         let (reply, context) = (short_number(usage.output_tokens), short_number(usage.total()));
-        format!("+{reply} {context:>7}")
+        format!(" +{reply} {context}")
     });
     let kind_style = match row.kind {
         _ if row.is_rewound => theme.faint,
@@ -154,18 +159,18 @@ fn action(view: &View, row: &Row, columns: usize, theme: &Theme) -> Line<'static
         "reasoning" | "message" => theme.text,
         _ => theme.dim,
     };
-    let tokens_columns = if usage.is_some() { TOKENS_COLUMNS } else { 0 };
-    let used = 8 + 2 + KIND_COLUMNS + 1 + tokens_columns;
+    let kind_columns = if columns < ROOM_COLUMNS { KIND_COLUMNS_MIN } else { KIND_COLUMNS };
+    let used = CLOCK_COLUMNS + 1 + 2 + kind_columns + 1 + tokens.len();
     let brief = shorten(&row.brief, columns.saturating_sub(used));
     let pad = columns.saturating_sub(used + Span::raw(&brief).width());
-    let kind = shorten(&row.kind.replace('_', " "), KIND_COLUMNS);
+    let kind = shorten(&row.kind.replace('_', " "), kind_columns);
     Line::from(vec![
-        Span::styled(format!("{:>7} ", clock(row.since_us)), theme.faint),
+        Span::styled(format!("{:>CLOCK_COLUMNS$} ", clock(row.since_us)), theme.faint),
         Span::styled(format!("{mark} "), style),
-        Span::styled(format!("{kind:KIND_COLUMNS$} "), kind_style),
+        Span::styled(format!("{kind:kind_columns$} "), kind_style),
         Span::styled(brief, if row.is_rewound { theme.faint } else { theme.dim }),
         Span::raw(" ".repeat(pad)),
-        Span::styled(format!("{tokens:>tokens_columns$}"), theme.dim),
+        Span::styled(tokens, theme.dim),
     ])
 }
 
@@ -181,7 +186,7 @@ fn about(view: &View, row: &Row, place: (usize, usize), columns: usize) -> Vec<L
     let rewound = if row.is_rewound { " · rewound" } else { "" };
     let (at, count) = (thousands(place.0 as u64 + 1), thousands(place.1 as u64));
     let kind = row.kind.replace('_', " ");
-    let what = format!("{trained}{rewound} · {kind} · event {} · {at} of {count}", row.seq);
+    let what = format!("{kind} · {trained}{rewound} · {at} of {count} · #{}", row.seq);
     let usage = row.request.and_then(|request| view.panel.timeline.usage(request));
     let tokens = usage.map_or_else(String::new, |usage| {
         format!(
@@ -257,13 +262,14 @@ fn diff_rows(view: &View, columns: usize, rows: usize) -> Vec<Line<'static>> {
         .skip(changes.top)
         .take(rows)
         .map(|line| {
-            let style = match line.bytes().next() {
-                Some(b'+') => theme.added,
-                Some(b'-') => theme.removed,
-                Some(b'@') => theme.faint,
-                _ => theme.dim,
+            let line = headline_of(line, columns);
+            let kind = match line.bytes().next() {
+                Some(b'+') => Kind::Added,
+                Some(b'-') => Kind::Removed,
+                Some(b'@') => return Line::styled(line, theme.faint),
+                _ => return Line::styled(format!(" {line}"), theme.dim),
             };
-            Line::styled(headline_of(line, columns), style)
+            plain_row(kind, line.get(1..).unwrap_or_default(), columns, theme)
         })
         .collect()
 }

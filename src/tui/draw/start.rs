@@ -41,11 +41,13 @@ fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {
     }
     if facts.asks_consent {
         let asked = [
-            "What you do here stays on this machine. Say once whose it is and what it may be used for:",
+            "What you do here stays on this machine. Say once whose it is, and what for:",
             "  /annotator NAME               a pseudonym that goes into the recordings",
             "  /consent private|team|public  private: never in a dataset",
         ];
-        rows.extend(asked.map(|line| Line::styled(shorten(line, columns), theme.text)));
+        rows.extend(asked.iter().flat_map(|line| {
+            wrap(&[Span::styled(*line, theme.text)], columns, &[Span::raw("    ")])
+        }));
         rows.push(Line::default());
     }
     if facts.recent.is_empty() {

@@ -80,7 +80,11 @@ impl Prose<'_> {
             Event::TaskListMarker(is_done) => {
                 let (mark, style) =
                     if is_done { ("☑ ", self.theme.success) } else { ("☐ ", self.theme.dim) };
-                self.text(mark, style);
+                // The box stands in the place of the bullet.
+                match self.marks.last_mut().and_then(|mark| mark.first.as_mut()) {
+                    Some(bullet) => *bullet = Span::styled(mark, style),
+                    None => self.text(mark, style),
+                }
             }
         }
     }

@@ -47,10 +47,22 @@ pub(crate) struct Jobs {
     rows: Vec<JobRow>,
     /// Calls of commands that have not begun, and what they are called.
     waiting: HashMap<u32, String>,
-    pub(crate) chosen: usize,
+    /// The row that is chosen; nothing: the newest that runs, or else the newest.
+    chosen: Option<usize>,
 }
 
 impl Jobs {
+    /// The row that is chosen.
+    pub(crate) fn chosen(&self) -> usize {
+        let running = || self.rows.iter().rposition(JobRow::runs);
+        let last = self.rows.len().saturating_sub(1);
+        self.chosen.or_else(running).unwrap_or(last)
+    }
+
+    pub(crate) const fn choose(&mut self, row: usize) {
+        self.chosen = Some(row);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -131,9 +143,7 @@ impl Jobs {
         if self.rows.len() >= ROWS_MAX {
             let oldest = self.rows.iter().position(|row| !row.runs()).unwrap_or(0);
             self.rows.remove(oldest);
-            if self.chosen > oldest {
-                self.chosen -= 1;
-            }
+            self.chosen = self.chosen.map(|at| if at > oldest { at - 1 } else { at });
         }
         self.rows.push(row);
     }

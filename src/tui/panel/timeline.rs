@@ -65,6 +65,11 @@ impl Timeline {
         self.usages.get(&request).copied()
     }
 
+    /// What the request took whose reply this is part of.
+    pub(crate) fn usage_of(&self, body: &Body) -> Option<Usage> {
+        self.usage(request(body)?)
+    }
+
     /// A request was counted; its reply's events come next.
     pub(crate) fn counted(&mut self, usage: Usage) {
         self.counted = Some(usage);
@@ -192,6 +197,7 @@ fn brief(body: &Body) -> String {
         Body::Plan(plan) => format!("{} steps", plan.items.len()),
         Body::Checkpoint(checkpoint) => format!("{} files", checkpoint.files),
         Body::ModelChanged(model) => line(&model.model),
+        Body::ConfigChanged(config) => config.approval.map_or("", |it| it.as_str()).to_owned(),
         Body::BackgroundExit(ended) => format!("job {}", ended.exec),
         Body::NetworkRequest(request) => line(&format!("{}:{}", request.host, request.port)),
         Body::RoundEnded(round) => round.ended.as_str().to_owned(),

@@ -60,7 +60,8 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         let view = View::new(facts, Background::Dark, Depth::True);
         let written = Written::default();
         let edit = |text: &str| Ok(format!("{text} edited"));
-        let outside = Outside { commands, edit, knows_background: true };
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::Given(keys_end);
         let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
         tui.run(updates_end).await.unwrap();
@@ -130,7 +131,8 @@ fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
         let view = view.liked(taste, Background::Dark, &[]);
         let written = Written::default();
         let edit = |text: &str| Ok(text.to_owned());
-        let outside = Outside { commands, edit, knows_background: true };
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let tui =
             Tui::fixed(written.clone(), (60, 14), Keys::Given(keys_end), view, outside).unwrap();
         let feeding = async {

@@ -1,12 +1,13 @@
 //! What each key does.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
 
-use super::{Focus, Pick, View};
+use super::{Focus, View};
 use crate::commands::{self, Typed};
 use crate::composer::{Edit, Hand};
 use crate::entry::Context;
-use crate::keys::{self, Action, Choice, MenuKey, Place};
+use crate::keys::{self, Action, Choice, Place};
 use crate::protocol::{Command, Order, Query};
 use crate::vim::Meaning;
 
@@ -128,6 +129,14 @@ impl View {
         }
     }
 
+    /// A click without a drag: on the first row of what can be folded, it folds or unfolds it.
+    pub fn click(&mut self, at: Position) {
+        let row = self.room.seen.contains(at).then(|| usize::from(at.y - self.room.seen.y));
+        if let Some(row) = row.filter(|_| self.help.is_none()) {
+            self.conversation.click(row);
+        }
+    }
+
     fn place(&self) -> Place {
         if self.facts.playback.is_some() {
             Place::Playback
@@ -177,6 +186,8 @@ impl View {
                 });
                 return Some(Command::Mouse(self.taste.has_mouse));
             }
+            Action::Redraw => return Some(Command::Redraw),
+            Action::Suspend => return Some(Command::Suspend),
             Action::Send { steers: false } => return self.send(),
             Action::Send { steers: true } => return self.steer(),
             Action::Queue => self.list_queued(),
@@ -211,7 +222,7 @@ impl View {
         None
     }
 
-    fn edit(&mut self, edit: Edit) -> Option<Command> {
+    pub(super) fn edit(&mut self, edit: Edit) -> Option<Command> {
         // On the first screen, down goes to the sessions that are listed there.
         if edit == Edit::Down && self.composer.is_empty() && self.conversation.is_empty() {
             return Some(Command::Ask(Query::Sessions));
@@ -298,9 +309,7 @@ impl View {
     }
 
     fn copy(&mut self) -> Option<Command> {
-        let text = self.conversation.chosen_text()?;
-        self.say("Copied.");
-        Some(Command::Copy(text))
+        self.conversation.chosen_text().map(Command::Copy)
     }
 
     fn find(&mut self, up: bool) {
@@ -311,7 +320,7 @@ impl View {
         let found =
             with_context!(self, |conversation, context| conversation.find(&text, up, context));
         if !found {
-            self.say(format!("No other match for \"{text}\"."));
+            self.say(format!("Nothing here holds \"{text}\"."));
         }
     }
 
@@ -389,45 +398,6 @@ impl View {
             _ => {}
         }
         None
-    }
-
-    fn press_in_menu(&mut self, key: MenuKey) -> Option<Command> {
-        match key {
-            MenuKey::Move { up } => {
-                if let Some(menu) = &mut self.menu {
-                    let count = menu.rows.len().max(1);
-                    menu.chosen = (menu.chosen + if up { count - 1 } else { 1 }) % count;
-                }
-            }
-            MenuKey::Take => return self.take_from_menu(),
-            MenuKey::Close => self.menu = None,
-            MenuKey::Remove if self.chosen_queued().is_none() => return self.edit(Edit::Delete),
-            MenuKey::Remove => self.remove_queued(),
-            MenuKey::Shift { up } => self.shift_queued(up),
-        }
-        None
-    }
-
-    fn take_from_menu(&mut self) -> Option<Command> {
-        let menu = self.menu.take()?;
-        match menu.rows.into_iter().nth(menu.chosen)?.pick {
-            Pick::Command(name, takes_more) => {
-                self.composer.set(&format!("/{name}{}", if takes_more { " " } else { "" }));
-                if takes_more { None } else { self.order() }
-            }
-            Pick::File(path) => {
-                self.composer.complete_mention(&path);
-                self.ask_for_mentioned(&path)
-            }
-            Pick::Queued(at) => {
-                self.take_queued(at);
-                None
-            }
-            Pick::Session(id) => self.at_rest(Command::Order(Order::Resume(id))),
-            Pick::Found(place, words) => self.go_on_at(place, &words),
-            Pick::Round(number) => self.at_rest(Command::Ask(Query::Rewind(number))),
-            Pick::Order(order) => self.at_rest(Command::Order(order)),
-        }
     }
 
     /// Says why the session cannot be closed now, if it cannot.

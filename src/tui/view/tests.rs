@@ -670,3 +670,42 @@ fn a_playback_takes_its_keys_and_nothing_is_asked() {
     assert_eq!(stage.press("q"), Some(Command::Leave));
     assert_eq!(stage.press("<ctrl-c>"), Some(Command::Leave));
 }
+
+#[test]
+fn how_full_the_context_is_is_told_of_the_session_one_comes_back_to() {
+    let usage = |tokens| Usage { input_tokens: tokens, ..Usage::default() };
+    let mut stage = Stage::new(80, 24);
+    stage.view.update(Update::Counted(vec![(1, usage(10_000)), (2, usage(50_000))]));
+    let said = |stage: &mut Stage, request| {
+        let text = "so".to_owned();
+        stage.happens(AssistantText { request, text, interrupted: false });
+    };
+    stage.prompt("go");
+    said(&mut stage, 1);
+    said(&mut stage, 2);
+    stage.view.update(Update::Recalled(Usage::default()));
+    assert!(stage.text().contains("context 50 %"), "{}", stage.text());
+    // What a summary or a way back leaves of it is known with the next request.
+    stage.happens(trajectory::event::Rewind { to_seq: 1 });
+    assert!(!stage.text().contains("context"), "{}", stage.text());
+    said(&mut stage, 1);
+    assert!(stage.text().contains("context 10 %"), "{}", stage.text());
+}
+
+#[test]
+fn a_click_on_what_is_folded_unfolds_it() {
+    let mut stage = Stage::new(80, 24);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"make"}"#).starts(1);
+    let lines: Vec<String> = (1..=9).map(|line| format!("line {line}")).collect();
+    stage.sees(1, &lines.join("\n"), Some(0));
+    let text = stage.text();
+    let row = text.lines().position(|line| line.contains("● shell make")).unwrap();
+    let at = ratatui::layout::Position { x: 7, y: u16::try_from(row).unwrap() };
+    stage.view.click(at);
+    assert!(stage.text().contains("line 1\n"), "{}", stage.text());
+    stage.view.click(at);
+    assert!(!stage.text().contains("line 1\n"));
+    // Elsewhere it does nothing.
+    stage.view.click(ratatui::layout::Position { x: 7, y: 23 });
+    assert!(!stage.text().contains("line 1\n"));
+}

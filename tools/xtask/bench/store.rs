@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mock_server::{MockServer, Reply, Scenario};
+use pty::{Dress, TerminalSize};
 use record::{Durability, Home, Write};
-use screen::TerminalSize;
 use trajectory::Source;
 use trajectory::event::Prompt;
 
@@ -22,7 +22,6 @@ use super::figures::{SESSION_STEPS, STEP_BYTES, World, cpus, peaks, shell, walls
 use super::{Bench, Figure, Unit};
 use crate::measure::{Child, Samples, fsync_seconds, repeat};
 use crate::process::target;
-use crate::pty::Pty;
 
 /// Sessions in the store, one after the other.
 const SIZES: [u64; 3] = [250, 500, 1_000];
@@ -290,19 +289,18 @@ pub(super) fn play(bench: &Bench) -> Result<Vec<Figure>> {
     runtime.block_on(made::make_long(&home, &corpus, PLAYED_EVENTS))?;
     let size = TerminalSize { columns: 120, rows: 40 };
     let open = || {
-        Pty::start(&bench.limn, size, |command| {
-            command.args(["play", "last", "--from", "1"]);
-            command.env("HOME", &world.folder);
-            command.env("LIMN_HOME", world.home());
-            command.cwd(world.work());
-        })
+        let dress = Dress::of(&bench.limn, size)
+            .args(["play", "last", "--from", "1"])
+            .env("HOME", &world.folder)
+            .env("LIMN_HOME", world.home());
+        dress.folder(&world.work()).start()
     };
     let mut jumps = Vec::new();
     let mut steps = Vec::new();
     let opens = repeat(bench.reps, || {
         let mut pty = open()?;
         let at = pty.shows(" event ")?;
-        let opened = (at - pty.began).as_secs_f64();
+        let opened = (at - pty.began()).as_secs_f64();
         pty.press(" ")?;
         pty.shows("⏸")?;
         for key in ["9", "1", "5"] {

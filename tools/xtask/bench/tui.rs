@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mock_server::{MockServer, Reply, Scenario};
-use screen::TerminalSize;
+use pty::{Dress, Pty, TerminalSize};
 
 use super::figures::{SESSION_STEPS, STEP_BYTES, World, shell};
 use super::{Bench, Figure, Unit};
 use crate::measure::{Samples, repeat};
-use crate::pty::Pty;
 
 const DELTAS: usize = 20_000;
 const KEYS: usize = 200;
@@ -41,13 +40,13 @@ pub(super) fn tui(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 fn open(bench: &Bench, world: &World, server: &MockServer, args: &[&str]) -> Result<Pty> {
-    Pty::start(&bench.limn, SIZE, |command| {
-        command.args(args);
-        command.args(["--model", "mock-model", "--base-url", &server.url(), "--sandbox", "off"]);
-        command.env("HOME", &world.folder);
-        command.env("LIMN_HOME", world.home());
-        command.cwd(world.work());
-    })
+    let dress = Dress::of(&bench.limn, SIZE)
+        .args(args.iter().copied())
+        .args(["--model", "mock-model", "--base-url", &server.url(), "--sandbox", "off"])
+        .env("HOME", &world.folder)
+        .env("LIMN_HOME", world.home())
+        .folder(&world.work());
+    Ok(dress.start()?)
 }
 
 /// Types letters one by one; how long each took to be seen.
@@ -80,7 +79,7 @@ fn idle(bench: &Bench) -> Result<Vec<Figure>> {
         let shown = pty.shows(READY)?;
         pty.press("q")?;
         let usable = pty.shows("❯ q")?;
-        Ok((shown, usable, pty.began))
+        Ok((shown, usable, pty.began()))
     })?;
     let since = |at: fn(&(Instant, Instant, Instant)) -> Instant| {
         let seconds = |run: &(Instant, Instant, Instant)| (at(run) - run.2).as_secs_f64();
@@ -90,10 +89,10 @@ fn idle(bench: &Bench) -> Result<Vec<Figure>> {
     pty.shows(READY)?;
     pty.settle(Duration::from_millis(500));
     let memory = pty.rss_bytes()?;
-    let (cpu, from) = (pty.cpu_seconds()?, pty.printed.len());
+    let (cpu, from) = (pty.cpu_seconds()?, pty.printed().len());
     pty.rest(IDLE);
     let idle = (pty.cpu_seconds()? - cpu) / IDLE.as_secs_f64() * 100.0;
-    let printed = (pty.printed.len() - from) as f64;
+    let printed = (pty.printed().len() - from) as f64;
     let keys = echo(&mut pty, KEYS)?;
     Ok(vec![
         Figure::new("tui: first frame", Unit::Seconds, since(|run| run.0)),
@@ -124,14 +123,14 @@ fn streaming(bench: &Bench) -> Result<Vec<Figure>> {
         let mut pty = open(bench, &world, &server, &[])?;
         pty.shows(READY)?;
         pty.settle(Duration::from_millis(300));
-        let (cpu, from) = (pty.cpu_seconds()?, pty.printed.len());
+        let (cpu, from) = (pty.cpu_seconds()?, pty.printed().len());
         pty.press("go")?;
         pty.shows("❯ go")?;
         let began = pty.press("\r")?;
         let wall = (pty.shows("LAST.")? - began).as_secs_f64();
         let cpu = pty.cpu_seconds()? - cpu;
         let frames = pty.frames_since(from).max(1);
-        let bytes = (pty.printed.len() - from) as f64 / frames as f64;
+        let bytes = (pty.printed().len() - from) as f64 / frames as f64;
         Ok([wall, cpu, bytes, frames as f64, pty.clears_since(0) as f64])
     })?;
     let of = |at: usize| Samples::of(runs.iter().map(|run| run[at]));
@@ -175,19 +174,19 @@ fn reading(bench: &Bench, name: &str, steps: usize) -> Result<[Samples; 3]> {
     let opens = repeat(bench.reps, || {
         let mut pty = open(bench, &world, &server, &["resume"])?;
         let at = pty.shows("END OF IT")?;
-        Ok((at - pty.began).as_secs_f64())
+        Ok((at - pty.began()).as_secs_f64())
     })?;
     let mut pty = open(bench, &world, &server, &["resume"])?;
     pty.shows("END OF IT")?;
     pty.settle(Duration::from_millis(300));
     let (mut pages, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..PAGES {
-        let (before, from) = (pty.text(), pty.printed.len());
+        let (before, from) = (pty.text(), pty.printed().len());
         let at = pty.press(PAGE_UP)?;
         let seen = pty.until(|screen| screen != before)?;
         pages.push((seen - at).as_secs_f64());
         pty.settle(Duration::from_millis(10));
-        bytes.push((pty.printed.len() - from) as f64);
+        bytes.push((pty.printed().len() - from) as f64);
     }
     Ok([Samples::of(opens), Samples::of(pages), Samples::of(bytes)])
 }

@@ -11,24 +11,44 @@ const HEIGHT: f64 = 18.0;
 const MARGIN: f64 = 14.0;
 const FONT_SIZE: f64 = 14.0;
 
-const PAPER: &str = "#1a1b26";
-const INK: &str = "#c0caf5";
+/// A terminal's own colours.
+pub(super) struct Paper {
+    paper: &'static str,
+    ink: &'static str,
+    /// The sixteen with names.
+    named: [&'static str; 16],
+}
 
-/// The sixteen colours with names.
-const NAMED: [&str; 16] = [
-    "#15161e", "#f7768e", "#9ece6a", "#e0af68", "#7aa2f7", "#bb9af7", "#7dcfff", "#a9b1d6",
-    "#414868", "#f7768e", "#9ece6a", "#e0af68", "#7aa2f7", "#bb9af7", "#7dcfff", "#c0caf5",
-];
+/// A dark terminal.
+pub(super) const DARK: Paper = Paper {
+    paper: "#1a1b26",
+    ink: "#c0caf5",
+    named: [
+        "#15161e", "#f7768e", "#9ece6a", "#e0af68", "#7aa2f7", "#bb9af7", "#7dcfff", "#a9b1d6",
+        "#414868", "#f7768e", "#9ece6a", "#e0af68", "#7aa2f7", "#bb9af7", "#7dcfff", "#c0caf5",
+    ],
+};
+
+/// A light one.
+pub(super) const LIGHT: Paper = Paper {
+    paper: "#fafafa",
+    ink: "#24283b",
+    named: [
+        "#24283b", "#b3123a", "#2f6f1f", "#8a5a00", "#1f5fc4", "#7a3bb5", "#00627a", "#5c6070",
+        "#6b7080", "#b3123a", "#2f6f1f", "#8a5a00", "#1f5fc4", "#7a3bb5", "#00627a", "#24283b",
+    ],
+};
 
 /// The screen of a terminal.
-pub(super) fn picture(emulator: &Emulator, size: TerminalSize) -> String {
+pub(super) fn picture(emulator: &Emulator, size: TerminalSize, paper: &Paper) -> String {
+    let Paper { paper: behind, ink, .. } = paper;
     let width = f64::from(size.columns) * WIDTH + 2.0 * MARGIN;
     let height = f64::from(size.rows) * HEIGHT + 2.0 * MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
          font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" \
          font-size=\"{FONT_SIZE}\">\n<rect width=\"100%\" height=\"100%\" rx=\"8\" \
-         fill=\"{PAPER}\"/>\n"
+         fill=\"{behind}\"/>\n"
     );
     for (row, runs) in emulator.styled_screen().iter().enumerate() {
         let y = MARGIN + row as f64 * HEIGHT;
@@ -36,7 +56,7 @@ pub(super) fn picture(emulator: &Emulator, size: TerminalSize) -> String {
         for run in runs {
             let columns = run.text.width();
             let x = MARGIN + column as f64 * WIDTH;
-            draw(&mut out, &run.text, &run.look, (x, y), columns);
+            draw(&mut out, &run.text, (&run.look, paper), (x, y), columns);
             column += columns;
         }
     }
@@ -46,7 +66,7 @@ pub(super) fn picture(emulator: &Emulator, size: TerminalSize) -> String {
         let y = MARGIN + f64::from(cursor.row) * HEIGHT;
         let _ = writeln!(
             out,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{INK}\" \
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{ink}\" \
              opacity=\"0.6\"/>"
         );
     }
@@ -54,10 +74,16 @@ pub(super) fn picture(emulator: &Emulator, size: TerminalSize) -> String {
     out
 }
 
-fn draw(out: &mut String, text: &str, look: &Look, (x, y): (f64, f64), columns: usize) {
-    let (mut ink, mut paper) = (colour(look.foreground), colour(look.background));
+fn draw(
+    out: &mut String,
+    text: &str,
+    (look, own): (&Look, &Paper),
+    (x, y): (f64, f64),
+    columns: usize,
+) {
+    let (mut ink, mut paper) = (colour(look.foreground, own), colour(look.background, own));
     if look.inverse {
-        (ink, paper) = (paper.or(Some(PAPER.to_owned())), ink.or(Some(INK.to_owned())));
+        (ink, paper) = (paper.or(Some(own.paper.to_owned())), ink.or(Some(own.ink.to_owned())));
     }
     let width = columns as f64 * WIDTH;
     if let Some(paper) = paper {
@@ -80,7 +106,7 @@ fn draw(out: &mut String, text: &str, look: &Look, (x, y): (f64, f64), columns: 
     ] {
         style.push_str(if is_set { attribute } else { "" });
     }
-    let ink = ink.unwrap_or_else(|| INK.to_owned());
+    let ink = ink.unwrap_or_else(|| own.ink.to_owned());
     // Each run is as wide as its cells, whatever font is there.
     let _ = writeln!(
         out,
@@ -96,12 +122,12 @@ fn escaped(text: &str) -> String {
 }
 
 /// The colour as SVG has it; nothing for the terminal's own.
-fn colour(colour: Colour) -> Option<String> {
+fn colour(colour: Colour, own: &Paper) -> Option<String> {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     match colour {
         Colour::Default => None,
         Colour::Rgb(red, green, blue) => Some(format!("#{red:02x}{green:02x}{blue:02x}")),
-        Colour::Indexed(index @ 0..=15) => Some(NAMED[usize::from(index)].to_owned()),
+        Colour::Indexed(index @ 0..=15) => Some(own.named[usize::from(index)].to_owned()),
         Colour::Indexed(index @ 16..=231) => {
             let at = |step: u8| LEVELS[usize::from((index - 16) / step % 6)];
             Some(format!("#{:02x}{:02x}{:02x}", at(36), at(6), at(1)))
@@ -117,7 +143,7 @@ fn colour(colour: Colour) -> Option<String> {
 mod tests {
     use screen::{Emulator, TerminalSize};
 
-    use super::picture;
+    use super::{DARK, picture};
 
     #[test]
     fn a_screen_is_drawn_with_its_colours_and_nothing_of_it_is_markup() {
@@ -125,7 +151,7 @@ mod tests {
         let mut emulator = Emulator::new(size, 0);
         emulator
             .feed(b"a \x1b[1;31m<b>&\x1b[0m\r\n\x1b[48;5;231mx\x1b[0m\x1b[38;2;1;2;3m\xe6\x95\xb0");
-        let svg = picture(&emulator, size);
+        let svg = picture(&emulator, size, &DARK);
         assert!(
             svg.contains("fill=\"#f7768e\" font-weight=\"bold\">&lt;b&gt;&amp;</text>"),
             "{svg}"

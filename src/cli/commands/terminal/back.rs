@@ -3,9 +3,9 @@
 //!
 //! All of it reads or writes recordings and files, so it is done on a thread of its own.
 
-use record::Status;
+use record::{Library, Status};
 use trajectory::{Body, Event, Recorded, SessionId, Usage};
-use tui::{Answer, Edits, Preview, Query, Rewind, RewindWhat, Round, Update};
+use tui::{Answer, Edits, Preview, Query, Rating, Rewind, RewindWhat, Round, Update};
 
 use super::driver::{Driver, changes_of};
 use crate::args::{RewindArgs, RunArgs};
@@ -23,6 +23,8 @@ pub(super) struct Past {
     events: Vec<Recorded<Event>>,
     status: Status,
     usages: Vec<(u32, Usage)>,
+    /// What was thought of its steps, by their events; the latest last.
+    rated: Vec<(u64, Rating)>,
 }
 
 impl Past {
@@ -33,7 +35,12 @@ impl Past {
         let archive = record::Archive::open(&home, id)?;
         let requests = archive.requests()?.into_iter();
         let usages = requests.filter_map(|row| Some((row.request, row.end?.usage?))).collect();
-        Ok(Self { events: archive.events()?, status: archive.status()?, usages })
+        let rated = Library::open(&home)?.annotations(id)?.into_iter().filter_map(|said| {
+            let rating = Rating::parse(&said.value).filter(|_| said.field == "rating")?;
+            Some((said.target.parse().ok()?, rating))
+        });
+        let rated = rated.collect();
+        Ok(Self { events: archive.events()?, status: archive.status()?, usages, rated })
     }
 }
 
@@ -186,10 +193,13 @@ impl Driver {
             }
             self.send(Update::Event(Box::new(event))).await;
         }
+        self.send(Update::Rated(past.rated)).await;
         self.send(Update::Recalled(past.status.usage)).await;
         self.session = Some(id);
         self.is_private = past.status.private;
         self.usage = Usage::default();
+        // What its next request holds is known when that is counted.
+        self.context_tokens = 0;
         self.follow(id, seen).await;
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use toolbox::Toolbox;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
-use tui::{Answer, Command, Query, Recent, Update};
+use tui::{Answer, Command, Query, Reading, Recent, Update};
 
 use super::changes::Changes;
 use super::facts::{Chosen, recent};
@@ -61,8 +61,10 @@ pub(super) struct Driver {
     /// Somebody else writes it.
     pub(super) followed: Option<Followed>,
     pub(super) usage: Usage,
+    /// Tokens of the last request and its reply.
+    pub(super) context_tokens: u64,
     /// How much may be done without asking, where it was changed here.
-    approval: Option<ApprovalMode>,
+    pub(super) approval: Option<ApprovalMode>,
     /// Hosts and files that were allowed here: another model goes on with them.
     pub(super) allowed: Vec<String>,
     files: Files,
@@ -96,7 +98,7 @@ impl Driver {
         updates: Sender<Update>,
         commands: Receiver<Command>,
     ) -> Self {
-        let files = Files::of(chosen.settings.workspace.clone());
+        let files = files_of(&chosen);
         let changes = changes_of(&chosen);
         Self {
             run,
@@ -108,6 +110,7 @@ impl Driver {
             session: None,
             followed: None,
             usage: Usage::default(),
+            context_tokens: 0,
             approval: None,
             allowed: Vec::new(),
             files,
@@ -214,6 +217,8 @@ impl Driver {
             Command::Copy(_)
             | Command::Edit(_)
             | Command::Mouse(_)
+            | Command::Redraw
+            | Command::Suspend
             | Command::Play(_)
             | Command::Leave => {}
         }
@@ -361,17 +366,21 @@ impl Driver {
             let update = match notice {
                 Notice::Event(event) => {
                     self.changes.see(&event);
+                    if let Body::Compaction(_) = &event.body {
+                        // What it comes to is known with the next request.
+                        self.context_tokens = 0;
+                    }
                     Update::Event(Box::new(event))
                 }
                 Notice::Progress(progress) => Update::Progress(progress),
                 Notice::Usage(usage) => {
                     self.usage += usage;
+                    self.context_tokens = usage.total();
                     Update::Usage(usage)
                 }
                 Notice::Decide { call } => {
                     self.send(Update::Decide(call)).await;
-                    let rules = self.asked.get(&call).map(|command| toolbox::rules_like(command));
-                    Update::Offer { call, rules: rules.unwrap_or_default() }
+                    self.offer(call)
                 }
                 Notice::OwnStarted { exec, command, outside } => {
                     Update::OwnStarted { exec, command, outside }
@@ -384,6 +393,20 @@ impl Driver {
                 Notice::Unable(told) => Update::Failed(told),
             };
             self.send(update).await;
+        }
+    }
+
+    /// What can be told of a call that waits.
+    fn offer(&self, call: u32) -> Update {
+        let command = self.asked.get(&call);
+        let read = |command: &String| {
+            let toolbox::Reading { runs, writes, unclear } = toolbox::Reading::of(command);
+            Reading { runs, writes, unclear }
+        };
+        Update::Offer {
+            call,
+            rules: command.map(|command| toolbox::rules_like(command)).unwrap_or_default(),
+            reading: command.map(read),
         }
     }
 
@@ -422,7 +445,7 @@ impl Driver {
 
     /// Finds out what takes a while, beside whatever else goes on.
     pub(super) fn look_around(&mut self) {
-        self.files = Files::of(self.chosen.settings.workspace.clone());
+        self.files = files_of(&self.chosen);
         self.sandbox = Prepared::begin(&self.chosen.settings);
         self.look_for_sessions(Update::Recent);
     }
@@ -448,4 +471,9 @@ impl Driver {
 /// Where the files of a session are compared.
 pub(super) fn changes_of(chosen: &Chosen) -> Changes {
     Changes::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
+}
+
+/// Where the names of files are looked for.
+fn files_of(chosen: &Chosen) -> Files {
+    Files::of(chosen.settings.workspace.clone(), chosen.settings.home.clone())
 }

@@ -16,6 +16,7 @@ use crate::bill::{Bill, tokens_and};
 use crate::commands::annotate;
 use crate::compose;
 use crate::error::CliError;
+use crate::print::thousands;
 use crate::settings;
 
 impl Driver {
@@ -111,12 +112,41 @@ impl Driver {
         lines.push(format!("workspace  {}", settings.workspace.display()));
         let tier = self.tier.as_deref().unwrap_or("not known yet");
         lines.push(format!("sandbox    {tier}"));
+        let approval = self.approval.unwrap_or(settings.approval);
+        lines.push(format!("approval   {}", approval.as_str()));
+        lines.extend(self.judged().map(|outcome| format!("judged     {outcome}")));
+        lines.push(format!("context    {}", self.context()));
         let cost = Bill::of(settings).cost(&self.usage);
         lines.push(format!("since then {}", tokens_and(&self.usage, cost)));
         if cost.is_some() {
             lines.push(format!("prices     as of {}", settings.catalogue.date()));
         }
         lines.join("\n")
+    }
+
+    /// How the user judged this session, if they did.
+    fn judged(&self) -> Option<&'static str> {
+        let id = self.session?;
+        let home = compose::home_to_record(&self.chosen.settings.home).ok()?;
+        let outcome = Library::open(&home).ok()?.outcome(id).ok()??;
+        Some(outcome.as_str())
+    }
+
+    /// How full the model's context is.
+    fn context(&self) -> String {
+        let settings = &self.chosen.settings;
+        let model = settings.endpoint().map(|it| it.model.as_str());
+        let window = model.and_then(|it| settings.catalogue.context_window(it));
+        match (self.context_tokens, window.filter(|window| *window > 0)) {
+            (0, _) => "told with the next reply".to_owned(),
+            (tokens, None) => format!("{} tokens; how many fit is not known", thousands(tokens)),
+            (tokens, Some(window)) => format!(
+                "{} of {} tokens, {} %",
+                thousands(tokens),
+                thousands(window),
+                tokens.saturating_mul(100) / window
+            ),
+        }
     }
 
     pub(super) fn session_or_say(&self) -> Result<trajectory::SessionId, CliError> {

@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use session::Attached;
 use tempfile::NamedTempFile;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tui::{Answer, Update};
 
+use super::clipboard;
 use super::driver::Driver;
 use crate::attachments::{Draft, GivenFile};
 use crate::compose;
@@ -25,12 +23,6 @@ use crate::print::safe;
 
 /// Words that are kept.
 const PICTURES_MAX: usize = 500;
-
-/// No picture is larger; what reads the file says so.
-const CLIPBOARD_BYTES_MAX: u64 = (20 << 20) + 1;
-
-/// For how long a program may take to tell what the clipboard holds: whoever owns it may hang.
-const CLIPBOARD_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Those that were chosen.
 #[derive(Default)]
@@ -73,7 +65,7 @@ impl Pictures {
 
     /// Reads the clipboard beside whatever else goes on.
     pub(super) fn paste(&mut self) {
-        self.pasting.get_or_insert_with(|| spawn_blocking(clipboard));
+        self.pasting.get_or_insert_with(|| spawn_blocking(clipboard::picture));
     }
 
     /// Until the clipboard has been read; for ever, where nobody reads it.
@@ -145,58 +137,3 @@ fn load(path: &Path) -> Result<Vec<Attached>, CliError> {
     let files = vec![GivenFile { path: path.to_owned(), image: true }];
     Ok(Draft { text: String::new(), files }.load()?.attached)
 }
-
-/// What the clipboard holds, as PNG, by whichever program of the desktop is there.
-fn clipboard() -> Result<Vec<u8>, CliError> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let wayland: &[&str] = &["wl-paste", "--type", "image/png"];
-    let x11: &[&str] = &["xclip", "-selection", "clipboard", "-t", "image/png", "-o"];
-    let ways = [
-        (is_set("WAYLAND_DISPLAY"), wayland),
-        (is_set("DISPLAY"), x11),
-        (cfg!(target_os = "macos"), &["pngpaste", "-"]),
-    ];
-    for (_, words) in ways.into_iter().filter(|(is_there, _)| *is_there) {
-        let Some((program, args)) = words.split_first() else { continue };
-        if let Some(bytes) =
-            printed(program, args, CLIPBOARD_TIME_MAX).filter(|bytes| !bytes.is_empty())
-        {
-            return Ok(bytes);
-        }
-    }
-    Err(CliError::failed(
-        "The clipboard holds no picture that can be reached. Install wl-paste, xclip or pngpaste, \
-         or paste the path of a file.",
-    ))
-}
-
-/// What a program prints, up to a limit; nothing when it fails or takes too long.
-fn printed(program: &str, args: &[&str], time_max: Duration) -> Option<Vec<u8>> {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let mut printed = child.stdout.take()?.take(CLIPBOARD_BYTES_MAX);
-    let (sender, read) = channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = printed.read_to_end(&mut bytes);
-        // Nobody waits for what came too late.
-        let _ = sender.send(read.map(|_| bytes));
-    });
-    let read = read.recv_timeout(time_max);
-    let is_too_long = matches!(&read, Ok(Ok(it)) if it.len() as u64 >= CLIPBOARD_BYTES_MAX);
-    if is_too_long || !matches!(read, Ok(Ok(_))) {
-        // It would go on for ever.
-        let _ = child.kill();
-    }
-    let status = child.wait().ok()?;
-    let bytes = read.ok()?.ok()?;
-    (status.success() || is_too_long).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,7 @@ use trajectory::Progress;
 use trajectory::event::{Exit, Steering, UserCommand};
 
 use super::super::tests::Stage;
-use crate::protocol::{Command, Order, Update};
+use crate::protocol::{Command, Order, Reading, Update};
 
 fn run(command: &str, outside: bool) -> Option<Command> {
     Some(Command::Run { command: command.into(), outside })
@@ -171,10 +171,30 @@ fn what_is_allowed_for_good_is_shown_whole() {
     stage.view.update(Update::Decide(1));
     assert!(!stage.text().contains("always"), "{}", stage.text());
     let rules = ["cargo test *", "git status *", "make x *"].map(str::to_owned).to_vec();
-    stage.view.update(Update::Offer { call: 1, rules: rules.clone() });
+    stage.view.update(Update::Offer { call: 1, rules: rules.clone(), reading: None });
     let text = stage.text();
     assert!(text.contains("p always, in this folder:  cargo test *, git"), "{text}");
     assert!(text.contains("make x *") && text.contains("allow once"), "{text}");
     let Some(Command::Decide { call: 1, always, .. }) = stage.press("p") else { panic!() };
     assert_eq!(always, rules);
+}
+
+#[test]
+fn what_a_command_would_do_is_told_where_its_text_does_not_say_it() {
+    let mut stage = Stage::new(90, 24);
+    stage.prompt("go").calls(1, "shell", r#"{"command":"cd a && ls | sort > out"}"#);
+    stage.view.update(Update::Decide(1));
+    let reading = |runs: &[&str], writes: &[&str], unclear| {
+        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+        let reading = Some(Reading { runs: owned(runs), writes: owned(writes), unclear });
+        Update::Offer { call: 1, rules: Vec::new(), reading }
+    };
+    stage.view.update(reading(&["ls"], &[], None));
+    assert!(!stage.text().contains("runs"), "one command says it all itself");
+    let hostile = "ls \u{1b}]0;owned\u{7}";
+    stage.view.update(reading(&["cd a", hostile, "sort"], &["out"], Some("it is not clear")));
+    let text = stage.text();
+    assert!(text.contains("runs    cd a · ls ␛]0;owned␇ · sort"), "{text}");
+    assert!(text.contains("writes  out"), "{text}");
+    assert!(text.contains("unclear it may do more: it is not clear"), "{text}");
 }

@@ -89,7 +89,7 @@ fn changes_are_asked_for_looked_at_and_taken_back() {
     ];
     stage.view.update(Update::Answer(Answer::Changes(Ok(files))));
     let text = stage.text();
-    assert!(text.contains("M src/数.rs") && text.contains("-one") && text.contains("+␛[31mtwo"));
+    assert!(text.contains("M src/数.rs") && text.contains("- one") && text.contains("+ ␛[31mtwo"));
     assert!(text.contains("A new␛]0;owned␇"), "{text}");
     // Not while a round is under way, and not without being asked once more.
     assert_eq!(stage.press("r"), None);
@@ -316,7 +316,7 @@ fn a_line_of_five_million_letters_and_a_flood_of_marks_cost_what_they_show() {
     let diff = format!("@@ -1 +1 @@\n-{long}\n+{flood}\n");
     let files = vec![change(&long, ChangeKind::Modified, Some(&diff))];
     stage.view.update(Update::Answer(Answer::Changes(Ok(files))));
-    assert!(stage.text().contains("-xxxx"));
+    assert!(stage.text().contains("- xxxx"));
     stage.press("<right><enter>");
     let text = stage.text();
     assert!(text.contains('y') && text.contains("job 1"), "{text}");
