@@ -179,14 +179,19 @@ fn sessions(exports: &Path) -> Result<()> {
     compacted(exports)
 }
 
+fn thinks(thought: &str, text: &str) -> Reply {
+    Reply::new().reasoning(thought).then_text(text)
+}
+
+fn shell(command: &str) -> Reply {
+    Reply::new().call("shell", &json!({ "command": command }).to_string())
+}
+
 fn stories() -> Result<Vec<Story>> {
     let odd =
         "{\"command\": \"printf '%s' \\\"<a & b>\\\" 日本 \\ud83d\\ude80\", \"timeout_ms\": 5000}";
     let scripts =
         "Мир, שלום, सलाम, 안녕, e\u{301}, \u{1f468}\u{200d}\u{1f469}, \u{2028}, \u{feff}.";
-    let thinks = |thought: &str, text: &str| Reply::new().reasoning(thought).then_text(text);
-    let shell =
-        |command: &str| Reply::new().call("shell", &json!({ "command": command }).to_string());
     let two_rounds = Story {
         rounds: &["First.", "Then the second."],
         ..Story::new(
