@@ -29,7 +29,7 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [NAME] [--reps N]
 
 Builds the release binary and prints medians, with the machine and its measured fsync.
-With NAME, only the measurements whose name contains it. --reps is 5 unless given.
+With NAME, only the measurement of that name, or those whose name contains it. --reps is 5 unless given.
 LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.";
 
 /// What a measurement needs to know.
@@ -149,7 +149,9 @@ const MEASUREMENTS: &[Measurement] = &[
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let (name, reps) = parse(args)?;
-    let chosen: Vec<_> = MEASUREMENTS.iter().filter(|it| it.0.contains(&name)).collect();
+    let is_a_name = MEASUREMENTS.iter().any(|it| it.0 == name);
+    let fits = |it: &&(&str, _)| if is_a_name { it.0 == name } else { it.0.contains(&name) };
+    let chosen: Vec<_> = MEASUREMENTS.iter().filter(fits).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = MEASUREMENTS.iter().map(|measurement| measurement.0).collect();
         return Err(Usage(format!("no measurement `{name}`: {}", names.join(", "))).into());

@@ -179,25 +179,25 @@ fn sessions(exports: &Path) -> Result<()> {
     compacted(exports)
 }
 
+fn thinks(thought: &str, text: &str) -> Reply {
+    Reply::new().reasoning(thought).then_text(text)
+}
+
+fn shell(command: &str) -> Reply {
+    Reply::new().call("shell", &json!({ "command": command }).to_string())
+}
+
+fn two_rounds() -> Result<Story> {
+    let written = shell("echo one > notes.txt").reasoning("I write.");
+    let replies = vec![written, thinks("Written.", "One."), thinks("Seen.", "Two.")];
+    Ok(Story { rounds: &["First.", "Then the second."], ..Story::new(&[], replies)? })
+}
+
 fn stories() -> Result<Vec<Story>> {
     let odd =
         "{\"command\": \"printf '%s' \\\"<a & b>\\\" 日本 \\ud83d\\ude80\", \"timeout_ms\": 5000}";
     let scripts =
         "Мир, שלום, सलाम, 안녕, e\u{301}, \u{1f468}\u{200d}\u{1f469}, \u{2028}, \u{feff}.";
-    let thinks = |thought: &str, text: &str| Reply::new().reasoning(thought).then_text(text);
-    let shell =
-        |command: &str| Reply::new().call("shell", &json!({ "command": command }).to_string());
-    let two_rounds = Story {
-        rounds: &["First.", "Then the second."],
-        ..Story::new(
-            &[],
-            vec![
-                shell("echo one > notes.txt").reasoning("I write."),
-                thinks("Written.", "One."),
-                thinks("Seen.", "Two."),
-            ],
-        )?
-    };
     Ok(vec![
         Story::new(
             &[],
@@ -247,7 +247,7 @@ fn stories() -> Result<Vec<Story>> {
                 Reply::new().reasoning_as("reasoning", "Under another key.").then_text("Done."),
             ],
         )?,
-        two_rounds,
+        two_rounds()?,
         Story::new(&["plain", "single"], long())?,
     ])
 }
@@ -256,7 +256,7 @@ fn stories() -> Result<Vec<Story>> {
 fn long() -> Vec<Reply> {
     let steps = (0..14).map(|step| {
         let command = format!("seq -f '%g: line of step {step}, and what it says' 1 400");
-        Reply::new().call("shell", &json!({ "command": command }).to_string())
+        shell(&command)
     });
     steps.chain([Reply::text("That was long.")]).collect()
 }
@@ -292,9 +292,7 @@ fn compacted(exports: &Path) -> Result<()> {
             number => {
                 let command = format!("seq -f 'line %g of step {number}' 1 700");
                 let thought = "This is one of many thoughts, and it is a long one. ".repeat(60);
-                Reply::new()
-                    .reasoning(&thought)
-                    .call("shell", &json!({ "command": command }).to_string())
+                shell(&command).reasoning(&thought)
             }
         };
         reply.usage(json!({"prompt_tokens": tokens, "completion_tokens": 100}))

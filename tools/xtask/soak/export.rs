@@ -8,6 +8,10 @@ use mock_server::{MockServer, Reply, Scenario};
 use super::Round;
 use super::ground::{Ground, killed_after, same, succeed, timed};
 
+/// Thirty steps that are much alike would be kept out of a dataset.
+const EXPORT: &[&str] =
+    &["export", "--format", "messages", "--status", "all", "--waive", "loops=a soak", "--out"];
+
 pub(super) fn play(round: &mut Round) -> Result<()> {
     let ground = Ground::kept("export", make)?;
     let whole = fs::read_to_string(ground.folder.join("whole-us"))?;
@@ -16,7 +20,7 @@ pub(super) fn play(round: &mut Round) -> Result<()> {
     let _ = fs::remove_dir_all(&out);
     let export = || {
         let out = out.display().to_string();
-        ground.limn(&["export", "--format", "messages", "--status", "all", "--out", &out])
+        ground.limn(&[EXPORT, &[&out]].concat())
     };
     killed_after(export(), moment)?;
     let check = || -> Result<()> {
@@ -31,19 +35,21 @@ pub(super) fn play(round: &mut Round) -> Result<()> {
 
 /// A dozen recordings, and what they are as a dataset.
 fn make(ground: &Ground) -> Result<()> {
-    let server = MockServer::start(Scenario::generate(|_, request| {
+    let server = MockServer::start(Scenario::generate(|number, request| {
         let messages = request.messages();
         match messages.iter().filter(|message| message["role"] == "tool").count() {
-            0..30 => Reply::new().reasoning("On.").call("shell", r#"{"command":"seq 2000"}"#),
+            0..30 => {
+                let command = format!(r#"{{"command":"seq {number} {}"}}"#, number + 2_000);
+                Reply::new().reasoning(&format!("On to {number}.")).call("shell", &command)
+            }
             _ => Reply::text("Done."),
         }
     }))?;
-    for _ in 0..12 {
-        succeed(ground.exec(&server, &["count"]))?;
+    for number in 0..12 {
+        succeed(ground.exec(&server, &[&format!("Count on, for the {number}. time.")]))?;
     }
     let out = ground.folder.join("whole").display().to_string();
-    let export = ["export", "--format", "messages", "--status", "all", "--out", &out];
-    let whole = timed(ground.limn(&export))?;
+    let whole = timed(ground.limn(&[EXPORT, &[&out]].concat()))?;
     fs::write(ground.folder.join("whole-us"), whole.as_micros().to_string())?;
     Ok(())
 }
