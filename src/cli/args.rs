@@ -318,7 +318,7 @@ pub(crate) struct RmArgs {
     /// Ids, unique prefixes, or `last`.
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
-    /// One JSON object for each session deleted.
+    /// One JSON object for each session deleted, and one for what only their checkpoints held.
     #[arg(long)]
     pub(crate) json: bool,
 }

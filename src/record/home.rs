@@ -181,6 +181,10 @@ impl Home {
             fs::remove_file(&path).or_else(absent_is_fine).map_err(failed)?;
         }
         drop(lock);
+        // Who searched meanwhile may have put back what was forgotten.
+        if Library::knows(self, id)? {
+            Library::forget(self, id)?;
+        }
         Ok(())
     }
 

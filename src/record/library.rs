@@ -319,9 +319,33 @@ impl Library {
             let id = session.as_bytes();
             library.connection.execute("DELETE FROM annotation WHERE session = ?", [id])?;
             library.connection.execute("DELETE FROM catalogue WHERE session = ?", [id])?;
-            library.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: bool = library.connection.query_row(fold, [], |row| row.get(0))?;
+            if is_busy {
+                // A reader that does not end keeps the deleted words in the file.
+                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(code, None));
+            }
+            Ok(())
         };
         forget().map_err(|error| RecordError::sqlite("delete from", &library.path, &error))
+    }
+
+    /// Whether the copies hold something of a session. Waits for whoever is writing them.
+    pub(crate) fn knows(home: &Home, session: SessionId) -> Result<bool, RecordError> {
+        if !home.path().join("limn.db").exists() {
+            return Ok(false);
+        }
+        let library = Self::open(home)?;
+        let knows = || -> rusqlite::Result<bool> {
+            Transaction::new_unchecked(&library.connection, Immediate)?.query_row(
+                "SELECT EXISTS (SELECT * FROM catalogue WHERE session = ?1) \
+                 OR EXISTS (SELECT * FROM indexed WHERE session = ?1)",
+                [session.as_bytes()],
+                |row| row.get(0),
+            )
+        };
+        knows().map_err(|error| RecordError::sqlite("read", &library.path, &error))
     }
 }
 

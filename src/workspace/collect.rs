@@ -75,7 +75,8 @@ impl Collector {
     /// than `grace` ago. The names have to be read after [`Collector::begin`].
     ///
     /// # Errors
-    /// When a folder cannot be read or a blob not deleted.
+    /// When a folder or the journal of a restore cannot be read (then nothing is deleted) or a blob
+    /// not deleted.
     pub fn collect(
         self,
         named: impl IntoIterator<Item = Hash>,
@@ -87,7 +88,7 @@ impl Collector {
         let mut trees: HashSet<Hash> = named.into_iter().collect();
         for state in &states {
             trees.extend(of_late(state, grace));
-            if let Ok(Some(journal)) = Journal::read(state) {
+            if let Some(journal) = Journal::read(state)? {
                 trees.extend([journal.from, journal.to]);
             }
         }
@@ -114,7 +115,8 @@ impl Collector {
     /// recording names it too, so that one stays as well, and is counted.
     ///
     /// # Errors
-    /// When a folder cannot be read or a blob not deleted.
+    /// When a folder or the journal of a restore cannot be read (then nothing is deleted) or a blob
+    /// not deleted.
     pub fn remove(
         self,
         gone: &HashSet<Hash>,
@@ -130,7 +132,7 @@ impl Collector {
                 let is_new = kept.insert(tree);
                 removed.waiting += u64::from(is_new && gone.contains(&tree));
             }
-            if let Ok(Some(journal)) = Journal::read(state) {
+            if let Some(journal) = Journal::read(state)? {
                 kept.extend([journal.from, journal.to]);
             }
         }

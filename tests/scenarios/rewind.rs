@@ -4,8 +4,8 @@ use std::fs;
 
 use mock_server::{MockServer, Reply};
 use serde_json::Value;
-use trajectory::Body;
 use trajectory::event::{CheckpointWhen, Ended};
+use trajectory::{Body, SessionId};
 
 use crate::world::{World, server, shell};
 
@@ -222,6 +222,60 @@ fn a_recording_that_cannot_be_read_keeps_everything() {
     world.limn(&["store", "gc", "--older-than", "0"]).exits(1).says(&["No blob was deleted"]);
     let stats = world.limn(&["store", "stats", "--json"]).succeeds().json_lines()[0].clone();
     assert!(stats["blobs"].as_u64().unwrap() > 5);
+}
+
+/// The blobs that are stored.
+fn blobs(world: &World) -> u64 {
+    let stats = world.limn(&["store", "stats", "--json"]).succeeds().json_lines();
+    stats[0]["blobs"].as_u64().unwrap()
+}
+
+#[test]
+fn beside_a_damaged_recording_another_is_deleted_and_what_it_held_goes_when_that_is_gone() {
+    let world = World::new();
+    two_rounds(&world);
+    let neighbour = world.archive().id();
+    let server = server([shell("echo three > d.txt"), Reply::text("Written.")]);
+    world.exec(&server.url(), &["third"]).succeeds();
+    let ids: Vec<String> =
+        world.home().session_ids().unwrap().iter().map(|it| it.to_string()).collect();
+    let (neighbour, deleted) = (neighbour.to_string(), &ids[1]);
+    assert_eq!(ids[0], neighbour);
+    fs::write(world.path(&format!("data/sessions/{neighbour}.db")), "no database").unwrap();
+    let before = blobs(&world);
+    let run = world.limn(&["rm", "--json", deleted]).exits(1);
+    let rm = format!("limn rm {neighbour}");
+    let told = run.says(&["No blob was deleted", &rm, "after that, `limn store gc`"]).json_lines();
+    assert_eq!(told[0]["removed"], **deleted);
+    assert_eq!((&told[1]["blobs"], &told[1]["unknown"]), (&0.into(), &false.into()));
+    assert!(told[1]["waiting"].as_u64().unwrap() > 0);
+    assert_eq!(blobs(&world), before);
+    let told = world.limn(&["rm", "--json", &neighbour]).succeeds().json_lines();
+    assert_eq!(told[1]["unknown"], true);
+    world.limn(&["store", "gc", "--older-than", "0"]).succeeds();
+    assert_eq!(blobs(&world), 0);
+}
+
+#[test]
+fn beside_a_session_that_is_just_beginning_every_blob_stays() {
+    let world = World::new();
+    two_rounds(&world);
+    let (home, recorded) = (world.home(), world.archive().id().to_string());
+    let id = SessionId::new();
+    let lock = fs::File::create(home.sessions().join(format!("{id}.lock"))).unwrap();
+    lock.lock().unwrap();
+    fs::write(home.session_file(id), "").unwrap();
+    let before = blobs(&world);
+    let gc = ["store", "gc", "--older-than", "0"];
+    world.limn(&gc).exits(1).says(&["just beginning", "No blob was deleted"]);
+    world
+        .limn(&["rm", &recorded])
+        .exits(1)
+        .says(&["just beginning", "after that, `limn store gc`"]);
+    assert_eq!(blobs(&world), before);
+    drop(lock);
+    world.limn(&gc).succeeds();
+    assert_eq!(blobs(&world), 0);
 }
 
 #[test]

@@ -45,6 +45,8 @@ fn sessions_are_found_by_their_words_files_tools_and_outcomes() {
     assert_eq!(titles(&world, &["--search", "zebra", "--in", "output"]), ["Print something"]);
     assert_eq!(titles(&world, &["--file", "parser.rs"]), ["Let parse take a text"]);
     assert_eq!(titles(&world, &["--tool", "shell"]), ["Print something", "Why does it crash?"]);
+    assert_eq!(titles(&world, &["--model", "MOCK"]).len(), 3);
+    assert!(titles(&world, &["--model", "another"]).is_empty());
     assert_eq!(titles(&world, &["--since", "1h"]).len(), 3);
     assert!(titles(&world, &["--until", "2001-01-01"]).is_empty());
     world.limn(&["annotate", "last", "--outcome", "success"]).succeeds();

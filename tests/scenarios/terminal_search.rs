@@ -21,7 +21,7 @@ fn what_was_said_long_ago_in_another_folder_is_found_and_gone_on_with_there() {
 
     let mut terminal = Terminal::with_server(&world, &server, &[]);
     terminal.press("/search unicorn").press(ENTER).shows("No recording has these words");
-    terminal.press("/search \"a zebra\"").press(ENTER);
+    terminal.press("/search since:1h tool:shell \"a zebra\"").press(ENTER);
     terminal.shows("a zebra").shows("Look outside · call").shows("Look outside · output");
     // What was printed, not what was called.
     terminal.press("\x1b[B").shows("▸ …").press(ENTER).shows("│ a zebra");

@@ -192,7 +192,7 @@ impl Cut {
             (None, None) => return None,
         };
         let is_isolated = step["behavior"] == "Isolated" && step["invert"] != true;
-        if !is_isolated {
+        if !is_isolated || has_possessive(&pattern) {
             return None;
         }
         match pattern.strip_suffix(TAIL) {
@@ -228,12 +228,43 @@ impl Cut {
                     let mut piece = found.range();
                     piece.end -= left_to_the_word(text, &piece, head);
                     from = piece.end;
+                    let is_empty = piece.is_empty();
                     push(piece);
+                    if is_empty {
+                        // The same would be found here for ever.
+                        let Some(next) = text[from..].chars().next() else { break };
+                        from += next.len_utf8();
+                    }
                 }
             }
         }
         push(text.len()..text.len());
     }
+}
+
+/// Whether something repeated gives nothing back (`a?+`, `a{1,2}+`): the library's engine reads it
+/// so, and the one here as a repetition of a repetition. Some that only look like it count as well.
+fn has_possessive(pattern: &str) -> bool {
+    // Without what is escaped and what stands in classes, where these signs are themselves.
+    let (mut outside, mut depth) = (String::new(), 0_usize);
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            outside.push(c);
+        }
+    }
+    let is_count = |count: &str| count.chars().all(|c| c.is_ascii_digit() || c == ',');
+    let is_repeated = |before: &str| {
+        let count = before.strip_suffix('}').and_then(|before| before.rsplit_once('{'));
+        before.ends_with(['?', '*', '+']) || count.is_some_and(|(_, count)| is_count(count))
+    };
+    outside.match_indices('+').any(|(at, _)| is_repeated(&outside[..at]))
 }
 
 /// How many bytes of a match are left to the word after it: of more than one space, the last.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use record::Archive;
 use serde_json::json;
 use trajectory::SessionId;
-use workspace::{Collector, Hash};
+use workspace::{Collector, Hash, Removed};
 
 use super::store::named;
 use crate::args::RmArgs;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &RmArgs) -> CliResult {
         Ok(())
     });
     // What was deleted before something went wrong takes its checkpoints with it all the same.
-    let tidied = trees.remove(&store, args.json);
+    let tidied = trees.remove(&store, args.json.then_some(&mut out));
     removed.and(tidied).map(|()| Exit::Completed)
 }
 
@@ -61,32 +61,56 @@ struct Trees {
 }
 
 impl Trees {
-    fn remove(&self, store: &Store, json: bool) -> Result<(), CliError> {
-        let say = |text: &str| {
-            if !json {
-                note(text);
-            }
+    /// Deletes what only they held, and tells of it: as JSON where there is somewhere to print it.
+    fn remove(&self, store: &Store, json: Option<&mut Out>) -> Result<(), CliError> {
+        let result = match self.gone.is_empty() {
+            true => Ok(Removed::default()),
+            false => self.collect(store),
         };
-        if self.has_unknown {
-            say("What only its checkpoints held goes with `limn store gc`: it could not be read.");
+        match (json, &result) {
+            (Some(out), result) => {
+                let all = Removed { waiting: self.gone.len() as u64, ..Removed::default() };
+                let Removed { blobs, bytes, waiting } = *result.as_ref().unwrap_or(&all);
+                out.json(&json!({
+                    "blobs": blobs,
+                    "bytes": bytes,
+                    "waiting": waiting,
+                    "unknown": self.has_unknown,
+                }));
+            }
+            (None, Ok(removed)) => self.tell(removed),
+            (None, Err(_)) => self.tell(&Removed::default()),
         }
-        if self.gone.is_empty() {
-            return Ok(());
-        }
+        // The recordings are gone: whoever tries again finds nothing to delete.
+        result.map(drop).map_err(|CliError { exit, message }| {
+            let left = "What only the checkpoints of deleted recordings held is still there: after \
+                        that, `limn store gc` deletes it.";
+            CliError::new(exit, format!("{message} {left}"))
+        })
+    }
+
+    fn collect(&self, store: &Store) -> Result<Removed, CliError> {
         let collector = Collector::begin(store.home.path())?;
         let (named, is_live) = named(&store.home)?;
-        let removed = collector.remove(&self.gone, named, is_live)?;
+        Ok(collector.remove(&self.gone, named, is_live)?)
+    }
+
+    fn tell(&self, removed: &Removed) {
+        if self.has_unknown {
+            note("What only its checkpoints held goes with `limn store gc`: it could not be read.");
+        }
         if removed.blobs > 0 {
-            say(&format!(
+            note(&format!(
                 "removed what only its checkpoints held: {} blobs, {} bytes",
                 thousands(removed.blobs),
                 thousands(removed.bytes)
             ));
         }
         if removed.waiting > 0 {
-            say("A session is running that may need checkpoints of the last hour: what only they \
-                 hold goes with `limn store gc` later.");
+            note(
+                "A session is running that may need checkpoints of the last hour: what only they \
+                  hold goes with `limn store gc` later.",
+            );
         }
-        Ok(())
     }
 }

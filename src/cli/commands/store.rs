@@ -1,12 +1,13 @@
 //! `limn store`: how much is stored, deleting what no recording needs, and making anew what can be
 //! made from recordings.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use record::{Archive, Home, RecordError};
 use serde_json::json;
+use trajectory::SessionId;
 use workspace::{Collector, Hash};
 
 use super::doctor::{self, Check};
@@ -172,11 +173,16 @@ pub(super) fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
     let mut named = HashSet::new();
     let mut is_live = false;
     for id in home.session_ids()? {
-        is_live |= home.is_live(id);
-        let trees = match Archive::open(home, id).and_then(|archive| archive.trees()) {
-            Ok(trees) => trees,
-            // It has not begun, or was deleted just now.
-            Err(RecordError::Empty { .. } | RecordError::NotFound { .. }) => continue,
+        let is_written = home.is_live(id);
+        is_live |= is_written;
+        let trees = match trees(home, id, is_written) {
+            Ok(Some(trees)) => trees,
+            Ok(None) => {
+                return Err(CliError::failed(format!(
+                    "Session {id} is just beginning, and may go on from checkpoints of another \
+                     one. No blob was deleted; try again in a moment."
+                )));
+            }
             Err(error) => {
                 return Err(CliError::failed(format!(
                     "{error} No blob was deleted, since nobody knows what that session needs; repair \
@@ -187,4 +193,26 @@ pub(super) fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
         named.extend(trees.iter().filter_map(|tree| tree.parse::<Hash>().ok()));
     }
     Ok((named, is_live))
+}
+
+/// The checkpoints that a recording names; `None` of one that is just being made and may be about
+/// to copy events that name some.
+fn trees(
+    home: &Home,
+    id: SessionId,
+    is_written: bool,
+) -> Result<Option<BTreeSet<String>>, RecordError> {
+    let archive = match Archive::open(home, id) {
+        // Nobody began it, or not yet.
+        Err(RecordError::Empty { .. }) => return Ok((!is_written).then(BTreeSet::new)),
+        // It was deleted just now.
+        Err(RecordError::NotFound { .. }) => return Ok(Some(BTreeSet::new())),
+        archive => archive?,
+    };
+    // A fork's copied events come all at once.
+    let is_fork = is_written && archive.session()?.parent.is_some();
+    if is_fork && archive.status()?.events == 0 {
+        return Ok(None);
+    }
+    archive.trees().map(Some)
 }

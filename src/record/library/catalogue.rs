@@ -5,7 +5,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rusqlite::{Row, params};
+use rusqlite::TransactionBehavior::Immediate;
+use rusqlite::{Row, Transaction, params};
 use trajectory::{SessionId, Usage};
 
 use super::{Library, ended, session_id};
@@ -144,7 +145,7 @@ impl Library {
         if changed.is_empty() && gone.is_empty() {
             return Ok(());
         }
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = Transaction::new_unchecked(&self.connection, Immediate)?;
         for id in gone {
             transaction
                 .prepare_cached("DELETE FROM catalogue WHERE session = ?")?
@@ -156,7 +157,9 @@ impl Library {
              calls, requests, input_tokens, output_tokens, cached_tokens, reasoning_tokens, \
              private) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
-        for (stamps, row) in changed {
+        // Of one that was deleted meanwhile nothing comes back.
+        let is_there = |id: SessionId| self.home.session_file(id).exists();
+        for (stamps, row) in changed.iter().filter(|(_, row)| is_there(row.session)) {
             let status = &row.status;
             insert.execute(params![
                 row.session.as_bytes(),

@@ -87,10 +87,18 @@ pub(super) const fn call_of(body: &Body) -> Option<u32> {
 fn said(arguments: &str) -> String {
     fn gather(value: &Value, into: &mut String) {
         match value {
-            Value::String(text) => *into = format!("{into}{text}\n"),
+            // What comes behind is cut off anyway.
+            _ if into.len() >= TEXT_BYTES_MAX => {}
+            Value::String(text) => {
+                into.push_str(text);
+                into.push('\n');
+            }
             Value::Array(items) => items.iter().for_each(|item| gather(item, into)),
             Value::Object(fields) => fields.values().for_each(|field| gather(field, into)),
-            Value::Number(number) => *into = format!("{into}{number}\n"),
+            Value::Number(number) => {
+                into.push_str(&number.to_string());
+                into.push('\n');
+            }
             Value::Null | Value::Bool(_) => {}
         }
     }

@@ -221,13 +221,15 @@ impl Library {
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<(), RecordError> {
         let known = self.indexed().map_err(self.unindexed())?;
-        let there: HashSet<SessionId> = rows.iter().map(|row| row.session).collect();
+        let listed: HashSet<SessionId> = rows.iter().map(|row| row.session).collect();
+        // One that began after the listing may have been indexed by somebody else.
+        let is_there = |id: &SessionId| listed.contains(id) || self.home.session_file(*id).exists();
         let is_new = |row: &&CatalogueRow| {
             let so_far = known.get(&row.session).copied().unwrap_or_default();
             row.error.is_none() && so_far.events != row.status.events
         };
         let new: Vec<SessionId> = rows.iter().filter(is_new).map(|row| row.session).collect();
-        if known.keys().all(|id| there.contains(id)) && self.index_all(&new, tell)? {
+        if known.keys().all(is_there) && self.index_all(&new, tell)? {
             return Ok(());
         }
         self.forget_words().map_err(self.unindexed())?;
@@ -260,6 +262,10 @@ impl Library {
             // Whoever else searches now waits, and finds it indexed.
             let immediate = TransactionBehavior::Immediate;
             let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
+            // Whoever deletes it looks once more after its file is gone, and not again.
+            if !archive.path().exists() {
+                return Ok(true);
+            }
             let so_far = self.indexed_of(session)?.unwrap_or_default();
             if so_far.events > 0
                 && hash_at(archive.connection(), so_far.events - 1)? != Some(so_far.last_hash)
@@ -311,13 +317,19 @@ impl Library {
     /// Takes the words of a session out of the index. Its file has to be there still, since the
     /// index does not know what it holds; without it, the index is thrown away.
     pub(super) fn forget_words_of(&self, session: SessionId) -> rusqlite::Result<()> {
+        // From here on nobody adds to what is known of it.
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
         let Some(known) = self.indexed_of(session)? else { return Ok(()) };
         let archive = Archive::open(&self.home, session);
-        let Ok(archive) = archive else { return self.forget_words() };
+        let Ok(archive) = archive else {
+            drop(transaction);
+            return self.forget_words();
+        };
         if hash_at(archive.connection(), known.events.saturating_sub(1))? != Some(known.last_hash) {
+            drop(transaction);
             return self.forget_words();
         }
-        let transaction = self.connection.unchecked_transaction()?;
         each_event(archive.connection(), 0, |row| match row.decode() {
             Ok(Some(event)) if event.seq < known.events => {
                 remove_event(&transaction, session, &event)

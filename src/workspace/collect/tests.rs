@@ -1,5 +1,6 @@
 //! Collecting: what is named stays, what is young stays, and a checkpoint is never half there.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -198,4 +199,26 @@ fn what_a_running_session_may_have_taken_stays() {
     let unnamed = world.checkpoint();
     assert_eq!(remove(&world, &[&checkpoint], &[], false).blobs, 3);
     world.restore(&unnamed);
+}
+
+/// What an unfinished restore needs is in its journal: if nobody can read it, everything may be.
+#[test]
+fn a_journal_that_cannot_be_read_keeps_everything() {
+    let world = World::new();
+    world.write("a", "x");
+    let checkpoint = world.checkpoint();
+    grow_old(&world);
+    let before = size(&world.data()).unwrap();
+    let journal = world.workspace.state.join("restore");
+    fs::write(&journal, "half of a journal").unwrap();
+    let begin = || Collector::begin(&world.data()).unwrap();
+    let collected = begin().collect([], Duration::ZERO).map(drop);
+    let removed = begin().remove(&HashSet::from([checkpoint.tree]), [], false).map(drop);
+    for result in [collected, removed] {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(journal.to_str().unwrap()), "{error}");
+    }
+    assert_eq!(size(&world.data()).unwrap(), before);
+    fs::remove_file(&journal).unwrap();
+    assert_eq!(remove(&world, &[&checkpoint], &[], false).blobs, 3);
 }

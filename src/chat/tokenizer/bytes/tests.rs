@@ -34,10 +34,36 @@ fn another_kind_of_pipeline_is_left_to_the_library() {
     assert!(!is_taken(&|json| json["added_tokens"][0]["normalized"] = true.into()));
     assert!(!is_taken(&|json| json["pre_tokenizer"]["pretokenizers"][0]["invert"] = true.into()));
     assert!(!is_taken(&|json| json["pre_tokenizer"] = serde_json::json!({"type": "Whitespace"})));
-    let ahead = serde_json::json!({"Regex": r"a(?=b)"});
-    assert!(
-        !is_taken(&|json| json["pre_tokenizer"]["pretokenizers"][0]["pattern"] = ahead.clone())
-    );
+    let with_pattern = |pattern: &str| {
+        let pattern = serde_json::json!({ "Regex": pattern });
+        is_taken(&|json| json["pre_tokenizer"]["pretokenizers"][0]["pattern"] = pattern.clone())
+    };
+    for plain in [r"\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+", r"[*+?+]+|\?+|\]+|[\]++]+"] {
+        assert!(with_pattern(plain), "{plain}");
+    }
+    assert!(!with_pattern(r"a(?=b)"));
+    // GPT-4's, whose repetitions give nothing back.
+    assert!(!with_pattern(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+    ));
+    for possessive in ["a?+a", "a*+a", "a++a", "a{1,2}+a", "a{2}+", "[a]?+", r"[\]]*+"] {
+        assert!(!with_pattern(possessive), "{possessive}");
+    }
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_at_all_comes_to_an_end_too() {
+    let mut json = fixtures::tokenizer_json(&fixtures::family("qwen"));
+    for head in [r"\p{N}*", r"\b", r"\b|\p{L}", r"\s*"] {
+        let pattern = serde_json::json!({ "Regex": format!(r"{head}|\s+(?!\S)|\s+") });
+        json["pre_tokenizer"]["pretokenizers"][0]["pattern"] = pattern;
+        let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+        assert!(tokenizer.bytes.is_some(), "{head}");
+        for text in ["", "a", "ab  12 c", " é日本  ", "12"] {
+            let (here, plain) = (tokenizer.encode(text), tokenizer.encode_plain(text));
+            assert_eq!(here.unwrap(), plain.unwrap(), "{head}: {text:?}");
+        }
+    }
 }
 
 fn check(text: &str) {

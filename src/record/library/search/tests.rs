@@ -1,6 +1,8 @@
 //! Words are found where they stand, and nowhere once they are gone.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trajectory::Source;
 use trajectory::event::{AssistantText, ChangeKind, FileChange, ModelChanged, ToolCall, UserEdit};
@@ -218,4 +220,82 @@ async fn a_file_that_went_or_was_replaced_behind_our_back_is_noticed() {
     let mut new = Story::begin(&home);
     new.prompt("new apple").await;
     assert!(titles(&library, &asked("apple")).contains(&"new apple".to_owned()));
+}
+
+/// Whoever listed the sessions before one began does not take it for one that was deleted.
+#[tokio::test]
+async fn what_began_after_a_listing_stays_in_the_index() {
+    let (_folder, home) = home();
+    let library = Library::open(&home).unwrap();
+    let rows = library.list().unwrap();
+    let mut story = Story::begin(&home);
+    story.prompt("a zebra").await;
+    let other = Library::open(&home).unwrap();
+    assert_eq!(titles(&other, &asked("zebra")), ["a zebra"]);
+    library.follow(&rows, &mut |_, _| {}).unwrap();
+    assert!(other.indexed_of(story.id()).unwrap().is_some());
+    // One that is gone is noticed all the same.
+    let id = story.end().await;
+    std::fs::remove_file(home.session_file(id)).unwrap();
+    library.follow(&rows, &mut |_, _| {}).unwrap();
+    assert!(other.indexed_of(id).unwrap().is_none());
+}
+
+/// One searches all the time while others are deleted.
+#[tokio::test]
+async fn of_a_session_that_is_removed_beside_a_search_nothing_comes_back() {
+    let (_folder, home) = home();
+    let mut kept = Story::begin(&home);
+    kept.prompt("kept zebra").await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let searching = tokio::task::spawn_blocking({
+        let (home, is_over) = (home.clone(), is_over.clone());
+        move || {
+            let library = Library::open(&home).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                library.search(&asked("zebra")).unwrap();
+            }
+        }
+    });
+    for number in 0..20 {
+        let mut story = Story::begin(&home);
+        story.prompt(&format!("zebra {number}")).await;
+        let id = story.end().await;
+        home.remove(id).unwrap();
+        assert!(!Library::knows(&home, id).unwrap());
+    }
+    is_over.store(true, Ordering::Relaxed);
+    searching.await.unwrap();
+    let library = Library::open(&home).unwrap();
+    for table in ["catalogue", "indexed", "passage_of"] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE session <> ?");
+        let others: i64 =
+            library.connection.query_row(&sql, [kept.id().as_bytes()], |row| row.get(0)).unwrap();
+        assert_eq!(others, 0, "{table}");
+    }
+    assert_eq!(titles(&library, &asked("zebra")), ["kept zebra"]);
+}
+
+/// As much as is kept is gathered, and what is kept does not depend on what follows.
+#[test]
+fn of_very_many_arguments_the_first_are_indexed() {
+    let of = |count: usize| {
+        let items: Vec<String> = (0..count).map(|it| format!("item{it}")).collect();
+        let arguments = serde_json::json!({ "items": items, "number": 7 }).to_string();
+        let call = ToolCall {
+            request: 1,
+            call: 1,
+            id: "id".into(),
+            name: "tool".into(),
+            arguments,
+            freeform: false,
+            signature: None,
+            malformed: None,
+        };
+        passage(&call.into()).unwrap().1
+    };
+    assert_eq!(of(2), "tool item0\nitem1\n7\n");
+    let (many, more) = (of(150_000), of(400_000));
+    assert_eq!(many.len(), 1 << 20);
+    assert_eq!(many, more);
 }
