@@ -13,6 +13,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::draw;
@@ -62,6 +63,8 @@ pub struct Tui<W: Write> {
     selection: Option<Selection>,
     /// What is marked goes to the clipboard with the next frame.
     copies: bool,
+    /// Somebody wrote in an editor, so what interrupted meanwhile was meant for that.
+    has_edited: bool,
     /// Whether the window is in front, as far as the terminal tells.
     is_in_front: Option<bool>,
     over: bool,
@@ -121,6 +124,7 @@ impl<W: Write> Tui<W> {
             began: Instant::now(),
             selection: None,
             copies: false,
+            has_edited: false,
             is_in_front: None,
             over: false,
         }
@@ -147,6 +151,9 @@ impl<W: Write> Tui<W> {
         let mut is_due = false;
         let mut batch = Vec::new();
         while !self.over {
+            if std::mem::take(&mut self.has_edited) {
+                signals.forget_interrupts().await?;
+            }
             let next = match (is_due, self.view.is_moving()) {
                 (true, _) => Some(drawn + FRAME),
                 (false, true) => Some(drawn + TURN),
@@ -343,6 +350,7 @@ impl<W: Write> Tui<W> {
 
     fn edit(&mut self, text: &str) -> io::Result<()> {
         let edit = self.outside.edit;
+        self.has_edited = true;
         match self.away(|| edit(text))? {
             Ok(text) => self.view.edited(&text),
             Err(what) => self.view.say(what),
@@ -415,6 +423,14 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// Ctrl-C in an editor goes to every program of the terminal, as git's do too.
+    async fn forget_interrupts(&mut self) -> io::Result<()> {
+        // The runtime takes notice of what came while it stood still.
+        yield_now().await;
+        self.interrupt = signal(SignalKind::interrupt())?;
+        Ok(())
     }
 
     async fn any(&mut self) {
