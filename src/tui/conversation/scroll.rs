@@ -92,19 +92,22 @@ impl Conversation {
             let skipped = if entry == top.entry { top.row } else { 0 };
             let gap = self.gap(entry);
             let laid_out = self.lay_out(entry, context);
-            let blank = (0..gap).map(|_| Row {
+            let blank = (skipped.min(gap)..gap).map(|_| Row {
                 entry,
                 is_first: false,
                 is_gap: true,
                 line: Line::default(),
             });
-            let lines = laid_out.iter().enumerate().map(|(at, line)| Row {
+            // A row that is passed over is not copied either, however many there are.
+            let from = skipped.saturating_sub(gap);
+            let rest = laid_out.get(from..).unwrap_or_default().iter();
+            let lines = (from..).zip(rest).map(|(at, line)| Row {
                 entry,
                 is_first: at == 0,
                 is_gap: false,
                 line: line.clone(),
             });
-            let more: Vec<Row> = blank.chain(lines).skip(skipped).take(rows - seen.len()).collect();
+            let more: Vec<Row> = blank.chain(lines).take(rows - seen.len()).collect();
             seen.extend(more);
             if seen.len() >= rows {
                 break;
@@ -263,12 +266,13 @@ impl Conversation {
         let top = self.scroll.top.unwrap_or(last);
         let mut below = 0;
         let mut entry = top.entry;
-        while entry < at && below <= rows {
+        while entry < at && below <= rows + top.row {
             below += self.height(entry, context);
             entry += 1;
         }
         let end = (below + self.height(at, context)).saturating_sub(top.row);
-        if at >= top.entry && end <= rows && (at > top.entry || top.row == 0) {
+        // What the loop gave up on is further down than what is seen.
+        if entry == at && end <= rows && (at > top.entry || top.row == 0) {
             return;
         }
         let wanted = Place { entry: at, row: 0 };
@@ -281,7 +285,13 @@ impl Conversation {
         let last = self.back_from_end(rows, context);
         let top = self.scroll.top.unwrap_or(last);
         let row = self.gap(at) + row;
-        let above: usize = (top.entry..at).map(|entry| self.height(entry, context)).sum();
+        let mut above = 0;
+        for entry in top.entry..at {
+            if above >= top.row + rows {
+                break;
+            }
+            above += self.height(entry, context);
+        }
         let is_seen = if at == top.entry {
             row >= top.row && row < top.row + rows
         } else {
