@@ -6,7 +6,7 @@ use trajectory::event::{PlanItem, PlanStatus};
 
 use crate::card::Card;
 use crate::markdown::Flow;
-use crate::text::{clean, duration, shorten, thousands, wrap};
+use crate::text::{clean, clean_behind, duration, shorten, thousands, wrap};
 use crate::theme::Theme;
 
 /// Bytes of a text that are drawn: the end of it, when it is longer.
@@ -145,7 +145,7 @@ impl Entry {
         let (Block::Text { text, .. } | Block::Reasoning { text, .. }) = &mut self.block else {
             return;
         };
-        let piece = clean(piece);
+        let piece = clean_behind(text, piece);
         text.push_str(&piece);
         if text.len() > 2 * TEXT_BYTES_MAX {
             let cut = (TEXT_BYTES_MAX..text.len()).find(|at| text.is_char_boundary(*at));
