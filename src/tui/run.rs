@@ -3,6 +3,7 @@
 //! A key is answered with a frame at once; what a model or a command prints waits for the next
 //! sixtieth of a second, so that twenty thousand pieces are a few frames.
 
+use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
@@ -37,6 +38,9 @@ const LONG_ROUND_US: u64 = 10_000_000;
 
 /// Updates that are taken before keys are looked at again.
 const UPDATES_MAX: usize = 4_096;
+
+/// Commands that may wait for a driver that has no room for more.
+const UNSENT_MAX: usize = 4_096;
 
 /// What is not the terminal's: whom commands go to, and how an editor is run.
 pub struct Outside {
@@ -63,6 +67,8 @@ pub struct Tui<W: Write> {
     selection: Option<Selection>,
     /// What is marked goes to the clipboard with the next frame.
     copies: bool,
+    /// Commands that the driver had no room for, in their order.
+    unsent: VecDeque<Command>,
     /// Somebody wrote in an editor, so what interrupted meanwhile was meant for that.
     has_edited: bool,
     /// Whether the window is in front, as far as the terminal tells.
@@ -124,6 +130,7 @@ impl<W: Write> Tui<W> {
             began: Instant::now(),
             selection: None,
             copies: false,
+            unsent: VecDeque::new(),
             has_edited: false,
             is_in_front: None,
             over: false,
@@ -137,9 +144,13 @@ impl<W: Write> Tui<W> {
     /// When the terminal cannot be read or written.
     pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) -> io::Result<()> {
         let result = self.work(&mut updates).await;
-        // The driver hears it even when it was not the user who left.
-        let _ = self.outside.commands.send(Command::Leave).await;
         self.screen.leave();
+        // Nobody takes updates any more, and a driver that waits to send one could not hear this.
+        drop(updates);
+        // The driver hears it even when it was not the user who left.
+        for command in self.unsent.into_iter().chain([Command::Leave]) {
+            let _ = self.outside.commands.send(command).await;
+        }
         result
     }
 
@@ -174,6 +185,10 @@ impl<W: Write> Tui<W> {
                     true
                 }
                 () = turn => true,
+                () = has_room(&self.outside.commands), if !self.unsent.is_empty() => {
+                    self.send_waiting();
+                    false
+                }
                 count = updates.recv_many(&mut batch, UPDATES_MAX) => {
                     self.over |= count == 0;
                     let asks = batch.iter().any(|update| matches!(update, Update::Decide(_)));
@@ -330,8 +345,22 @@ impl<W: Write> Tui<W> {
         if matches!(command, Command::Submit(_)) {
             crate::highlight::prepare();
         }
-        if self.outside.commands.try_send(command).is_err() {
+        if self.unsent.len() >= UNSENT_MAX {
             self.view.say("Too much at once. Try that again.");
+            return;
+        }
+        self.unsent.push_back(command);
+        self.send_waiting();
+    }
+
+    /// What was asked or decided is not lost because the driver is slow.
+    fn send_waiting(&mut self) {
+        while let Some(command) = self.unsent.pop_front() {
+            // Without a driver its updates have ended too, and that is the end.
+            if let Err(TrySendError::Full(command)) = self.outside.commands.try_send(command) {
+                self.unsent.push_front(command);
+                return;
+            }
         }
     }
 
@@ -407,6 +436,11 @@ impl<W: Write> Tui<W> {
     fn now_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Waits until the driver takes a command again, or is gone.
+async fn has_room(commands: &mpsc::Sender<Command>) {
+    let _ = commands.reserve().await;
 }
 
 /// What ends the terminal from outside.

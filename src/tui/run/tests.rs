@@ -232,3 +232,38 @@ fn hears_interrupt() -> std::thread::JoinHandle<()> {
     is_listening.recv().unwrap();
     thread
 }
+
+#[test]
+fn what_a_slow_driver_has_no_room_for_waits_in_its_order() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (keys, keys_end) = mpsc::channel(100);
+        let (updates, updates_end) = mpsc::channel(1);
+        let (commands, mut commands_end) = mpsc::channel(1);
+        commands.try_send(Command::Mode(trajectory::ApprovalMode::Ask)).unwrap();
+        for character in "go".chars() {
+            keys.try_send(key(KeyCode::Char(character), KeyModifiers::NONE)).unwrap();
+        }
+        keys.try_send(key(KeyCode::Enter, KeyModifiers::NONE)).unwrap();
+        keys.try_send(key(KeyCode::Char('d'), KeyModifiers::CONTROL)).unwrap();
+        let facts = Facts { model: Some("m".into()), ..Facts::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let edit = |text: &str| Ok(text.to_owned());
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
+        let keys_end = Keys::Given(keys_end);
+        let tui = Tui::fixed(Written::default(), (60, 14), keys_end, view, outside).unwrap();
+        let driver = async {
+            // It waits to tell something, and hears nothing before it could.
+            while updates.send(Update::Said("x".into())).await.is_ok() {}
+            let mut told = Vec::new();
+            while let Some(command) = commands_end.recv().await {
+                told.push(command);
+            }
+            told
+        };
+        let (result, told) = tokio::join!(tui.run(updates_end), driver);
+        result.unwrap();
+        assert_eq!(told[1..], [Command::Submit("go".into()), Command::Leave]);
+    });
+}
