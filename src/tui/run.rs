@@ -391,12 +391,15 @@ impl<W: Write> Tui<W> {
         let at = Position { x: mouse.column, y: mouse.row };
         match mouse.kind {
             MouseEventKind::Down(MouseButton::Left) => {
-                self.selection = Some(Selection { from: at, to: at });
+                let area = self.view.area_of(at);
+                self.selection = Some(Selection { from: at, to: at, area, is_open: true });
+                self.view.hold(true);
             }
             MouseEventKind::Drag(MouseButton::Left) => {
                 self.selection.iter_mut().for_each(|selection| selection.to = at);
             }
             MouseEventKind::Up(MouseButton::Left) => {
+                self.selection.iter_mut().for_each(|selection| selection.is_open = false);
                 self.copies = self.selection.is_some_and(|it| it.from != it.to);
                 self.selection = self.selection.filter(|_| self.copies);
                 if !self.copies {
@@ -412,6 +415,8 @@ impl<W: Write> Tui<W> {
 
     fn frame(&mut self) -> io::Result<()> {
         self.view.tick(self.now_us());
+        // What is being marked stays where it is until it is copied.
+        self.view.hold(self.copies || self.selection.is_some_and(|selection| selection.is_open));
         self.screen.begin_frame();
         let (view, selection) = (&mut self.view, self.selection);
         let copies = std::mem::take(&mut self.copies);

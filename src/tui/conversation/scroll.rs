@@ -24,6 +24,10 @@ struct Place {
 pub(super) struct Scroll {
     /// None: the end is followed.
     top: Option<Place>,
+    /// What was seen first when it was drawn last.
+    drawn: Place,
+    /// Where the end is not followed only as long as something is being marked.
+    held: Option<Place>,
     rows: usize,
     /// The blocks whose first rows are seen, by the rows where those stand.
     firsts: Vec<(usize, usize)>,
@@ -69,6 +73,7 @@ impl Scroll {
             // What is gone gives way to what came behind it.
             let behind = top.entry - gone.partition_point(|it| *it < top.entry);
             top.entry = now.unwrap_or(behind).min(entries.saturating_sub(1));
+            self.held = self.held.and(self.top);
         }
         self.laid_out = self.laid_out.iter().filter_map(|at| renumbered(*at, gone)).collect();
     }
@@ -87,6 +92,7 @@ impl Conversation {
             Some(top) => top,
             None => self.back_from_end(rows, context),
         };
+        self.scroll.drawn = top;
         let mut seen: Vec<Row> = Vec::new();
         for entry in top.entry..self.entries.len() {
             let skipped = if entry == top.entry { top.row } else { 0 };
@@ -122,6 +128,20 @@ impl Conversation {
         let firsts = seen.iter().enumerate().filter(|(_, row)| row.is_first);
         self.scroll.firsts = firsts.map(|(at, row)| (at, row.entry)).collect();
         seen
+    }
+
+    /// Stands still where the end is followed, or follows it again where nobody went elsewhere.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        let scroll = &mut self.scroll;
+        if is_held && scroll.top.is_none() {
+            scroll.held = Some(scroll.drawn);
+            scroll.top = scroll.held;
+        } else if !is_held
+            && let Some(held) = scroll.held.take()
+            && scroll.top == Some(held)
+        {
+            scroll.top = None;
+        }
     }
 
     /// Whether the end is in sight and stays there.

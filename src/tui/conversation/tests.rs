@@ -86,3 +86,30 @@ fn a_jump_shows_what_it_chose_though_the_first_block_begins_above() {
         conversation.down(49, context);
     }
 }
+
+#[test]
+fn what_is_being_marked_stands_still_and_the_end_is_followed_again() {
+    let theme = Theme::new(Background::Dark, Depth::None);
+    let context =
+        Context { columns: 40, theme: &theme, theme_number: 0, now_us: 0, show_reasoning: false };
+    let mut conversation = Conversation::default();
+    let shown = |conversation: &mut Conversation| -> Vec<String> {
+        conversation.visible(9, context).iter().map(|row| row.line.to_string()).collect()
+    };
+    for number in 0..30 {
+        conversation.note(NoteKind::Info, &format!("note {number}"));
+    }
+    let before = shown(&mut conversation);
+    conversation.hold(true);
+    conversation.note(NoteKind::Info, "what comes");
+    assert_eq!(shown(&mut conversation), before);
+    conversation.hold(true);
+    conversation.hold(false);
+    assert_eq!(shown(&mut conversation).last().map(String::as_str), Some("what comes"));
+    assert!(conversation.follows());
+    // Whoever went elsewhere meanwhile stays there.
+    conversation.hold(true);
+    conversation.up(3, context);
+    conversation.hold(false);
+    assert!(!conversation.follows());
+}
