@@ -205,7 +205,15 @@ impl Entry {
         if is_step(self) && is_step(before) { 0 } else { 1 }
     }
 
-    /// Its text, for the clipboard and for searching.
+    /// Its text, for the clipboard.
+    pub(crate) fn copied(&self) -> String {
+        match &self.block {
+            Block::Card(card) => card.copied(),
+            _ => self.plain(),
+        }
+    }
+
+    /// Its text, for searching.
     pub(crate) fn plain(&self) -> String {
         match &self.block {
             Block::User { text, .. }
