@@ -486,7 +486,7 @@ impl Conversation {
     pub(crate) fn chosen_text(&self) -> Option<String> {
         let last =
             || self.entries.iter().rposition(|entry| matches!(entry.block, Block::Text { .. }));
-        Some(self.entries.get(self.chosen.or_else(last)?)?.plain())
+        Some(self.entries.get(self.chosen.or_else(last)?)?.copied())
     }
 }
 

@@ -34,6 +34,9 @@ const COLUMNS_MAX: u16 = 140;
 /// Draws everything.
 pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     let area = frame.area();
+    // What is not drawn is not clicked at either.
+    view.room.seen = Rect::ZERO;
+    view.room.side = Rect::ZERO;
     if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
         return too_small(view, frame);
     }
@@ -45,7 +48,6 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     let columns = if is_beside { area.width - panel } else { area.width };
     view.room.columns = usize::from((columns - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
     view.room.is_beside = is_beside;
-    view.room.seen = Rect::ZERO;
     if view.help.is_some() {
         return help::draw(view, frame, area);
     }
@@ -75,6 +77,7 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
         (conversation, conversation)
     };
     if panel > 0 {
+        view.room.side = side;
         panel::draw(view, frame, side, is_beside);
     }
     if panel > 0 && !is_beside {

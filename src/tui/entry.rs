@@ -6,7 +6,7 @@ use trajectory::event::{PlanItem, PlanStatus};
 
 use crate::card::Card;
 use crate::markdown::Flow;
-use crate::text::{clean, duration, shorten, thousands, wrap};
+use crate::text::{clean, clean_behind, duration, shorten, thousands, wrap};
 use crate::theme::Theme;
 
 /// Bytes of a text that are drawn: the end of it, when it is longer.
@@ -145,7 +145,7 @@ impl Entry {
         let (Block::Text { text, .. } | Block::Reasoning { text, .. }) = &mut self.block else {
             return;
         };
-        let piece = clean(piece);
+        let piece = clean_behind(text, piece);
         text.push_str(&piece);
         if text.len() > 2 * TEXT_BYTES_MAX {
             let cut = (TEXT_BYTES_MAX..text.len()).find(|at| text.is_char_boundary(*at));
@@ -205,7 +205,15 @@ impl Entry {
         if is_step(self) && is_step(before) { 0 } else { 1 }
     }
 
-    /// Its text, for the clipboard and for searching.
+    /// Its text, for the clipboard.
+    pub(crate) fn copied(&self) -> String {
+        match &self.block {
+            Block::Card(card) => card.copied(),
+            _ => self.plain(),
+        }
+    }
+
+    /// Its text, for searching.
     pub(crate) fn plain(&self) -> String {
         match &self.block {
             Block::User { text, .. }

@@ -3,6 +3,7 @@
 //! A key is answered with a frame at once; what a model or a command prints waits for the next
 //! sixtieth of a second, so that twenty thousand pieces are a few frames.
 
+use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::draw;
@@ -36,6 +38,9 @@ const LONG_ROUND_US: u64 = 10_000_000;
 
 /// Updates that are taken before keys are looked at again.
 const UPDATES_MAX: usize = 4_096;
+
+/// Commands that may wait for a driver that has no room for more.
+const UNSENT_MAX: usize = 4_096;
 
 /// What is not the terminal's: whom commands go to, and how an editor is run.
 pub struct Outside {
@@ -62,6 +67,10 @@ pub struct Tui<W: Write> {
     selection: Option<Selection>,
     /// What is marked goes to the clipboard with the next frame.
     copies: bool,
+    /// Commands that the driver had no room for, in their order.
+    unsent: VecDeque<Command>,
+    /// Somebody wrote in an editor, so what interrupted meanwhile was meant for that.
+    has_edited: bool,
     /// Whether the window is in front, as far as the terminal tells.
     is_in_front: Option<bool>,
     over: bool,
@@ -121,6 +130,8 @@ impl<W: Write> Tui<W> {
             began: Instant::now(),
             selection: None,
             copies: false,
+            unsent: VecDeque::new(),
+            has_edited: false,
             is_in_front: None,
             over: false,
         }
@@ -133,9 +144,13 @@ impl<W: Write> Tui<W> {
     /// When the terminal cannot be read or written.
     pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) -> io::Result<()> {
         let result = self.work(&mut updates).await;
-        // The driver hears it even when it was not the user who left.
-        let _ = self.outside.commands.send(Command::Leave).await;
         self.screen.leave();
+        // Nobody takes updates any more, and a driver that waits to send one could not hear this.
+        drop(updates);
+        // The driver hears it even when it was not the user who left.
+        for command in self.unsent.into_iter().chain([Command::Leave]) {
+            let _ = self.outside.commands.send(command).await;
+        }
         result
     }
 
@@ -147,6 +162,9 @@ impl<W: Write> Tui<W> {
         let mut is_due = false;
         let mut batch = Vec::new();
         while !self.over {
+            if std::mem::take(&mut self.has_edited) {
+                signals.forget_interrupts().await?;
+            }
             let next = match (is_due, self.view.is_moving()) {
                 (true, _) => Some(drawn + FRAME),
                 (false, true) => Some(drawn + TURN),
@@ -167,6 +185,10 @@ impl<W: Write> Tui<W> {
                     true
                 }
                 () = turn => true,
+                () = has_room(&self.outside.commands), if !self.unsent.is_empty() => {
+                    self.send_waiting();
+                    false
+                }
                 count = updates.recv_many(&mut batch, UPDATES_MAX) => {
                     self.over |= count == 0;
                     let asks = batch.iter().any(|update| matches!(update, Update::Decide(_)));
@@ -323,8 +345,22 @@ impl<W: Write> Tui<W> {
         if matches!(command, Command::Submit(_)) {
             crate::highlight::prepare();
         }
-        if self.outside.commands.try_send(command).is_err() {
+        if self.unsent.len() >= UNSENT_MAX {
             self.view.say("Too much at once. Try that again.");
+            return;
+        }
+        self.unsent.push_back(command);
+        self.send_waiting();
+    }
+
+    /// What was asked or decided is not lost because the driver is slow.
+    fn send_waiting(&mut self) {
+        while let Some(command) = self.unsent.pop_front() {
+            // Without a driver its updates have ended too, and that is the end.
+            if let Err(TrySendError::Full(command)) = self.outside.commands.try_send(command) {
+                self.unsent.push_front(command);
+                return;
+            }
         }
     }
 
@@ -343,6 +379,7 @@ impl<W: Write> Tui<W> {
 
     fn edit(&mut self, text: &str) -> io::Result<()> {
         let edit = self.outside.edit;
+        self.has_edited = true;
         match self.away(|| edit(text))? {
             Ok(text) => self.view.edited(&text),
             Err(what) => self.view.say(what),
@@ -354,12 +391,15 @@ impl<W: Write> Tui<W> {
         let at = Position { x: mouse.column, y: mouse.row };
         match mouse.kind {
             MouseEventKind::Down(MouseButton::Left) => {
-                self.selection = Some(Selection { from: at, to: at });
+                let area = self.view.area_of(at);
+                self.selection = Some(Selection { from: at, to: at, area, is_open: true });
+                self.view.hold(true);
             }
             MouseEventKind::Drag(MouseButton::Left) => {
                 self.selection.iter_mut().for_each(|selection| selection.to = at);
             }
             MouseEventKind::Up(MouseButton::Left) => {
+                self.selection.iter_mut().for_each(|selection| selection.is_open = false);
                 self.copies = self.selection.is_some_and(|it| it.from != it.to);
                 self.selection = self.selection.filter(|_| self.copies);
                 if !self.copies {
@@ -375,6 +415,8 @@ impl<W: Write> Tui<W> {
 
     fn frame(&mut self) -> io::Result<()> {
         self.view.tick(self.now_us());
+        // What is being marked stays where it is until it is copied.
+        self.view.hold(self.copies || self.selection.is_some_and(|selection| selection.is_open));
         self.screen.begin_frame();
         let (view, selection) = (&mut self.view, self.selection);
         let copies = std::mem::take(&mut self.copies);
@@ -401,6 +443,11 @@ impl<W: Write> Tui<W> {
     }
 }
 
+/// Waits until the driver takes a command again, or is gone.
+async fn has_room(commands: &mpsc::Sender<Command>) {
+    let _ = commands.reserve().await;
+}
+
 /// What ends the terminal from outside.
 struct Signals {
     terminate: Signal,
@@ -415,6 +462,14 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// Ctrl-C in an editor goes to every program of the terminal, as git's do too.
+    async fn forget_interrupts(&mut self) -> io::Result<()> {
+        // The runtime takes notice of what came while it stood still.
+        yield_now().await;
+        self.interrupt = signal(SignalKind::interrupt())?;
+        Ok(())
     }
 
     async fn any(&mut self) {

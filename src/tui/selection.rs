@@ -1,7 +1,7 @@
 //! What is marked with the mouse, on the screen as it is drawn.
 
 use ratatui::buffer::{Buffer, Cell};
-use ratatui::layout::Position;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use unicode_width::UnicodeWidthStr;
 
@@ -10,20 +10,30 @@ use unicode_width::UnicodeWidthStr;
 pub(crate) struct Selection {
     pub(crate) from: Position,
     pub(crate) to: Position,
+    /// The part of the screen where it was begun: what stands beside that is not meant.
+    pub(crate) area: Rect,
+    /// Whether the button is still held.
+    pub(crate) is_open: bool,
 }
 
 impl Selection {
     /// Its rows: the row, and the first and the last column in it.
     fn rows(self, buffer: &Buffer) -> impl Iterator<Item = (u16, u16, u16)> {
-        let key = |position: Position| (position.y, position.x);
-        let (start, end) = if key(self.from) <= key(self.to) {
-            (self.from, self.to)
-        } else {
-            (self.to, self.from)
+        let area = self.area.intersection(*buffer.area());
+        let (last, bottom) = (area.right().saturating_sub(1), area.bottom().saturating_sub(1));
+        let within = |at: Position| {
+            let (x, y) = (at.x.min(last).max(area.x), at.y.min(bottom).max(area.y));
+            Position { x, y }
         };
-        let area = *buffer.area();
-        let last = area.right().saturating_sub(1);
-        (start.y..=end.y.min(area.bottom().saturating_sub(1))).map(move |y| {
+        let key = |position: Position| (position.y, position.x);
+        let (from, to) = (within(self.from), within(self.to));
+        let (start, end) = if key(from) <= key(to) { (from, to) } else { (to, from) };
+        // Both halves of a wide character are the character.
+        let before = Position { x: start.x.saturating_sub(1), y: start.y };
+        let is_wide = |cell: &Cell| cell.symbol().width() > 1;
+        let is_half = start.x > area.x && buffer.cell(before).is_some_and(is_wide);
+        let start = if is_half { before } else { start };
+        (start.y..=end.y).filter(move |_| !area.is_empty()).map(move |y| {
             let first = if y == start.y { start.x } else { area.x };
             (y, first, if y == end.y { end.x.min(last) } else { last })
         })
@@ -59,3 +69,6 @@ impl Selection {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests;

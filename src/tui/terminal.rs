@@ -7,7 +7,8 @@
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -36,8 +37,8 @@ const END_FRAME: &str = "\x1b[?2026l";
 /// Bytes that go to the clipboard; terminals take no more.
 const CLIPBOARD_BYTES_MAX: usize = 74_000;
 
-/// Whether the terminal is ours now: what a panic has to give back.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whose the terminal is now: what a panic of that thread has to give back.
+static TAKEN: Mutex<Option<ThreadId>> = Mutex::new(None);
 
 /// Where frames are written. Who draws has it, and who sets the terminal has the same.
 pub struct Screen<W: Write>(Rc<RefCell<Inner<W>>>);
@@ -85,7 +86,7 @@ impl<W: Write> Screen<W> {
     pub fn enter(&self, with_mouse: bool) -> io::Result<()> {
         if self.0.borrow().is_real {
             enable_raw_mode()?;
-            TAKEN.store(true, Ordering::SeqCst);
+            *taken() = Some(std::thread::current().id());
         }
         self.send(ENTER)?;
         if with_mouse { self.send(MOUSE) } else { Ok(()) }
@@ -108,7 +109,7 @@ impl<W: Write> Screen<W> {
         let _ = inner.out.flush();
         if inner.is_real {
             let _ = disable_raw_mode();
-            TAKEN.store(false, Ordering::SeqCst);
+            *taken() = None;
         }
     }
 
@@ -190,11 +191,21 @@ pub fn is_capable(term: Option<&str>) -> Result<(), &'static str> {
     }
 }
 
-/// From here on, a panic gives the terminal back before it says what it has to say.
+fn taken() -> MutexGuard<'static, Option<ThreadId>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From here on, a panic gives the terminal back before it says what it has to say. One of another
+/// thread than the terminal's is caught there, and is not written into what is drawn.
 pub fn leave_by_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if TAKEN.swap(false, Ordering::SeqCst) {
+        let owner = *taken();
+        if owner.is_some_and(|owner| owner != std::thread::current().id()) {
+            return;
+        }
+        if owner.is_some() {
+            *taken() = None;
             let mut out = io::stdout().lock();
             let _ = out.write_all(LEAVE.as_bytes());
             let _ = out.flush();

@@ -18,12 +18,18 @@ const TAB_COLUMNS: usize = 4;
 
 /// The text with nothing in it that a terminal would obey.
 pub(crate) fn clean(text: &str) -> String {
+    clean_behind("", text)
+}
+
+/// The same for a text that goes on behind one that is clean: marks on its last character count.
+pub(crate) fn clean_behind(before: &str, text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii() && (byte >= b' ' || byte == b'\n') && byte != 0x7f;
     if text.bytes().all(is_plain) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len());
-    let mut marks = 0;
+    let is_mark = |c: &char| unicode_width::UnicodeWidthChar::width(*c) == Some(0);
+    let mut marks = before.chars().rev().take(MARKS_MAX).take_while(is_mark).count();
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
@@ -35,8 +41,8 @@ pub(crate) fn clean(text: &str) -> String {
             }
             '\u{7f}' => out.push('\u{2421}'),
             '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => out.push('\u{fffd}'),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {}
-            _ if unicode_width::UnicodeWidthChar::width(character) == Some(0) => {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => continue,
+            _ if is_mark(&character) => {
                 marks += 1;
                 if marks <= MARKS_MAX {
                     out.push(character);

@@ -65,6 +65,8 @@ pub(crate) struct Room {
     pub(crate) is_beside: bool,
     /// Where the conversation is, as far as it is seen.
     pub(crate) seen: Rect,
+    /// Where the panel is, as far as it is seen.
+    pub(crate) side: Rect,
 }
 
 /// What the session took.
@@ -143,7 +145,7 @@ impl View {
             pressed: Pressed::default(),
             panel: Panel::default(),
             taste: Taste::default(),
-            room: Room { columns: 80, is_beside: true, seen: Rect::ZERO },
+            room: Room { columns: 80, is_beside: true, seen: Rect::ZERO, side: Rect::ZERO },
         }
     }
 

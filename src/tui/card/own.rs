@@ -1,5 +1,6 @@
-//! A command that the user ran: a card like that of a call.
+//! A command that the user ran: a card like that of a call; and what is copied of any command.
 
+use serde_json::{Map, Value};
 use trajectory::event::{CallStatus, UserCommand};
 
 use super::{Card, State};
@@ -27,6 +28,19 @@ impl Card {
         self.shown = clean(output.trim_start_matches('\n'));
         if ran.exit.is_some() {
             self.close();
+        }
+    }
+
+    /// What is copied of it: of a command, the command as it would be typed, and what it printed.
+    pub(crate) fn copied(&self) -> String {
+        let fields = || serde_json::from_str::<Map<String, Value>>(&self.arguments).ok();
+        let command = match self.is_own {
+            true => Some(self.arguments.clone()),
+            false => fields().and_then(|fields| Some(fields.get("command")?.as_str()?.to_owned())),
+        };
+        match command {
+            Some(command) => format!("{}\n\n{}", clean(&command), self.shown),
+            None => self.plain(),
         }
     }
 }

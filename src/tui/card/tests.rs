@@ -72,3 +72,15 @@ fn arguments_are_told_in_a_line_even_while_they_are_written() {
     assert_eq!(brief_of_part(r#"{"file_path":"src/a.rs","content":"x\ny"#), "src/a.rs");
     assert_eq!(brief_of_part(&format!(r#"{{"a":3,"b":[{}"#, "一,".repeat(1_000))), "");
 }
+
+#[test]
+fn of_a_command_what_was_typed_and_printed_is_copied() {
+    let mut card = call("shell", r#"{"command":"printf 'a\\nb'"}"#);
+    card.finish(&seen("a\nb", Some(0)));
+    assert_eq!(card.copied(), "printf 'a\\nb'\n\na\nb");
+    let mut own = Card::own(1, "ls", false, 0);
+    own.finish(&seen("x", Some(0)));
+    assert_eq!(own.copied(), "ls\n\nx");
+    let card = call("read", r#"{"path":"a.rs"}"#);
+    assert_eq!(card.copied(), card.plain());
+}

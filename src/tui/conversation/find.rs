@@ -22,7 +22,7 @@ impl Conversation {
             return self.go_to_match(&wanted, at, row, context);
         }
         let fits = |entry: &Entry| entry.plain().to_lowercase().contains(&wanted);
-        let found = self.search(up, &fits, context).or_else(|| {
+        let found = self.search(up, fits, context).or_else(|| {
             let mut all = self.entries.iter();
             if up { all.rposition(&fits) } else { all.position(&fits) }
         });

@@ -24,6 +24,10 @@ struct Place {
 pub(super) struct Scroll {
     /// None: the end is followed.
     top: Option<Place>,
+    /// What was seen first when it was drawn last.
+    drawn: Place,
+    /// Where the end is not followed only as long as something is being marked.
+    held: Option<Place>,
     rows: usize,
     /// The blocks whose first rows are seen, by the rows where those stand.
     firsts: Vec<(usize, usize)>,
@@ -69,6 +73,7 @@ impl Scroll {
             // What is gone gives way to what came behind it.
             let behind = top.entry - gone.partition_point(|it| *it < top.entry);
             top.entry = now.unwrap_or(behind).min(entries.saturating_sub(1));
+            self.held = self.held.and(self.top);
         }
         self.laid_out = self.laid_out.iter().filter_map(|at| renumbered(*at, gone)).collect();
     }
@@ -87,24 +92,28 @@ impl Conversation {
             Some(top) => top,
             None => self.back_from_end(rows, context),
         };
+        self.scroll.drawn = top;
         let mut seen: Vec<Row> = Vec::new();
         for entry in top.entry..self.entries.len() {
             let skipped = if entry == top.entry { top.row } else { 0 };
             let gap = self.gap(entry);
             let laid_out = self.lay_out(entry, context);
-            let blank = (0..gap).map(|_| Row {
+            let blank = (skipped.min(gap)..gap).map(|_| Row {
                 entry,
                 is_first: false,
                 is_gap: true,
                 line: Line::default(),
             });
-            let lines = laid_out.iter().enumerate().map(|(at, line)| Row {
+            // A row that is passed over is not copied either, however many there are.
+            let from = skipped.saturating_sub(gap);
+            let rest = laid_out.get(from..).unwrap_or_default().iter();
+            let lines = (from..).zip(rest).map(|(at, line)| Row {
                 entry,
                 is_first: at == 0,
                 is_gap: false,
                 line: line.clone(),
             });
-            let more: Vec<Row> = blank.chain(lines).skip(skipped).take(rows - seen.len()).collect();
+            let more: Vec<Row> = blank.chain(lines).take(rows - seen.len()).collect();
             seen.extend(more);
             if seen.len() >= rows {
                 break;
@@ -119,6 +128,20 @@ impl Conversation {
         let firsts = seen.iter().enumerate().filter(|(_, row)| row.is_first);
         self.scroll.firsts = firsts.map(|(at, row)| (at, row.entry)).collect();
         seen
+    }
+
+    /// Stands still where the end is followed, or follows it again where nobody went elsewhere.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        let scroll = &mut self.scroll;
+        if is_held && scroll.top.is_none() {
+            scroll.held = Some(scroll.drawn);
+            scroll.top = scroll.held;
+        } else if !is_held
+            && let Some(held) = scroll.held.take()
+            && scroll.top == Some(held)
+        {
+            scroll.top = None;
+        }
     }
 
     /// Whether the end is in sight and stays there.
@@ -263,12 +286,13 @@ impl Conversation {
         let top = self.scroll.top.unwrap_or(last);
         let mut below = 0;
         let mut entry = top.entry;
-        while entry < at && below <= rows {
+        while entry < at && below <= rows + top.row {
             below += self.height(entry, context);
             entry += 1;
         }
         let end = (below + self.height(at, context)).saturating_sub(top.row);
-        if at >= top.entry && end <= rows && (at > top.entry || top.row == 0) {
+        // What the loop gave up on is further down than what is seen.
+        if entry == at && end <= rows && (at > top.entry || top.row == 0) {
             return;
         }
         let wanted = Place { entry: at, row: 0 };
@@ -281,7 +305,13 @@ impl Conversation {
         let last = self.back_from_end(rows, context);
         let top = self.scroll.top.unwrap_or(last);
         let row = self.gap(at) + row;
-        let above: usize = (top.entry..at).map(|entry| self.height(entry, context)).sum();
+        let mut above = 0;
+        for entry in top.entry..at {
+            if above >= top.row + rows {
+                break;
+            }
+            above += self.height(entry, context);
+        }
         let is_seen = if at == top.entry {
             row >= top.row && row < top.row + rows
         } else {

@@ -4,6 +4,8 @@ use std::num::NonZero;
 use std::rc::Rc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use pty::{Dress, TerminalSize};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use trajectory::Progress;
 use trajectory::event::Ended;
@@ -167,4 +169,101 @@ fn whoever_looks_away_is_called_and_nobody_else() {
     assert!(has(&bell, b"\x07"));
     let off = called(vec![Input::Focus(false)], Notify::Off);
     assert!(!has(&off, b"\x07"));
+}
+
+/// Set where a test runs once more, in a terminal of its own.
+const INSIDE: &str = "LIMN_TEST_EDITS_INSIDE";
+
+#[test]
+fn ctrl_c_in_the_editor_is_the_editors() {
+    if std::env::var_os(INSIDE).is_some() {
+        return edits();
+    }
+    let program = std::env::current_exe().unwrap();
+    let dress = Dress::of(&program, TerminalSize { columns: 100, rows: 30 });
+    let name = "run::tests::ctrl_c_in_the_editor_is_the_editors";
+    let dress = dress.args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
+    let mut pty = dress.start().unwrap();
+    pty.shows("the-model").unwrap();
+    pty.press("\x07").unwrap();
+    pty.shows("in the editor").unwrap();
+    pty.press("\x03").unwrap();
+    pty.shows("what was kept").unwrap();
+    pty.press("\x15more").unwrap();
+    pty.shows("more").unwrap();
+    pty.press("\x15\x04").unwrap();
+    assert_eq!(pty.ends().unwrap(), 0);
+}
+
+/// A terminal whose editor ends in order when it is interrupted.
+fn edits() {
+    let edit = |_: &str| {
+        let hears = hears_interrupt();
+        let waits = "trap 'exit 0' INT; echo in the editor; read line; read line";
+        let status = std::process::Command::new("sh").args(["-c", waits]).status();
+        // It was not for the editor alone.
+        hears.join().unwrap();
+        status.map(|_| "what was kept".to_owned()).map_err(|error| error.to_string())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (commands, _commands_end) = mpsc::channel(100);
+        let (_updates, updates_end) = mpsc::channel(100);
+        let facts = Facts { model: Some("the-model".into()), ..Facts::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
+        let tui = Tui::open(io::stdout(), Keys::of_terminal(), view, outside).unwrap();
+        tui.run(updates_end).await.unwrap();
+    });
+}
+
+/// Listens already when it returns, and ends once this process was interrupted.
+fn hears_interrupt() -> std::thread::JoinHandle<()> {
+    let (listens, is_listening) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+            listens.send(()).unwrap();
+            interrupt.recv().await.unwrap();
+        });
+    });
+    is_listening.recv().unwrap();
+    thread
+}
+
+#[test]
+fn what_a_slow_driver_has_no_room_for_waits_in_its_order() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (keys, keys_end) = mpsc::channel(100);
+        let (updates, updates_end) = mpsc::channel(1);
+        let (commands, mut commands_end) = mpsc::channel(1);
+        commands.try_send(Command::Mode(trajectory::ApprovalMode::Ask)).unwrap();
+        for character in "go".chars() {
+            keys.try_send(key(KeyCode::Char(character), KeyModifiers::NONE)).unwrap();
+        }
+        keys.try_send(key(KeyCode::Enter, KeyModifiers::NONE)).unwrap();
+        keys.try_send(key(KeyCode::Char('d'), KeyModifiers::CONTROL)).unwrap();
+        let facts = Facts { model: Some("m".into()), ..Facts::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let edit = |text: &str| Ok(text.to_owned());
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
+        let keys_end = Keys::Given(keys_end);
+        let tui = Tui::fixed(Written::default(), (60, 14), keys_end, view, outside).unwrap();
+        let driver = async {
+            // It waits to tell something, and hears nothing before it could.
+            while updates.send(Update::Said("x".into())).await.is_ok() {}
+            let mut told = Vec::new();
+            while let Some(command) = commands_end.recv().await {
+                told.push(command);
+            }
+            told
+        };
+        let (result, told) = tokio::join!(tui.run(updates_end), driver);
+        result.unwrap();
+        assert_eq!(told[1..], [Command::Submit("go".into()), Command::Leave]);
+    });
 }

@@ -1,7 +1,7 @@
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::{clean, duration, headline, short_number, shorten, wrap};
+use super::{clean, clean_behind, duration, headline, short_number, shorten, wrap};
 
 fn check_wrap(text: &str, columns: usize, expected: &[&str]) {
     let rows = wrap(&[Span::styled(text.to_owned(), Style::new())], columns, &[]);
@@ -54,4 +54,18 @@ fn numbers_are_short() {
         [duration(2_000), duration(3_400_000), duration(125_000_000)],
         ["2 ms", "3.4 s", "2 min 5 s"]
     );
+}
+
+#[test]
+fn a_flood_of_accents_is_bounded_though_it_comes_one_by_one() {
+    let mut text = clean_behind("", "a");
+    for _ in 0..1_000 {
+        let piece = clean_behind(&text, "\u{301}");
+        text.push_str(&piece);
+    }
+    assert_eq!(text.chars().count(), 9);
+    assert_eq!(clean_behind(&text, "b\u{301}").chars().count(), 2);
+    // Nor does what is taken out begin the count anew.
+    let flood = format!("a{}", "\u{301}\u{202e}".repeat(1_000));
+    assert_eq!(clean(&flood).chars().count(), 9);
 }

@@ -1,7 +1,7 @@
 //! What each key does.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
-use ratatui::layout::Position;
+use ratatui::layout::{Position, Rect};
 
 use super::{Focus, View};
 use crate::commands::{self, Typed};
@@ -127,6 +127,18 @@ impl View {
             MouseEventKind::ScrollDown => self.scroll(false, WHEEL_ROWS),
             _ => {}
         }
+    }
+
+    /// The part of the screen that a place is in.
+    pub(crate) fn area_of(&self, at: Position) -> Rect {
+        let whole = Rect { x: 0, y: 0, width: u16::MAX, height: u16::MAX };
+        let parts = [self.room.seen, self.room.side];
+        parts.into_iter().find(|part| part.contains(at)).unwrap_or(whole)
+    }
+
+    /// Whether the conversation stands still, whatever comes.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        self.conversation.hold(is_held);
     }
 
     /// A click without a drag: on the first row of what can be folded, it folds or unfolds it.

@@ -1,7 +1,8 @@
 //! The clipboard of the desktop, by whichever of its programs is there.
 //!
 //! A terminal takes text for the clipboard too (OSC 52), but not every one does, and none takes much;
-//! over ssh it is the only way. So both are tried.
+//! over ssh it is the only way. So both are tried. Tmux, which keeps what a program in it says to the
+//! clipboard to itself unless it is set otherwise, is asked to pass it on.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -41,6 +42,9 @@ const DESKTOPS: &[Desktop] = &[
     },
 ];
 
+/// Into a buffer of tmux, and on to the clipboard of the terminal around it.
+const TMUX_WRITES_TEXT: &[&str] = &["tmux", "load-buffer", "-w", "-"];
+
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
@@ -66,24 +70,28 @@ pub(super) fn picture() -> Result<Vec<u8>, CliError> {
 
 /// Gives a text to the clipboard; false where no program for that is there.
 pub(super) fn write(text: &str) -> bool {
-    desktops().any(|desktop| {
-        let Some((program, args)) = desktop.writes_text.split_first() else { return false };
-        let child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut child) = child else { return false };
-        let (stdin, text) = (child.stdin.take(), text.to_owned());
-        // Whoever owns the clipboard may hang, and nobody waits for it.
-        std::thread::spawn(move || {
-            // A program that wants no more has its reasons.
-            let _ = stdin.map(|mut stdin| stdin.write_all(text.as_bytes()));
-            let _ = child.wait();
-        });
-        true
-    })
+    let is_in_tmux = is_set("TMUX") && give(TMUX_WRITES_TEXT, text);
+    desktops().any(|desktop| give(desktop.writes_text, text)) || is_in_tmux
+}
+
+/// Gives a text to a program; false where it is not there.
+fn give(command: &[&str], text: &str) -> bool {
+    let Some((program, args)) = command.split_first() else { return false };
+    let child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else { return false };
+    let (stdin, text) = (child.stdin.take(), text.to_owned());
+    // Whoever owns the clipboard may hang, and nobody waits for it.
+    std::thread::spawn(move || {
+        // A program that wants no more has its reasons.
+        let _ = stdin.map(|mut stdin| stdin.write_all(text.as_bytes()));
+        let _ = child.wait();
+    });
+    true
 }
 
 /// What a program prints, up to a limit; nothing when it fails or takes too long.

@@ -1,3 +1,4 @@
+use ratatui::layout::Position;
 use trajectory::Hand;
 use trajectory::event::{
     ApprovalDecision, ApprovalEvent, AssistantText, BackgroundExit, ChangeKind, DecidedBy, Ended,
@@ -320,4 +321,23 @@ fn a_line_of_five_million_letters_and_a_flood_of_marks_cost_what_they_show() {
     stage.press("<right><enter>");
     let text = stage.text();
     assert!(text.contains('y') && text.contains("job 1"), "{text}");
+}
+
+#[test]
+fn a_click_into_a_command_folds_nothing_behind_it() {
+    let mut stage = Stage::new(100, 24);
+    job(&mut stage);
+    stage.press("<f3><left><left>");
+    let shown = stage.text();
+    stage.press("<enter>");
+    stage.text();
+    for y in 0..24 {
+        stage.view.click(Position { x: 0, y });
+    }
+    stage.press("<ctrl-]>");
+    assert_eq!(stage.text(), shown);
+    // What is marked ends where the panel begins.
+    let (left, right) = (Position { x: 2, y: 2 }, Position { x: 98, y: 2 });
+    let (left, right) = (stage.view.area_of(left), stage.view.area_of(right));
+    assert!(left.right() <= right.x && !left.is_empty() && !right.is_empty());
 }
