@@ -49,14 +49,21 @@ impl View {
         }
         let key = self.taste.keys.meant(self.place(), key)?;
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
-        if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
-            if !self.is_settled() {
+        if plain && !self.is_settled() {
+            if self.has_to_wait(key.code) {
                 self.settle();
                 return None;
             }
-            if self.decision.is_none() {
-                self.pressed.typed_us = Some(self.now_us);
+            if matches!(key.code, KeyCode::Char(_)) {
+                // Whoever writes on has left the list.
+                self.pressed.settles_us = 0;
             }
+        }
+        if plain
+            && self.decision.is_none()
+            && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter | KeyCode::Backspace)
+        {
+            self.pressed.typed_us = Some(self.now_us);
         }
         if self.help.is_some() {
             return self.press_in_help(key);
@@ -103,6 +110,17 @@ impl View {
         }
     }
 
+    /// Whether a key would be taken for an answer to what has only just come up.
+    const fn has_to_wait(&self, code: KeyCode) -> bool {
+        match code {
+            KeyCode::Enter => true,
+            KeyCode::Tab => self.menu.is_some(),
+            // Beside a list the prompt is written on.
+            KeyCode::Char(_) => self.menu.is_none() || self.decision.is_some(),
+            _ => false,
+        }
+    }
+
     /// Takes what was pasted.
     pub fn paste(&mut self, text: &str) -> Option<Command> {
         if self.panel.attached.is_some() {
@@ -115,6 +133,7 @@ impl View {
         if self.facts.playback.is_some() {
             return None;
         }
+        self.pressed.typed_us = Some(self.now_us);
         self.focus = Focus::Composer;
         self.composer.paste(text);
         self.ask_for_picture(text).or_else(|| self.offer())
@@ -227,6 +246,7 @@ impl View {
         if edit == Edit::Down && self.composer.is_empty() && self.conversation.is_empty() {
             return Some(Command::Ask(Query::Sessions));
         }
+        self.pressed.typed_us = Some(self.now_us);
         self.composer.edit(edit);
         match edit {
             Edit::Up | Edit::Down => None,
@@ -325,6 +345,9 @@ impl View {
     }
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
+        if self.room.is_too_small {
+            return None;
+        }
         let command = self.decision.as_mut()?.answer(choice)?;
         if matches!(command, Command::Edit(_)) {
             return Some(command);
@@ -448,3 +471,6 @@ impl View {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
