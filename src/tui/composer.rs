@@ -100,8 +100,13 @@ pub(crate) struct Composer {
 impl Composer {
     /// The text as it is sent.
     pub(crate) fn content(&self) -> String {
-        let mut content = String::with_capacity(self.text.len());
-        for character in self.text.chars() {
+        self.whole(&self.text)
+    }
+
+    /// A piece of the text, with its pastes in the place of what stands for them.
+    fn whole(&self, text: &str) -> String {
+        let mut content = String::with_capacity(text.len());
+        for character in text.chars() {
             match self.chip(character) {
                 Some(chip) => content.push_str(chip),
                 None => content.push(character),
@@ -284,8 +289,7 @@ impl Composer {
             Edit::DeleteLine => self.delete_line(),
             Edit::PutBack => {
                 let text = self.deleted.clone();
-                self.text.insert_str(self.caret, &text);
-                self.caret += text.len();
+                self.paste(&text);
             }
             Edit::NewLine => self.insert("\n"),
         }
@@ -339,7 +343,8 @@ impl Composer {
     }
 
     fn cut(&mut self, start: usize, end: usize) {
-        self.deleted = self.text.get(start..end).unwrap_or_default().to_owned();
+        // Whole: what stands for a paste means nothing once the pastes are gone.
+        self.deleted = self.whole(self.text.get(start..end).unwrap_or_default());
         self.delete(start, end);
     }
 

@@ -20,6 +20,9 @@ pub(super) const BUSY: &str = "A round is under way. Stop it first.";
 /// Why something has to wait for the user's own command.
 pub(super) const OWN_RUNS: &str = "Your command still runs. Ctrl-C stops it.";
 
+/// What is looked for has about so many bytes.
+const SEARCH_BYTES_MAX: usize = 200;
+
 /// Rows that a turn of the mouse wheel goes.
 const WHEEL_ROWS: usize = 3;
 
@@ -134,6 +137,11 @@ impl View {
             return None;
         }
         self.pressed.typed_us = Some(self.now_us);
+        if self.focus == Focus::Search {
+            let room = SEARCH_BYTES_MAX.saturating_sub(self.search.len());
+            self.search.extend(crate::text::headline(text, room).chars());
+            return None;
+        }
         self.focus = Focus::Composer;
         self.composer.paste(text);
         self.ask_for_picture(text).or_else(|| self.offer())
@@ -415,7 +423,7 @@ impl View {
             (KeyCode::Backspace, _) => {
                 self.search.pop();
             }
-            (KeyCode::Char(letter), None) if self.search.len() < 200 => {
+            (KeyCode::Char(letter), None) if self.search.len() < SEARCH_BYTES_MAX => {
                 self.search.push_str(&crate::text::clean(letter.encode_utf8(&mut [0; 4])));
             }
             _ => {}

@@ -53,3 +53,15 @@ fn where_no_question_can_be_drawn_none_is_answered() {
     assert!(wider.text().contains("allow once"));
     assert!(is_answered(&mut wider));
 }
+
+#[test]
+fn what_is_pasted_into_the_search_is_looked_for() {
+    let mut stage = Stage::new(70, 18);
+    stage.prompt("a needle").says("hay");
+    stage.press("<tab>/");
+    assert_eq!(stage.view.paste("needle\nand more"), None);
+    assert!(stage.text().contains("search: needle\n"), "{}", stage.text());
+    stage.press("<enter>");
+    assert_eq!(stage.press("y"), Some(Command::Copy("a needle".into())));
+    assert!(stage.view.composer.is_empty());
+}
