@@ -41,6 +41,12 @@ pub(crate) enum Edit {
     DeleteWord,
     DeleteToStart,
     DeleteToEnd,
+    /// To the beginning of the next word, as vim goes by words.
+    NextWord,
+    DeleteToNextWord,
+    DeleteToWordEnd,
+    /// The line, with what ends it.
+    DeleteLine,
     PutBack,
     NewLine,
 }
@@ -94,8 +100,13 @@ pub(crate) struct Composer {
 impl Composer {
     /// The text as it is sent.
     pub(crate) fn content(&self) -> String {
-        let mut content = String::with_capacity(self.text.len());
-        for character in self.text.chars() {
+        self.whole(&self.text)
+    }
+
+    /// A piece of the text, with its pastes in the place of what stands for them.
+    fn whole(&self, text: &str) -> String {
+        let mut content = String::with_capacity(text.len());
+        for character in text.chars() {
             match self.chip(character) {
                 Some(chip) => content.push_str(chip),
                 None => content.push(character),
@@ -268,10 +279,17 @@ impl Composer {
                 let end = self.caret + self.after().find('\n').unwrap_or(self.after().len());
                 self.cut(self.caret, end);
             }
+            Edit::NextWord => self.caret = self.next_word(),
+            Edit::DeleteToNextWord => {
+                // The last word of a line takes no line with it.
+                let line = self.after().find('\n').unwrap_or(self.after().len());
+                self.cut(self.caret, self.next_word().min(self.caret + line));
+            }
+            Edit::DeleteToWordEnd => self.cut(self.caret, self.word_right()),
+            Edit::DeleteLine => self.delete_line(),
             Edit::PutBack => {
                 let text = self.deleted.clone();
-                self.text.insert_str(self.caret, &text);
-                self.caret += text.len();
+                self.paste(&text);
             }
             Edit::NewLine => self.insert("\n"),
         }
@@ -300,13 +318,33 @@ impl Composer {
         self.caret + word.map_or(after.len(), |(at, word)| at + word.len())
     }
 
+    fn next_word(&self) -> usize {
+        let mut words = self.after().unicode_word_indices();
+        let next = words.find(|(at, _)| *at > 0).map(|(at, _)| at);
+        self.caret + next.unwrap_or(self.after().len())
+    }
+
+    fn delete_line(&mut self) {
+        let start = self.line_start();
+        let end = self.caret + self.after().find('\n').unwrap_or(self.after().len());
+        self.cut(start, end);
+        if self.after().starts_with('\n') {
+            self.delete(start, start + 1);
+        } else if start > 0 {
+            // The last one goes with the end of the one before.
+            self.delete(start - 1, start);
+            self.caret = self.line_start();
+        }
+    }
+
     fn delete(&mut self, start: usize, end: usize) {
         self.text.replace_range(start..end, "");
         self.caret = start;
     }
 
     fn cut(&mut self, start: usize, end: usize) {
-        self.deleted = self.text.get(start..end).unwrap_or_default().to_owned();
+        // Whole: what stands for a paste means nothing once the pastes are gone.
+        self.deleted = self.whole(self.text.get(start..end).unwrap_or_default());
         self.delete(start, end);
     }
 

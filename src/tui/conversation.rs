@@ -221,13 +221,17 @@ impl Conversation {
     /// The call waits for the user's word. It is chosen, so that it is what is unfolded.
     pub(crate) fn asked(&mut self, call: u32) {
         self.card(call, |card| card.state = State::Asked);
-        self.chosen = self.entries.iter().rposition(|entry| entry.is_call(call)).or(self.chosen);
+        if let Some(at) = self.entries.iter().rposition(|entry| entry.is_call(call)) {
+            self.chosen = Some(at);
+            self.hold(at);
+        }
     }
 
     /// The user has spoken.
     pub(crate) fn decided(&mut self, call: u32) {
         let is_it = |at: &usize| self.entries.get(*at).is_some_and(|entry| entry.is_call(call));
         self.chosen = self.chosen.filter(|at| !is_it(at));
+        self.let_go();
     }
 
     /// The call with this number.

@@ -61,6 +61,8 @@ pub(crate) struct Decision {
     pub(crate) is_in_editor: bool,
     /// Rules that would spare the user this question here from now on.
     pub(crate) rules: Vec<String>,
+    /// Whether they are on the screen, whole: what is not read is not agreed to.
+    pub(crate) is_offered: bool,
     /// What the command would do, where more than its text says.
     pub(crate) reading: Option<Reading>,
 }
@@ -85,6 +87,7 @@ impl Decision {
             is_edited: false,
             is_in_editor: false,
             rules: Vec::new(),
+            is_offered: false,
             reading: None,
         }
     }
@@ -95,6 +98,7 @@ impl Decision {
             texts.iter().take(READ_MAX).map(|text| headline(text, READ_COLUMNS)).collect()
         };
         self.rules = rules.iter().map(|rule| clean(rule)).collect();
+        self.is_offered = false;
         // One command that writes nothing is its own reading.
         let says_more =
             |it: &Reading| it.runs.len() > 1 || !it.writes.is_empty() || it.unclear.is_some();
@@ -119,7 +123,7 @@ impl Decision {
         let count = self.hunks().len();
         match choice {
             Choice::Allow => return Some(self.allow(None)),
-            Choice::AllowAlways if !self.rules.is_empty() && !self.is_edited => {
+            Choice::AllowAlways if self.is_offered && !self.is_edited => {
                 return Some(self.always());
             }
             Choice::AllowAlways => {}
@@ -269,7 +273,10 @@ fn text(arguments: &str, is_change: bool) -> String {
     };
     let command = fields.get("command").and_then(Value::as_str).filter(|_| !is_change);
     let mut text = command.map(|command| format!("{}\n", command.trim_end())).unwrap_or_default();
-    for (key, value) in &fields {
+    // Which file it is about is never what is left out.
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(key, _)| *key != "file_path");
+    for (key, value) in fields {
         let is_shown = match is_change {
             true => SHOWN_BY_CHANGE.contains(&key.as_str()),
             false => command.is_some() && key == "command",

@@ -37,13 +37,18 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
     // What is not drawn is not clicked at either.
     view.room.seen = Rect::ZERO;
     view.room.side = Rect::ZERO;
-    if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
+    view.room.is_too_small = area.width < COLUMNS_MIN || area.height < ROWS_MIN;
+    if view.room.is_too_small {
         return too_small(view, frame);
     }
     if let Some(exec) = view.panel.attached.as_ref().map(|attached| attached.exec) {
         return attached::draw(view, frame, area, exec);
     }
-    let panel = panel::width(view, area.width);
+    let panel = match panel::width(view, area.width) {
+        // What is asked about is seen, whatever was looked at in its place.
+        panel if panel == area.width && view.decision.is_some() => 0,
+        panel => panel,
+    };
     let is_beside = panel < area.width;
     let columns = if is_beside { area.width - panel } else { area.width };
     view.room.columns = usize::from((columns - MARGIN).saturating_sub(1).min(COLUMNS_MAX));

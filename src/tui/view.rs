@@ -63,6 +63,8 @@ pub(crate) struct Room {
     pub(crate) columns: usize,
     /// Whether conversation and panel stand side by side.
     pub(crate) is_beside: bool,
+    /// Whether there was too little of it for anything, a question too.
+    pub(crate) is_too_small: bool,
     /// Where the conversation is, as far as it is seen.
     pub(crate) seen: Rect,
     /// Where the panel is, as far as it is seen.
@@ -86,7 +88,7 @@ struct Pressed {
     sums_up: bool,
     /// When Ctrl-C was pressed last.
     stopped_us: Option<u64>,
-    /// When a letter was typed last that was no answer.
+    /// When something was typed or pasted last that was no answer.
     typed_us: Option<u64>,
     /// Until when letters are taken for the end of what was being typed.
     settles_us: u64,
@@ -145,7 +147,13 @@ impl View {
             pressed: Pressed::default(),
             panel: Panel::default(),
             taste: Taste::default(),
-            room: Room { columns: 80, is_beside: true, seen: Rect::ZERO, side: Rect::ZERO },
+            room: Room {
+                columns: 80,
+                is_beside: true,
+                is_too_small: false,
+                seen: Rect::ZERO,
+                side: Rect::ZERO,
+            },
         }
     }
 
@@ -352,8 +360,10 @@ impl View {
             if self.focus == Focus::Search {
                 self.focus = Focus::Conversation;
             }
-            // A letter that was meant for the prompt is no answer.
-            if self.pressed.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US) {
+            // A letter that was meant for the prompt is no answer, however long one thinks over it.
+            let is_typing =
+                self.pressed.typed_us.is_some_and(|typed| self.now_us < typed + TYPING_US);
+            if is_typing || self.is_writing() {
                 self.settle();
             }
         }
@@ -365,6 +375,11 @@ impl View {
             self.conversation.decided(decision.call);
             self.pressed.settles_us = 0;
         }
+    }
+
+    /// Whether something is begun that is not sent.
+    fn is_writing(&self) -> bool {
+        !self.composer.is_empty() || self.composer.hand() != Hand::Model
     }
 
     /// Whether what is typed counts, or is the end of what was meant for something else.

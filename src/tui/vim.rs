@@ -27,8 +27,8 @@ pub(crate) enum Meaning {
 }
 
 use Edit::{
-    Backspace, Delete, DeleteToEnd, DeleteToStart, DeleteWord, Down, End, Home, Left, NewLine,
-    PutBack, Right, Up, WordLeft, WordRight,
+    Backspace, Delete, DeleteLine, DeleteToEnd, DeleteToNextWord, DeleteToStart, DeleteToWordEnd,
+    DeleteWord, Down, End, Home, Left, NewLine, NextWord, PutBack, Right, Up, WordLeft, WordRight,
 };
 
 impl Vim {
@@ -62,7 +62,9 @@ impl Vim {
             'l' | ' ' => &[Right],
             'k' => &[Up],
             'j' => &[Down],
-            'w' | 'e' | 'W' | 'E' => &[WordRight],
+            'w' | 'W' => &[NextWord],
+            // Onto its last letter; from there, onto that of the next word.
+            'e' | 'E' => &[Right, WordRight, Left],
             'b' | 'B' => &[WordLeft],
             '0' | '^' => &[Home],
             '$' => &[End, Left],
@@ -96,9 +98,11 @@ impl Vim {
 
     fn second(&mut self, before: char, letter: char) -> Meaning {
         let edits: &'static [Edit] = match (before, letter) {
-            ('d', 'd') => &[Home, DeleteToEnd, Backspace],
+            ('d', 'd') => &[DeleteLine],
             ('c', 'c') => &[Home, DeleteToEnd],
-            (_, 'w' | 'e') => &[WordRight, DeleteWord],
+            ('d', 'w' | 'W') => &[DeleteToNextWord],
+            // To change a word leaves the blank behind it.
+            (_, 'w' | 'W' | 'e' | 'E') => &[DeleteToWordEnd],
             (_, 'b') => &[DeleteWord],
             (_, '$') => &[DeleteToEnd],
             (_, '0' | '^') => &[DeleteToStart],

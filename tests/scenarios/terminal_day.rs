@@ -232,7 +232,8 @@ fn one_goes_back_two_rounds() {
     terminal.shows("First.").shows(AT_REST).press("due").press(ENTER).shows("Second.");
     terminal.shows(AT_REST).press("tre").press(ENTER).shows("Third.").shows(AT_REST);
     terminal.press("/rewind").press(ENTER).shows("▸   3  tre").press(DOWN).shows("▸   2  due");
-    terminal.press(ENTER).shows("taken back  a.txt").press(ENTER).shows("as before round 2");
+    terminal.press(ENTER).shows("taken back  a.txt").shows("▸ the conversation and the files");
+    terminal.press(ENTER).shows("as before round 2");
     assert_eq!(std::fs::read_to_string(world.path("work/a.txt")).unwrap(), "one\n");
     terminal.press(CTRL_U).press("quattro").press(ENTER).shows("Otherwise.").shows("✓").leave();
     let sent = serde_json::to_string(&server.requests().pop().unwrap().messages()).unwrap();

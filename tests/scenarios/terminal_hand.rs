@@ -147,9 +147,9 @@ fn one_goes_back_after_having_seen_what_that_does() {
     ]);
     let mut terminal = Terminal::with_server(&world, &server, &["first"]);
     terminal.shows("Written.").shows(AT_REST).press("second").press(ENTER).shows("Changed.");
-    terminal.shows(AT_REST).press("/rewind").press(ENTER).shows("  2  second").press(ENTER);
+    terminal.shows(AT_REST).press("/rewind").press(ENTER).shows("▸   2  second").press(ENTER);
     terminal.shows("taken back  a.txt").shows("deleted  b.txt");
-    terminal.shows("the conversation and the files").press(ENTER);
+    terminal.shows("▸ the conversation and the files").press(ENTER);
     terminal.shows("as before round 2").shows("❯ second");
     assert_eq!(std::fs::read_to_string(world.path("work/a.txt")).unwrap(), "one\n");
     assert!(!world.path("work/b.txt").exists());

@@ -106,3 +106,15 @@ fn a_long_prompt_that_is_taken_back_or_recalled_is_a_chip_again() {
     composer.set(&long);
     assert_eq!((composer.text().chars().count(), composer.content()), (1, long));
 }
+
+#[test]
+fn a_paste_that_was_deleted_is_put_back_into_the_next_prompt() {
+    let paste = "line\n".repeat(20);
+    let mut composer = composer("");
+    composer.paste(&paste);
+    composer.edit(Edit::DeleteToStart);
+    composer.insert("sent");
+    composer.take();
+    composer.edit(Edit::PutBack);
+    assert_eq!((composer.text().chars().count(), composer.content()), (1, paste));
+}

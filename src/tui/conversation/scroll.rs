@@ -33,6 +33,8 @@ pub(super) struct Scroll {
     firsts: Vec<(usize, usize)>,
     /// Blocks with rows, in the order in which they were last shown.
     laid_out: Vec<usize>,
+    /// While a question is asked about a block: whether the end is followed again after it.
+    held: Option<bool>,
 }
 
 /// A row to draw.
@@ -121,8 +123,11 @@ impl Conversation {
         }
         // The end came up from below, as when something was folded.
         if seen.len() < rows && self.scroll.top.is_some() && top > Place::default() {
-            self.scroll.top = None;
-            return self.visible(rows, context);
+            // What is asked about does not go out of sight when more comes below it.
+            let held = self.scroll.top.take().filter(|_| self.scroll.held.is_some());
+            let seen = self.visible(rows, context);
+            self.scroll.top = held;
+            return seen;
         }
         self.forget_old();
         let firsts = seen.iter().enumerate().filter(|(_, row)| row.is_first);
@@ -149,6 +154,20 @@ impl Conversation {
         self.scroll.top.is_none()
     }
 
+    /// Brings the block that is asked about into sight from its first row on, and keeps it there.
+    pub(super) fn hold(&mut self, at: usize) {
+        let follows = self.follows();
+        self.scroll.held.get_or_insert(follows);
+        self.scroll.top = Some(Place { entry: at, row: self.gap(at) });
+    }
+
+    /// Goes back to where the end was followed before a question.
+    pub(super) fn let_go(&mut self) {
+        if self.scroll.held.take() == Some(true) {
+            self.scroll.top = None;
+        }
+    }
+
     /// Goes to the end, and stays there.
     pub(crate) fn go_to_end(&mut self) {
         self.scroll.top = None;
@@ -168,10 +187,8 @@ impl Conversation {
     /// Goes up by so many rows.
     pub(crate) fn up(&mut self, rows: usize, context: Context<'_>) {
         let seen = self.scroll.rows;
-        let mut top = match self.scroll.top {
-            Some(top) => top,
-            None => self.back_from_end(seen, context),
-        };
+        let last = self.back_from_end(seen, context);
+        let mut top = self.scroll.top.map_or(last, |top| top.min(last));
         let mut left = rows;
         while left > top.row && top.entry > 0 {
             left -= top.row + 1;

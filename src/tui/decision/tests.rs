@@ -98,7 +98,9 @@ fn an_editor_that_changes_nothing_changes_nothing() {
 fn the_like_of_it_is_allowed_for_good_where_a_rule_is_offered() {
     let mut decision = Decision::new(1, "shell", r#"{"command":"cargo test --lib"}"#);
     assert_eq!(decision.answer(Choice::AllowAlways), None);
-    decision.rules = vec!["cargo test *".into()];
+    decision.offered(&["cargo test *".into()], None);
+    assert_eq!(decision.answer(Choice::AllowAlways), None);
+    decision.is_offered = true;
     let Some(Command::Decide { decision: ApprovalDecision::Allowed, always, reason, .. }) =
         decision.answer(Choice::AllowAlways)
     else {

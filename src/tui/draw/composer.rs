@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{MARGIN, split};
-use crate::composer::Hand;
+use crate::composer::{DrawnRow, Hand};
 use crate::text::{duration, headline, shorten};
 use crate::theme::Theme;
 use crate::view::{Focus, View};
@@ -28,7 +28,8 @@ pub(super) fn height(view: &mut View, area: Rect) -> u16 {
 }
 
 pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
-    let queued = queued(view, usize::from(area.width));
+    // A row is left for the rule, and one for the prompt.
+    let queued = queued(view, usize::from(area.width), usize::from(area.height.saturating_sub(2)));
     let count = u16::try_from(queued.len()).unwrap_or(0);
     let [above, area] = split(area, count);
     super::lines(frame, above, &queued);
@@ -64,17 +65,21 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
         );
     }
     for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
-        let spans = row.pieces.iter().map(|(text, is_chip)| {
-            Span::styled(text.clone(), if *is_chip { theme.chip } else { theme.text })
-        });
-        let line = Line::from(spans.collect::<Vec<_>>());
+        let line = Line::from_iter(pieces(row, theme));
         frame.buffer_mut().set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
     }
     if is_active {
         let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
-        let y = area.y + u16::try_from(caret_row - from).unwrap_or(0);
+        let y = area.y + u16::try_from(caret_row.saturating_sub(from)).unwrap_or(0);
         frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y });
     }
+}
+
+/// What is in a row that is written.
+pub(super) fn pieces(row: &DrawnRow, theme: &Theme) -> impl Iterator<Item = Span<'static>> {
+    row.pieces.iter().map(|(text, is_chip)| {
+        Span::styled(text.clone(), if *is_chip { theme.chip } else { theme.text })
+    })
 }
 
 /// Columns before the text: its sign, and a blank.
@@ -99,7 +104,7 @@ fn hint(view: &View) -> &'static str {
     }
 }
 
-fn queued(view: &View, columns: usize) -> Vec<Line<'static>> {
+fn queued(view: &View, columns: usize, rows: usize) -> Vec<Line<'static>> {
     let line = |prompt: &String| {
         let text = headline(prompt, columns.saturating_sub(14));
         Line::from(vec![
@@ -107,9 +112,12 @@ fn queued(view: &View, columns: usize) -> Vec<Line<'static>> {
             Span::styled(text, view.theme.dim),
         ])
     };
-    let mut lines: Vec<Line<'static>> = view.queued.iter().take(QUEUED_SHOWN).map(line).collect();
-    if view.queued.len() > QUEUED_SHOWN {
-        let more = view.queued.len() - QUEUED_SHOWN;
+    let count = view.queued.len();
+    let is_whole = count <= QUEUED_SHOWN.min(rows);
+    let shown = if is_whole { count } else { QUEUED_SHOWN.min(rows.saturating_sub(1)) };
+    let mut lines: Vec<Line<'static>> = view.queued.iter().take(shown).map(line).collect();
+    if !is_whole && rows > 0 {
+        let more = count - shown;
         lines.push(Line::styled(format!("  and {more} more"), view.theme.dim));
     }
     lines
@@ -173,3 +181,6 @@ fn search(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let x = area.x + u16::try_from(line.width()).unwrap_or(0);
     frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y: area.y });
 }
+
+#[cfg(test)]
+mod tests;

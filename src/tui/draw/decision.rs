@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::composer::framed;
+use super::composer::{framed, pieces};
 use super::{COLUMNS_MAX, MARGIN};
 use crate::decision::{Decision, Hunk};
 use crate::diff::{Kind, plain_row};
@@ -22,27 +22,40 @@ const LINE_CHARS_MAX: usize = 2_000;
 /// Lines of what a hunk takes out, and of what it puts in, that are shown.
 const HUNK_ROWS_MAX: usize = 6;
 
-pub(super) fn height(view: &View, area: Rect) -> u16 {
-    let (columns, theme) = (columns(area), &view.theme);
-    let rows = view.decision.as_ref().map_or(0, |it| {
-        let answers = answers(it, view.is_settled(), columns, theme);
-        body(it, columns, theme).len() + offer(it, columns, theme).len() + answers.len() + 1
-    });
-    u16::try_from(rows).unwrap_or(u16::MAX).min(area.height.saturating_sub(2))
+/// Rows of what is asked about that nothing takes the place of: the first, and that there is more.
+const BODY_ROWS_MIN: usize = 2;
+
+/// Rows of the reason for a denial that are shown; the caret is in them.
+const REASON_ROWS_MAX: usize = 4;
+
+pub(super) fn height(view: &mut View, area: Rect) -> u16 {
+    let (columns, is_settled) = (columns(area), view.is_settled());
+    let View { decision: Some(decision), theme, .. } = view else { return 0 };
+    let answers = answers(decision, is_settled, columns, theme).0.len();
+    let rows =
+        1 + body(decision, columns, theme).len() + answers + offer(decision, columns, theme).len();
+    // Something of the conversation is left, unless the answers could not be seen then.
+    let room = usize::from(area.height.saturating_sub(2)).max(2 + answers);
+    u16::try_from(rows.min(room)).unwrap_or(u16::MAX).min(area.height)
 }
 
-pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
-    let Some(decision) = &view.decision else { return };
-    let theme = &view.theme;
-    let columns = columns(area);
+pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+    let (columns, is_settled) = (columns(area), view.is_settled());
+    let View { decision: Some(decision), theme, .. } = view else { return };
     let title = format!(" May it? {} ", shorten(&clean(&decision.name), 30));
     let title = vec![Span::styled(title, theme.warning)];
     let mut rows = vec![framed(title, "", usize::from(area.width), theme)];
     let mut body = body(decision, columns, theme);
     // The answers stay in sight, whatever the question is; so does that there is more of it.
-    let offer = offer(decision, columns, theme);
-    let answers = answers(decision, view.is_settled(), columns, theme);
-    let room = usize::from(area.height).saturating_sub(1 + answers.len() + offer.len());
+    let (answers, caret) = answers(decision, is_settled, columns, theme);
+    let mut offer = offer(decision, columns, theme);
+    let room = usize::from(area.height).saturating_sub(1 + answers.len());
+    let is_whole = body.len().min(BODY_ROWS_MIN) + offer.len() <= room;
+    decision.is_offered = is_whole && !offer.is_empty();
+    if !is_whole {
+        offer.clear();
+    }
+    let room = room.saturating_sub(offer.len());
     if body.len() > room {
         body.truncate(room.saturating_sub(1));
         body.push(more(theme));
@@ -52,13 +65,13 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         let spans = std::iter::once(Span::raw("  ")).chain(line.spans);
         Line::from_iter(spans).style(style)
     }));
-    rows.extend(offer);
+    let above = rows.len();
     rows.extend(answers);
+    rows.extend(offer);
     super::lines(frame, area, &rows);
-    if let Some(reason) = &decision.reason {
-        let y = area.y + u16::try_from(rows.len()).unwrap_or(1) - 1;
-        let before = Span::raw(REASON).width() + Span::raw(reason.text()).width();
-        let x = area.x + u16::try_from(before).unwrap_or(0);
+    if let Some((row, column)) = caret {
+        let y = area.y + u16::try_from(above + row).unwrap_or(0);
+        let x = area.x + MARGIN + u16::try_from(column).unwrap_or(0);
         frame.set_cursor_position(Position {
             x: x.min(area.right().saturating_sub(1)),
             y: y.min(area.bottom().saturating_sub(1)),
@@ -70,22 +83,25 @@ fn columns(area: Rect) -> usize {
     usize::from(area.width.saturating_sub(MARGIN + 1).min(COLUMNS_MAX))
 }
 
-const REASON: &str = "  why not (enter to deny): ";
-
+/// What can be answered, or what is being answered and the row and the column of its caret.
 fn answers(
-    decision: &Decision,
+    decision: &mut Decision,
     is_settled: bool,
     columns: usize,
     theme: &Theme,
-) -> Vec<Line<'static>> {
+) -> (Vec<Line<'static>>, Option<(usize, usize)>) {
     if !is_settled {
-        return vec![Line::styled("  you were typing: answer in a moment", theme.dim)];
+        return (vec![Line::styled("  you were typing: answer in a moment", theme.dim)], None);
     }
-    if let Some(reason) = &decision.reason {
-        return vec![Line::from(vec![
-            Span::styled(REASON, theme.warning),
-            Span::styled(clean(&reason.content()).replace('\n', " "), theme.text),
-        ])];
+    if let Some(reason) = &mut decision.reason {
+        let (rows, (row, column)) = reason.draw(columns);
+        let from = (row + 1).saturating_sub(REASON_ROWS_MAX);
+        let shown = rows.iter().skip(from).take(REASON_ROWS_MAX);
+        let mut lines = vec![Line::styled("  why not (enter to deny):", theme.warning)];
+        lines.extend(shown.map(|row| {
+            Line::from_iter(std::iter::once(Span::raw("  ")).chain(pieces(row, theme)))
+        }));
+        return (lines, Some((1 + row - from, column)));
     }
     let yes = if decision.is_edited { "allow as you wrote it" } else { "allow once" };
     let mut answers = vec![("y", yes), ("n", "deny"), ("e", "edit"), ("a", "allow, mode auto")];
@@ -102,7 +118,7 @@ fn answers(
             None => rows.push(Line::from_iter(std::iter::once(Span::raw("  ")).chain(answer))),
         }
     }
-    rows
+    (rows, None)
 }
 
 /// What is offered for good: the rules, whole, since they are what is agreed to.
@@ -121,7 +137,8 @@ fn offer(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static
 
 fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let hunks = decision.hunks();
-    let mut rows = Vec::new();
+    let path = decision.change.as_ref().map_or("", |change| change.path.as_str());
+    let mut rows = text_rows(path, columns, theme);
     if let Some(change) = decision.change.as_ref().filter(|_| hunks.len() <= 1) {
         // The change itself is in the conversation, just above; the user's own is not there yet.
         if decision.is_edited {
@@ -205,3 +222,6 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
     }
     rows
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,8 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
         let pad = label_columns.saturating_sub(Span::raw(&label).width());
         let about = shorten(&row.about, columns.saturating_sub(label_columns + 6));
         let line = Line::from(vec![
-            Span::styled(if is_chosen { "▸ " } else { "  " }, theme.accent),
+            // The pointer comes when the row can be taken.
+            Span::styled(if is_chosen && view.is_settled() { "▸ " } else { "  " }, theme.accent),
             Span::styled(label, if is_chosen { theme.accent } else { theme.text }),
             Span::raw(" ".repeat(pad + 2)),
             Span::styled(about, theme.dim),

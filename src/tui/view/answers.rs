@@ -33,7 +33,7 @@ impl View {
                     pick: Pick::Session(session.id),
                 };
                 let rows = sessions.into_iter().map(row).collect();
-                self.choose_from(rows, "There is no other session of this folder.");
+                self.choose_from(rows, "/resume", "There is no other session of this folder.");
             }
             Answer::Found(words, found) => {
                 let row = |found: Found| MenuRow {
@@ -42,7 +42,8 @@ impl View {
                     pick: Pick::Found(found.place, words.clone()),
                 };
                 let rows = found.into_iter().map(row).collect();
-                self.choose_from(rows, "No recording has these words in one place.");
+                let again = format!("/search {}", clean(&words));
+                self.choose_from(rows, &again, "No recording has these words in one place.");
             }
             Answer::Rounds(rounds) => {
                 let row = |round: Round| MenuRow {
@@ -55,7 +56,7 @@ impl View {
                     pick: Pick::Round(round.number),
                 };
                 let rows = rounds.into_iter().map(row).collect();
-                self.choose_from(rows, "There is no round to go back to yet.");
+                self.choose_from(rows, "/rewind", "There is no round to go back to yet.");
             }
             Answer::Models(models) => {
                 let row = |(name, about): (String, String)| MenuRow {
@@ -64,19 +65,27 @@ impl View {
                     pick: Pick::Order(Order::Model(name)),
                 };
                 let rows = models.into_iter().map(row).collect();
-                self.choose_from(rows, "No model is known here. /model NAME takes any name.");
+                let nothing = "No model is known here. /model NAME takes any name.";
+                self.choose_from(rows, "/model", nothing);
             }
             Answer::Changes(answer) => self.panel.changes.answered(answer),
             Answer::Preview(preview) => self.preview(&preview),
         }
     }
 
-    fn choose_from(&mut self, rows: Vec<MenuRow>, nothing: &str) {
-        self.menu = None;
+    /// Opens a list that was asked for, unless something else is done by now: then it is told what
+    /// asks for it again.
+    fn choose_from(&mut self, rows: Vec<MenuRow>, again: &str, nothing: &str) {
         if rows.is_empty() {
+            self.menu = None;
             self.say(nothing);
+        } else if self.is_writing() || self.decision.is_some() || self.panel.attached.is_some() {
+            self.say(format!("The list is ready: {again} shows it."));
         } else {
+            self.menu = None;
             self.set_menu(rows);
+            // A key that was on its way when the list came takes nothing from it.
+            self.settle();
         }
     }
 
@@ -106,7 +115,8 @@ impl View {
         }
         self.conversation.go_to_end();
         let rows = ways_back(preview);
-        self.choose_from(rows, "This round was taken back already, and its files are not known.");
+        let nothing = "This round was taken back already, and its files are not known.";
+        self.choose_from(rows, "/rewind", nothing);
     }
 }
 

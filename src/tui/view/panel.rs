@@ -124,6 +124,7 @@ impl View {
     }
 
     pub(super) fn paste_attached(&mut self, text: &str) -> Option<Command> {
+        self.pressed.typed_us = Some(self.now_us);
         let attached = self.panel.attached.clone()?;
         let wishes = self.wishes(attached.exec);
         attached.paste(text, wishes)

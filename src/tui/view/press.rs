@@ -20,6 +20,9 @@ pub(super) const BUSY: &str = "A round is under way. Stop it first.";
 /// Why something has to wait for the user's own command.
 pub(super) const OWN_RUNS: &str = "Your command still runs. Ctrl-C stops it.";
 
+/// What is looked for has about so many bytes.
+const SEARCH_BYTES_MAX: usize = 200;
+
 /// Rows that a turn of the mouse wheel goes.
 const WHEEL_ROWS: usize = 3;
 
@@ -49,14 +52,21 @@ impl View {
         }
         let key = self.taste.keys.meant(self.place(), key)?;
         let plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
-        if plain && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
-            if !self.is_settled() {
+        if plain && !self.is_settled() {
+            if self.has_to_wait(key.code) {
                 self.settle();
                 return None;
             }
-            if self.decision.is_none() {
-                self.pressed.typed_us = Some(self.now_us);
+            if matches!(key.code, KeyCode::Char(_)) {
+                // Whoever writes on has left the list.
+                self.pressed.settles_us = 0;
             }
+        }
+        if plain
+            && self.decision.is_none()
+            && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter | KeyCode::Backspace)
+        {
+            self.pressed.typed_us = Some(self.now_us);
         }
         if self.help.is_some() {
             return self.press_in_help(key);
@@ -103,6 +113,17 @@ impl View {
         }
     }
 
+    /// Whether a key would be taken for an answer to what has only just come up.
+    const fn has_to_wait(&self, code: KeyCode) -> bool {
+        match code {
+            KeyCode::Enter => true,
+            KeyCode::Tab => self.menu.is_some(),
+            // Beside a list the prompt is written on.
+            KeyCode::Char(_) => self.menu.is_none() || self.decision.is_some(),
+            _ => false,
+        }
+    }
+
     /// Takes what was pasted.
     pub fn paste(&mut self, text: &str) -> Option<Command> {
         if self.panel.attached.is_some() {
@@ -113,6 +134,12 @@ impl View {
             return None;
         }
         if self.facts.playback.is_some() {
+            return None;
+        }
+        self.pressed.typed_us = Some(self.now_us);
+        if self.focus == Focus::Search {
+            let room = SEARCH_BYTES_MAX.saturating_sub(self.search.len());
+            self.search.extend(crate::text::headline(text, room).chars());
             return None;
         }
         self.focus = Focus::Composer;
@@ -239,6 +266,7 @@ impl View {
         if edit == Edit::Down && self.composer.is_empty() && self.conversation.is_empty() {
             return Some(Command::Ask(Query::Sessions));
         }
+        self.pressed.typed_us = Some(self.now_us);
         self.composer.edit(edit);
         match edit {
             Edit::Up | Edit::Down => None,
@@ -337,6 +365,9 @@ impl View {
     }
 
     fn decide(&mut self, choice: Choice) -> Option<Command> {
+        if self.room.is_too_small {
+            return None;
+        }
         let command = self.decision.as_mut()?.answer(choice)?;
         if matches!(command, Command::Edit(_)) {
             return Some(command);
@@ -404,7 +435,7 @@ impl View {
             (KeyCode::Backspace, _) => {
                 self.search.pop();
             }
-            (KeyCode::Char(letter), None) if self.search.len() < 200 => {
+            (KeyCode::Char(letter), None) if self.search.len() < SEARCH_BYTES_MAX => {
                 self.search.push_str(&crate::text::clean(letter.encode_utf8(&mut [0; 4])));
             }
             _ => {}
@@ -460,3 +491,6 @@ impl View {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,12 @@ impl Stage {
         self
     }
 
+    /// Nothing is pressed for a while.
+    pub(crate) fn waits(&mut self) -> &mut Self {
+        self.view.tick(self.view.now_us + 1_000_000);
+        self
+    }
+
     pub(crate) fn writes(&mut self, text: &str) -> &mut Self {
         self.view.progress(&Progress::Text { request: 1, text: text.to_owned() });
         self
@@ -305,7 +311,7 @@ fn the_first_screen_says_where_we_are() {
     insta::assert_snapshot!(stage.text());
     assert_eq!(stage.press("<down>"), Some(Command::Ask(Query::Sessions)));
     stage.view.update(Update::Answer(Answer::Sessions(vec![recent])));
-    assert_eq!(stage.press("<enter>"), Some(Command::Order(Order::Resume("1".into()))));
+    assert_eq!(stage.waits().press("<enter>"), Some(Command::Order(Order::Resume("1".into()))));
 }
 
 #[test]
@@ -326,6 +332,7 @@ fn words_are_found_in_all_recordings_and_gone_to() {
         found(place(3, Some(1)), "thread 'main' lexer panicked"),
     ];
     stage.view.update(Update::Answer(Answer::Found("\"lexer pan*\"".into(), hits)));
+    stage.waits();
     insta::assert_snapshot!(stage.text());
     let taken = stage.press("<down><enter>");
     assert_eq!(taken, Some(Command::Order(Order::ResumeAt(place(3, Some(1))))));

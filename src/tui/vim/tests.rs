@@ -18,12 +18,13 @@ fn liked(taste: Taste, wrong: &[String]) -> Stage {
 fn vims_keys_move_cut_and_write() {
     let mut stage = liked(Taste::default().with_vim(true), &[]);
     for (keys, text) in [
-        ("one two three<esc>bbdw", "one  three"),
-        ("$x", "one  thre"),
-        ("0Ax", "one  threx"),
+        ("one two three<esc>bbdw", "one three"),
+        ("$x", "one thre"),
+        ("0Ax", "one threx"),
         ("<esc>0D", ""),
-        ("ione<esc>otwo<esc>kdd", "\ntwo"),
-        ("jccnew<esc>0i!", "\n!new"),
+        ("ione<esc>otwo<esc>kdd", "two"),
+        ("onew<esc>0i!", "two\n!new"),
+        ("<esc>dd", "two"),
     ] {
         stage.press(keys);
         assert_eq!(stage.view.composer.text(), text, "{keys}");
@@ -54,4 +55,25 @@ fn the_help_tells_the_keys_that_are_in_force() {
 fn what_is_wrong_in_a_file_is_told() {
     let stage = &mut liked(Taste::default(), &["keys.toml, line 2: `x` is no key.".to_owned()]);
     assert!(stage.text().contains("! keys.toml, line 2"), "{}", stage.text());
+}
+
+#[test]
+fn words_are_gone_over_and_cut_from_where_the_caret_is() {
+    for (keys, text) in [
+        ("0wwx", "one two hree"),
+        ("0lex", "on two three"),
+        ("0eex", "one tw three"),
+        ("0wldw", "one tthree"),
+        ("0wlcwX", "one tX three"),
+        ("0llde", "on two three"),
+        ("$dw", "one two thre"),
+    ] {
+        let mut stage = liked(Taste::default().with_vim(true), &[]);
+        stage.press("one two three<esc>");
+        stage.press(keys);
+        assert_eq!(stage.view.composer.text(), text, "{keys}");
+    }
+    let mut stage = liked(Taste::default().with_vim(true), &[]);
+    stage.press("one<esc>otwo<esc>k0dw");
+    assert_eq!(stage.view.composer.text(), "\ntwo");
 }

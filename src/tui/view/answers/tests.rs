@@ -25,8 +25,9 @@ fn told(preview: Preview) -> Stage {
     let rounds = vec![round(2, "then this"), round(1, "first")];
     stage.view.update(Update::Answer(Answer::Rounds(rounds)));
     assert!(stage.text().contains("  2  then this"), "{}", stage.text());
-    assert_eq!(stage.press("<enter>"), Some(Command::Ask(Query::Rewind(2))));
+    assert_eq!(stage.waits().press("<enter>"), Some(Command::Ask(Query::Rewind(2))));
     stage.view.update(Update::Answer(Answer::Preview(preview)));
+    stage.waits();
     stage
 }
 
@@ -83,7 +84,7 @@ fn a_model_is_chosen_from_a_list_or_named() {
     let models = vec![("one".into(), "small".into()), ("two".into(), "large".into())];
     stage.view.update(Update::Answer(Answer::Models(models)));
     let two = Some(Command::Order(Order::Model("two".into())));
-    assert_eq!(stage.press("<down><enter>"), two);
+    assert_eq!(stage.waits().press("<down><enter>"), two);
     assert_eq!(stage.press("/model two<enter>"), two);
 }
 
@@ -117,4 +118,47 @@ fn whose_it_is_and_what_for_is_asked_once() {
     stage.press("<ctrl-u>");
     let said = stage.press("/annotator fox<enter>");
     assert_eq!(said, Some(Command::Order(Order::Annotator("fox".into()))));
+}
+
+fn models() -> Update {
+    Update::Answer(Answer::Models(vec![("one".into(), "small".into()), ("two".into(), "".into())]))
+}
+
+#[test]
+fn a_list_that_comes_late_takes_no_key_that_was_meant_for_something_else() {
+    let mut stage = Stage::new(90, 20);
+    stage.press("/model<esc><enter>");
+    stage.view.update(models());
+    // Pressed before the list could be read.
+    assert_eq!(stage.press("<enter><tab>"), None);
+    assert!(!stage.text().contains('▸'), "{}", stage.text());
+    assert!(stage.view.is_moving());
+    stage.waits();
+    assert!(stage.text().contains("▸ one"), "{}", stage.text());
+    assert_eq!(stage.press("<enter>"), Some(Command::Order(Order::Model("one".into()))));
+    // Letters are a prompt, which the list does not stand in the way of.
+    stage.press("/model<esc><enter>");
+    stage.view.update(models());
+    assert_eq!(stage.press("do it<enter>"), Some(Command::Submit("do it".into())));
+}
+
+#[test]
+fn a_list_that_comes_while_something_is_written_does_not_open() {
+    let mut stage = Stage::new(90, 20);
+    stage.press("/model<esc><enter>");
+    stage.press("do it");
+    stage.view.update(models());
+    let text = stage.text();
+    assert!(
+        text.contains("The list is ready: /model shows it.") && !text.contains("two"),
+        "{text}"
+    );
+    assert_eq!(stage.waits().press("<enter>"), Some(Command::Submit("do it".into())));
+    // Nor below a question, where it would be taken with the next answer.
+    stage.prompt("do it").calls(1, "shell", r#"{"command":"make"}"#);
+    stage.view.update(Update::Decide(1));
+    stage.view.update(models());
+    assert!(matches!(stage.press("<enter>"), Some(Command::Decide { .. })));
+    assert_eq!(stage.press("<enter>"), None);
+    assert!(!stage.text().contains("two"), "{}", stage.text());
 }
