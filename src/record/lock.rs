@@ -10,8 +10,9 @@ use trajectory::SessionId;
 
 use crate::error::RecordError;
 
-/// Tries before the lock counts as held.
-const TRIES_MAX: u32 = 5;
+/// Tries before the lock counts as held: a quarter of a second. A program that is being started has
+/// a copy of the lock until it executes, which takes its time on a busy machine.
+const TRIES_MAX: u32 = 25;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
