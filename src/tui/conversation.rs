@@ -223,7 +223,7 @@ impl Conversation {
         self.card(call, |card| card.state = State::Asked);
         if let Some(at) = self.entries.iter().rposition(|entry| entry.is_call(call)) {
             self.chosen = Some(at);
-            self.hold(at);
+            self.keep_in_sight(at);
         }
     }
 

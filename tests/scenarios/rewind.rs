@@ -238,7 +238,7 @@ fn beside_a_damaged_recording_another_is_deleted_and_what_it_held_goes_when_that
     let server = server([shell("echo three > d.txt"), Reply::text("Written.")]);
     world.exec(&server.url(), &["third"]).succeeds();
     let ids: Vec<String> =
-        world.home().session_ids().unwrap().iter().map(|it| it.to_string()).collect();
+        world.home().session_ids().unwrap().iter().map(ToString::to_string).collect();
     let (neighbour, deleted) = (neighbour.to_string(), &ids[1]);
     assert_eq!(ids[0], neighbour);
     fs::write(world.path(&format!("data/sessions/{neighbour}.db")), "no database").unwrap();

@@ -34,7 +34,7 @@ pub(super) struct Scroll {
     /// Blocks with rows, in the order in which they were last shown.
     laid_out: Vec<usize>,
     /// While a question is asked about a block: whether the end is followed again after it.
-    held: Option<bool>,
+    asked: Option<bool>,
 }
 
 /// A row to draw.
@@ -124,9 +124,9 @@ impl Conversation {
         // The end came up from below, as when something was folded.
         if seen.len() < rows && self.scroll.top.is_some() && top > Place::default() {
             // What is asked about does not go out of sight when more comes below it.
-            let held = self.scroll.top.take().filter(|_| self.scroll.held.is_some());
+            let kept = self.scroll.top.take().filter(|_| self.scroll.asked.is_some());
             let seen = self.visible(rows, context);
-            self.scroll.top = held;
+            self.scroll.top = kept;
             return seen;
         }
         self.forget_old();
@@ -155,15 +155,15 @@ impl Conversation {
     }
 
     /// Brings the block that is asked about into sight from its first row on, and keeps it there.
-    pub(super) fn hold(&mut self, at: usize) {
+    pub(super) fn keep_in_sight(&mut self, at: usize) {
         let follows = self.follows();
-        self.scroll.held.get_or_insert(follows);
+        self.scroll.asked.get_or_insert(follows);
         self.scroll.top = Some(Place { entry: at, row: self.gap(at) });
     }
 
     /// Goes back to where the end was followed before a question.
     pub(super) fn let_go(&mut self) {
-        if self.scroll.held.take() == Some(true) {
+        if self.scroll.asked.take() == Some(true) {
             self.scroll.top = None;
         }
     }

@@ -139,7 +139,7 @@ impl View {
         self.pressed.typed_us = Some(self.now_us);
         if self.focus == Focus::Search {
             let room = SEARCH_BYTES_MAX.saturating_sub(self.search.len());
-            self.search.extend(crate::text::headline(text, room).chars());
+            self.search.push_str(&crate::text::headline(text, room));
             return None;
         }
         self.focus = Focus::Composer;
