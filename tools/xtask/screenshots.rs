@@ -49,9 +49,9 @@ struct Album {
 }
 
 impl Album {
-    /// Draws what stands there once nothing more comes.
+    /// Draws what stands there after a moment.
     fn keep(&self, name: &str, pty: &mut Pty) -> Result<()> {
-        pty.settle(QUIET);
+        pty.rest(MOMENT);
         let path = self.folder.join(format!("{name}.svg"));
         fs::write(&path, svg::picture(pty.emulator(), SIZE, &self.paper))
             .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -108,8 +108,8 @@ fn a_first_look(album: &Album, stage: &Stage) -> Result<()> {
     album.keep("light", &mut pty)
 }
 
-/// What is drawn is drawn when nothing has come for so long.
-const QUIET: std::time::Duration = std::time::Duration::from_millis(400);
+/// What was waited for may be the first of what comes together.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(600);
 
 /// A small workspace, and nothing of the user's.
 struct Stage {
