@@ -162,7 +162,8 @@ fn replies() -> Vec<Reply> {
         "new_string": "\"\"\"A greeter.\"\"\"\n\n\ndef greet(name):\n    print(f\"Good day, {name}!\")\n\n\n\
                        def main():\n    greet(\"world\")\n\n\nif __name__ == \"__main__\":\n    main()\n",
     });
-    let look = json!({ "command": "vim -u NONE -N -c 'syntax on' greeter.py", "background": true });
+    let look =
+        json!({ "command": "vim -u NONE -N -n -c 'syntax on' greeter.py", "background": true });
     vec![
         Reply::new()
             .reasoning("The greeting is in greet(). I read the file first, then change one line.")
