@@ -58,17 +58,16 @@ impl Resumable {
             ))),
         }
     }
+}
 
-    /// What is to be said when another session goes on in its place.
-    pub(crate) fn told_of_fork(&self, goes_on: SessionId) -> Option<String> {
-        (goes_on != self.id).then(|| {
-            format!(
-                "Session {} began on another device and stays as it is: this is a fork of it, \
-                 {goes_on}.",
-                self.id
-            )
-        })
-    }
+/// What is to be said when another session goes on in the place of the one that was asked for.
+pub(crate) fn told_of_fork(asked: SessionId, goes_on: SessionId) -> Option<String> {
+    (goes_on != asked).then(|| {
+        format!(
+            "Session {asked} began on another device and stays as it is: this is a fork of it, \
+             {goes_on}."
+        )
+    })
 }
 
 /// The session to go on with.

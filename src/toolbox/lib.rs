@@ -46,7 +46,7 @@ mod write;
 
 pub use jobs::JobEvent;
 pub use outcome::{Attached, ExecutionFacts, Outcome, SHOWN_BYTES_MAX};
-pub use rules::{Reading, Rules, like as rules_like};
+pub use rules::{Rules, like as rules_like, reading};
 pub use run::{Call, Setup, ToolSet, Toolbox, ToolboxError};
 pub use web::{SearchEndpoint, Web};
 

@@ -19,7 +19,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use syntax::bash::{self, Line, SimpleCommand, Word};
-use trajectory::{Approval, ToolSpec, Verdict};
+use trajectory::{Approval, Reading, ToolSpec, Verdict};
 
 use crate::path::lexically;
 
@@ -91,30 +91,17 @@ const RUNNERS: &[&str] = &[
 ];
 
 /// What a command line would do, as far as reading it can tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// Each command, wherever it stands in the line; an ellipsis is what only the shell knows.
-    pub runs: Vec<String>,
-    /// Files that redirections write to.
-    pub writes: Vec<String>,
-    /// Why it may do more than that.
-    pub unclear: Option<&'static str>,
-}
-
-impl Reading {
-    /// Reads a line.
-    #[must_use]
-    pub fn of(command: &str) -> Self {
-        let line = bash::commands(command);
-        let word = |word: &Word| word.literal().map_or_else(|| "…".to_owned(), str::to_owned);
-        let words = |command: &SimpleCommand| -> String {
-            command.words.iter().map(word).collect::<Vec<_>>().join(" ")
-        };
-        Self {
-            runs: line.commands.iter().map(words).collect(),
-            writes: line.writes.iter().map(word).collect(),
-            unclear: line.opaque,
-        }
+#[must_use]
+pub fn reading(command: &str) -> Reading {
+    let line = bash::commands(command);
+    let word = |word: &Word| word.literal().map_or_else(|| "…".to_owned(), str::to_owned);
+    let words = |command: &SimpleCommand| -> String {
+        command.words.iter().map(word).collect::<Vec<_>>().join(" ")
+    };
+    Reading {
+        runs: line.commands.iter().map(words).collect(),
+        writes: line.writes.iter().map(word).collect(),
+        unclear: line.opaque,
     }
 }
 

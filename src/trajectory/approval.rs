@@ -39,6 +39,17 @@ pub struct Verdict {
     pub rule: String,
 }
 
+/// What a command line would do, as far as reading it can tell whoever has to answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Each command, wherever it stands in the line; an ellipsis is what only the shell knows.
+    pub runs: Vec<String>,
+    /// Files that redirections write to.
+    pub writes: Vec<String>,
+    /// Why it may do more than that.
+    pub unclear: Option<&'static str>,
+}
+
 impl ApprovalMode {
     /// The answer of this mode and a rule together: a rule may always be stricter than the mode,
     /// and it may spare the user a question, but it does not open what the mode keeps shut.

@@ -21,7 +21,7 @@ mod tool;
 mod transcript;
 mod usage;
 
-pub use approval::{Approval, ApprovalMode, Verdict};
+pub use approval::{Approval, ApprovalMode, Reading, Verdict};
 pub use event::{Body, Event, Source};
 pub use hand::Hand;
 pub use id::{DeviceId, EventId, QueryId, RunId, SessionId};

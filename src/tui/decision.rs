@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use similar::{DiffTag, TextDiff};
-use trajectory::ApprovalMode;
 use trajectory::event::ApprovalDecision;
+use trajectory::{ApprovalMode, Reading};
 
 use crate::composer::Composer;
 use crate::diff::Diff;
 use crate::keys::Choice;
-use crate::protocol::{Command, Reading};
+use crate::protocol::Command;
 use crate::text::{clean, headline};
 
 /// Texts with more bytes are taken whole or not at all.

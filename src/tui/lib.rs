@@ -36,7 +36,7 @@ pub use draw::draw;
 pub use input::{Input, Keys};
 pub use protocol::{
     Answer, Command, Edits, Facts, Found, Order, Place, Play, Playback, Preview, Price, Query,
-    Rating, Reading, Recent, Rewind, RewindWhat, Round, Update,
+    Rating, Recent, Rewind, RewindWhat, Round, Update,
 };
 pub use run::{Outside, Tui};
 pub use screen::thousands;

@@ -2,7 +2,7 @@
 //! of the session behind them.
 
 use trajectory::event::{ApprovalDecision, Ended, FileChange};
-use trajectory::{ApprovalMode, Event, Hand, Progress, Recorded, Usage};
+use trajectory::{ApprovalMode, Event, Hand, Progress, Reading, Recorded, Usage};
 
 pub use crate::entry::Rating;
 use crate::text::clean;
@@ -223,17 +223,6 @@ pub enum Update {
     Cleared,
     /// Where the playback stands.
     Playback(Playback),
-}
-
-/// A command line, read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// Each command that it would run, wherever that stands in it.
-    pub runs: Vec<String>,
-    /// Files that its redirections write to.
-    pub writes: Vec<String>,
-    /// Why that may not be all of it.
-    pub unclear: Option<&'static str>,
 }
 
 /// An answer of the driver.

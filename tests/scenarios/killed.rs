@@ -56,22 +56,8 @@ fn large(world: &World) -> MockServer {
 /// Makes a recording one of the first format.
 fn make_old(file: &Path) {
     let connection = Connection::open(file).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = DELETE;
-             ALTER TABLE llm_call DROP COLUMN context_digest;
-             CREATE TABLE old (
-                 exec INTEGER NOT NULL, direction INTEGER NOT NULL CHECK (direction IN (0, 1)),
-                 idx INTEGER NOT NULL, offset INTEGER NOT NULL, raw_len INTEGER NOT NULL,
-                 codec INTEGER NOT NULL, data BLOB, marks BLOB NOT NULL,
-                 PRIMARY KEY (exec, direction, idx)
-             ) STRICT;
-             INSERT INTO old SELECT * FROM output_part;
-             DROP TABLE output_part;
-             ALTER TABLE old RENAME TO output_part;
-             PRAGMA user_version = 1;",
-        )
-        .unwrap();
+    let old = include_str!("../../src/record/fixtures/to-session-1.sql");
+    connection.execute_batch(old).unwrap();
 }
 
 fn version_of(file: &Path) -> i64 {

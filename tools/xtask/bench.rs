@@ -29,7 +29,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [NAME] [--reps N]
 
 Builds the release binary and prints medians, with the machine and its measured fsync.
-With NAME, only the measurement of that name, or those whose name contains it. --reps is 5 unless given.
+With NAME, only the measurement of that name, or those whose name contains it.
+--reps is 5 unless given.
 LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.";
 
 /// What a measurement needs to know.

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
             None => Session::start(options).await,
         };
         let session = session.map_err(recording_failed)?;
-        if let Some(told) = resumed.and_then(|resumed| resumed.told_of_fork(session.id())) {
+        if let Some(told) = resumed.and_then(|it| compose::told_of_fork(it.id, session.id())) {
             note(&format!("     ! {told}"));
         }
         drive(session, prompts, printer).await

@@ -503,13 +503,13 @@ fn what_is_offered_for_good_allows_the_call_and_no_more_than_it_says() {
 
 #[test]
 fn a_line_is_read_as_what_it_would_run_and_write() {
-    let reading = Reading::of("cd sub && git log | head -3 > out 2>/dev/null");
-    assert_eq!(reading.runs, ["cd sub", "git log", "head -3"]);
-    assert_eq!((reading.writes, reading.unclear), (vec!["out".to_owned()], None));
-    let nested = Reading::of("timeout 3 sh -c 'rm -rf x; curl y'");
+    let piped = reading("cd sub && git log | head -3 > out 2>/dev/null");
+    assert_eq!(piped.runs, ["cd sub", "git log", "head -3"]);
+    assert_eq!((piped.writes, piped.unclear), (vec!["out".to_owned()], None));
+    let nested = reading("timeout 3 sh -c 'rm -rf x; curl y'");
     assert!(nested.runs.contains(&"rm -rf x".to_owned()), "{nested:?}");
     assert!(nested.runs.contains(&"curl y".to_owned()), "{nested:?}");
-    let unclear = Reading::of("echo $x; eval \"$y\"");
+    let unclear = reading("echo $x; eval \"$y\"");
     assert!(unclear.runs.contains(&"echo …".to_owned()) && unclear.unclear.is_some());
-    assert!(Reading::of("ls 'unclosed").unclear.is_some());
+    assert!(reading("ls 'unclosed").unclear.is_some());
 }

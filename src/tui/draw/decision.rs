@@ -3,12 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
+use trajectory::Reading;
 
 use super::composer::{framed, pieces};
 use super::{COLUMNS_MAX, MARGIN};
 use crate::decision::{Decision, Hunk};
 use crate::diff::{Kind, plain_row};
-use crate::protocol::Reading;
 use crate::text::{clean, shorten, wrap};
 use crate::theme::Theme;
 use crate::view::View;

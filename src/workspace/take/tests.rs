@@ -181,6 +181,30 @@ fn too_much_is_said_and_nothing_is_kept() {
     assert_eq!(size(&world.data()).unwrap(), (0, 0));
 }
 
+/// Whichever thread finds it out, it is told, and not that the others were called off for it.
+#[test]
+fn what_another_thread_of_the_walk_runs_into_is_told() {
+    let many = |world: &World| {
+        for number in 0..600 {
+            world.write(format!("a{}/b{}/c{number}", number % 5, number % 25), "x");
+        }
+    };
+    let limited = World::with(Policy { entries_max: 300, ..Policy::default() });
+    many(&limited);
+    for _ in 0..20 {
+        let error = limited.workspace.checkpoint(&NEVER).unwrap_err();
+        assert!(matches!(error, Error::TooMuch { .. }), "{error}");
+    }
+    assert_eq!(size(&limited.data()).unwrap(), (0, 0));
+    let world = World::new();
+    many(&world);
+    let first = world.checkpoint();
+    assert_eq!((first.manifest.files, first.manifest.folders), (600, 30));
+    for _ in 0..20 {
+        assert_eq!(world.checkpoint().tree, first.tree);
+    }
+}
+
 #[test]
 fn a_file_of_100_mb_is_kept_without_being_held_in_memory() {
     let world = World::new();

@@ -100,8 +100,14 @@ fn idle(bench: &Bench) -> Result<Vec<Figure>> {
         Figure::new("tui: memory, idle", Unit::Bytes, Samples::of([memory])).aim(20e6),
         Figure::new("tui: processor, idle", Unit::Percent, Samples::of([idle])).aim(0.0),
         Figure::new("tui: printed while idle", Unit::Bytes, Samples::of([printed])).aim(0.0),
+        rarest("tui: key to echo, p99", &keys).aim(0.003),
         Figure::new("tui: key to echo", Unit::Seconds, keys).aim(0.0005),
     ])
+}
+
+/// What one key in a hundred takes at the least.
+fn rarest(name: &str, keys: &Samples) -> Figure {
+    Figure::new(name, Unit::Seconds, Samples::of([keys.percentile(99)]))
 }
 
 /// A reply of many pieces, its last word, and how it is sent.
@@ -149,6 +155,7 @@ fn streaming(bench: &Bench) -> Result<Vec<Figure>> {
         Figure::new("tui: 20,000 deltas, bytes for a frame", Unit::Bytes, of(2)),
         Figure::new("tui: 20,000 deltas, frames", Unit::Count, of(3)),
         Figure::new("tui: full clears", Unit::Count, of(4)).aim(0.0),
+        rarest("tui: key to echo, 150k tokens open and a reply, p99", &keys).aim(0.008),
         Figure::new("tui: key to echo, 150k tokens open and a reply", Unit::Seconds, keys)
             .aim(0.002),
     ])

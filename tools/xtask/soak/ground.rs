@@ -85,6 +85,7 @@ impl Ground {
             |line: &&str| line.contains(r#""check":"session "#) && !line.contains(r#""ok":true"#);
         match report.lines().find(bad) {
             Some(line) => bail!("the store is not sound: {line}"),
+            None if report.is_empty() => bail!("nobody could look at the store"),
             None => Ok(()),
         }
     }

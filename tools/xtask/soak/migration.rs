@@ -12,20 +12,7 @@ use super::Round;
 use super::ground::{Ground, killed_after, recording, succeed, timed};
 
 /// Takes a recording back to the first format.
-const TO_FORMAT_1: &str = "
-PRAGMA journal_mode = DELETE;
-ALTER TABLE llm_call DROP COLUMN context_digest;
-CREATE TABLE old (
-    exec INTEGER NOT NULL, direction INTEGER NOT NULL CHECK (direction IN (0, 1)),
-    idx INTEGER NOT NULL, offset INTEGER NOT NULL, raw_len INTEGER NOT NULL,
-    codec INTEGER NOT NULL, data BLOB, marks BLOB NOT NULL,
-    PRIMARY KEY (exec, direction, idx)
-) STRICT;
-INSERT INTO old SELECT * FROM output_part;
-DROP TABLE output_part;
-ALTER TABLE old RENAME TO output_part;
-PRAGMA user_version = 1;
-";
+const TO_FORMAT_1: &str = include_str!("../../../src/record/fixtures/to-session-1.sql");
 
 pub(super) fn play(round: &mut Round) -> Result<()> {
     let ground = Ground::kept("migration", make)?;

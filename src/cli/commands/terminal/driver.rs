@@ -4,7 +4,6 @@
 //! on with another model, the session is closed and gone on with: its recording is the same.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use toolbox::Toolbox;
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, SessionId, Usage};
-use tui::{Answer, Command, Query, Reading, Recent, Update};
+use tui::{Answer, Command, Query, Recent, Update};
 
 use super::changes::Changes;
 use super::facts::{Chosen, recent};
@@ -343,11 +342,10 @@ impl Driver {
             None => Session::start(options).await,
         };
         let session = session.map_err(|error| CliError::failed(error.to_string()))?;
-        if let Some(before) = self.session.replace(session.id()) {
-            let before = compose::Resumable { id: before, workspace: PathBuf::new() };
-            if let Some(told) = before.told_of_fork(session.id()) {
-                self.say(told).await;
-            }
+        if let Some(before) = self.session.replace(session.id())
+            && let Some(told) = compose::told_of_fork(before, session.id())
+        {
+            self.say(told).await;
         }
         let (commands, commands_end) = channel(16 + self.allowed.len());
         let (notices_end, notices) = channel(1024);
@@ -399,14 +397,10 @@ impl Driver {
     /// What can be told of a call that waits.
     fn offer(&self, call: u32) -> Update {
         let command = self.asked.get(&call);
-        let read = |command: &String| {
-            let toolbox::Reading { runs, writes, unclear } = toolbox::Reading::of(command);
-            Reading { runs, writes, unclear }
-        };
         Update::Offer {
             call,
             rules: command.map(|command| toolbox::rules_like(command)).unwrap_or_default(),
-            reading: command.map(read),
+            reading: command.map(|command| toolbox::reading(command)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use record::{Home, Library, Search};
+use record::{Home, Library, Outcome, Search};
 use tui::{Answer, Found, Place, Update};
 
 use super::driver::Driver;
@@ -54,16 +54,25 @@ fn wanted(typed: &str) -> Result<Search, CliError> {
             Some(("tool", value)) => wanted.tool = Some(value),
             Some(("model", value)) => wanted.model = Some(value),
             Some(("tag", value)) => wanted.tags.push(value),
-            Some(("since", value)) => {
-                let since = parse_time(&value);
-                let wrong = |problem| CliError::usage(format!("since:{value} is {problem}."));
-                wanted.since_ns = Some(since.map_err(wrong)?);
+            Some(("since", value)) => wanted.since_ns = Some(time("since", &value)?),
+            Some(("until", value)) => wanted.until_ns = Some(time("until", &value)?),
+            Some(("outcome", value)) => {
+                let outcome = Outcome::parse(&value).ok_or_else(|| {
+                    CliError::usage(format!(
+                        "outcome:{value} is none: success, failure or unknown."
+                    ))
+                });
+                wanted.outcome = Some(outcome?);
             }
             _ => words.push(word),
         }
     }
     wanted.text = words.join(" ");
     Ok(wanted)
+}
+
+fn time(name: &str, value: &str) -> Result<i64, CliError> {
+    parse_time(value).map_err(|wrong| CliError::usage(format!("{name}:{value} is {wrong}.")))
 }
 
 /// The words that were looked for, and where they were found, in the newest session first; without

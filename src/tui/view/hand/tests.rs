@@ -1,8 +1,8 @@
-use trajectory::Progress;
 use trajectory::event::{Exit, Steering, UserCommand};
+use trajectory::{Progress, Reading};
 
 use super::super::tests::Stage;
-use crate::protocol::{Command, Order, Reading, Update};
+use crate::protocol::{Command, Order, Update};
 
 fn run(command: &str, outside: bool) -> Option<Command> {
     Some(Command::Run { command: command.into(), outside })

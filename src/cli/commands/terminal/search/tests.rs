@@ -14,5 +14,10 @@ fn what_narrows_a_search_down_is_told_from_words() {
     assert!(wanted("since:7d").unwrap().since_ns.is_some());
     let wrong = wanted("since:yesterdayish").unwrap_err().to_string();
     assert!(wrong.contains("since:yesterdayish is not a time such as"), "{wrong}");
+    let judged = wanted("outcome:failure until:2026-11-20").unwrap();
+    assert_eq!(judged.outcome, Some(Outcome::Failure));
+    assert!(judged.until_ns.is_some());
+    let wrong = wanted("outcome:splendid").unwrap_err().to_string();
+    assert!(wrong.contains("success, failure or unknown"), "{wrong}");
     assert_eq!(wanted("file: tool: std::fs").unwrap().text, "file: tool: std::fs");
 }
