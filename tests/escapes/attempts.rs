@@ -8,8 +8,8 @@ use sandbox::Tier;
 
 use crate::cage::{ALLOWED_HOST, Cage};
 use crate::ground::Ground;
-use crate::say_skipped;
 use crate::table::{Before, Control, Expect, ROWS, Row};
+use crate::world::say_skipped;
 
 /// How an attempt fared, with what it and the host say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

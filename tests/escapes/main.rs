@@ -32,10 +32,3 @@ mod whole;
 #[allow(dead_code, reason = "only a part of it is needed here")]
 #[path = "../scenarios/world.rs"]
 mod world;
-
-/// Says what is not tried here: on the terminal itself, past the one who keeps back what a test
-/// that passes prints.
-fn say_skipped(what: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "NOT TRIED: {what}");
-}

@@ -11,8 +11,8 @@ use serde_json::json;
 use trajectory::Body;
 
 use crate::ground::Ground;
-use crate::say_skipped;
 use crate::usability::NAMESPACES;
+use crate::world::say_skipped;
 use crate::world::{Run, World, run, server};
 
 /// How long a command may take that downloads and builds, milliseconds.

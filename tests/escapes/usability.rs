@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::cage::Cage;
 use crate::ground::git;
-use crate::say_skipped;
+use crate::world::say_skipped;
 
 /// What `cargo xtask setup` checks or installs.
 const INSTALLED: &[&str] = &["cargo", "cc", "git", "node", "python3", "script"];

@@ -8,8 +8,7 @@ use mock_server::{MockServer, Reply, Scenario};
 use sandbox::Tier;
 use serde_json::json;
 
-use crate::say_skipped;
-use crate::world::{World, run, server, shell};
+use crate::world::{World, run, say_skipped, server, shell};
 
 const SECRET: &str = "decoy-secret-of-the-environment";
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use mock_server::Reply;
 use trajectory::Body;
 
-use crate::world::{World, run, server, shell};
+use crate::world::{World, in_namespace, namespaces_can_mount, run, server, shell};
 
 /// A recorded session, and the file it lies in.
 fn recorded(world: &World) -> std::path::PathBuf {
@@ -49,39 +49,10 @@ fn a_newer_database_is_refused() {
     world.exec(&server.url(), &["--resume", id, "go on"]).exits(4).says(&["999", "Update limn"]);
 }
 
-/// Whether this machine lets a test mount something; under CI it has to.
-fn namespaces_can_mount() -> bool {
-    let probe = "mount -t tmpfs none /mnt";
-    let can = Command::new("unshare")
-        .args(["-rm", "sh", "-c", probe])
-        .stderr(std::process::Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    assert!(can || std::env::var_os("CI").is_none(), "unshare -rm cannot mount here");
-    if !can {
-        eprintln!("skipped: unshare -rm cannot mount here");
-    }
-    can
-}
-
 /// Runs a command with a file system of its own mounted on the data folder.
 fn with_mount(world: &World, options: &str, command: &Command) -> crate::world::Run {
     let script = format!("mount -t tmpfs -o {options} none \"$LIMN_HOME\" && exec \"$@\"");
     in_namespace(world, &script, command)
-}
-
-/// Runs a command behind a script, as the root of a namespace of its own.
-fn in_namespace(world: &World, script: &str, command: &Command) -> crate::world::Run {
-    let mut wrapped = Command::new("unshare");
-    wrapped.args(["-rm", "sh", "-c", script, "sh"]);
-    wrapped.arg(command.get_program()).args(command.get_args()).env_clear();
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            wrapped.env(name, value);
-        }
-    }
-    wrapped.current_dir(world.workspace()).stdin(std::process::Stdio::null());
-    run(wrapped)
 }
 
 #[test]
@@ -309,24 +280,4 @@ fn a_malformed_prompt_line_ends_the_session_in_order() {
     command.stdin(fs::File::open(world.path("lines")).unwrap());
     run(command).exits(2).says(&["line 2"]);
     assert_eq!(world.bodies("session_ended").len(), 1);
-}
-
-#[test]
-fn an_export_onto_a_full_disk_leaves_nothing_behind() {
-    let world = World::new();
-    let server = server([shell("seq 1 2000"), Reply::text("done")]);
-    world.exec(&server.url(), &["count"]).succeeds();
-    if !namespaces_can_mount() {
-        return;
-    }
-    let small = world.path("small");
-    fs::create_dir(&small).unwrap();
-    let out = small.join("out").display().to_string();
-    let args = ["export", "--format", "messages", "--status", "all", "--out", &out];
-    let small = small.display();
-    let script = format!(
-        "mount -t tmpfs -o size=8k none {small} && \"$@\"; code=$?; ls -A {small} >&2; exit $code"
-    );
-    let run = in_namespace(&world, &script, &world.command(&args)).exits(1).says(&["no space"]);
-    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
 }

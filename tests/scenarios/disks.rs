@@ -10,7 +10,7 @@ use mock_server::Reply;
 use rusqlite::Connection;
 
 use crate::faults::check;
-use crate::world::{World, files, server, shell};
+use crate::world::{World, files, say_skipped, server, shell};
 
 /// Runs a command as root may; false where it may not.
 fn may(program: &str, arguments: &[&str]) -> bool {
@@ -28,7 +28,7 @@ impl Disk {
             return Some(Self(at.to_owned()));
         }
         assert!(std::env::var_os("CI").is_none(), "CI cannot skip this: nothing can be mounted");
-        eprintln!("skipped: a disk cannot be mounted here");
+        say_skipped("a disk of its own: nothing can be mounted here");
         None
     }
 }
@@ -73,7 +73,7 @@ fn a_disk_that_goes_read_only_stops_the_session_and_keeps_what_was_waited_for() 
     let mount = ["-o", "loop,errors=remount-ro", image];
     let can = may("mkfs.ext4", &["-q", image]);
     let Some(disk) = can.then(|| Disk::mounted(&data, &mount)).flatten() else {
-        eprintln!("skipped: no disk of ext4 can be made here");
+        say_skipped("a disk that goes read-only: none of ext4 can be made here");
         return;
     };
     // A data folder holds nothing else.

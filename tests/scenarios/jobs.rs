@@ -8,7 +8,7 @@ use sandbox::Tier;
 use serde_json::json;
 use trajectory::Body;
 
-use crate::world::{PATIENCE, World, kill, server, shell};
+use crate::world::{PATIENCE, World, kill, say_skipped, server, shell};
 
 fn terminal(arguments: &serde_json::Value) -> Reply {
     Reply::new().call("terminal", &arguments.to_string())
@@ -143,7 +143,7 @@ fn what_hides_from_its_terminal_dies_with_the_sandbox() {
         let mut limn = limn.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         assert!(server.wait_for_requests(3, PATIENCE), "{tier}: the model was not asked");
         if !world.path("work/begun").exists() {
-            eprintln!("skipped: jobs in the tier {tier}, which does not work here");
+            say_skipped(&format!("jobs in the tier {tier}, which does not work here"));
             kill(&mut limn);
             continue;
         }

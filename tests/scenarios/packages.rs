@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use mock_server::Reply;
 use trajectory::Body;
 
-use crate::world::{World, run, server, shell};
+use crate::world::{World, run, say_skipped, server, shell};
 
 /// The hosts that a session's commands spoke to.
 fn reached(world: &World) -> Vec<String> {
@@ -37,7 +37,7 @@ fn answers(what: &str, script: &str) -> bool {
     command.env("CARGO_HOME_OF_ITS_OWN", folder.path().join("cargo"));
     let works = said(&mut command).is_some();
     if !works {
-        eprintln!("SKIPPED: no registry answers {what} on this machine");
+        say_skipped(&format!("packages: no registry answers {what} on this machine"));
     }
     works
 }
@@ -65,7 +65,7 @@ fn cargo_fetches_and_builds_with_what_the_users_cargo_knows() {
     let home = std::env::var_os("HOME").unwrap_or_default();
     let cargo = std::env::var_os("CARGO_HOME").map_or(Path::new(&home).join(".cargo"), Into::into);
     if std::fs::read_dir(cargo.join("registry/index")).is_err() {
-        eprintln!("SKIPPED: the user's cargo has no index of a registry");
+        say_skipped("packages: the user's cargo has no index of a registry");
         return;
     }
     let project = "mkdir -p src; echo 'fn main() { assert!(matches::matches!(1, 1)) }' > src/main.rs

@@ -7,7 +7,7 @@ use mock_server::{MockServer, Reply};
 use serde_json::{Value, json};
 use trajectory::Body;
 
-use crate::world::{Run, World, run, server};
+use crate::world::{Run, World, run, say_skipped, server};
 
 const KEY: &str = "sk-secret-5678";
 
@@ -186,7 +186,7 @@ fn key_set(world: &World, provider: &str) -> bool {
     assert!(!stderr.contains(KEY), "{stderr}");
     if !output.status.success() {
         assert!(stderr.contains("keyring") && stderr.contains("key_command"), "{stderr}");
-        eprintln!("skipped: there is no keyring here");
+        say_skipped("a keyring, which is not here");
     }
     output.status.success()
 }

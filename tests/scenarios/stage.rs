@@ -6,7 +6,7 @@ use mock_server::MockServer;
 use pty::{Background, Dress, Pty, TerminalSize};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::World;
+use crate::world::{World, say_skipped};
 
 pub const ENTER: &str = "\r";
 pub const ESC: &str = "\x1b";
@@ -166,7 +166,7 @@ pub fn needs_program(program: &str) -> bool {
     let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     assert!(is_there || std::env::var_os("CI").is_none(), "{program} is missing under CI");
     if !is_there {
-        eprintln!("skipped: there is no {program} on this machine");
+        say_skipped(&format!("a story with {program}, which is not here"));
     }
     is_there
 }

@@ -136,7 +136,7 @@ impl World {
         let checks = self.limn(&["doctor", "--json"]).json_lines();
         let works = checks.iter().any(|check| check["check"] == "sandbox" && check["ok"] == true);
         if !works {
-            eprintln!("skipped: this machine has no isolation");
+            say_skipped("what needs isolation, which this machine has none of");
         }
         works
     }
@@ -241,4 +241,40 @@ pub fn copy_folder(from: &Path, to: &Path) {
 pub fn kill(child: &mut Child) {
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Says what is not tried here: on the terminal itself, past the one who keeps back what a test
+/// that passes prints.
+pub fn say_skipped(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "NOT TRIED: {what}");
+}
+
+/// Whether this machine lets a test mount something; under CI it has to.
+pub fn namespaces_can_mount() -> bool {
+    let probe = "mount -t tmpfs none /mnt";
+    let can = Command::new("unshare")
+        .args(["-rm", "sh", "-c", probe])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    assert!(can || std::env::var_os("CI").is_none(), "unshare -rm cannot mount here");
+    if !can {
+        say_skipped("a disk of its own: unshare -rm cannot mount here");
+    }
+    can
+}
+
+/// Runs a command behind a script, as the root of a namespace of its own.
+pub fn in_namespace(world: &World, script: &str, command: &Command) -> Run {
+    let mut wrapped = Command::new("unshare");
+    wrapped.args(["-rm", "sh", "-c", script, "sh"]);
+    wrapped.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            wrapped.env(name, value);
+        }
+    }
+    wrapped.current_dir(world.workspace()).stdin(Stdio::null());
+    run(wrapped)
 }
