@@ -200,9 +200,9 @@ impl Recipe {
     /// The defaults of a method.
     #[must_use]
     pub fn new(model: &Path, dataset: &Path, method: Method) -> Self {
-        let learning_rate = match method {
-            Method::Full => 1e-5,
-            Method::Lora(_) => 1e-4,
+        let (learning_rate, learning_rate_min) = match method {
+            Method::Full => (1e-5, 1e-6),
+            Method::Lora(_) => (1e-4, 1e-5),
         };
         Self {
             model: model.to_owned(),
@@ -216,7 +216,7 @@ impl Recipe {
             deterministic: false,
             optimizer: Optimizer {
                 learning_rate,
-                learning_rate_min: learning_rate / 10.0,
+                learning_rate_min,
                 schedule: Schedule::Cosine,
                 warmup_ratio: 0.1,
                 warmup_steps_min: 2,
@@ -249,24 +249,15 @@ impl Recipe {
             return Err(unreadable(path, "it is no recipe"));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
-        Self::of_toml(&text, base).map_err(|error| match error {
-            TrainingError::Recipe { key, reason, .. } if key.is_empty() => {
-                unreadable(path, &reason)
-            }
-            other => other,
-        })
+        Self::of_toml(&text, base, path)
     }
 
-    /// The same of a text.
+    /// The same of a text; `path` is what errors name.
     ///
     /// # Errors
     /// When it names what is no key, or a value makes no sense.
-    pub fn of_toml(text: &str, base: &Self) -> Result<Self, TrainingError> {
-        let broken = |error: toml::de::Error| TrainingError::Recipe {
-            key: String::new(),
-            reason: error.to_string().trim().to_owned(),
-            remedy: String::new(),
-        };
+    pub fn of_toml(text: &str, base: &Self, path: &Path) -> Result<Self, TrainingError> {
+        let broken = |error: toml::de::Error| unreadable(path, error.to_string().trim());
         let mut said: Table = text.parse().map_err(broken)?;
         let method = said.remove("method").map(method).transpose()?;
         let base = match method {
@@ -277,11 +268,8 @@ impl Recipe {
             Some(method) => Self { method, ..base.clone() },
             None => base.clone(),
         };
-        let mut whole = Table::try_from(&base).map_err(|error| TrainingError::Recipe {
-            key: String::new(),
-            reason: error.to_string(),
-            remedy: String::new(),
-        })?;
+        let whole = Table::try_from(&base);
+        let mut whole = whole.map_err(|error| unreadable(path, &error.to_string()))?;
         merge(&mut whole, said, "")?;
         let recipe: Self = Value::Table(whole).try_into().map_err(broken)?;
         recipe.checked()
