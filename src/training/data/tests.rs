@@ -272,7 +272,7 @@ fn an_export_of_ours_keeps_its_names_and_nothing_else_is_read() {
 fn an_export_that_was_changed_since_is_refused() {
     let world = World::new();
     let row = json!({ "messages": talk() });
-    let folder = export(&world, "messages", &json!({}), &[row.clone()]);
+    let folder = export(&world, "messages", &json!({}), std::slice::from_ref(&row));
     fs::write(folder.join("messages.jsonl"), format!("{row} \n")).unwrap();
     let error = world.prepare(&folder).unwrap_err();
     assert!(error.contains("messages.jsonl") && error.contains("not what was exported"), "{error}");
@@ -285,11 +285,13 @@ fn tokens_of_another_model_are_refused() {
     let tokenizer = Tokenizer::of_model(&model()).unwrap().hash().to_owned();
     let dialect = chat::Dialect::open(&model(), Some(Path::new("chatml-tools"))).unwrap();
     let own = json!({ "tokenizer": tokenizer, "template": dialect.template().hash() });
-    assert!(world.prepare(&export(&world, "tokens", &own, &[row.clone()])).is_ok());
+    assert!(world.prepare(&export(&world, "tokens", &own, std::slice::from_ref(&row))).is_ok());
     for what in ["tokenizer", "template"] {
         let mut other = own.clone();
         other[what] = json!("another");
-        let error = world.prepare(&export(&world, "tokens", &other, &[row.clone()])).unwrap_err();
+        let error = world
+            .prepare(&export(&world, "tokens", &other, std::slice::from_ref(&row)))
+            .unwrap_err();
         assert!(error.contains(&format!("another {what}")), "{error}");
         assert!(error.contains("--format tokens --tokenizer"), "{error}");
     }

@@ -39,13 +39,13 @@ fn a_sample_that_is_added_leaves_the_others_in_their_order() {
 
 #[test]
 fn short_samples_are_computed_together_and_long_ones_alone() {
-    let order = order(&[100, 900, 5_000, 300, 40], 5, 1_000, 1, 0);
-    let [step] = steps(&order).try_into().unwrap();
+    let packing = order(&[100, 900, 5_000, 300, 40], 5, 1_000, 1, 0);
+    let [step] = steps(&packing).try_into().unwrap();
     assert!(step.micro_batches.iter().all(|it| it.tokens <= 1_000 || it.samples == [2]));
     assert_eq!(step.micro_batches.len(), 3);
     assert_eq!((step.tokens, step.trained), (6_340, 3_170));
-    assert_eq!(order.longest(), 5_000);
-    let alone = super::tests::order(&[100, 900], 5, 0, 1, 0);
+    assert_eq!(packing.longest(), 5_000);
+    let alone = order(&[100, 900], 5, 0, 1, 0);
     assert_eq!(steps(&alone)[0].micro_batches.len(), 2);
     assert_eq!(alone.longest(), 900);
 }

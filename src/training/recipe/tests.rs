@@ -89,10 +89,10 @@ fn a_file_that_is_no_recipe_is_named() {
     let path = folder.path().join("recipe.toml");
     let error = Recipe::read(&path, &base()).unwrap_err().to_string();
     assert!(error.contains("recipe.toml"), "{error}");
-    std::fs::write(&path, "{").unwrap();
+    fs::write(&path, "{").unwrap();
     let error = Recipe::read(&path, &base()).unwrap_err().to_string();
     assert!(error.contains("recipe.toml is no recipe"), "{error}");
-    std::fs::write(&path, "epochs = 2").unwrap();
+    fs::write(&path, "epochs = 2").unwrap();
     assert_eq!(Recipe::read(&path, &base()).unwrap().epochs, 2);
 }
 
