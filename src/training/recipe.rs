@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::TrainingError;
+use crate::shape::ModelShape;
 
 /// No recipe is larger.
 const RECIPE_BYTES_MAX: u64 = 1 << 20;
@@ -37,6 +38,8 @@ pub struct Recipe {
     pub batch: usize,
     /// Where the order of the samples comes from, and the first weights of an adapter.
     pub seed: u64,
+    /// What computes.
+    pub device: Device,
     /// In what the model is computed; the optimizer is always in single precision.
     pub precision: Precision,
     /// Whether the same run gives the same bits, at the cost of the fastest attention.
@@ -83,6 +86,19 @@ impl Default for Lora {
     fn default() -> Self {
         Self { rank: 32, alpha: 32 }
     }
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// A GPU where there is one, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU of NVIDIA, or nothing.
+    Cuda,
 }
 
 /// In what a model is computed.
@@ -212,6 +228,7 @@ impl Recipe {
             epochs: 4,
             batch: 8,
             seed: 0,
+            device: Device::Auto,
             precision: Precision::Bf16,
             deterministic: false,
             optimizer: Optimizer {
@@ -318,6 +335,15 @@ impl Recipe {
         match self.method {
             Method::Full => true,
             Method::Lora(lora) => range.contains(&lora.rank) && range.contains(&lora.alpha),
+        }
+    }
+
+    /// How many tokens a sample may have: as the recipe says, else what the model was made for.
+    #[must_use]
+    pub fn sequence_max(&self, shape: &ModelShape) -> usize {
+        match self.lengths.sequence_max {
+            0 => shape.max_position,
+            said => said,
         }
     }
 

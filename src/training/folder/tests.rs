@@ -172,3 +172,36 @@ fn a_run_describes_itself() {
     assert!(card.contains("| loss | 2.5000 | 1.5000 |"), "{card}");
     assert!(fs::read_to_string(run.folder().join(CURVES)).unwrap().contains("<polyline"));
 }
+
+#[test]
+fn what_a_run_is_trained_on_is_found_again_or_made_again() {
+    let within = tempfile::tempdir().unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chat/fixtures/model");
+    let rows = within.path().join("rows.jsonl");
+    let line = |labels: &str| format!("{{\"input_ids\": [5, 6, 7], \"labels\": {labels}}}\n");
+    fs::write(&rows, line("[5, 6, 7]").repeat(3)).unwrap();
+    let recipe = Recipe::new(&model, &rows, Method::Full);
+    let run = Run::create(&within.path().join("run"), &recipe).unwrap();
+    let config = json!({
+        "model_type": "llama", "hidden_size": 64, "intermediate_size": 64, "vocab_size": 4096,
+        "num_hidden_layers": 1, "num_attention_heads": 4,
+    });
+    let shape = ModelShape::of_config(&config.to_string(), Path::new("config.json")).unwrap();
+    let error = run.open_dataset(&shape).unwrap_err().to_string();
+    assert!(error.contains("no dataset.json"), "{error}");
+    let cache = within.path().join("cache");
+    let preparation =
+        Preparation { dataset: &rows, model: &model, template: None, vocab: 4096, cache: &cache };
+    let dataset = data::prepare(&preparation, &mut |_| {}).unwrap();
+    let split = dataset.split(0.0, 100, false).unwrap();
+    run.write_dataset(&DatasetFacts::of(&dataset, &split)).unwrap();
+    let key = |run: &Run| run.open_dataset(&shape).map(|(dataset, _)| dataset.key().to_owned());
+    assert_eq!(key(&run).unwrap(), dataset.key());
+    fs::remove_dir_all(&cache).unwrap();
+    assert_eq!(key(&run).unwrap(), dataset.key());
+    fs::write(&rows, line("[5, 6, -100]")).unwrap();
+    assert_eq!(key(&run).unwrap(), dataset.key(), "the cache is what the run began with");
+    fs::remove_dir_all(&cache).unwrap();
+    let error = run.open_dataset(&shape).unwrap_err().to_string();
+    assert!(error.contains("not what the run began with"), "{error}");
+}
