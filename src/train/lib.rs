@@ -4,9 +4,15 @@
 //! empty. What a fine-tune is on paper and on disk is in `training`; here is what computes.
 #![cfg(feature = "torch")]
 
+pub mod backward;
 pub mod command;
+pub mod decoder;
 mod doctor;
 mod error;
+pub mod gradients;
+pub mod loss;
+pub mod optimizer;
+pub mod row;
 pub mod torch;
 
 pub use error::{Result, TrainError};
