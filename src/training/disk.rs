@@ -1,10 +1,10 @@
 //! Files and folders that appear whole or not at all, and stay when the power goes.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use tempfile::{Builder, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use crate::error::TrainingError;
 
@@ -13,6 +13,18 @@ mod tests;
 
 /// How the names of what is being made begin. Leftovers of killed processes are told by it.
 pub(crate) const MAKING: &str = ".making-";
+
+/// Puts a file in place of another: what is there is the old one or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainingError> {
+    let failed = |error| TrainingError::io("write", path, error);
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file: NamedTempFile =
+        Builder::new().prefix(MAKING).tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder).map_err(failed)
+}
 
 /// A folder that is being made beside its final place.
 #[derive(Debug)]

@@ -111,6 +111,10 @@ impl TrainingError {
     ) -> Self {
         Self::Dataset { path: path.to_owned(), reason: reason.into(), remedy: remedy.into() }
     }
+
+    pub(crate) fn run(path: &Path, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Run { path: path.to_owned(), reason: reason.into(), remedy: remedy.into() }
+    }
 }
 
 /// What helps against an error of the system.

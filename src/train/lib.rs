@@ -1,0 +1,18 @@
+//! The fine-tune runner: real checkpoints, long trajectories and exact numerics, on libtorch.
+//!
+//! Everything here needs libtorch and therefore the feature `torch`; without it the package is
+//! empty. What a fine-tune is on paper and on disk is in `training`; here is what computes.
+#![cfg(feature = "torch")]
+
+pub mod backward;
+pub mod command;
+pub mod decoder;
+mod doctor;
+mod error;
+pub mod gradients;
+pub mod loss;
+pub mod optimizer;
+pub mod row;
+pub mod torch;
+
+pub use error::{Result, TrainError};
