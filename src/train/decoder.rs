@@ -23,7 +23,7 @@ mod rotary;
 mod tests;
 
 pub use adapter::Adapter;
-pub use attention::Attention;
+pub use attention::{Attention, Saved};
 pub use layer::{Close, Feed, Layer, Project};
 pub use linear::Linear;
 pub use norm::Norm;
@@ -34,15 +34,7 @@ use tch::{Device, Kind, Tensor};
 use training::shape::ModelShape;
 
 use crate::error::Result;
-
-/// Where the tensors of a model come from, by their published names.
-pub trait Source {
-    /// A tensor in the kind and on the device that are asked for.
-    ///
-    /// # Errors
-    /// When it is not there or cannot be read.
-    fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor>;
-}
+use crate::weights::Weights;
 
 /// A model, ready to compute.
 #[derive(Debug)]
@@ -62,14 +54,10 @@ impl Decoder {
     ///
     /// # Errors
     /// When a tensor cannot be had.
-    pub fn new(
-        shape: &ModelShape,
-        source: &dyn Source,
-        kind: Kind,
-        device: Device,
-    ) -> Result<Self> {
+    pub fn new(weights: &Weights, kind: Kind, device: Device) -> Result<Self> {
+        let shape = weights.shape();
         let take = |name: &str| -> Result<Parameter> {
-            Ok(Parameter::new(name, source.tensor(name, kind, device)?))
+            Ok(Parameter::new(name, weights.take(name, kind, device)?))
         };
         let layers = (0..shape.layers).map(|at| Layer::new(shape, at, &take));
         let head = if shape.tied_embeddings { None } else { Some(take("lm_head.weight")?) };
@@ -175,6 +163,18 @@ impl Decoder {
         all.extend(self.norm.parameters_mut());
         all.extend(&mut self.head);
         all
+    }
+
+    /// Everything that is trained, by slot.
+    #[must_use]
+    pub fn trained(&self) -> Vec<&Parameter> {
+        let adapters = self.linears().into_iter().filter_map(Linear::adapter);
+        let adapters = adapters.flat_map(|adapter| [&adapter.down, &adapter.up]);
+        let all = self.parameters().into_iter().chain(adapters);
+        let mut trained: Vec<&Parameter> =
+            all.filter(|parameter| parameter.slot().is_some()).collect();
+        trained.sort_by_key(|parameter| parameter.slot());
+        trained
     }
 
     /// Every linear layer of the decoder, to put adapters beside.

@@ -18,6 +18,9 @@ pub enum TrainError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(String),
+    /// Something that needs no tensors: a description, a dataset, a run folder.
+    #[error(transparent)]
+    Training(#[from] training::TrainingError),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -33,6 +36,19 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
+    },
+    /// The loss is no number any more.
+    #[error(
+        "The loss of step {step} is {loss}, at {samples}. Look at these samples, or choose a lower \
+         learning rate; the last checkpoint is good."
+    )]
+    Loss {
+        /// The step, from 1.
+        step: u64,
+        /// What it is.
+        loss: f64,
+        /// The samples of the step.
+        samples: String,
     },
 }
 

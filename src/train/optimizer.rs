@@ -20,6 +20,9 @@ pub struct Optimizer {
     device: Device,
 }
 
+/// Finds a tensor by its name.
+pub type Give<'a> = dyn Fn(&str) -> Result<Tensor> + 'a;
+
 /// What is kept of one parameter.
 #[derive(Debug)]
 pub struct State {
@@ -69,19 +72,28 @@ impl Optimizer {
         self.step
     }
 
-    /// Goes on from what was kept: one state for each parameter, by slot.
+    /// Goes on from what was kept: `give` finds the tensor of a name, which is a parameter's with
+    /// `master.`, `mean.` or `square.` before it.
     ///
     /// # Errors
-    /// When libtorch refuses.
-    pub fn restore(&mut self, states: Vec<State>, step: u64, parameters: &[&Parameter]) -> Result<()> {
-        for (own, kept) in self.states.iter_mut().zip(states) {
-            let _guard = tch::no_grad_guard();
-            own.master.f_copy_(&kept.master)?;
-            own.mean.f_copy_(&kept.mean)?;
-            own.square.f_copy_(&kept.square)?;
+    /// When one is missing or of another size.
+    pub fn restore(&mut self, give: &Give<'_>, step: u64, parameters: &[&Parameter]) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        for State { name, master, mean, square, .. } in &mut self.states {
+            for (of, own) in [("master", master), ("mean", mean), ("square", square)] {
+                own.f_copy_(&give(&format!("{of}.{name}"))?)?;
+            }
         }
         self.step = step;
         self.round(parameters)
+    }
+
+    /// Everything that has to be kept, with its names.
+    pub fn kept(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.states.iter().flat_map(|State { name, master, mean, square, .. }| {
+            [("master", master), ("mean", mean), ("square", square)]
+                .map(|(of, tensor)| (format!("{of}.{name}"), tensor))
+        })
     }
 
     /// One step with these gradients.

@@ -14,7 +14,7 @@ mod shim;
 mod tests;
 
 pub use cuda::{Cuda, load_cuda};
-pub use kernels::{Backend, Kernels, attention_backend};
+pub use kernels::{Backend, Kernels, KeptAttention, attention_backend};
 pub use memory::{Memory, give_back, grant, memory, reset_peak};
 
 use tch::Tensor;

@@ -265,6 +265,22 @@ impl Feed {
         Ok(stream.f_add(&output)?)
     }
 
+    /// The same, so many rows at a time; all at once when it is 0.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn forward_in_tiles(&self, stream: &Tensor, tile: usize) -> Result<Tensor> {
+        let length = stream.size2()?.0;
+        let tile = i64::try_from(tile).unwrap_or(i64::MAX);
+        if tile == 0 || tile >= length {
+            return self.forward(stream);
+        }
+        let tiles = stream.f_split(tile, 0)?;
+        let tiles: Vec<Tensor> =
+            tiles.iter().map(|rows| self.forward(rows)).collect::<Result<_>>()?;
+        Ok(Tensor::f_cat(&tiles, 0)?)
+    }
+
     /// What of it is trained.
     #[must_use]
     pub fn trained(&self) -> Vec<&Parameter> {

@@ -68,3 +68,35 @@ pub fn attention_backend(query: &Tensor, key: &Tensor, value: &Tensor) -> Result
         _ => Backend::Other,
     })
 }
+
+/// What causal attention found, kept with what its way back needs.
+#[derive(Debug)]
+pub struct KeptAttention {
+    saved: [Tensor; 4],
+    backend: i64,
+}
+
+impl KeptAttention {
+    /// Causal attention of queries, keys and values (batch × heads × length × head size).
+    ///
+    /// # Errors
+    /// When memory runs out, or no kernel of these shapes keeps what is needed.
+    pub fn new(parts: [&Tensor; 3]) -> Result<Self> {
+        let (saved, backend) = shim::attention_forward(parts)?;
+        Ok(Self { saved, backend })
+    }
+
+    /// What was found, in the shape of the queries.
+    #[must_use]
+    pub fn found(&self) -> &Tensor {
+        &self.saved[0]
+    }
+
+    /// The gradients of the three, which have to be the same as before, from that of what was found.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn backward(&self, parts: [&Tensor; 3], gradient: &Tensor) -> Result<[Tensor; 3]> {
+        shim::attention_backward(gradient, parts, &self.saved, self.backend)
+    }
+}

@@ -36,11 +36,11 @@ pub fn reset_peak(device: Device) -> Result<()> {
     shim::memory_reset_peak(number(device))
 }
 
-/// Lets tensors on the processor take this many bytes together and no more; `None` lifts the bound.
-/// What would go beyond it fails as it would on a GPU without memory.
+/// Lets tensors that this thread makes on the processor take this many bytes more and no more;
+/// `None` lifts the bound. What would go beyond it fails as it would on a GPU that is full.
 pub fn grant(bytes: Option<usize>) {
     count();
-    shim::memory_limit(bytes.map_or(0, |bytes| bytes.max(1)));
+    shim::memory_limit(bytes.unwrap_or(usize::MAX));
 }
 
 /// Gives back what the allocator of a GPU keeps and nobody uses.

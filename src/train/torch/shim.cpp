@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -63,6 +64,9 @@ std::vector<at::Tensor> collect(at::Tensor* const* tensors, size_t count) {
   return all;
 }
 
+// What a thread may still take of the processor's memory.
+thread_local size_t granted = std::numeric_limits<size_t>::max();
+
 // Memory of the processor, counted and bounded.
 //
 // Tensors on the processor come from here. The counts are what a plan is compared with where there
@@ -72,13 +76,10 @@ class CountingAllocator final : public c10::Allocator {
   explicit CountingAllocator(c10::Allocator* beneath) : beneath_(beneath) {}
 
   c10::DataPtr allocate(size_t bytes) override {
+    TORCH_CHECK_WITH(
+        OutOfMemoryError, bytes <= granted, "out of memory: ", bytes, " bytes where ", granted,
+        " are left");
     const size_t now = used_.fetch_add(bytes) + bytes;
-    if (now > limit_.load()) {
-      used_.fetch_sub(bytes);
-      TORCH_CHECK_WITH(
-          OutOfMemoryError, false, "out of memory: ", bytes, " bytes more than the ",
-          limit_.load(), " that were granted, of which ", now - bytes, " are in use");
-    }
     size_t peak = peak_.load();
     while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
     }
@@ -90,6 +91,7 @@ class CountingAllocator final : public c10::Allocator {
       throw;
     }
     void* data = inner.get();
+    if (granted != std::numeric_limits<size_t>::max()) granted -= bytes;
     auto* held = new Held{std::move(inner), bytes, this};
     return c10::DataPtr(data, held, &CountingAllocator::release, c10::Device(c10::kCPU));
   }
@@ -101,7 +103,6 @@ class CountingAllocator final : public c10::Allocator {
   size_t used() const { return used_.load(); }
   size_t peak() const { return peak_.load(); }
   void reset_peak() { peak_.store(used_.load()); }
-  void set_limit(size_t bytes) { limit_.store(bytes); }
 
  private:
   struct Held {
@@ -113,13 +114,13 @@ class CountingAllocator final : public c10::Allocator {
   static void release(void* context) {
     auto* held = static_cast<Held*>(context);
     held->owner->used_.fetch_sub(held->bytes);
+    if (granted != std::numeric_limits<size_t>::max()) granted += held->bytes;
     delete held;
   }
 
   c10::Allocator* beneath_;
   std::atomic<size_t> used_{0};
   std::atomic<size_t> peak_{0};
-  std::atomic<size_t> limit_{std::numeric_limits<size_t>::max()};
 };
 
 CountingAllocator& counting() {
@@ -130,6 +131,10 @@ CountingAllocator& counting() {
   }();
   return *allocator;
 }
+
+// Backends of attention, as libtorch numbers them.
+constexpr int64_t FLASH = 1;
+constexpr int64_t CUDNN = 3;
 
 bool has_accelerator() {
   return at::hasCUDA() && at::accelerator::isAccelerator(at::kCUDA);
@@ -173,9 +178,11 @@ int limn_memory_reset_peak(int device) {
   });
 }
 
-// Bounds the memory of tensors on the processor; 0 lifts the bound.
+// Lets this thread take so much more of the processor's memory for tensors, and no more. What it
+// gives back it may take again.
 void limn_memory_limit(size_t bytes) {
-  counting().set_limit(bytes == 0 ? std::numeric_limits<size_t>::max() : bytes);
+  counting();
+  granted = bytes;
 }
 
 // Gives memory that is reserved and not in use back to the device.
@@ -243,6 +250,74 @@ int limn_attention_backend(
     *backend = at::_fused_sdp_choice(
         *query, *key, *value, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
         /*scale=*/std::nullopt, /*enable_gqa=*/query->size(1) != key->size(1));
+  });
+}
+
+// Causal attention of batch × heads × length × head size, with what its way back needs: what was
+// found, the logarithms of the sums of exponentials, and two tensors of the generator's state that
+// are undefined on the processor. backend is as in limn_attention_backend.
+int limn_attention_forward(
+    const at::Tensor* query, const at::Tensor* key, const at::Tensor* value, at::Tensor** saved,
+    int64_t* backend) {
+  return guarded([&] {
+    at::Tensor kept[4];
+    if (query->is_cpu()) {
+      *backend = FLASH;
+      std::tie(kept[0], kept[1]) = at::_scaled_dot_product_flash_attention_for_cpu(
+          *query, *key, *value, /*dropout_p=*/0.0, /*is_causal=*/true);
+    } else {
+      *backend = at::_fused_sdp_choice(
+          *query, *key, *value, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
+          /*scale=*/std::nullopt, /*enable_gqa=*/query->size(1) != key->size(1));
+      if (*backend == CUDNN) {
+        auto found = at::_scaled_dot_product_cudnn_attention(
+            *query, *key, *value, /*attn_bias=*/{}, /*compute_log_sumexp=*/true,
+            /*dropout_p=*/0.0, /*is_causal=*/true, /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(found);
+        kept[1] = std::get<1>(found);
+        kept[2] = std::get<6>(found);
+        kept[3] = std::get<7>(found);
+      } else if (*backend == FLASH) {
+        auto found = at::_scaled_dot_product_flash_attention(
+            *query, *key, *value, /*dropout_p=*/0.0, /*is_causal=*/true,
+            /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(found);
+        kept[1] = std::get<1>(found);
+        kept[2] = std::get<6>(found);
+        kept[3] = std::get<7>(found);
+      } else {
+        TORCH_CHECK(false, "attention of these shapes keeps nothing for its way back");
+      }
+    }
+    for (size_t at = 0; at < 4; ++at) saved[at] = new at::Tensor(kept[at]);
+  });
+}
+
+// Gradients of queries, keys and values from that of what was found.
+int limn_attention_backward(
+    const at::Tensor* gradient, const at::Tensor* query, const at::Tensor* key,
+    const at::Tensor* value, at::Tensor* const* saved, int64_t backend, at::Tensor** gradients) {
+  return guarded([&] {
+    std::tuple<at::Tensor, at::Tensor, at::Tensor> found;
+    const at::Tensor none;
+    if (query->is_cpu()) {
+      found = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], /*dropout_p=*/0.0,
+          /*is_causal=*/true);
+    } else if (backend == CUDNN) {
+      found = at::_scaled_dot_product_cudnn_attention_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], *saved[2], *saved[3],
+          /*attn_bias=*/none, /*cum_seq_q=*/none, /*cum_seq_k=*/none, query->size(2),
+          key->size(2), /*dropout_p=*/0.0, /*is_causal=*/true);
+    } else {
+      found = at::_scaled_dot_product_flash_attention_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], /*cum_seq_q=*/none,
+          /*cum_seq_k=*/none, query->size(2), key->size(2), /*dropout_p=*/0.0,
+          /*is_causal=*/true, *saved[2], *saved[3]);
+    }
+    gradients[0] = new at::Tensor(std::get<0>(found));
+    gradients[1] = new at::Tensor(std::get<1>(found));
+    gradients[2] = new at::Tensor(std::get<2>(found));
   });
 }
 

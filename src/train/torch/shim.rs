@@ -1,6 +1,6 @@
 //! The shim's functions, each made safe.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use tch::Tensor;
 
@@ -8,7 +8,10 @@ use crate::error::{Result, TrainError};
 use crate::torch::{AdamW, Moments};
 
 /// A tensor as the shim takes it: what `tch` holds is a pointer to an `at::Tensor`.
-pub(super) type Raw = *const std::ffi::c_void;
+type Raw = *const c_void;
+
+/// A tensor that the shim made for us.
+type Made = *mut c_void;
 
 #[allow(unsafe_code, reason = "the shim is C++")]
 unsafe extern "C" {
@@ -30,7 +33,7 @@ unsafe extern "C" {
         output_count: usize,
         inputs: *const Raw,
         input_count: usize,
-        gradients: *mut *mut std::ffi::c_void,
+        gradients: *mut Made,
     ) -> c_int;
     fn limn_adamw(
         parameters: *const Raw,
@@ -54,6 +57,22 @@ unsafe extern "C" {
         math: c_int,
     ) -> c_int;
     fn limn_attention_backend(query: Raw, key: Raw, value: Raw, backend: *mut i64) -> c_int;
+    fn limn_attention_forward(
+        query: Raw,
+        key: Raw,
+        value: Raw,
+        saved: *mut Made,
+        backend: *mut i64,
+    ) -> c_int;
+    fn limn_attention_backward(
+        gradient: Raw,
+        query: Raw,
+        key: Raw,
+        value: Raw,
+        saved: *const Raw,
+        backend: i64,
+        gradients: *mut Made,
+    ) -> c_int;
 }
 
 /// What a call of the shim came to.
@@ -65,6 +84,13 @@ fn checked(status: c_int) -> Result<()> {
     // SAFETY: the shim returns a string that ends in NUL and lives until the next call here.
     let text = unsafe { CStr::from_ptr(limn_error()) }.to_string_lossy().into_owned();
     Err(if status == 2 { TrainError::OutOfMemory(text) } else { TrainError::Torch(text) })
+}
+
+/// A tensor that the shim made, which may be undefined.
+#[allow(unsafe_code, reason = "a tensor that the shim made")]
+fn own(made: Made) -> Tensor {
+    // SAFETY: the shim made the tensor for us, and nobody else frees it.
+    unsafe { Tensor::from_ptr(made.cast()) }
 }
 
 fn raws(tensors: &[&Tensor]) -> Vec<Raw> {
@@ -133,12 +159,7 @@ pub(super) fn gradients(
             found.as_mut_ptr(),
         )
     })?;
-    let own = |raw: *mut std::ffi::c_void| {
-        // SAFETY: the shim made the tensor for us, and nobody else frees it.
-        let tensor = unsafe { Tensor::from_ptr(raw.cast()) };
-        tensor.defined().then_some(tensor)
-    };
-    Ok(found.into_iter().map(own).collect())
+    Ok(found.into_iter().map(own).map(|it| it.defined().then_some(it)).collect())
 }
 
 #[allow(unsafe_code, reason = "a call of the shim")]
@@ -184,4 +205,42 @@ pub(super) fn attention_backend(query: &Tensor, key: &Tensor, value: &Tensor) ->
     // SAFETY: the tensors are borrowed for the call and the number outlives it.
     checked(unsafe { limn_attention_backend(query, key, value, &raw mut backend) })?;
     Ok(backend)
+}
+
+/// What causal attention found, what its way back needs besides, and the backend.
+#[allow(unsafe_code, reason = "a call of the shim")]
+pub(super) fn attention_forward(parts: [&Tensor; 3]) -> Result<([Tensor; 4], i64)> {
+    let [query, key, value] = parts.map(|tensor| tensor.as_ptr().cast());
+    let (mut saved, mut backend) = ([std::ptr::null_mut(); 4], 0);
+    // SAFETY: the tensors are borrowed for the call, and the results outlive it.
+    checked(unsafe {
+        limn_attention_forward(query, key, value, saved.as_mut_ptr(), &raw mut backend)
+    })?;
+    Ok((saved.map(own), backend))
+}
+
+/// The gradients of queries, keys and values.
+#[allow(unsafe_code, reason = "a call of the shim")]
+pub(super) fn attention_backward(
+    gradient: &Tensor,
+    parts: [&Tensor; 3],
+    saved: &[Tensor; 4],
+    backend: i64,
+) -> Result<[Tensor; 3]> {
+    let [query, key, value] = parts.map(|tensor| tensor.as_ptr().cast());
+    let saved = saved.each_ref().map(|tensor| tensor.as_ptr().cast());
+    let mut found = [std::ptr::null_mut(); 3];
+    // SAFETY: the tensors are borrowed for the call, and the results outlive it.
+    checked(unsafe {
+        limn_attention_backward(
+            gradient.as_ptr().cast(),
+            query,
+            key,
+            value,
+            saved.as_ptr(),
+            backend,
+            found.as_mut_ptr(),
+        )
+    })?;
+    Ok(found.map(own))
 }
