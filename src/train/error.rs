@@ -18,6 +18,9 @@ pub enum TrainError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(String),
+    /// Something that needs no tensors: a description, a dataset, a run folder.
+    #[error(transparent)]
+    Training(#[from] training::TrainingError),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {

@@ -64,13 +64,13 @@ impl Gradients {
         let norms: Vec<Tensor> = self
             .sums
             .iter()
-            .map(|sum| sum.f_linalg_vector_norm(2.0, None::<&[i64]>, false, None))
+            .map(|sum| sum.f_norm())
             .collect::<std::result::Result<_, _>>()?;
         if norms.is_empty() {
             return Ok(0.0);
         }
         let norm = Tensor::f_stack(&norms, 0)?;
-        let norm = norm.f_linalg_vector_norm(2.0, None::<&[i64]>, false, None)?;
+        let norm = norm.f_norm()?;
         Ok(norm.f_double_value(&[])?)
     }
 

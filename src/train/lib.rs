@@ -9,10 +9,13 @@ pub mod command;
 pub mod decoder;
 mod doctor;
 mod error;
+#[cfg(test)]
+mod goldens;
 pub mod gradients;
 pub mod loss;
 pub mod optimizer;
 pub mod row;
 pub mod torch;
+pub mod weights;
 
 pub use error::{Result, TrainError};
