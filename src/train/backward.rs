@@ -39,7 +39,8 @@ pub fn row_backward(
             (attention.forward(&row.places)?, None)
         };
         drop(attention);
-        let next = layer.feed.forward_in_tiles(&layer.close.forward(&stream, &found)?, way.mlp_tile)?;
+        let next =
+            layer.feed.forward_in_tiles(&layer.close.forward(&stream, &found)?, way.mlp_tile)?;
         kept.push((if way.offload { stream.f_to_device(Device::Cpu)? } else { stream }, saved));
         stream = next;
     }
@@ -87,7 +88,8 @@ pub fn layer_backward(
     let back = feed_backward(&layer.feed, &middle.f_detach()?, back, way.mlp_tile, sums)?;
     let to_found = through(&[&middle], &[&back], &found, &layer.close.trained(), sums)?;
     drop(middle);
-    let Attention { query, key, value } = saved.backward(&attention.detached()?, places, &to_found)?;
+    let Attention { query, key, value } =
+        saved.backward(&attention.detached()?, places, &to_found)?;
     let to_input = through(
         &[&attention.query, &attention.key, &attention.value],
         &[&query, &key, &value],

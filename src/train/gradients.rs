@@ -61,11 +61,8 @@ impl Gradients {
     /// # Errors
     /// When memory runs out.
     pub fn norm(&self) -> Result<f64> {
-        let norms: Vec<Tensor> = self
-            .sums
-            .iter()
-            .map(|sum| sum.f_norm())
-            .collect::<std::result::Result<_, _>>()?;
+        let norms: Vec<Tensor> =
+            self.sums.iter().map(|sum| sum.f_norm()).collect::<std::result::Result<_, _>>()?;
         if norms.is_empty() {
             return Ok(0.0);
         }

@@ -114,12 +114,18 @@ impl Optimizer {
     }
 
     fn step_group(&self, decays: bool, numbers: AdamW, gradients: &Gradients) -> Result<()> {
-        let group: Vec<(&State, &Tensor)> =
-            self.states.iter().zip(gradients.sums()).filter(|(state, _)| state.decays == decays).collect();
+        let group: Vec<(&State, &Tensor)> = self
+            .states
+            .iter()
+            .zip(gradients.sums())
+            .filter(|(state, _)| state.decays == decays)
+            .collect();
         // A number of a step is a tensor to the kernel; they all read the same one.
         #[allow(clippy::cast_precision_loss, reason = "exact up to 16 million steps")]
         let step = Tensor::f_full([], self.step as f64, (Kind::Float, self.device))?;
-        let all = |of: fn(&State) -> &Tensor| group.iter().map(|(state, _)| of(state)).collect::<Vec<_>>();
+        let all = |of: fn(&State) -> &Tensor| {
+            group.iter().map(|(state, _)| of(state)).collect::<Vec<_>>()
+        };
         let moments = Moments {
             parameters: &all(|state| &state.master),
             gradients: &group.iter().map(|(_, sum)| *sum).collect::<Vec<_>>(),

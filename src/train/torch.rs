@@ -5,6 +5,7 @@
 //! Everything that computes goes through tch's fallible functions (`f_…`) or through here, so that
 //! a failure is a [`TrainError`](crate::TrainError) and memory that ran out is told apart.
 
+mod bytes;
 mod cuda;
 mod kernels;
 mod memory;
@@ -13,8 +14,9 @@ mod shim;
 #[cfg(test)]
 mod tests;
 
+pub use bytes::{filled, map, read_into, write_numbers};
 pub use cuda::{Cuda, load_cuda};
-pub use kernels::{Backend, Kernels, KeptAttention, attention_backend};
+pub use kernels::{Backend, KeptAttention, Kernels, attention_backend};
 pub use memory::{Memory, give_back, grant, memory, reset_peak};
 
 use tch::Tensor;

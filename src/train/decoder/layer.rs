@@ -48,7 +48,10 @@ pub struct Feed {
 /// The projections into the MLP.
 #[derive(Debug)]
 enum Gate {
-    Two { gate: Box<Linear>, up: Box<Linear> },
+    Two {
+        gate: Box<Linear>,
+        up: Box<Linear>,
+    },
     /// One matrix, the gate's rows first.
     Fused(Box<Linear>),
 }

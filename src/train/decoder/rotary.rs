@@ -38,9 +38,8 @@ impl Angles {
             Rotation::Interleaved => angles.f_repeat_interleave_self_int(2, Some(-1), None)?,
         };
         let width = angles.size2()?.1;
-        let scaled = |of: Tensor| -> Result<Tensor> {
-            Ok(of.f_mul_scalar(scale)?.f_to_kind(kind)?)
-        };
+        let scaled =
+            |of: Tensor| -> Result<Tensor> { Ok(of.f_mul_scalar(scale)?.f_to_kind(kind)?) };
         Ok(Self {
             cosines: scaled(angles.f_cos()?)?,
             sines: scaled(angles.f_sin()?)?,
@@ -70,7 +69,8 @@ impl Angles {
         let half = self.width / 2;
         match self.rotation {
             Rotation::Halves => {
-                let (first, second) = (heads.f_narrow(-1, 0, half)?, heads.f_narrow(-1, half, half)?);
+                let (first, second) =
+                    (heads.f_narrow(-1, 0, half)?, heads.f_narrow(-1, half, half)?);
                 Ok(Tensor::f_cat(&[&second.f_neg()?, &first], -1)?)
             }
             Rotation::Interleaved => {

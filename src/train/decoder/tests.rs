@@ -11,7 +11,8 @@ use crate::method::{load_adapters, train_all};
 use crate::row::Row;
 use crate::torch::gradients;
 
-const PLAIN: Way = Way { save_attention: false, mlp_tile: 0, offload: false, host_optimizer: false };
+const PLAIN: Way =
+    Way { save_attention: false, mlp_tile: 0, offload: false, host_optimizer: false };
 
 fn decoder(golden: &Golden, kind: Kind) -> Decoder {
     Decoder::new(&golden.weights(), kind, Device::Cpu).unwrap()
@@ -45,8 +46,7 @@ fn back(decoder: &Decoder, rows: &[Row], way: Way) -> (f64, Gradients) {
     let trained: usize = rows.iter().map(|row| row.targets.count).sum();
     let chunks = Chunks { tokens: 5, denominator: trained as f64 };
     let mut sums = Gradients::new(&decoder.trained(), Device::Cpu).unwrap();
-    let losses =
-        rows.iter().map(|row| row_backward(decoder, row, chunks, way, &mut sums).unwrap());
+    let losses = rows.iter().map(|row| row_backward(decoder, row, chunks, way, &mut sums).unwrap());
     (losses.sum::<f64>() / trained as f64, sums)
 }
 
