@@ -46,8 +46,8 @@ pub use library::{
 pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};
 pub use rows::{
-    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecStarted, ExecTrees, NewEvent,
-    Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, Write,
+    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecResized, ExecStarted, ExecTrees,
+    NewEvent, Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, SizeChange, Write,
 };
 pub use rusqlite::types::{Value, ValueRef};
 

@@ -7,7 +7,7 @@ pub(crate) const SESSION_APPLICATION_ID: i32 = 0x6c69_6d6e;
 pub(crate) const LIBRARY_APPLICATION_ID: i32 = 0x6c69_6d6c;
 
 /// From an empty file to the newest session file; `user_version` counts the steps taken.
-pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2, SESSION_3];
+pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2, SESSION_3, SESSION_4];
 
 /// From an empty file to the newest `limn.db`.
 pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1, LIBRARY_2];
@@ -33,6 +33,14 @@ CREATE TABLE output_part_3 (
 INSERT INTO output_part_3 SELECT * FROM output_part;
 DROP TABLE output_part;
 ALTER TABLE output_part_3 RENAME TO output_part;
+";
+
+/// Which repository a workspace is of: a split of a dataset keeps it together. And what size the
+/// terminal of a command was given while it ran, as JSON: microseconds since its start, columns,
+/// rows.
+const SESSION_4: &str = "
+ALTER TABLE environment ADD COLUMN repository TEXT;
+ALTER TABLE tool_exec ADD COLUMN sizes TEXT;
 ";
 
 const SESSION_1: &str = "
