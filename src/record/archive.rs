@@ -121,10 +121,7 @@ fn optional_count(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Opt
 }
 
 /// A column that files of older formats lack.
-fn later_column<T: FromSql>(
-    row: &rusqlite::Row<'_>,
-    column: &str,
-) -> rusqlite::Result<Option<T>> {
+fn later_column<T: FromSql>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
     match row.get(column) {
         Err(rusqlite::Error::InvalidColumnName(_)) => Ok(None),
         value => value,

@@ -19,6 +19,7 @@ mod dump;
 mod error;
 mod fork;
 mod home;
+mod imports;
 mod ledger;
 mod library;
 mod lock;
@@ -47,7 +48,8 @@ pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};
 pub use rows::{
     Blob, Durability, Environment, ExecFacts, ExecFinished, ExecResized, ExecStarted, ExecTrees,
-    NewEvent, Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, SizeChange, Write,
+    NewEvent, Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, SizeChange,
+    Write,
 };
 pub use rusqlite::types::{Value, ValueRef};
 

@@ -146,8 +146,7 @@ impl Archive {
                  AND offset + raw_len > ?3 ORDER BY idx",
             )?;
             let start_sql = sql_integer(start);
-            let mut rows =
-                statement.query(params![exec, Direction::Out.as_number(), start_sql])?;
+            let mut rows = statement.query(params![exec, Direction::Out.as_number(), start_sql])?;
             let mut all = Vec::new();
             while let Some(row) = rows.next()? {
                 let (offset, bytes, _) = read_part(row)?;
@@ -166,14 +165,19 @@ impl Archive {
     /// When the file cannot be read.
     pub fn trees(&self) -> Result<BTreeSet<String>, RecordError> {
         let read = || -> rusqlite::Result<BTreeSet<String>> {
+            // Each table is gone through once: a collection asks this of every recording.
             let mut statement = self.connection.prepare_cached(
-                "SELECT tree_before AS tree FROM tool_exec UNION SELECT tree_after FROM tool_exec \
-                 UNION SELECT json_extract(body, '$.tree') FROM event WHERE kind = 'checkpoint' \
-                 UNION SELECT json_extract(body, '$.restored') FROM event \
+                "SELECT tree_before AS one, tree_after AS other FROM tool_exec UNION ALL \
+                 SELECT json_extract(body, '$.tree'), json_extract(body, '$.restored') FROM event \
                  WHERE kind = 'checkpoint'",
             )?;
-            let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0))?;
-            rows.filter_map(Result::transpose).collect()
+            let mut rows = statement.query([])?;
+            let mut trees = BTreeSet::new();
+            while let Some(row) = rows.next()? {
+                trees.extend(row.get::<_, Option<String>>("one")?);
+                trees.extend(row.get::<_, Option<String>>("other")?);
+            }
+            Ok(trees)
         };
         read().map_err(self.failed())
     }

@@ -94,13 +94,7 @@ impl Writer {
                  json_array(?, ?, ?)) \
                  WHERE exec = ? AND json_array_length(coalesce(sizes, '[]')) < ?",
             )?
-            .execute(params![
-                sql_integer(size.at_us),
-                size.columns,
-                size.rows,
-                row.exec,
-                SIZES_MAX
-            ])
+            .execute(params![sql_integer(size.at_us), size.columns, size.rows, row.exec, SIZES_MAX])
             .map(|_| ())
     }
 

@@ -108,8 +108,7 @@ impl Followed {
                 updates.push(Update::Progress(Progress::Resized { exec, columns, rows }));
             }
             *sizes_shown = row.sizes.len();
-            let (bytes, end) =
-                self.archive.output_from(exec, *bytes_shown, PRINTED_BYTES_MAX)?;
+            let (bytes, end) = self.archive.output_from(exec, *bytes_shown, PRINTED_BYTES_MAX)?;
             *bytes_shown = end;
             if !bytes.is_empty() {
                 let bytes = Arc::from(bytes);

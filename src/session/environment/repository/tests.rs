@@ -43,7 +43,11 @@ fn an_address_is_the_same_however_it_is_reached_and_whoever_reaches_it() {
         "example.org:/ada/engine",
         "git://example.org/ada/engine.git#main",
     ] {
-        assert_eq!(Place::of(url), Some(Place::Address("example.org/ada/engine".to_owned())), "{url}");
+        assert_eq!(
+            Place::of(url),
+            Some(Place::Address("example.org/ada/engine".to_owned())),
+            "{url}"
+        );
     }
     for folder in ["/srv/git/engine.git", "../engine", "file:///srv/engine"] {
         assert!(matches!(Place::of(folder), Some(Place::Folder(_))), "{folder}");
@@ -82,7 +86,11 @@ fn one_without_an_address_is_told_by_where_it_lies_on_its_device() {
     made(&one);
     made(&two);
     assert_ne!(name(&one, here), name(&two, here));
-    assert_ne!(name(&one, here), name(&one, there), "who does not know the device cannot try names");
+    assert_ne!(
+        name(&one, here),
+        name(&one, there),
+        "who does not know the device cannot try names"
+    );
     // Another work tree of it is the same repository, at a commit of its own.
     git(&one, &["worktree", "add", "--quiet", "-b", "side", tree.to_str().unwrap()]);
     assert_eq!(name(&tree, here), name(&one, here));
@@ -118,7 +126,8 @@ fn what_is_no_repository_has_no_name_and_disturbs_nobody() {
     let device = DeviceId::new();
     assert_eq!(name(&hostile, device).len(), 64);
     assert_eq!(Repository::of(&hostile).unwrap().commit(), None);
-    for settings in ["[", "[remote", "[remote \"a", "[remote \"origin\"] url = ", "url = x", "[]=="] {
+    for settings in ["[", "[remote", "[remote \"a", "[remote \"origin\"] url = ", "url = x", "[]=="]
+    {
         fs::write(hostile.join(".git/config"), settings).unwrap();
         assert_eq!(name(&hostile, device).len(), 64, "{settings}");
     }
