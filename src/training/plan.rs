@@ -220,8 +220,8 @@ impl Plan {
         }
         if self.rung == Rung::HandOver {
             advice.push(
-                "One device is not enough: docs/training.md says how to go on with several, with \
-                 the same tokens and masks."
+                "One device is not enough: --hand-over DIR writes the same tokens and masks with a \
+                 program for several."
                     .to_owned(),
             );
         }

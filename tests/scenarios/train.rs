@@ -143,6 +143,12 @@ fn a_plan_says_what_a_run_would_take_and_begins_nothing() {
         assert!(plan.stdout.contains(part), "no {part:?} in:\n{}", plan.stdout);
     }
     assert!(!training.folder().exists());
+    let handed = training.world.path("handed");
+    let [data, small, _] = training.paths();
+    let args = [&data, "--model", &small, "--template", "chatml-tools", "--hand-over"];
+    let run = training.train(&[&args[..], &[handed.to_str().unwrap()]].concat());
+    run.succeeds().says(&["handed over", "README.md"]);
+    assert!(handed.join("train.py").is_file() && handed.join("train.jsonl").is_file());
     let plan = training.begins(&["--plan", "--json", "--method", "full"]).succeeds();
     let [plan] = plan.json_lines().try_into().unwrap();
     assert_eq!(plan["type"], "plan");

@@ -21,11 +21,15 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) model: Option<PathBuf>,
     /// The folder of the run, a new one.
-    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "hand_over"])]
     pub(crate) out: Option<PathBuf>,
     /// Say what it would take (memory, time, steps) and begin nothing.
     #[arg(long)]
     pub(crate) plan: bool,
+    /// Begin nothing here: write the same tokens and masks with a program for several GPUs (TRL
+    /// under torchrun) into this folder, a new one.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "out"])]
+    pub(crate) hand_over: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     #[command(flatten)]

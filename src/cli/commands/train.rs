@@ -15,6 +15,7 @@ use std::path::{Path, absolute};
 use serde_json::json;
 use training::data::{self, Dataset, Preparation, Progress as Prepared, Split};
 use training::folder::{DatasetFacts, Run};
+use training::handover;
 use training::plan::{Plan, Rung};
 use training::recipe::Recipe;
 use training::shape::ModelShape;
@@ -48,12 +49,17 @@ fn begin(args: &TrainArgs) -> CliResult {
     let machine = machine::find(recipe.device)?;
     let plan = Plan::new(&shape, &recipe, &dataset, &split, &machine);
     tell_plan(&plan, &dataset, args.watch.json);
+    if let Some(folder) = &args.hand_over {
+        handover::write(&absolute_of(folder)?, &recipe, &dataset, &split)?;
+        note(&format!("handed over: {0}/README.md says how it goes on", folder.display()));
+        return Ok(Exit::Completed);
+    }
     let Some(out) = args.out.as_deref().filter(|_| !args.plan) else {
         return Ok(Exit::Completed);
     };
     if plan.rung == Rung::HandOver {
         let why = "One device is not enough for this run, as its plan says. Choose --method lora, a \
-                   smaller model or shorter samples, or go on with several GPUs (docs/training.md).";
+                   smaller model or shorter samples, or go on with several GPUs (--hand-over DIR).";
         return Err(CliError::failed(why));
     }
     let runner = runner::find()?;
