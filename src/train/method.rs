@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 use training::recipe::Lora;
 
 use crate::decoder::{Adapter, Decoder, Parameter};
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::weights;
 
 /// Trains every parameter. An embedding that is the output's matrix too is one parameter, to which
@@ -29,7 +29,7 @@ pub fn train_adapters(decoder: &mut Decoder, lora: Lora, seed: u64) -> Result<()
         let bound = (inputs as f64).sqrt().recip();
         let down = Tensor::f_zeros([rank, inputs], (Kind::Float, Device::Cpu))?;
         let down = down.f_uniform(-bound, bound)?.f_to_device(device)?.f_to_kind(kind)?;
-        Ok((down, Tensor::f_zeros([outputs, rank], (kind, device))?))
+        Ok(Some((down, Tensor::f_zeros([outputs, rank], (kind, device))?)))
     })
 }
 
@@ -42,27 +42,29 @@ pub fn load_adapters(decoder: &mut Decoder, adapter: &weights::Adapter) -> Resul
     attach(decoder, adapter.scale(), &|module, _, _, (kind, device)| {
         let linear = linears.iter().find(|linear| linear.module == module);
         let linear = linear
-            .ok_or_else(|| crate::TrainError::Torch(format!("the model has no layer {module}")))?;
+            .ok_or_else(|| TrainError::Torch(format!("the model has no layer {module}")))?;
         adapter.take(linear, kind, device)
     })
 }
 
-/// Makes the two matrices of an adapter for a layer: its module, inputs and outputs.
-type Make<'a> = dyn Fn(&str, i64, i64, (Kind, Device)) -> Result<(Tensor, Tensor)> + 'a;
+/// Makes the two matrices of an adapter for a layer: its module, inputs and outputs. `None` is no
+/// adapter there.
+type Make<'a> = dyn Fn(&str, i64, i64, (Kind, Device)) -> Result<Option<(Tensor, Tensor)>> + 'a;
 
 fn attach(decoder: &mut Decoder, scale: f64, make: &Make<'_>) -> Result<()> {
     let options = (decoder.kind(), decoder.device());
-    for (at, linear) in decoder.linears_mut().into_iter().enumerate() {
+    let mut slots = 0..;
+    for linear in decoder.linears_mut() {
         let module = linear.module().to_owned();
         let (outputs, inputs) = linear.weight().value().size2()?;
-        let (down, up) = make(&module, inputs, outputs, options)?;
-        let parameter = |value: Tensor, which: &str, slot: usize| {
+        let Some((down, up)) = make(&module, inputs, outputs, options)? else { continue };
+        let mut parameter = |value: Tensor, which: &str| {
             let name = format!("base_model.model.{module}.{which}.weight");
             let mut parameter = Parameter::new(&name, value);
-            parameter.train(slot);
+            parameter.train(slots.next().unwrap_or_default());
             parameter
         };
-        let (down, up) = (parameter(down, "lora_A", 2 * at), parameter(up, "lora_B", 2 * at + 1));
+        let (down, up) = (parameter(down, "lora_A"), parameter(up, "lora_B"));
         linear.set_adapter(Some(Adapter { down, up, scale }));
     }
     Ok(())

@@ -26,16 +26,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize as De, Serialize as Ser};
+use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Source, Split};
+use crate::data::{self, Dataset, Preparation, Source, Split};
 use crate::disk::{self, Making};
 use crate::error::TrainingError;
 use crate::metrics::History;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
+use crate::shape::ModelShape;
 use crate::{card, curves};
 
 pub use checkpoint::{CheckpointDraft, CheckpointFacts, CheckpointFolder, FinalDraft};
@@ -55,7 +55,7 @@ pub const CARD: &str = "README.md";
 const FACTS_BYTES_MAX: u64 = 64 << 20;
 
 /// What a run is trained on.
-#[derive(Clone, Debug, Default, PartialEq, Ser, De)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetFacts {
     /// The hash of everything its tokens were made of.
     pub key: String,
@@ -185,6 +185,54 @@ impl Run {
     /// When that is damaged.
     pub fn dataset(&self) -> Result<Option<DatasetFacts>, TrainingError> {
         self.read_optional(DATASET)
+    }
+
+    /// Opens what it is trained on, divided as its recipe says: from the cache, or made again where
+    /// the cache was emptied since.
+    ///
+    /// # Errors
+    /// When it is not what the run began with.
+    pub fn open_dataset(&self, shape: &ModelShape) -> Result<(Dataset, Split), TrainingError> {
+        let (recipe, facts) = (self.recipe()?, self.dataset()?);
+        let Some(facts) = facts else {
+            let remedy = "Begin another run with limn train.";
+            let reason = format!("is no run that can be trained: it has no {DATASET}");
+            return Err(TrainingError::run(&self.folder, reason, remedy));
+        };
+        let there = Dataset::open(&facts.cache).ok().filter(|it| it.key() == facts.key);
+        let dataset = match there {
+            Some(dataset) => dataset,
+            None => self.make_again(&recipe, &facts, shape)?,
+        };
+        let lengths = &recipe.lengths;
+        let split = dataset.split(
+            recipe.cadence.held_out,
+            recipe.sequence_max(shape),
+            lengths.skip_longer,
+        )?;
+        Ok((dataset, split))
+    }
+
+    fn make_again(
+        &self,
+        recipe: &Recipe,
+        facts: &DatasetFacts,
+        shape: &ModelShape,
+    ) -> Result<Dataset, TrainingError> {
+        let preparation = Preparation {
+            dataset: &recipe.dataset,
+            model: &recipe.model,
+            template: recipe.template.as_deref(),
+            vocab: shape.vocab,
+            cache: facts.cache.parent().unwrap_or(&facts.cache),
+        };
+        let dataset = data::prepare(&preparation, &mut |_| {})?;
+        if dataset.key() == facts.key {
+            return Ok(dataset);
+        }
+        let reason = "is not what the run began with: rows, tokenizer or template are others now";
+        let remedy = "Put it back as it was, or begin another run.";
+        Err(TrainingError::dataset(&recipe.dataset, reason, remedy))
     }
 
     /// Keeps what was planned.

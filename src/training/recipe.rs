@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::TrainingError;
+use crate::shape::ModelShape;
 
 /// No recipe is larger.
 const RECIPE_BYTES_MAX: u64 = 1 << 20;
@@ -37,6 +38,8 @@ pub struct Recipe {
     pub batch: usize,
     /// Where the order of the samples comes from, and the first weights of an adapter.
     pub seed: u64,
+    /// What computes.
+    pub device: Device,
     /// In what the model is computed; the optimizer is always in single precision.
     pub precision: Precision,
     /// Whether the same run gives the same bits, at the cost of the fastest attention.
@@ -83,6 +86,19 @@ impl Default for Lora {
     fn default() -> Self {
         Self { rank: 32, alpha: 32 }
     }
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// A GPU where there is one, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU of NVIDIA, or nothing.
+    Cuda,
 }
 
 /// In what a model is computed.
@@ -200,9 +216,9 @@ impl Recipe {
     /// The defaults of a method.
     #[must_use]
     pub fn new(model: &Path, dataset: &Path, method: Method) -> Self {
-        let learning_rate = match method {
-            Method::Full => 1e-5,
-            Method::Lora(_) => 1e-4,
+        let (learning_rate, learning_rate_min) = match method {
+            Method::Full => (1e-5, 1e-6),
+            Method::Lora(_) => (1e-4, 1e-5),
         };
         Self {
             model: model.to_owned(),
@@ -212,11 +228,12 @@ impl Recipe {
             epochs: 4,
             batch: 8,
             seed: 0,
+            device: Device::Auto,
             precision: Precision::Bf16,
             deterministic: false,
             optimizer: Optimizer {
                 learning_rate,
-                learning_rate_min: learning_rate / 10.0,
+                learning_rate_min,
                 schedule: Schedule::Cosine,
                 warmup_ratio: 0.1,
                 warmup_steps_min: 2,
@@ -249,24 +266,15 @@ impl Recipe {
             return Err(unreadable(path, "it is no recipe"));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
-        Self::of_toml(&text, base).map_err(|error| match error {
-            TrainingError::Recipe { key, reason, .. } if key.is_empty() => {
-                unreadable(path, &reason)
-            }
-            other => other,
-        })
+        Self::of_toml(&text, base, path)
     }
 
-    /// The same of a text.
+    /// The same of a text; `path` is what errors name.
     ///
     /// # Errors
     /// When it names what is no key, or a value makes no sense.
-    pub fn of_toml(text: &str, base: &Self) -> Result<Self, TrainingError> {
-        let broken = |error: toml::de::Error| TrainingError::Recipe {
-            key: String::new(),
-            reason: error.to_string().trim().to_owned(),
-            remedy: String::new(),
-        };
+    pub fn of_toml(text: &str, base: &Self, path: &Path) -> Result<Self, TrainingError> {
+        let broken = |error: toml::de::Error| unreadable(path, error.to_string().trim());
         let mut said: Table = text.parse().map_err(broken)?;
         let method = said.remove("method").map(method).transpose()?;
         let base = match method {
@@ -277,11 +285,8 @@ impl Recipe {
             Some(method) => Self { method, ..base.clone() },
             None => base.clone(),
         };
-        let mut whole = Table::try_from(&base).map_err(|error| TrainingError::Recipe {
-            key: String::new(),
-            reason: error.to_string(),
-            remedy: String::new(),
-        })?;
+        let whole = Table::try_from(&base);
+        let mut whole = whole.map_err(|error| unreadable(path, &error.to_string()))?;
         merge(&mut whole, said, "")?;
         let recipe: Self = Value::Table(whole).try_into().map_err(broken)?;
         recipe.checked()
@@ -330,6 +335,15 @@ impl Recipe {
         match self.method {
             Method::Full => true,
             Method::Lora(lora) => range.contains(&lora.rank) && range.contains(&lora.alpha),
+        }
+    }
+
+    /// How many tokens a sample may have: as the recipe says, else what the model was made for.
+    #[must_use]
+    pub fn sequence_max(&self, shape: &ModelShape) -> usize {
+        match self.lengths.sequence_max {
+            0 => shape.max_position,
+            said => said,
         }
     }
 

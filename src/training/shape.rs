@@ -16,6 +16,7 @@ mod tests;
 use std::fs;
 use std::path::Path;
 
+use chat::gguf::{Header, is_gguf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -124,6 +125,19 @@ pub struct ModelShape {
 }
 
 impl ModelShape {
+    /// Reads the description of a model: of its folder, or of a GGUF file.
+    ///
+    /// # Errors
+    /// When there is none, or this decoder does not do what it says.
+    pub fn of_model(path: &Path) -> Result<Self, TrainingError> {
+        if !is_gguf(path) {
+            return Self::of_folder(path);
+        }
+        let header = Header::open(path)?;
+        let has_tensor = |name: &str| header.tensors().iter().any(|tensor| tensor.name == name);
+        Self::of_gguf(&|name| header.value(name).cloned(), &has_tensor, path)
+    }
+
     /// Reads the description of a model in its folder.
     ///
     /// # Errors

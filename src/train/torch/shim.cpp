@@ -31,25 +31,30 @@ namespace {
 
 thread_local std::string last_error;
 
+// Of what libtorch says the first line is for people; lists of its kernels follow.
+void remember(std::string text) {
+  last_error = text.substr(0, std::min(text.find('\n'), static_cast<size_t>(400)));
+}
+
 template <typename Work>
 int guarded(Work work) {
   try {
     work();
     return 0;
   } catch (const c10::OutOfMemoryError& error) {
-    last_error = error.what_without_backtrace();
+    remember(error.what_without_backtrace());
     return 2;
   } catch (const std::bad_alloc&) {
     last_error = "the system has no memory left";
     return 2;
   } catch (const c10::Error& error) {
-    last_error = error.what_without_backtrace();
+    remember(error.what_without_backtrace());
     return last_error.find("out of memory") != std::string::npos ||
             last_error.find("can't allocate memory") != std::string::npos
         ? 2
         : 1;
   } catch (const std::exception& error) {
-    last_error = error.what();
+    remember(error.what());
     return 1;
   } catch (...) {
     last_error = "something that is no exception was thrown";

@@ -131,8 +131,8 @@ fn a_step_without_memory_goes_down_the_ladder_and_is_made_again() {
     assert!(expected.rungs.is_empty());
     // Less and less, until the step has to be made in another way.
     let mut short = trainer();
-    let found = (1..128).rev().find_map(|mebibytes| {
-        grant(Some(mebibytes << 20));
+    let found = (0..40).find_map(|times| {
+        grant(Some(((48 << 20) as f64 * 0.93_f64.powi(times)) as usize));
         let stepped = short.step(1, &long, 0.0);
         grant(None);
         Some(stepped.unwrap()).filter(|stepped| !stepped.rungs.is_empty())
