@@ -7,7 +7,7 @@ use crate::torch::{self, Cuda, Kernels, attention_backend};
 
 /// Which libtorch runs, what it computes with, and how attention would be computed.
 #[must_use]
-pub fn report(cuda: &Cuda) -> Value {
+pub(crate) fn report(cuda: &Cuda) -> Value {
     let has_cuda = tch::Cuda::is_available();
     let device = if has_cuda { Device::Cuda(0) } else { Device::Cpu };
     let cuda = match cuda {

@@ -154,6 +154,7 @@ fn every_golden_can_be_read() {
         let weights = golden.weights();
         assert!(weights.shape().layers == 2, "{}", golden.name);
         assert_eq!(golden.adapter().rank(), golden.said.recipe.rank, "{}", golden.name);
+        assert_eq!(golden.adapter().alpha(), golden.said.recipe.alpha, "{}", golden.name);
         for (at, sequence) in golden.said.sequences.iter().enumerate() {
             let logits = golden.array(&format!("logits.{at}"));
             assert_eq!(logits.size(), [sequence.ids.len() as i64, 128]);

@@ -27,7 +27,6 @@ impl Gradients {
     }
 
     /// The sums, by slot.
-    #[must_use]
     pub fn sums(&self) -> &[Tensor] {
         &self.sums
     }
@@ -62,7 +61,7 @@ impl Gradients {
     /// When memory runs out.
     pub fn norm(&self) -> Result<f64> {
         let norms: Vec<Tensor> =
-            self.sums.iter().map(|sum| sum.f_norm()).collect::<std::result::Result<_, _>>()?;
+            self.sums.iter().map(Tensor::f_norm).collect::<std::result::Result<_, _>>()?;
         if norms.is_empty() {
             return Ok(0.0);
         }

@@ -5,6 +5,7 @@
 #![cfg(feature = "torch")]
 
 pub mod backward;
+pub mod checkpoint;
 pub mod command;
 pub mod decoder;
 mod doctor;
@@ -13,9 +14,12 @@ mod error;
 mod goldens;
 pub mod gradients;
 pub mod loss;
+pub mod machine;
+pub mod merge;
 pub mod method;
 pub mod optimizer;
 pub mod row;
+pub mod run;
 pub mod torch;
 pub mod trainer;
 pub mod weights;

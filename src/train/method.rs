@@ -41,8 +41,8 @@ pub fn load_adapters(decoder: &mut Decoder, adapter: &weights::Adapter) -> Resul
     let linears = decoder.shape().linears();
     attach(decoder, adapter.scale(), &|module, _, _, (kind, device)| {
         let linear = linears.iter().find(|linear| linear.module == module);
-        let linear = linear
-            .ok_or_else(|| TrainError::Torch(format!("the model has no layer {module}")))?;
+        let linear =
+            linear.ok_or_else(|| TrainError::Torch(format!("the model has no layer {module}")))?;
         adapter.take(linear, kind, device)
     })
 }

@@ -25,7 +25,6 @@ impl Parameter {
     }
 
     /// What is computed with.
-    #[must_use]
     pub fn value(&self) -> &Tensor {
         &self.value
     }

@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// Cosines and sines for the positions of a row, `[length, width]` each.
 #[derive(Debug)]
-pub struct Angles {
+pub(super) struct Angles {
     cosines: Tensor,
     sines: Tensor,
     rotation: Rotation,
@@ -20,7 +20,7 @@ impl Angles {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn new(
+    pub(super) fn new(
         rope: &Rope,
         head_dim: usize,
         positions: &[i64],
@@ -52,7 +52,7 @@ impl Angles {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn turn(&self, heads: &Tensor) -> Result<Tensor> {
+    pub(super) fn turn(&self, heads: &Tensor) -> Result<Tensor> {
         let head_dim = heads.size3()?.2;
         let turned = heads.f_narrow(-1, 0, self.width)?;
         let partner = self.partner(&turned)?;

@@ -38,7 +38,11 @@ fn off(found: &Tensor, expected: &Tensor) -> f64 {
 fn rows(golden: &Golden, decoder: &Decoder, packed: bool) -> Vec<Row> {
     let samples = golden.samples();
     let row = |samples: &[Sample]| Row::new(decoder, samples).unwrap();
-    if packed { vec![row(&samples)] } else { samples.iter().map(|it| row(&[it.clone()])).collect() }
+    if packed {
+        vec![row(&samples)]
+    } else {
+        samples.iter().map(|it| row(std::slice::from_ref(it))).collect()
+    }
 }
 
 /// The mean loss over all rows, and the gradients of it.

@@ -87,7 +87,6 @@ impl KeptAttention {
     }
 
     /// What was found, in the shape of the queries.
-    #[must_use]
     pub fn found(&self) -> &Tensor {
         &self.saved[0]
     }
