@@ -15,6 +15,8 @@ mod gguf;
 mod packed;
 mod safetensors;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;

@@ -1,0 +1,4 @@
+mod adapters;
+mod files;
+mod llama_cpp;
+mod written;
