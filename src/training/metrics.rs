@@ -135,7 +135,7 @@ pub struct HeldOut {
     /// Replies that were generated where the recorded model made a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replies: Option<u64>,
-    /// The share of them with a call that can be read and fits the tool's schema.
+    /// The share of them with a call that can be read and whose arguments are an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_validity: Option<f64>,
     /// The share of them that call the tool that was called.
