@@ -11,7 +11,7 @@ use crate::goldens::Golden;
 use crate::weights::{Adapter, AdapterConfig, Tensors, Weights, write_adapter};
 
 /// Reads a golden adapter and writes it as ours.
-fn written(golden: &Golden, folder: &Path) {
+pub(super) fn written(golden: &Golden, folder: &Path) {
     let adapter = golden.adapter();
     let config = AdapterConfig {
         rank: adapter.rank(),

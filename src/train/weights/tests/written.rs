@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use tch::{Device, Kind, Tensor};
 
@@ -113,4 +114,23 @@ fn what_fails_leaves_what_was_there() {
     told(write_model(folder.path(), &entries[..1], &mut |_| zeros(2)), "weights already");
     let nowhere = folder.path().join("nowhere/model.safetensors");
     told(write_file(&nowhere, &entries[..1], &mut |_| zeros(2)), "nowhere");
+}
+
+/// Goldens as they were read, in several files each, and their adapters: `cargo xtask interop` reads
+/// them with `transformers` and PEFT.
+#[test]
+#[ignore = "writes into the folder that LIMN_OUT names, for others to read"]
+fn what_transformers_and_peft_are_to_read() {
+    let out = PathBuf::from(std::env::var_os("LIMN_OUT").unwrap());
+    for golden in Golden::all() {
+        let folder = out.join(golden.name);
+        fs::create_dir_all(folder.join("adapter")).unwrap();
+        fs::copy(golden.folder.join("config.json"), folder.join("config.json")).unwrap();
+        let weights = golden.weights();
+        write_shards(&folder, &entries(&weights, Kind::Float), 20_000, &mut |entry| {
+            weights.take(&entry.name, Kind::Float, Device::Cpu)
+        })
+        .unwrap();
+        super::adapters::written(&golden, &folder.join("adapter"));
+    }
 }
