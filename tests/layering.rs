@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &["trajectory", "screen"]),
     ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
+    ("training", &["trajectory", "chat"]),
     ("tui", &["trajectory", "screen"]),
     (
         "session",
@@ -41,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "agent",
             "chat",
             "dataset",
+            "training",
             "session",
             "workspace",
             "blob",

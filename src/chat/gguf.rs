@@ -1,14 +1,11 @@
 //! The tokenizer and the chat template inside a GGUF file, which holds a model for llama.cpp.
 //!
-//! A GGUF begins with named values; the weights follow and are not looked at. Tokenizers of the
-//! kind `gpt2` (byte-level BPE: Qwen, Llama 3, GLM 4, SmolLM, DeepSeek V3) are rebuilt as the
-//! `tokenizer.json` that they were made from. How a text is cut before BPE is only named in the
-//! file (`tokenizer.ggml.pre`), so a name that is not in [`CUTS`] is refused: a near miss would
-//! give other ids without a word.
+//! A GGUF begins with named values ([`Header`]); the weights follow and are nothing to us.
+//! Tokenizers of the kind `gpt2` (byte-level BPE: Qwen, Llama 3, GLM 4, SmolLM, DeepSeek V3) are
+//! rebuilt as the `tokenizer.json` that they were made from. How a text is cut before BPE is only
+//! named in the file (`tokenizer.ggml.pre`), so a name that is not in the table is refused: a near
+//! miss would give other ids without a word.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -17,18 +14,11 @@ use crate::dialect::Source;
 use crate::error::ChatError;
 use crate::tokenizer::Tokenizer;
 
+mod header;
 #[cfg(test)]
 mod tests;
 
-const MAGIC: [u8; 4] = *b"GGUF";
-
-/// No file names more values, and none is larger.
-const VALUES_MAX: u64 = 1 << 16;
-const TEXT_BYTES_MAX: u64 = 16 << 20;
-const ITEMS_MAX: u64 = 4 << 20;
-
-/// All that is read before the weights.
-const HEADER_BYTES_MAX: u64 = 512 << 20;
+pub use header::{Header, Tensor, is_gguf};
 
 /// How a text is cut before BPE.
 struct Cut {
@@ -96,90 +86,21 @@ const CUTS: &[Cut] = &[
 
 const THREE_DIGITS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Whether a file begins as a GGUF does.
-pub(crate) fn is_gguf(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    path.is_file()
-        && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
-        && magic == MAGIC
-}
-
 /// Reads what a GGUF says of its tokenizer.
 pub(crate) fn open(path: &Path) -> Result<Source, ChatError> {
-    let file =
-        File::open(path).map_err(|source| ChatError::Io { path: path.to_owned(), source })?;
     let bad = |reason: String| ChatError::Format { path: path.to_owned(), reason };
-    let header = Header::read(BufReader::new(file).take(HEADER_BYTES_MAX))
-        .map_err(|error| bad(format!("its beginning is damaged ({error})")))?;
-    header.source().map_err(bad)
+    Said(Header::open(path)?).source().map_err(bad)
 }
 
-/// The values that matter here, by name.
-#[derive(Default)]
-struct Header {
-    texts: BTreeMap<String, String>,
-    numbers: BTreeMap<String, u32>,
-    lists: BTreeMap<String, Vec<String>>,
-    token_types: Vec<u32>,
-}
+/// What a GGUF says of its tokenizer.
+struct Said(Header);
 
-impl Header {
-    fn read(mut file: impl Read) -> io::Result<Self> {
-        let mut header = Self::default();
-        let mut magic = [0; 4];
-        file.read_exact(&mut magic)?;
-        let version = u32_of(&mut file)?;
-        if magic != MAGIC || !(2..=3).contains(&version) {
-            return Err(io::Error::other("no GGUF of version 2 or 3"));
-        }
-        let _tensors = u64_of(&mut file)?;
-        for _ in 0..at_most(u64_of(&mut file)?, VALUES_MAX)? {
-            let key = text_of(&mut file)?;
-            let kind = u32_of(&mut file)?;
-            header.value(&mut file, key, kind)?;
-        }
-        Ok(header)
-    }
-
-    fn value(&mut self, file: &mut impl Read, key: String, kind: u32) -> io::Result<()> {
-        match kind {
-            STRING => {
-                let text = text_of(file)?;
-                if key.starts_with("tokenizer.") {
-                    self.texts.insert(key, text);
-                }
-            }
-            ARRAY => {
-                let kind = u32_of(file)?;
-                let count = at_most(u64_of(file)?, ITEMS_MAX)?;
-                if kind == STRING {
-                    let keep = key.starts_with("tokenizer.ggml.");
-                    let mut list = Vec::new();
-                    for _ in 0..count {
-                        let text = text_of(file)?;
-                        if keep {
-                            list.push(text);
-                        }
-                    }
-                    self.lists.insert(key, list);
-                } else if key == "tokenizer.ggml.token_type" && matches!(kind, 4 | 5) {
-                    for _ in 0..count {
-                        self.token_types.push(u32_of(file)?);
-                    }
-                } else {
-                    skip(file, width(kind)? * count)?;
-                }
-            }
-            4 | 5 => drop(self.numbers.insert(key, u32_of(file)?)),
-            other => skip(file, width(other)?)?,
-        }
-        Ok(())
-    }
-
+impl Said {
     fn token(&self, name: &str) -> Option<(u32, &str)> {
-        let id = *self.numbers.get(&format!("tokenizer.ggml.{name}_token_id"))?;
-        let tokens = self.lists.get("tokenizer.ggml.tokens")?;
-        Some((id, tokens.get(id as usize)?.as_str()))
+        let id = self.0.number(&format!("tokenizer.ggml.{name}_token_id"))?;
+        let id = u32::try_from(id).ok()?;
+        let tokens = self.0.list("tokenizer.ggml.tokens")?;
+        Some((id, tokens.get(id as usize)?.as_str()?))
     }
 
     fn source(self) -> Result<Source, String> {
@@ -198,38 +119,40 @@ impl Header {
         Ok(Source {
             specials: specials.collect(),
             stops: stops.collect(),
-            template: self.texts.get("tokenizer.chat_template").cloned(),
+            template: self.0.text("tokenizer.chat_template").map(str::to_owned),
             tokenizer,
         })
     }
 
     /// The `tokenizer.json` that this was made from.
     fn tokenizer(&self) -> Result<Value, String> {
-        let text = |name: &str| self.texts.get(&format!("tokenizer.ggml.{name}"));
-        let list = |name: &str| self.lists.get(&format!("tokenizer.ggml.{name}"));
-        let kind = text("model").map_or("none", String::as_str);
+        let text = |name: &str| self.0.text(&format!("tokenizer.ggml.{name}"));
+        let list = |name: &str| self.0.list(&format!("tokenizer.ggml.{name}"));
+        let kind = text("model").unwrap_or("none");
         if kind != "gpt2" {
             return Err(format!(
                 "its tokenizer is of the kind {kind:?}, and only byte-level BPE (gpt2) is read from GGUF; name the folder with the model's tokenizer.json instead"
             ));
         }
-        let name = text("pre").map_or("default", String::as_str);
+        let name = text("pre").unwrap_or("default");
         let cut = CUTS.iter().find(|cut| cut.names.contains(&name)).ok_or_else(|| {
             format!("how it cuts a text ({name:?}) is not known here; name the folder with the model's tokenizer.json instead")
         })?;
         let (Some(tokens), Some(merges)) = (list("tokens"), list("merges")) else {
             return Err("it has no tokens, or no merges".to_owned());
         };
-        if self.token_types.len() != tokens.len() {
+        let kinds = list("token_type").unwrap_or_default();
+        if kinds.len() != tokens.len() {
             return Err("it does not say of every token what kind it is".to_owned());
         }
         let mut vocabulary = Map::new();
         let mut added = Vec::new();
-        for (id, (token, kind)) in tokens.iter().zip(&self.token_types).enumerate() {
-            vocabulary.insert(token.clone(), id.into());
-            if [CONTROL, USER_DEFINED].contains(kind) {
+        for (id, (token, kind)) in tokens.iter().zip(kinds).enumerate() {
+            let (token, kind) = (token.as_str().unwrap_or_default(), kind.as_u64());
+            vocabulary.insert(token.to_owned(), id.into());
+            if [Some(CONTROL), Some(USER_DEFINED)].contains(&kind) {
                 added.push(json!({
-                    "id": id, "content": token, "special": *kind == CONTROL, "normalized": false,
+                    "id": id, "content": token, "special": kind == Some(CONTROL), "normalized": false,
                     "single_word": false, "lstrip": false, "rstrip": false,
                 }));
             }
@@ -274,51 +197,5 @@ impl Cut {
 }
 
 /// Kinds of tokens.
-const CONTROL: u32 = 3;
-const USER_DEFINED: u32 = 4;
-
-/// Kinds of values that are not plain numbers.
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
-
-/// How many bytes a number of this kind has.
-fn width(kind: u32) -> io::Result<u64> {
-    match kind {
-        0 | 1 | 7 => Ok(1),
-        2 | 3 => Ok(2),
-        4..=6 => Ok(4),
-        10..=12 => Ok(8),
-        other => Err(io::Error::other(format!("a value of the unknown kind {other}"))),
-    }
-}
-
-fn at_most(count: u64, max: u64) -> io::Result<u64> {
-    if count > max { Err(io::Error::other(format!("{count} of something"))) } else { Ok(count) }
-}
-
-fn u32_of(file: &mut impl Read) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    file.read_exact(&mut bytes)?;
-    Ok(u32::from_le_bytes(bytes))
-}
-
-fn u64_of(file: &mut impl Read) -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    file.read_exact(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn text_of(file: &mut impl Read) -> io::Result<String> {
-    let length = at_most(u64_of(file)?, TEXT_BYTES_MAX)?;
-    let mut bytes = Vec::new();
-    if file.take(length).read_to_end(&mut bytes)? as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    // Tokens that are no text are of the kinds that are refused.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn skip(file: &mut impl Read, bytes: u64) -> io::Result<()> {
-    let skipped = io::copy(&mut file.take(bytes), &mut io::sink())?;
-    if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
+const CONTROL: u64 = 3;
+const USER_DEFINED: u64 = 4;

@@ -6,7 +6,8 @@
 //! the model wrote ([`Masked`]). How a family spells thoughts and calls in its replies is in
 //! `formats/`, one file each.
 //!
-//! Absent here: sessions and samples, which `dataset` knows, and weights, which nobody here needs.
+//! Absent here: sessions and samples, which `dataset` knows, and weights; only the header of a GGUF
+//! file, which tells of both, is read here for everyone ([`gguf::Header`]).
 
 mod dialect;
 mod error;
@@ -14,7 +15,7 @@ mod estimate;
 #[cfg(test)]
 mod fixtures;
 mod formats;
-mod gguf;
+pub mod gguf;
 mod mask;
 mod probe;
 mod template;

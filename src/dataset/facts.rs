@@ -92,7 +92,7 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
     /// What keeps together when a dataset is split: a hash of the query's group, else of the
-    /// workspace.
+    /// repository that the workspace is of, else of the workspace.
     pub group: String,
     /// How many rows came of it.
     pub rows: usize,
@@ -150,14 +150,10 @@ impl Facts {
     ) -> Result<Self, DatasetError> {
         let row = archive.session()?;
         let query = row.query.as_ref();
-        let group = query.map(|query| query.group_key.clone().unwrap_or(query.id.to_string()));
         let mut facts = Self {
             session: id.to_string(),
             head: events.last().map(|event| event.id.to_string()).unwrap_or_default(),
-            group: match group {
-                Some(group) => key("query", &[], &group),
-                None => workspace_key(row.origin_device, &row.environment.cwd),
-            },
+            group: group(&row),
             outcome: said.outcome.map(|outcome| outcome.as_str().to_owned()),
             review: said.review.map(|review| review.as_str().to_owned()),
             domain: said.domain.clone(),
@@ -191,6 +187,18 @@ impl Facts {
         }
         facts.replies = replies.len();
         Ok(facts)
+    }
+}
+
+/// What a session is kept together with.
+fn group(row: &SessionRow) -> String {
+    if let Some(query) = &row.query {
+        let id = query.id.to_string();
+        return key("query", &[], query.group_key.as_deref().unwrap_or(&id));
+    }
+    match &row.environment.repository {
+        Some(repository) => key("repository", &[], repository),
+        None => workspace_key(row.origin_device, &row.environment.cwd),
     }
 }
 

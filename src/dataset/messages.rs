@@ -2,8 +2,8 @@
 //! it: arguments are objects, reasoning is `reasoning_content`.
 //!
 //! A row's `train` says for each message whether it gets loss. A message is trained only when
-//! every part of it may be, since this format knows nothing smaller than a message; what that
-//! costs is in the ledger.
+//! every part of it may be, since this format knows nothing smaller than a message, and among those
+//! of trainers only one that knows the text alone; what that costs is in the ledger.
 //!
 //! Reasoning that a model wrote between `<think>` and `</think>` stands in its text, where it was
 //! sent back; here it is `reasoning_content` too, byte for byte. A message with images has a list
@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use trajectory::event::{Attachment, Reasoning, ReasoningField, ReasoningForm};
-use trajectory::{Body, Event, Message, Sample, SampleMessage, ToolCallMessage, wrapped_arguments};
+use trajectory::{
+    Body, Event, Message, Sample, SampleMessage, Span, SpanPart, ToolCallMessage, wrapped_arguments,
+};
 
 use crate::error::DatasetError;
 use crate::export::Format;
@@ -85,9 +87,9 @@ pub(crate) fn row(
     ledger: &mut Ledger,
 ) -> Result<Option<String>, DatasetError> {
     let mut counted = Ledger::default();
-    let train: Vec<bool> =
-        sample.messages.iter().map(|message| is_trained(message, &mut counted)).collect();
-    if !train.contains(&true) {
+    let of = |message| Train::of(message, trainer, &mut counted);
+    let train: Vec<Train> = sample.messages.iter().map(of).collect();
+    if train.iter().all(|train| *train == Train::Nothing) {
         let note = "Samples no message of which may be trained whole.";
         ledger.lose("samples_without_a_trained_message", 1, note);
         ledger.add_left_out(&counted);
@@ -121,7 +123,7 @@ pub(crate) fn row(
         return Ok(Some(formed.to_string()));
     }
     let row = Row {
-        train,
+        train: train.into_iter().map(|train| train == Train::Everything).collect(),
         messages: chats,
         tools,
         session,
@@ -140,10 +142,43 @@ fn keep(counted: &Ledger, said: &Ledger, ledger: &mut Ledger) {
     ledger.keep("samples");
 }
 
-fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
-    if message.spans.is_empty() {
-        return false;
+/// What of a message gets loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Train {
+    Nothing,
+    Everything,
+    /// Its text, and no call.
+    Text,
+}
+
+impl Train {
+    /// What of a message a form can train without training what must not be.
+    fn of(message: &SampleMessage, trainer: Option<Trainer>, ledger: &mut Ledger) -> Self {
+        if message.spans.is_empty() {
+            return Self::Nothing;
+        }
+        let trainable = count_parts(message, ledger);
+        if trainable == message.spans.len() {
+            ledger.keep("trained_messages");
+            return Self::Everything;
+        }
+        let is_text = trainer.is_some_and(Trainer::trains_text_alone) && has_text_apart(message);
+        if is_text {
+            // A message that is trained, if not all of it.
+            ledger.keep("trained_messages");
+            ledger.keep("trained_texts");
+        }
+        ledger.lose(
+            "trainable_parts_beside_untrained_ones",
+            (trainable - usize::from(is_text)) as u64,
+            "Loss is per message here, and another part of the same message may not be trained.",
+        );
+        if is_text { Self::Text } else { Self::Nothing }
     }
+}
+
+/// How many parts of a message may be trained.
+fn count_parts(message: &SampleMessage, ledger: &mut Ledger) -> usize {
     let trainable = message.spans.iter().filter(|span| span.untrained.is_none()).count();
     for span in &message.spans {
         match span.untrained {
@@ -151,17 +186,21 @@ fn is_trained(message: &SampleMessage, ledger: &mut Ledger) -> bool {
             None => ledger.keep("trainable_parts"),
         }
     }
-    let whole = trainable == message.spans.len();
-    if whole {
-        ledger.keep("trained_messages");
-    } else {
-        ledger.lose(
-            "trainable_parts_beside_untrained_ones",
-            trainable as u64,
-            "Loss is per message here, and another part of the same message may not be trained.",
-        );
-    }
-    whole
+    trainable
+}
+
+/// Whether the text of a message may be trained, and is told from all before it: templates write a
+/// thought in front of it.
+fn has_text_apart(message: &SampleMessage) -> bool {
+    let is_thought = |span: &Span| span.part == SpanPart::Reasoning;
+    let is_text = |span: &Span| span.part == SpanPart::Content && span.untrained.is_none();
+    let Message::Assistant {
+        content: Some(text), reasoning_content: None, reasoning: None, ..
+    } = &message.message
+    else {
+        return false;
+    };
+    !text.is_empty() && message.spans.iter().any(is_text) && !message.spans.iter().any(is_thought)
 }
 
 /// A message as trainers read it.

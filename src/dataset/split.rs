@@ -1,7 +1,7 @@
 //! Parts of a dataset: `train=90,test=10`.
 //!
 //! A part is chosen by a hash of the seed and the session's group, never by row: sessions of one
-//! query, or of one workspace, are together. Nothing but the two decides, so a session that is
+//! query, of one repository, or of one workspace that is of none, are together. Nothing but the two decides, so a session that is
 //! added moves no other.
 
 use std::str::FromStr;

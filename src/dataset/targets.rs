@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use trajectory::{Message, Sample};
 
 use crate::ledger::Ledger;
+use crate::messages::Train;
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,8 @@ pub(crate) struct Draft<'a> {
     /// The messages, with arguments as objects and reasoning as `reasoning_content`.
     pub(crate) messages: Vec<Value>,
     pub(crate) tools: Vec<Value>,
-    /// Whether each message is trained.
-    pub(crate) train: Vec<bool>,
+    /// What of each message is trained.
+    pub(crate) train: Vec<Train>,
     /// Where the row comes from.
     pub(crate) origin: Value,
 }
@@ -71,6 +72,11 @@ impl Trainer {
         matches!(self, Self::Limi | Self::Llamafactory | Self::Sharegpt)
     }
 
+    /// Whether its form can train the text of a reply and not its calls.
+    pub(crate) const fn trains_text_alone(self) -> bool {
+        matches!(self, Self::Axolotl)
+    }
+
     /// Whether its form has a place for reasoning.
     pub(crate) const fn holds_reasoning(self) -> bool {
         !matches!(self, Self::Openai | Self::Limi)
@@ -86,7 +92,7 @@ impl Trainer {
         let respelled = if self == Self::Openai { 0 } else { respelled(&draft) };
         let row = match self {
             Self::Openai => Some(openai::form(draft, ledger)),
-            Self::Axolotl => Some(axolotl::form(draft)),
+            Self::Axolotl => Some(axolotl::form(draft, ledger)),
             Self::Slime => Some(slime::form(draft)),
             Self::Limi => limi::form(draft, ledger),
             Self::Llamafactory => sharegpt::llama_factory(draft, ledger),
@@ -131,7 +137,9 @@ fn with_origin(messages: Vec<Value>, tools: Vec<Value>, origin: Option<Value>) -
 
 /// For forms of which every reply is trained: none for a row with one that must not be.
 fn without_untrained(draft: &Draft<'_>, ledger: &mut Ledger) -> Option<()> {
-    let untrained = |(message, train): (&Value, &bool)| message["role"] == "assistant" && !train;
+    let untrained = |(message, train): (&Value, &Train)| {
+        message["role"] == "assistant" && *train != Train::Everything
+    };
     if draft.messages.iter().zip(&draft.train).any(untrained) {
         let note = "Rows with a reply that must not be trained: this form trains every reply.";
         ledger.lose("rows_with_an_untrained_reply", 1, note);
@@ -150,7 +158,7 @@ fn without_origin(ledger: &mut Ledger) {
 fn mark(draft: &mut Draft<'_>, key: &str, value: impl Fn(bool) -> Value) {
     for (message, train) in draft.messages.iter_mut().zip(&draft.train) {
         if message["role"] == "assistant" {
-            message[key] = value(*train);
+            message[key] = value(*train != Train::Nothing);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::images::Placed;
 use crate::ledger::Ledger;
 use crate::messages::{self, Thoughts};
 use crate::stats::RowFacts;
+use crate::targets::Trainer;
 
 fn reply(content: Option<&str>, arguments: &[&str], untrained: &[Option<LossReason>]) -> Sample {
     let tool_calls = arguments
@@ -71,6 +72,41 @@ fn a_message_is_trained_whole_or_not_at_all_and_the_ledger_says_what_that_costs(
     assert_eq!(ledger.lost["samples_without_a_trained_message"].count, 1);
     assert_eq!(ledger.untrained["denied"], 1);
     assert!(ledger.kept.is_empty(), "{ledger:?}");
+}
+
+#[test]
+fn axolotl_trains_the_text_of_a_reply_whose_calls_must_not_be() {
+    let denied = Some(LossReason::Denied);
+    // The text, then two calls: what may be trained of them, whether there is a thought, for whom.
+    let of = |calls: [Option<LossReason>; 2], thinks: bool, trainer| {
+        let mut sample = reply(Some("Été: look"), &["{}", "{}"], &calls);
+        let message = &mut sample.messages[0];
+        message.spans.insert(0, Span { part: SpanPart::Content, untrained: None });
+        let Message::Assistant { reasoning, .. } = &mut message.message else { unreachable!() };
+        if !thinks {
+            *reasoning = None;
+        }
+        let mut place = |_: &Attachment, _: &mut Ledger| Ok(Placed::Missing);
+        let (mut ledger, thoughts) = (Ledger::default(), Thoughts::new());
+        let place = &mut place;
+        let line = messages::row(("s", 0, 0), &sample, trainer, &thoughts, place, &mut ledger);
+        let row = line.unwrap().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        (row.map(|row| row["messages"][0].clone()), ledger)
+    };
+    let axolotl = Some(Trainer::Axolotl);
+    let (message, ledger) = of([None, denied], false, axolotl);
+    let message = message.unwrap();
+    let detail = json!([{"begin_offset": 0, "end_offset": 8, "train": true}]);
+    assert_eq!((&message["train"], &message["train_detail"]), (&json!(true), &detail));
+    assert_eq!(ledger.lost["trainable_parts_beside_untrained_ones"].count, 1, "the other call");
+    assert_eq!(ledger.lost["ends_of_replies_trained_in_part"].count, 1);
+    assert_eq!((ledger.kept["trained_messages"], ledger.kept["trained_texts"]), (1, 1));
+    // One that may be trained whole needs no detail, and a thought cannot be told from the text.
+    let (whole, _) = of([None, None], true, axolotl);
+    assert_eq!(whole.unwrap().get("train_detail"), None);
+    assert_eq!(of([None, denied], true, axolotl).0, None);
+    assert_eq!(of([None, denied], false, Some(Trainer::Slime)).0, None);
+    assert_eq!(of([None, denied], false, None).0, None);
 }
 
 #[test]

@@ -120,6 +120,14 @@ fn optional_count(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Opt
     Ok(row.get::<_, Option<i64>>(column)?.map(|number| u64::try_from(number).unwrap_or(0)))
 }
 
+/// A column that files of older formats lack.
+fn later_column<T: FromSql>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    match row.get(column) {
+        Err(rusqlite::Error::InvalidColumnName(_)) => Ok(None),
+        value => value,
+    }
+}
+
 /// JSON in a text column.
 fn from_json<T: serde::de::DeserializeOwned>(
     row: &rusqlite::Row<'_>,

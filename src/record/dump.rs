@@ -8,7 +8,6 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
@@ -19,6 +18,7 @@ use crate::archive::Archive;
 use crate::connection::{SESSION_FORMAT, migrate};
 use crate::error::RecordError;
 use crate::home::Home;
+use crate::imports::{IMPORT_PREFIX, Importing};
 use crate::schema::{TABLES, Table};
 
 /// How many problems of a bad import are told.
@@ -67,6 +67,7 @@ pub struct Loader {
     home: Home,
     file: NamedTempFile,
     connection: Connection,
+    importing: Importing,
 }
 
 /// What became of an import.
@@ -78,26 +79,6 @@ pub struct Imported {
     pub already_here: bool,
 }
 
-/// The beginning of the name of a file that is being imported into.
-pub(crate) const IMPORT_PREFIX: &str = ".import-";
-
-/// An import that has not been touched for so long was killed.
-const IMPORT_STALE_AFTER: Duration = Duration::from_secs(3600);
-
-/// Removes what killed imports left behind.
-fn sweep(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_import = entry.file_name().to_string_lossy().starts_with(IMPORT_PREFIX);
-        let modified = entry.metadata().and_then(|about| about.modified()).ok();
-        let age = modified.and_then(|modified| modified.elapsed().ok());
-        if is_import && age.is_some_and(|age| age > IMPORT_STALE_AFTER) {
-            // One that cannot be removed is in nobody's way.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
 impl Loader {
     /// A loader into this home.
     ///
@@ -105,7 +86,10 @@ impl Loader {
     /// When the home cannot be written.
     pub fn new(home: &Home) -> Result<Self, RecordError> {
         let folder = home.sessions();
-        sweep(&folder);
+        // What cannot be deleted is in nobody's way; `doctor` tells of it.
+        let _ = home.remove_dead_imports();
+        let importing = Importing::begin(&folder)
+            .map_err(|error| RecordError::io("import into", &folder, &error))?;
         let file = tempfile::Builder::new()
             .prefix(IMPORT_PREFIX)
             .permissions(Permissions::from_mode(0o600))
@@ -123,7 +107,7 @@ impl Loader {
         migrate(&mut connection, file.path(), SESSION_FORMAT)?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch("BEGIN").map_err(failed)?;
-        Ok(Self { home: home.clone(), file, connection })
+        Ok(Self { home: home.clone(), file, connection, importing })
     }
 
     /// Takes a row. Columns that are not named are empty.
@@ -160,7 +144,7 @@ impl Loader {
     /// session with its id is here and differs in any row, or when it cannot be written. Then
     /// nothing has changed.
     pub fn finish(self, expected: SessionId) -> Result<Imported, RecordError> {
-        let Self { home, file, connection } = self;
+        let Self { home, file, connection, importing } = self;
         let failed = |error| RecordError::sqlite("import into", file.path(), &error);
         connection.execute_batch("COMMIT").map_err(failed)?;
         connection
@@ -186,7 +170,7 @@ impl Loader {
         file.as_file().sync_all().map_err(io)?;
         file.persist_noclobber(&path).map_err(|error| io(error.error))?;
         File::open(home.sessions()).and_then(|folder| folder.sync_all()).map_err(io)?;
-        drop(lock);
+        drop((lock, importing));
         Ok(Imported { id, already_here: false })
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use trajectory::{DeviceId, SessionId};
 
 use crate::archive::Archive;
-use crate::dump::IMPORT_PREFIX;
 use crate::error::RecordError;
+use crate::imports::IMPORT_PREFIX;
 use crate::library::Library;
 use crate::lock::SessionLock;
 

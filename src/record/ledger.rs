@@ -164,13 +164,17 @@ impl Ledger {
                 }
                 change.execs.insert(row.exec, false);
             }
-            Row::ExecTrees(row) => {
-                if !change.execs.contains_key(&row.exec) && !self.execs.contains_key(&row.exec) {
-                    return Err(format!("execution {} was never started.", row.exec));
-                }
-            }
+            Row::ExecTrees(row) => self.admit_started(row.exec, change)?,
+            Row::ExecResized(row) => self.admit_started(row.exec, change)?,
         }
         Ok(())
+    }
+
+    fn admit_started(&self, exec: u32, change: &Change) -> Result<(), String> {
+        if change.execs.contains_key(&exec) || self.execs.contains_key(&exec) {
+            return Ok(());
+        }
+        Err(format!("execution {exec} was never started."))
     }
 
     /// Takes over what a committed write changed.

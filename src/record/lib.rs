@@ -19,6 +19,7 @@ mod dump;
 mod error;
 mod fork;
 mod home;
+mod imports;
 mod ledger;
 mod library;
 mod lock;
@@ -46,8 +47,9 @@ pub use library::{
 pub use output::{Direction, Mark, OutputChunk};
 pub use recorder::{Ack, Recorder, Resumed, recover};
 pub use rows::{
-    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecStarted, ExecTrees, NewEvent,
-    Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, Write,
+    Blob, Durability, Environment, ExecFacts, ExecFinished, ExecResized, ExecStarted, ExecTrees,
+    NewEvent, Ordinals, Query, RequestFinished, RequestStarted, Row, SessionStart, SizeChange,
+    Write,
 };
 pub use rusqlite::types::{Value, ValueRef};
 

@@ -7,6 +7,7 @@
 mod catalogue;
 mod passages;
 mod search;
+mod shelves;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -7,10 +7,10 @@ pub(crate) const SESSION_APPLICATION_ID: i32 = 0x6c69_6d6e;
 pub(crate) const LIBRARY_APPLICATION_ID: i32 = 0x6c69_6d6c;
 
 /// From an empty file to the newest session file; `user_version` counts the steps taken.
-pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2, SESSION_3];
+pub(crate) const SESSION: &[&str] = &[SESSION_1, SESSION_2, SESSION_3, SESSION_4];
 
 /// From an empty file to the newest `limn.db`.
-pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1, LIBRARY_2];
+pub(crate) const LIBRARY: &[&str] = &[LIBRARY_1, LIBRARY_2, LIBRARY_3];
 
 /// What was sent is in the form of its provider, and so is `messages_digest`. This one is over the
 /// messages as the fold over the events gives them.
@@ -33,6 +33,14 @@ CREATE TABLE output_part_3 (
 INSERT INTO output_part_3 SELECT * FROM output_part;
 DROP TABLE output_part;
 ALTER TABLE output_part_3 RENAME TO output_part;
+";
+
+/// Which repository a workspace is of: a split of a dataset keeps it together. And what size the
+/// terminal of a command was given while it ran, as JSON: microseconds since its start, columns,
+/// rows.
+const SESSION_4: &str = "
+ALTER TABLE environment ADD COLUMN repository TEXT;
+ALTER TABLE tool_exec ADD COLUMN sizes TEXT;
 ";
 
 const SESSION_1: &str = "
@@ -201,6 +209,28 @@ CREATE TABLE draft (
     name TEXT,
     text TEXT NOT NULL
 ) STRICT;
+";
+
+/// The index of words stands on shelves, each of them a table that is made when it is needed. What was
+/// indexed so far is indexed anew.
+const LIBRARY_3: &str = "
+DROP TABLE passage;
+DELETE FROM passage_of;
+DELETE FROM facet;
+DROP TABLE indexed;
+
+CREATE TABLE shelf (
+    id INTEGER PRIMARY KEY NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE indexed (
+    session BLOB PRIMARY KEY NOT NULL CHECK (length(session) = 16),
+    events INTEGER NOT NULL,
+    last_hash BLOB NOT NULL CHECK (length(last_hash) = 32),
+    shelf INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX indexed_shelf ON indexed (shelf);
 ";
 
 /// The index of words. It holds no text: that is in the session files, and whoever deletes from the

@@ -168,7 +168,7 @@ impl Queue {
                 return Ok(());
             }
             // Output has its own way in, with its timing.
-            Progress::Output { .. } => return Ok(()),
+            Progress::Output { .. } | Progress::Resized { .. } => return Ok(()),
         };
         self.admit(text.len()).await?;
         let mut state = self.lock();

@@ -57,6 +57,10 @@ pub struct Environment {
     pub locale: Option<String>,
     /// The time zone.
     pub tz: Option<String>,
+    /// A hash that tells which repository the workspace is of, whatever it is called here. Absent
+    /// in the name of an environment that has none, so that older ones keep theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// A session that begins. None of it changes later.
@@ -176,6 +180,8 @@ pub enum Row {
     ExecFinished(Box<ExecFinished>),
     /// What the workspace was before an execution, and after it, is known.
     ExecTrees(Box<ExecTrees>),
+    /// The terminal of an execution was given another size.
+    ExecResized(Box<ExecResized>),
 }
 
 macro_rules! rows {
@@ -188,7 +194,7 @@ macro_rules! rows {
     };
 }
 
-rows!(RequestStarted, RequestFinished, ExecStarted, ExecFinished, ExecTrees);
+rows!(RequestStarted, RequestFinished, ExecStarted, ExecFinished, ExecTrees, ExecResized);
 
 /// A request as it goes out. Its exact body is `body_head`, the messages joined by commas, and
 /// `body_tail`; no header is ever part of it.
@@ -315,4 +321,24 @@ pub struct ExecTrees {
     pub exec: u32,
     /// Hash of the workspace after it.
     pub after: Option<String>,
+}
+
+/// Another size of an execution's terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecResized {
+    /// The execution.
+    pub exec: u32,
+    /// The size.
+    pub size: SizeChange,
+}
+
+/// A size that a terminal was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeChange {
+    /// When: microseconds since the execution began.
+    pub at_us: u64,
+    /// Characters in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
 }

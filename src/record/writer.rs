@@ -356,6 +356,7 @@ impl Writer {
             Row::ExecStarted(row) => self.insert_exec(stamp, row),
             Row::ExecFinished(row) => self.finish_exec(stamp, row),
             Row::ExecTrees(row) => self.set_trees(row),
+            Row::ExecResized(row) => self.add_size(row),
         }
     }
 

@@ -1,12 +1,17 @@
 //! What the machine looks like, as far as it can be told by looking: no process is started, since
 //! a session begins with this.
 
+mod repository;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use record::Environment;
+use trajectory::DeviceId;
+
+use self::repository::Repository;
 
 /// Tools whose presence often decides how a task is done.
 const TOOLCHAINS: &[&str] = &[
@@ -14,14 +19,12 @@ const TOOLCHAINS: &[&str] = &[
     "node", "npm", "pip", "python3", "rg", "rustc", "uv",
 ];
 
-/// No file that is read of a repository is larger.
-const GIT_FILE_BYTES_MAX: u64 = 16 << 20;
-
 /// Variables that a command is given and that change what it does.
 const VARIABLES: &[&str] = &["LANG", "LC_ALL", "PATH", "SHELL", "TERM", "VIRTUAL_ENV"];
 
 /// Looks at the machine and the workspace.
-pub(crate) fn observe(workspace: &Path) -> Environment {
+pub(crate) fn observe(workspace: &Path, device: DeviceId) -> Environment {
+    let repository = Repository::of(workspace);
     let variable = |name: &str| env::var(name).ok();
     Environment {
         os: operating_system(),
@@ -29,7 +32,8 @@ pub(crate) fn observe(workspace: &Path) -> Environment {
         shell: variable("SHELL"),
         cwd: workspace.display().to_string(),
         toolchains: toolchains(),
-        git_commit: git_commit(workspace),
+        git_commit: repository.as_ref().and_then(Repository::commit),
+        repository: repository.map(|it| it.name(device)),
         dirty_diff: None,
         tree_hash: None,
         env_allowlist: VARIABLES
@@ -58,35 +62,4 @@ fn toolchains() -> BTreeMap<String, String> {
         Some(((*tool).to_owned(), found.display().to_string()))
     };
     TOOLCHAINS.iter().filter_map(find).collect()
-}
-
-/// The commit that is checked out, read from the files: running git in a folder of somebody
-/// else's can run their programs.
-fn git_commit(workspace: &Path) -> Option<String> {
-    let git = workspace.ancestors().map(|folder| folder.join(".git")).find(|git| git.is_dir())?;
-    let head = read_bounded(&git.join("HEAD"))?;
-    let head = head.trim();
-    let Some(name) = head.strip_prefix("ref: ") else { return commit(head) };
-    if name.split('/').any(|part| part == "..") || !name.starts_with("refs/") {
-        return None;
-    }
-    if let Some(id) = read_bounded(&git.join(name)) {
-        return commit(id.trim());
-    }
-    let packed = read_bounded(&git.join("packed-refs"))?;
-    let line = packed.lines().find(|line| line.ends_with(name))?;
-    commit(line.split(' ').next()?)
-}
-
-/// A file of a repository, if it is a regular one of a sensible size: a workspace may hold
-/// anything in its place.
-fn read_bounded(path: &Path) -> Option<String> {
-    let about = fs::metadata(path).ok()?;
-    let fits = about.is_file() && about.len() <= GIT_FILE_BYTES_MAX;
-    fits.then(|| fs::read_to_string(path).ok()).flatten()
-}
-
-fn commit(text: &str) -> Option<String> {
-    let hexadecimal = text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hexadecimal.then(|| text.to_owned())
 }

@@ -3,7 +3,7 @@
 //! What is typed is recorded as the user's, beside what the model types. A command that has ended
 //! meanwhile takes nothing, and says so itself by its end.
 
-use record::Direction;
+use record::{Direction, ExecResized, Row, SizeChange};
 use sandbox::{SandboxError, TerminalSize};
 use trajectory::Hand;
 
@@ -34,7 +34,12 @@ impl Loop {
             },
             Hand::Resize { exec, columns, rows } => {
                 // One that has ended needs no size.
-                let _ = toolbox.resize_job(exec, TerminalSize { columns, rows });
+                if let Ok(since) = toolbox.resize_job(exec, TerminalSize { columns, rows }) {
+                    let at_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+                    let size = SizeChange { at_us, columns, rows };
+                    self.rows.push(Row::from(ExecResized { exec, size }));
+                    self.record(Vec::new(), false).await?;
+                }
             }
             Hand::Stop { exec } => {
                 let _ = toolbox.stop_by_user(exec);

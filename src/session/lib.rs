@@ -162,7 +162,7 @@ impl Session {
         let start = SessionStart {
             id,
             query: None,
-            environment: environment::observe(&options.workspace),
+            environment: environment::observe(&options.workspace, options.home.device()),
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             config: options.config.clone(),
             annotator: options.annotator.clone(),

@@ -28,7 +28,9 @@ impl Stutter {
         let text = match piece {
             Progress::Reasoning { text, .. } | Progress::Text { text, .. } => text,
             Progress::ToolCall { arguments, .. } => arguments,
-            Progress::Retry { .. } | Progress::Output { .. } => return false,
+            Progress::Retry { .. } | Progress::Output { .. } | Progress::Resized { .. } => {
+                return false;
+            }
         };
         self.tail.extend_from_slice(text.as_bytes());
         self.since_look += text.len();

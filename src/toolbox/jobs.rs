@@ -76,6 +76,7 @@ struct Shared {
 /// A hand on a command that runs.
 struct Hand {
     remote: Remote,
+    began: Instant,
     /// When the user typed last, or the command began.
     last_typed: Instant,
     /// The user has ended it.
@@ -214,7 +215,8 @@ impl Jobs {
 
     /// A command has begun: the user may put a hand on it until it has ended.
     pub(crate) fn begin(&self, exec: u32, remote: Remote) {
-        let hand = Hand { remote, last_typed: Instant::now(), is_stopped: false };
+        let began = Instant::now();
+        let hand = Hand { remote, began, last_typed: began, is_stopped: false };
         lock(&self.shared.hands).insert(exec, hand);
     }
 
@@ -223,10 +225,12 @@ impl Jobs {
         lock(&self.shared.hands).remove(&exec).is_some_and(|hand| hand.is_stopped)
     }
 
-    /// Changes the size of a command's terminal.
-    pub(crate) fn resize(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
+    /// Changes the size of a command's terminal; how long after its start that was.
+    pub(crate) fn resize(&self, exec: u32, size: TerminalSize) -> Result<Duration, SandboxError> {
         let hands = lock(&self.shared.hands);
-        hands.get(&exec).ok_or(SandboxError::Ended)?.remote.resize(size)
+        let hand = hands.get(&exec).ok_or(SandboxError::Ended)?;
+        hand.remote.resize(size)?;
+        Ok(hand.began.elapsed())
     }
 
     /// The user types into a command; the piece to be recorded of it.

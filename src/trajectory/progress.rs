@@ -49,4 +49,13 @@ pub enum Progress {
         /// The bytes.
         bytes: Arc<[u8]>,
     },
+    /// The terminal of a command was given another size.
+    Resized {
+        /// The execution.
+        exec: u32,
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
 }

@@ -7,7 +7,7 @@
 mod find;
 mod scroll;
 
-use screen::Emulator;
+use screen::{Emulator, TerminalSize};
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
@@ -215,6 +215,12 @@ impl Conversation {
                 self.note(NoteKind::Retry, reason);
             }
             Progress::Output { exec, bytes } => self.card_of(*exec, |card| card.print(bytes)),
+            Progress::Resized { exec, columns, rows } => {
+                let size = TerminalSize { columns: *columns, rows: *rows };
+                if let Some(terminal) = self.terminal_of(*exec) {
+                    terminal.resize(size);
+                }
+            }
         }
     }
 

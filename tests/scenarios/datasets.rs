@@ -238,6 +238,56 @@ fn parts_are_by_workspace_and_stay_when_sessions_are_added() {
 }
 
 #[test]
+fn every_clone_of_a_repository_is_in_the_same_part_and_its_address_is_nowhere() {
+    let world = World::new();
+    let urls = [
+        "https://ada:s3cret@example.org/ada/engine.git",
+        "git@example.org:ada/engine.git",
+        "https://example.org/Ada/Engine",
+        "https://example.org/ada/loom.git",
+    ];
+    let mut sessions = Vec::new();
+    for (number, url) in urls.iter().enumerate() {
+        let folder = world.path(&format!("work/clone{number}"));
+        fs::create_dir_all(folder.join("src")).unwrap();
+        for args in [&["init", "--quiet"][..], &["remote", "add", "origin", url]] {
+            let mut git = std::process::Command::new("git");
+            assert!(git.args(args).current_dir(&folder).status().unwrap().success());
+        }
+        let server = server([Reply::text(&format!("in {number}"))]);
+        let mut command = world.exec_command(&server.url(), &["--no-checkpoints", "go"]);
+        command.current_dir(folder.join(if number == 1 { "src" } else { "." }));
+        crate::world::run(command).succeeds();
+        sessions.push(world.home().find("last").unwrap().to_string());
+    }
+    export(&world, "v1", &["--status", "all", "--split", "train=1,test=1"]).succeeds();
+    let manifest = manifest(&world.path("v1"));
+    let group = |session: &String| {
+        let all = manifest["sessions"].as_array().unwrap();
+        all.iter().find(|it| it["session"] == session.as_str()).unwrap()["group"].clone()
+    };
+    let groups: Vec<Value> = sessions.iter().map(group).collect();
+    assert!(groups[..3].iter().all(|it| *it == groups[0]), "{groups:?}");
+    assert_ne!(groups[0], groups[3]);
+    // What is known of a repository is a hash, here and in what is exported.
+    let folders = [world.home().sessions(), world.path("v1")];
+    for path in folders.iter().flat_map(|folder| crate::world::files(folder)) {
+        let bytes = fs::read(&path).unwrap();
+        for word in ["s3cret", "example.org", "ada/engine"] {
+            let found = memchr::memmem::find(&bytes, word.as_bytes());
+            assert_eq!(found, None, "{word} in {}", path.display());
+        }
+    }
+    let shown = world.limn(&["show", &sessions[1], "--json"]).succeeds().json_lines();
+    assert_eq!(
+        shown[0]["environment"]["repository"].as_str().map(str::len),
+        Some(64),
+        "{}",
+        shown[0]
+    );
+}
+
+#[test]
 fn what_a_gate_leaves_out_is_named_and_can_be_kept_for_a_reason() {
     let world = World::new();
     let good = record(&world, "one");

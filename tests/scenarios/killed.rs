@@ -2,6 +2,7 @@
 //! `cargo xtask soak` does the same thousands of times.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -214,4 +215,86 @@ fn while_files_are_taken_back() {
     }
     world.exec(&server.url(), &["--resume", "last", "and on"]).succeeds();
     world.assert_sound();
+}
+
+/// A bundle on its way into a store, as far as it was let through.
+struct Import {
+    child: Child,
+    pipe: fs::File,
+}
+
+impl Import {
+    /// Begins, and waits until half of the lines are through and the import has a file of its own.
+    fn halfway(into: &World, lines: &str) -> Self {
+        let path = into.path("pipe");
+        if !path.exists() {
+            assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }
+        let child = spawned(into.command(&["import", "bundle", path.to_str().unwrap()]));
+        let mut pipe = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let half = lines.len() / 2;
+        pipe.write_all(&lines.as_bytes()[..half]).unwrap();
+        let began = Instant::now();
+        while imports(into).is_empty() {
+            assert!(began.elapsed() < PATIENCE, "the import never began");
+            std::thread::yield_now();
+        }
+        Self { child, pipe }
+    }
+}
+
+/// What imports have in the store.
+fn imports(world: &World) -> Vec<PathBuf> {
+    let mut found = files(&world.home().sessions());
+    found.retain(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with(".import-") && name != ".import-lock"
+    });
+    found
+}
+
+#[test]
+fn while_a_bundle_is_imported() {
+    let (from, into) = (World::new(), World::new());
+    let server = large(&from);
+    from.limn(&["annotate", "last", "--outcome", "success"]).succeeds();
+    let id = from.home().find("last").unwrap().to_string();
+    let out = from.path("bundles");
+    from.limn(&["export", "--format", "bundle", "--out", out.to_str().unwrap()]).succeeds();
+    let packed = fs::read(out.join(format!("{id}.limn"))).unwrap();
+    let lines = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    into.exec(&server.url(), &["mine"]).succeeds();
+    let mine = into.home().find("last").unwrap().to_string();
+
+    // One that goes on is nobody's to delete, and ends well.
+    let mut import = Import::halfway(&into, &lines);
+    let said = into.limn(&["doctor", "--store"]).stdout;
+    assert!(!said.contains("was left by an import"), "{said}");
+    into.limn(&["store", "gc"]).succeeds();
+    assert_eq!(imports(&into).len(), 1);
+    import.pipe.write_all(&lines.as_bytes()[lines.len() / 2..]).unwrap();
+    drop(import.pipe);
+    assert!(import.child.wait().unwrap().success());
+    assert!(imports(&into).is_empty());
+
+    // Of one that was killed something is left: it is named, counts for nothing, and goes.
+    into.limn(&["rm", &id]).succeeds();
+    let killed = |into: &World| {
+        kill(&mut Import::halfway(into, &lines).child);
+        assert_eq!(imports(into).len(), 1);
+        into.assert_sound();
+        let said = into.limn(&["doctor", "--store"]).stdout;
+        assert!(said.contains("was left by an import that was killed"), "{said}");
+        assert_eq!(into.home().session_ids().unwrap().len(), 1);
+    };
+    killed(&into);
+    let told = into.limn(&["store", "gc", "--json"]).succeeds().json_lines();
+    assert_eq!((&told[0]["imports_removed"], imports(&into).len()), (&1.into(), 0));
+    killed(&into);
+    into.limn(&["import", "bundle", out.join(format!("{id}.limn")).to_str().unwrap()]).succeeds();
+    assert!(imports(&into).is_empty(), "whoever imports next tidies up");
+    into.limn(&["rm", &id]).succeeds();
+    killed(&into);
+    into.limn(&["rm", &mine]).succeeds().says(&["removed what killed imports had left: 1 files"]);
+    assert!(imports(&into).is_empty());
 }

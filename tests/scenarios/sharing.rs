@@ -34,7 +34,11 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn the_second_process_follows_and_goes_on_when_the_first_has_ended() {
     let world = World::new();
     let server = server([
-        shell("echo begun; until [ -e go ]; do read -t 0.05 < <(:) || :; done; echo over"),
+        // What it prints stands in no command: it is seen while the command runs.
+        shell(
+            "echo printed-$((6*7)); until [ -e go ]; do read -t 0.05 < <(:) || :; done; \
+             echo over-$((6*8))",
+        ),
         Reply::text("All done."),
         Reply::text("My turn."),
     ]);
@@ -42,7 +46,7 @@ fn the_second_process_follows_and_goes_on_when_the_first_has_ended() {
     let begun = || world.home().find("last").is_ok() && !world.bodies("tool_started").is_empty();
     until("the session never began", begun);
     let mut follower = second(&world, &server);
-    follower.shows("Another limn is writing this session").shows("echo begun");
+    follower.shows("Another limn is writing this session").shows("printed-42");
     fs::write(world.path("work/go"), "").unwrap();
     follower.shows("All done.").shows("The other limn has ended");
     assert!(writer.wait().unwrap().success());
@@ -50,6 +54,28 @@ fn the_second_process_follows_and_goes_on_when_the_first_has_ended() {
     assert_eq!(follower.ends(), 0);
     assert_eq!(world.home().session_ids().unwrap().len(), 1);
     assert_eq!(world.bodies("round_ended").len(), 2);
+    world.assert_sound();
+}
+
+#[test]
+fn whoever_follows_sees_the_user_s_own_command_and_what_it_prints_as_it_comes() {
+    let world = World::new();
+    let server = server([Reply::text("Hello.")]);
+    let mut first = Terminal::with_server(&world, &server, &["hi"]);
+    first.shows("Hello.").shows("✓");
+    let mut follower = second(&world, &server);
+    follower.shows("Hello.").shows("Another limn is writing this session");
+    let waits = "!for n in 1 2 3; do echo step-$((n*111)); until [ -e go$n ]; do :; done; done";
+    first.press(waits).press(ENTER).shows("step-111");
+    for (number, step) in [(1, "step-111"), (2, "step-222"), (3, "step-333")] {
+        follower.shows("for n in").shows(step);
+        fs::write(world.path("work").join(format!("go{number}")), "").unwrap();
+    }
+    first.shows("exit 0");
+    follower.shows("exit 0").press(CTRL_D);
+    assert_eq!(follower.ends(), 0);
+    first.press(CTRL_D);
+    assert_eq!(first.ends(), 0);
     world.assert_sound();
 }
 

@@ -51,6 +51,19 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     };
     archive.output_parts(1, Direction::ByUser, take).unwrap();
     assert_eq!(typed, b"xyzq");
+    // Whoever plays it back gives it the sizes that it had: there is room for it, none, and again.
+    let cast = world.path("it.cast");
+    world.limn(&["play", "last", "--cast", cast.to_str().unwrap()]).succeeds();
+    let cast = std::fs::read_to_string(&cast).unwrap();
+    let pieces: Vec<serde_json::Value> =
+        cast.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sizes: Vec<&serde_json::Value> =
+        pieces.iter().filter(|piece| piece[1] == "r").map(|piece| &piece[2]).collect();
+    assert_eq!(sizes, ["100x29", "120x40", "100x29"]);
+    let place = |what: &str| {
+        pieces.iter().position(|piece| piece[2].as_str().unwrap().contains(what)).unwrap()
+    };
+    assert!(place("100x29") < place("size 29 100;"));
     world.assert_sound();
 }
 

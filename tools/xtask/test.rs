@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::libtorch::{self, Libtorch};
 use crate::process::{cargo, run as run_command, succeeds};
 use crate::table::{Table, time_text};
 use crate::{Usage, setup, tidy};
@@ -21,7 +22,8 @@ Stages, in order:
   clippy   clippy on everything, warnings are errors
   tidy     the limits of docs/STYLE.md, licences included
   deny     duplicate and banned crates (skipped without cargo-deny)
-  test     all tests
+  test     all tests but those of limn-train
+  train    limn-train, which needs libtorch: clippy and its tests
   docs     the documentation builds without a warning
 
 After setup nothing needs the network. Ends with the time of each stage; the first failure ends
@@ -60,6 +62,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "tidy", run: tidy_stage },
     Stage { name: "deny", run: deny },
     Stage { name: "test", run: tests_stage },
+    Stage { name: "train", run: train },
     Stage { name: "docs", run: docs },
 ];
 
@@ -150,6 +153,17 @@ fn tests_stage(shared: &mut Run) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+fn train(shared: &mut Run) -> Result<Outcome> {
+    if let Libtorch::Unavailable(why) = libtorch::ensure()? {
+        return Ok(Outcome::Skipped(why));
+    }
+    let package = ["--package", "limn-train", "--features", "torch", "--locked"];
+    let clippy = [&["clippy", "--all-targets"], &package[..], &["--", "-D", "warnings"]].concat();
+    run_command(&mut shared.cargo(&clippy))?;
+    run_command(&mut shared.cargo(&[&["test"], &package[..]].concat()))?;
+    Ok(Outcome::Passed)
+}
+
 fn docs(shared: &mut Run) -> Result<Outcome> {
     // These docs are for us: links to private items are welcome, and must lead somewhere.
     let args = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
@@ -185,7 +199,7 @@ mod tests {
 
     #[test]
     fn from_runs_the_rest() {
-        assert_eq!(names(&["--from", "test"]).unwrap(), ["test", "docs"]);
+        assert_eq!(names(&["--from", "test"]).unwrap(), ["test", "train", "docs"]);
     }
 
     #[test]

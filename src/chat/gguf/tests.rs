@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::fixtures;
-use crate::gguf;
+use crate::gguf::{self, Header};
 use crate::{ChatError, Dialect};
 
 /// A GGUF without weights: what llama.cpp's converter writes of a tokenizer.
@@ -43,6 +43,7 @@ fn written(family: &Value, template: &str, pre: &str) -> Vec<u8> {
 struct Writer {
     values: u64,
     bytes: Vec<u8>,
+    tensors: Vec<(&'static str, Vec<u64>, u64)>,
 }
 
 impl Writer {
@@ -83,10 +84,23 @@ impl Writer {
         self.bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     }
 
-    fn finish(self) -> Vec<u8> {
+    /// A tensor whose sizes are given as the file has them, the innermost first.
+    fn tensor(&mut self, name: &'static str, sizes: &[u64], offset: u64) {
+        self.tensors.push((name, sizes.to_vec(), offset));
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let count = self.tensors.len() as u64;
+        for (name, sizes, offset) in std::mem::take(&mut self.tensors) {
+            self.string(name);
+            self.bytes.extend((sizes.len() as u32).to_le_bytes());
+            self.bytes.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
+            self.bytes.extend(2u32.to_le_bytes());
+            self.bytes.extend(offset.to_le_bytes());
+        }
         let mut file = b"GGUF".to_vec();
         file.extend(3u32.to_le_bytes());
-        file.extend(0u64.to_le_bytes());
+        file.extend(count.to_le_bytes());
         file.extend(self.values.to_le_bytes());
         file.extend(self.bytes);
         file
@@ -143,4 +157,41 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
         std::fs::write(&path, broken).unwrap();
         let _ = gguf::open(&path);
     }
+}
+
+#[test]
+fn a_header_says_where_each_tensor_lies() {
+    let mut file = Writer::default();
+    file.text("general.architecture", "llama");
+    file.number("general.alignment", 64);
+    file.tensor("a", &[32, 3], 0);
+    file.tensor("b", &[5], 128);
+    let bytes = file.finish();
+    let header = Header::read(bytes.as_slice()).unwrap();
+    assert_eq!(header.text("general.architecture"), Some("llama"));
+    let begin = (bytes.len() as u64).next_multiple_of(64);
+    let [a, b] = header.tensors() else { panic!("{:?}", header.tensors()) };
+    assert_eq!((a.name.as_str(), a.sizes.as_slice(), a.at), ("a", [3, 32].as_slice(), begin));
+    assert_eq!((b.name.as_str(), b.sizes.as_slice(), b.at), ("b", [5].as_slice(), begin + 128));
+}
+
+#[test]
+fn a_header_that_makes_no_sense_is_refused() {
+    let check = |write: &dyn Fn(&mut Writer), expected: &str| {
+        let mut file = Writer::default();
+        write(&mut file);
+        let error = Header::read(file.finish().as_slice()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(&|file| file.number("general.alignment", 0), "multiples of 0");
+    check(&|file| file.number("general.alignment", 33), "multiples of 33");
+    check(&|file| file.tensor("a", &[1; 9], 0), "9 of something");
+    check(&|file| file.tensor("a", &[1], u64::MAX), "lies nowhere");
+    check(
+        &|file| {
+            file.tensor("a", &[1], 0);
+            file.tensor("a", &[1], 32);
+        },
+        "a is there twice",
+    );
 }

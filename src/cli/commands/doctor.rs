@@ -283,6 +283,10 @@ pub(super) fn recordings(home: &Home) -> Result<Vec<Check>, CliError> {
         let found = format!("{} is none of limn's: it is left alone", stranger.display());
         Check::fact("stranger", found, None)
     }));
+    checks.extend(home.dead_imports()?.iter().map(|left| {
+        let found = format!("{} was left by an import that was killed", left.display());
+        Check::fact("import", found, Some("`limn store gc` deletes it."))
+    }));
     for id in home.session_ids()? {
         let name = format!("session {id}");
         if !home.is_live(id) {

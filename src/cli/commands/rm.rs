@@ -40,7 +40,16 @@ pub(crate) fn run(args: &RmArgs) -> CliResult {
     });
     // What was deleted before something went wrong takes its checkpoints with it all the same.
     let tidied = trees.remove(&store, args.json.then_some(&mut out));
-    removed.and(tidied).map(|()| Exit::Completed)
+    removed.and(tidied).and_then(|()| imports(&store)).map(|()| Exit::Completed)
+}
+
+/// Deletes what killed imports left: nobody knows of which recordings that is.
+fn imports(store: &Store) -> Result<(), CliError> {
+    match store.home.remove_dead_imports()? {
+        0 => {}
+        count => note(&format!("removed what killed imports had left: {count} files")),
+    }
+    Ok(())
 }
 
 /// The checkpoints that a recording names; none where it cannot be read.

@@ -95,6 +95,7 @@ fn objects(archive: &Archive, out: &mut Out) -> Result<(), CliError> {
             "arch": session.environment.arch,
             "cwd": session.environment.cwd,
             "git_commit": session.environment.git_commit,
+            "repository": session.environment.repository,
         },
         "config": session.config,
     }));

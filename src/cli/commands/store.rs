@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use record::{Archive, Home, RecordError};
@@ -66,6 +67,7 @@ pub(crate) fn gc(args: &StoreGcArgs) -> CliResult {
     let grace = Duration::from_secs(args.older_than);
     let grace = if is_live { grace.max(GRACE_WHILE_LIVE) } else { grace };
     let collected = collector.collect(named, grace)?;
+    let imports = store.home.remove_dead_imports()?;
     let mut out = Out::new();
     let swept = collected.swept;
     if args.json {
@@ -78,6 +80,7 @@ pub(crate) fn gc(args: &StoreGcArgs) -> CliResult {
             "removed": swept.removed,
             "removed_bytes": swept.removed_bytes,
             "snapshots_removed": collected.snapshots,
+            "imports_removed": imports,
         }));
     } else {
         out.line(&format!(
@@ -90,6 +93,9 @@ pub(crate) fn gc(args: &StoreGcArgs) -> CliResult {
             thousands(swept.kept),
             thousands(swept.kept_bytes),
         ));
+        if imports > 0 {
+            out.line(&format!("deleted what killed imports had left: {imports} files"));
+        }
         if collected.damaged > 0 {
             out.line(&format!(
                 "{} checkpoints are damaged: a part of each is missing or not what it was",
@@ -170,12 +176,34 @@ pub(crate) fn rebuild(args: &StoreRebuildArgs) -> CliResult {
 
 /// The checkpoints that recordings name, and whether a session is running.
 pub(super) fn named(home: &Home) -> Result<(HashSet<Hash>, bool), CliError> {
+    let ids = home.session_ids()?;
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // To open a recording takes longer than to read what it names: every core opens some.
+    let some = ids.len().div_ceil(cores).max(1);
+    let read: Vec<_> = thread::scope(|scope| {
+        let readers: Vec<_> =
+            ids.chunks(some).map(|ids| scope.spawn(|| named_by(home, ids))).collect();
+        readers.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
     let mut named = HashSet::new();
     let mut is_live = false;
-    for id in home.session_ids()? {
-        let is_written = home.is_live(id);
+    for some in read {
+        let failed = |_| CliError::failed("Reading failed inside limn; please report this.");
+        let (trees, is_written) = some.map_err(failed)??;
+        named.extend(trees);
         is_live |= is_written;
-        let trees = match trees(home, id, is_written) {
+    }
+    Ok((named, is_live))
+}
+
+/// The same of these recordings alone.
+fn named_by(home: &Home, ids: &[SessionId]) -> Result<(HashSet<Hash>, bool), CliError> {
+    let mut named = HashSet::new();
+    let mut is_live = false;
+    for id in ids {
+        let is_written = home.is_live(*id);
+        is_live |= is_written;
+        let trees = match trees(home, *id, is_written) {
             Ok(Some(trees)) => trees,
             Ok(None) => {
                 return Err(CliError::failed(format!(

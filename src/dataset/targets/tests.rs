@@ -3,6 +3,7 @@ use trajectory::{Message, Sample, SampleMessage, ToolCallMessage};
 
 use super::{Draft, Trainer};
 use crate::ledger::Ledger;
+use crate::messages::Train;
 
 const ARGUMENTS: &str = "{ \"n\":  1.50 }";
 
@@ -33,7 +34,7 @@ fn formed(trainer: Trainer, train: [bool; 4]) -> (Option<Value>, Ledger) {
             json!({"role": "assistant", "content": "done"}),
         ],
         tools: vec![json!({"type": "function"})],
-        train: train.into(),
+        train: train.map(|train| if train { Train::Everything } else { Train::Nothing }).into(),
         origin: json!({"session": "s"}),
     };
     let mut ledger = Ledger::default();

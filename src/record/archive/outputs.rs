@@ -9,11 +9,14 @@ use serde_json::Value;
 use trajectory::event::{Exit, OutputRef, Truncation};
 
 use super::requests::{damaged, unpack};
-use super::{Archive, count, from_json, from_optional_json, optional_count, unreadable};
+use super::{
+    Archive, count, from_json, from_optional_json, later_column, optional_count, parse, unreadable,
+};
 use crate::chain::Digest;
 use crate::error::RecordError;
 use crate::output::{Direction, Mark, decode_marks};
-use crate::rows::ExecFacts;
+use crate::rows::{ExecFacts, SizeChange};
+use crate::writer::sql_integer;
 
 /// Takes a part of an output: its bytes and their timing.
 pub type TakePart<'a> = dyn FnMut(&[u8], &[Mark]) -> io::Result<()> + 'a;
@@ -41,6 +44,8 @@ pub struct ExecRow {
     pub output: Option<OutputRef>,
     /// What the model was not shown of it.
     pub truncated: Option<Truncation>,
+    /// The sizes that its terminal was given while it ran, in order.
+    pub sizes: Vec<SizeChange>,
 }
 
 impl ExecRow {
@@ -79,8 +84,16 @@ impl ExecRow {
                 }
                 _ => None,
             },
+            sizes: sizes(row)?,
         })
     }
+}
+
+fn sizes(row: &Row<'_>) -> rusqlite::Result<Vec<SizeChange>> {
+    let sizes: Option<Vec<(u64, u16, u16)>> =
+        later_column::<String>(row, "sizes")?.map(|text| parse(&text)).transpose()?;
+    let size = |(at_us, columns, rows)| SizeChange { at_us, columns, rows };
+    Ok(sizes.unwrap_or_default().into_iter().map(size).collect())
 }
 
 impl Archive {
@@ -92,6 +105,59 @@ impl Archive {
         read_execs(&self.connection).map_err(self.failed())
     }
 
+    /// The executions that have not ended, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn running(&self) -> Result<Vec<ExecRow>, RecordError> {
+        let read = || -> rusqlite::Result<Vec<ExecRow>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT * FROM tool_exec WHERE t_end_ns IS NULL AND NOT lost ORDER BY exec",
+            )?;
+            let rows = statement.query_map([], ExecRow::read)?;
+            rows.collect()
+        };
+        read().map_err(self.failed())
+    }
+
+    /// What an execution printed from a byte on, as far as it is in the file: its end, where that is
+    /// more than `bytes_max`. With it comes the number of the byte behind it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
+    pub fn output_from(
+        &self,
+        exec: u32,
+        from: u64,
+        bytes_max: u64,
+    ) -> Result<(Vec<u8>, u64), RecordError> {
+        let read = || -> rusqlite::Result<(Vec<u8>, u64)> {
+            let snapshot = self.connection.unchecked_transaction()?;
+            let of = params![exec, Direction::Out.as_number()];
+            let end = snapshot
+                .prepare_cached(
+                    "SELECT coalesce(max(offset + raw_len), 0) AS end FROM output_part \
+                     WHERE exec = ? AND direction = ?",
+                )?
+                .query_row(of, |row| count(row, "end"))?;
+            let start = from.max(end.saturating_sub(bytes_max));
+            let mut statement = snapshot.prepare_cached(
+                "SELECT * FROM output_part WHERE exec = ?1 AND direction = ?2 \
+                 AND offset + raw_len > ?3 ORDER BY idx",
+            )?;
+            let start_sql = sql_integer(start);
+            let mut rows = statement.query(params![exec, Direction::Out.as_number(), start_sql])?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (offset, bytes, _) = read_part(row)?;
+                let shown = usize::try_from(start.saturating_sub(offset)).unwrap_or(usize::MAX);
+                all.extend_from_slice(bytes.get(shown..).unwrap_or_default());
+            }
+            Ok((all, end.max(from)))
+        };
+        read().map_err(self.failed())
+    }
+
     /// Every state of the workspace that the recording names, in hexadecimal: those of executions
     /// and those of checkpoints, of kinds that this version does not know too.
     ///
@@ -99,14 +165,19 @@ impl Archive {
     /// When the file cannot be read.
     pub fn trees(&self) -> Result<BTreeSet<String>, RecordError> {
         let read = || -> rusqlite::Result<BTreeSet<String>> {
+            // Each table is gone through once: a collection asks this of every recording.
             let mut statement = self.connection.prepare_cached(
-                "SELECT tree_before AS tree FROM tool_exec UNION SELECT tree_after FROM tool_exec \
-                 UNION SELECT json_extract(body, '$.tree') FROM event WHERE kind = 'checkpoint' \
-                 UNION SELECT json_extract(body, '$.restored') FROM event \
+                "SELECT tree_before AS one, tree_after AS other FROM tool_exec UNION ALL \
+                 SELECT json_extract(body, '$.tree'), json_extract(body, '$.restored') FROM event \
                  WHERE kind = 'checkpoint'",
             )?;
-            let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0))?;
-            rows.filter_map(Result::transpose).collect()
+            let mut rows = statement.query([])?;
+            let mut trees = BTreeSet::new();
+            while let Some(row) = rows.next()? {
+                trees.extend(row.get::<_, Option<String>>("one")?);
+                trees.extend(row.get::<_, Option<String>>("other")?);
+            }
+            Ok(trees)
         };
         read().map_err(self.failed())
     }

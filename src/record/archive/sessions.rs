@@ -8,7 +8,8 @@ use trajectory::event::{Ended, ModelChanged, Prompt, SessionEnded};
 use trajectory::{DeviceId, EventId, QueryId, SessionId, Usage};
 
 use super::{
-    Archive, bytes, count, from_json, id, optional_count, optional_id, requests, unreadable,
+    Archive, bytes, count, from_json, id, later_column, optional_count, optional_id, requests,
+    unreadable,
 };
 use crate::chain::{Digest, Genesis};
 use crate::error::RecordError;
@@ -113,6 +114,7 @@ impl Archive {
                 env_allowlist: from_json(row, "env_allowlist")?,
                 locale: row.get("locale")?,
                 tz: row.get("tz")?,
+                repository: later_column(row, "repository")?,
             })
         })
     }

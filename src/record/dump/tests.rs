@@ -163,7 +163,11 @@ async fn a_recording_of_the_first_format_is_read_and_dumped_as_it_is() {
     let path = home.session_file(id);
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("ALTER TABLE llm_call DROP COLUMN context_digest; PRAGMA user_version = 1;")
+        .execute_batch(
+            "ALTER TABLE llm_call DROP COLUMN context_digest; \
+             ALTER TABLE environment DROP COLUMN repository; \
+             ALTER TABLE tool_exec DROP COLUMN sizes; PRAGMA user_version = 1;",
+        )
         .unwrap();
     drop(connection);
     let archive = Archive::open(&home, id).unwrap();

@@ -12,8 +12,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use trajectory::{Event, SessionId};
 
-use self::words::{Words, spaced};
+use self::words::Words;
+pub(super) use self::words::spaced;
 use super::passages::{Part, call_of, facets, passage};
+use super::shelves::Shelf;
 use super::{CatalogueRow, Library, Outcome, session_id};
 use crate::archive::{Archive, each_event};
 use crate::chain::Digest;
@@ -170,19 +172,20 @@ impl Library {
         words: &Words,
         parts: &[Part],
     ) -> rusqlite::Result<HashMap<SessionId, Vec<u64>>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT session, seq, part FROM passage JOIN passage_of ON passage_of.id = \
-             passage.rowid WHERE passage MATCH ?",
-        )?;
-        let mut rows = statement.query([words.query()])?;
+        let query = words.query();
         let mut matches: HashMap<SessionId, Vec<u64>> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            let part: String = row.get("part")?;
-            if parts.is_empty() || parts.iter().any(|it| it.as_str() == part) {
-                let seq: i64 = row.get("seq")?;
-                let of_session = matches.entry(session_id(row, "session")?).or_default();
-                of_session.push(u64::try_from(seq).unwrap_or(0));
-            }
+        // What is found has to be of one moment: a shelf may be cleared meanwhile.
+        let snapshot = self.connection.unchecked_transaction()?;
+        for shelf in Shelf::all(&snapshot)? {
+            shelf.matches(&snapshot, &query, &mut |row| {
+                let part: String = row.get("part")?;
+                if parts.is_empty() || parts.iter().any(|it| it.as_str() == part) {
+                    let seq: i64 = row.get("seq")?;
+                    let of_session = matches.entry(session_id(row, "session")?).or_default();
+                    of_session.push(u64::try_from(seq).unwrap_or(0));
+                }
+                Ok(())
+            })?;
         }
         Ok(matches)
     }
@@ -225,8 +228,8 @@ impl Library {
         // One that began after the listing may have been indexed by somebody else.
         let is_there = |id: &SessionId| listed.contains(id) || self.home.session_file(*id).exists();
         let is_new = |row: &&CatalogueRow| {
-            let so_far = known.get(&row.session).copied().unwrap_or_default();
-            row.error.is_none() && so_far.events != row.status.events
+            let events = known.get(&row.session).map_or(0, |so_far| so_far.events);
+            row.error.is_none() && events != row.status.events
         };
         let new: Vec<SessionId> = rows.iter().filter(is_new).map(|row| row.session).collect();
         if known.keys().all(is_there) && self.index_all(&new, tell)? {
@@ -266,24 +269,28 @@ impl Library {
             if !archive.path().exists() {
                 return Ok(true);
             }
-            let so_far = self.indexed_of(session)?.unwrap_or_default();
-            if so_far.events > 0
-                && hash_at(archive.connection(), so_far.events - 1)? != Some(so_far.last_hash)
+            let mut now = match self.indexed_of(session)? {
+                Some(so_far) => so_far,
+                None => Indexed::nothing(Shelf::with_room(&transaction)?),
+            };
+            if now.events > 0
+                && hash_at(archive.connection(), now.events - 1)? != Some(now.last_hash)
             {
                 return Ok(false);
             }
-            let mut now = so_far;
-            each_event(archive.connection(), so_far.events, |row| {
-                now = Indexed { events: row.seq + 1, last_hash: row.hash };
+            let shelf = now.shelf;
+            each_event(archive.connection(), now.events, |row| {
+                (now.events, now.last_hash) = (row.seq + 1, row.hash);
                 // What cannot be read cannot be found.
                 match row.decode() {
-                    Ok(Some(event)) => add_event(&transaction, session, &event),
+                    Ok(Some(event)) => add_event(&transaction, shelf, session, &event),
                     _ => Ok(()),
                 }
             })?;
+            let (events, id) = (sql_integer(now.events), session.as_bytes());
             transaction
-                .prepare_cached("INSERT OR REPLACE INTO indexed VALUES (?, ?, ?)")?
-                .execute(params![session.as_bytes(), sql_integer(now.events), now.last_hash])?;
+                .prepare_cached("INSERT OR REPLACE INTO indexed VALUES (?, ?, ?, ?)")?
+                .execute(params![id, events, now.last_hash, shelf.number()])?;
             transaction.commit()?;
             Ok(true)
         };
@@ -307,7 +314,9 @@ impl Library {
     /// Throws the index away; the next search makes it anew.
     pub(super) fn forget_words(&self) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        transaction.execute("INSERT INTO passage (passage) VALUES ('delete-all')", [])?;
+        for shelf in Shelf::all(&transaction)? {
+            shelf.clear(&transaction)?;
+        }
         for table in ["passage_of", "facet", "indexed"] {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
@@ -321,21 +330,27 @@ impl Library {
         let immediate = TransactionBehavior::Immediate;
         let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
         let Some(known) = self.indexed_of(session)? else { return Ok(()) };
-        let archive = Archive::open(&self.home, session);
-        let Ok(archive) = archive else {
-            drop(transaction);
-            return self.forget_words();
-        };
-        if hash_at(archive.connection(), known.events.saturating_sub(1))? != Some(known.last_hash) {
-            drop(transaction);
-            return self.forget_words();
-        }
-        each_event(archive.connection(), 0, |row| match row.decode() {
-            Ok(Some(event)) if event.seq < known.events => {
-                remove_event(&transaction, session, &event)
+        let shelf = known.shelf;
+        if shelf.holds_only(&transaction, session.as_bytes())? {
+            shelf.clear(&transaction)?;
+        } else {
+            let Ok(archive) = Archive::open(&self.home, session) else {
+                drop(transaction);
+                return self.forget_words();
+            };
+            let last = known.events.saturating_sub(1);
+            if hash_at(archive.connection(), last)? != Some(known.last_hash) {
+                drop(transaction);
+                return self.forget_words();
             }
-            _ => Ok(()),
-        })?;
+            each_event(archive.connection(), 0, |row| match row.decode() {
+                Ok(Some(event)) if event.seq < known.events => {
+                    remove_event(&transaction, shelf, session, &event)
+                }
+                _ => Ok(()),
+            })?;
+            shelf.tidy(&transaction)?;
+        }
         for table in ["passage_of", "facet", "indexed"] {
             let sql = format!("DELETE FROM {table} WHERE session = ?");
             transaction.execute(&sql, [session.as_bytes()])?;
@@ -345,19 +360,26 @@ impl Library {
 }
 
 /// How far a session is indexed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Indexed {
     /// Its first so many events.
     events: u64,
     /// The hash of the last of them.
     last_hash: Digest,
+    /// Where its words stand.
+    shelf: Shelf,
 }
 
 impl Indexed {
+    fn nothing(shelf: Shelf) -> Self {
+        Self { events: 0, last_hash: Digest::default(), shelf }
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let events: i64 = row.get("events")?;
         let events = u64::try_from(events).unwrap_or(0);
-        Ok(Self { events, last_hash: row.get("last_hash")? })
+        let shelf = Shelf::numbered(row.get("shelf")?);
+        Ok(Self { events, last_hash: row.get("last_hash")?, shelf })
     }
 }
 
@@ -369,7 +391,12 @@ fn hash_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Digest>
         .optional()
 }
 
-fn add_event(library: &Connection, session: SessionId, event: &Event) -> rusqlite::Result<()> {
+fn add_event(
+    library: &Connection,
+    shelf: Shelf,
+    session: SessionId,
+    event: &Event,
+) -> rusqlite::Result<()> {
     for (name, value) in facets(&event.body) {
         library
             .prepare_cached("INSERT OR IGNORE INTO facet VALUES (?, ?, ?)")?
@@ -379,21 +406,21 @@ fn add_event(library: &Connection, session: SessionId, event: &Event) -> rusqlit
     library
         .prepare_cached("INSERT INTO passage_of (session, seq, part) VALUES (?, ?, ?)")?
         .execute(params![session.as_bytes(), sql_integer(event.seq), part.as_str()])?;
-    library
-        .prepare_cached("INSERT INTO passage (rowid, text) VALUES (?, ?)")?
-        .execute(params![library.last_insert_rowid(), spaced(&text)])?;
-    Ok(())
+    shelf.add(library, library.last_insert_rowid(), &text)
 }
 
-fn remove_event(library: &Connection, session: SessionId, event: &Event) -> rusqlite::Result<()> {
+fn remove_event(
+    library: &Connection,
+    shelf: Shelf,
+    session: SessionId,
+    event: &Event,
+) -> rusqlite::Result<()> {
     let Some((_, text)) = passage(&event.body) else { return Ok(()) };
-    library
-        .prepare_cached(
-            "INSERT INTO passage (passage, rowid, text) SELECT 'delete', id, ?3 FROM passage_of \
-             WHERE session = ?1 AND seq = ?2",
-        )?
-        .execute(params![session.as_bytes(), sql_integer(event.seq), spaced(&text)])?;
-    Ok(())
+    let id = library
+        .prepare_cached("SELECT id FROM passage_of WHERE session = ? AND seq = ?")?
+        .query_row(params![session.as_bytes(), sql_integer(event.seq)], |row| row.get(0))
+        .optional()?;
+    id.map_or(Ok(()), |id| shelf.remove(library, id, &text))
 }
 
 fn facet(library: &Connection, session: SessionId, name: &str) -> rusqlite::Result<Vec<String>> {

@@ -77,6 +77,7 @@ async fn contradictions_are_refused_whole() {
         rows(ExecStarted { exec: 1, ..ExecStarted::default() }.into()),
         rows(ExecFinished { exec: 2, ..ExecFinished::default() }.into()),
         rows(ExecTrees { exec: 2, ..ExecTrees::default() }.into()),
+        rows(ExecResized { exec: 2, ..ExecResized::default() }.into()),
     ];
     for write in refused {
         let said = format!("{write:?}");

@@ -8,7 +8,11 @@ use super::start::json;
 use super::{Writer, sql_integer};
 use crate::output::{Direction, PartRow};
 use crate::queue::Stamp;
-use crate::rows::{ExecFinished, ExecStarted, ExecTrees};
+use crate::rows::{ExecFinished, ExecResized, ExecStarted, ExecTrees};
+
+/// Sizes that are kept of one terminal. Somebody who draws at the edge of a window makes a few dozen
+/// in a second.
+const SIZES_MAX: u32 = 2_000;
 
 impl Writer {
     pub(super) fn insert_exec(&self, stamp: Stamp, row: &ExecStarted) -> rusqlite::Result<()> {
@@ -79,6 +83,18 @@ impl Writer {
                 "UPDATE tool_exec SET tree_after = coalesce(?, tree_after) WHERE exec = ?",
             )?
             .execute(params![row.after, row.exec])
+            .map(|_| ())
+    }
+
+    pub(super) fn add_size(&self, row: &ExecResized) -> rusqlite::Result<()> {
+        let size = row.size;
+        self.connection
+            .prepare_cached(
+                "UPDATE tool_exec SET sizes = json_insert(coalesce(sizes, '[]'), '$[#]', \
+                 json_array(?, ?, ?)) \
+                 WHERE exec = ? AND json_array_length(coalesce(sizes, '[]')) < ?",
+            )?
+            .execute(params![sql_integer(size.at_us), size.columns, size.rows, row.exec, SIZES_MAX])
             .map(|_| ())
     }
 

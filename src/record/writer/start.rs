@@ -96,8 +96,8 @@ impl Writer {
         self.connection
             .prepare_cached(
                 "INSERT INTO environment (hash, os, arch, shell, cwd, toolchains, git_commit, \
-                 dirty_diff, tree_hash, env_allowlist, locale, tz) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 dirty_diff, tree_hash, env_allowlist, locale, tz, repository) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 hash.as_bytes(),
@@ -112,6 +112,7 @@ impl Writer {
                 json(&environment.env_allowlist)?,
                 environment.locale,
                 environment.tz,
+                environment.repository,
             ])?;
         Ok(hash)
     }

@@ -2,7 +2,7 @@
 //! while a session goes on.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandbox::{OutputChunk, Sandbox, SandboxError, TerminalSize};
 use tokio::sync::mpsc;
@@ -56,11 +56,12 @@ impl Toolbox {
         self.parts.jobs.stop_by_user(exec)
     }
 
-    /// Changes the size of the terminal of a command that runs, job or not.
+    /// Changes the size of the terminal of a command that runs, job or not; how long after its start
+    /// that was.
     ///
     /// # Errors
     /// [`SandboxError::Ended`] when it runs no more.
-    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<(), SandboxError> {
+    pub fn resize_job(&self, exec: u32, size: TerminalSize) -> Result<Duration, SandboxError> {
         self.parts.jobs.resize(exec, size)
     }
 }

@@ -39,6 +39,9 @@ fn make(ground: &Ground) -> Result<()> {
         Reply::new().call("shell", r#"{"command":"head -c 6000000 /dev/urandom | base64"}"#),
         Reply::text("Done."),
     ]))?;
+    // Of no repository, not even of the one around the target folder: the first format had no place
+    // for that, and it is part of what an environment is told by.
+    fs::write(ground.work().join(".git"), "")?;
     let printed = succeed(ground.exec(&server, &["go"]))?;
     fs::write(ground.folder.join("printed"), printed)?;
     let file = recording(&ground.home())?;

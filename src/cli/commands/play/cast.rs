@@ -1,8 +1,8 @@
 //! What commands printed, as an asciicast: <https://docs.asciinema.org/manual/asciicast/v3/>.
 //!
 //! There is one terminal in a cast, and each command had its own: they come one after the other,
-//! each behind a line that names it, and what ran beside others is told after them. Time is told as
-//! the pause before each piece.
+//! each behind a line that names it, and what ran beside others is told after them. It has the size
+//! that the command's own had, from moment to moment. Time is told as the pause before each piece.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -33,10 +33,10 @@ pub(super) fn write(
     title: &str,
     began_s: i64,
 ) -> io::Result<()> {
-    let size = TerminalSize::default();
+    let usual = TerminalSize::default();
     let header = json!({
         "version": 3,
-        "term": { "cols": size.columns, "rows": size.rows, "type": "xterm-256color" },
+        "term": { "cols": usual.columns, "rows": usual.rows, "type": "xterm-256color" },
         "timestamp": began_s,
         "title": title,
     });
@@ -48,15 +48,29 @@ pub(super) fn write(
         pause_us
     };
     let mut passed = passed(timeline);
+    let mut size = usual;
     for Shown { exec, title, .. } in shown {
         let pieces = passed.remove(exec).unwrap_or_default();
-        let Some((first_us, ..)) = pieces.first() else { continue };
+        let Some((first_us, _)) = pieces.first() else { continue };
         piece(out, pause_until(*first_us), "m", title)?;
+        if size != usual {
+            // The one before left it as it was given to it last.
+            size = usual;
+            piece(out, 0, "r", &size_of(size))?;
+        }
         piece(out, 0, "o", &format!("{FRESH}\r\n\x1b[1m$ {title}\x1b[0m\r\n"))?;
         let mut texts: BTreeMap<Direction, Text> = BTreeMap::new();
-        for (at_us, way, bytes) in pieces {
-            let text = texts.entry(way).or_default().take(bytes);
-            piece(out, pause_until(at_us), code(way), &text)?;
+        for (at_us, passed) in pieces {
+            match passed {
+                Passed::Bytes(way, bytes) => {
+                    let text = texts.entry(way).or_default().take(bytes);
+                    piece(out, pause_until(at_us), code(way), &text)?;
+                }
+                Passed::Size(now) => {
+                    size = now;
+                    piece(out, pause_until(at_us), "r", &size_of(size))?;
+                }
+            }
         }
         for (way, mut text) in texts {
             piece(out, 0, code(way), &text.rest())?;
@@ -69,22 +83,37 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Bytes that passed through a terminal: when, which way, and what.
-type Piece<'a> = (u64, Direction, &'a [u8]);
+/// What happened to a terminal.
+enum Passed<'a> {
+    /// Bytes, and which way they went.
+    Bytes(Direction, &'a [u8]),
+    /// It was given another size.
+    Size(TerminalSize),
+}
 
-/// What passed through each terminal.
-fn passed(timeline: &Timeline) -> BTreeMap<u32, Vec<Piece<'_>>> {
-    let mut passed: BTreeMap<u32, Vec<Piece<'_>>> = BTreeMap::new();
+/// What happened to each terminal, and when.
+fn passed(timeline: &Timeline) -> BTreeMap<u32, Vec<(u64, Passed<'_>)>> {
+    let mut passed: BTreeMap<u32, Vec<(u64, Passed<'_>)>> = BTreeMap::new();
     for moment in &timeline.moments {
-        let (exec, way, from, to) = match moment.what {
-            What::Output { exec, from, to } => (exec, Direction::Out, from, to),
-            What::Typed { exec, by, from, to } => (exec, by, from, to),
+        let bytes = |exec, way, from, to| {
+            (exec, Passed::Bytes(way, timeline.bytes_of(exec, way, from, to)))
+        };
+        let (exec, what) = match moment.what {
+            What::Output { exec, from, to } => bytes(exec, Direction::Out, from, to),
+            What::Typed { exec, by, from, to } => bytes(exec, by, from, to),
+            What::Resized { exec, columns, rows } => {
+                (exec, Passed::Size(TerminalSize { columns, rows }))
+            }
             _ => continue,
         };
-        let bytes = timeline.bytes_of(exec, way, from, to);
-        passed.entry(exec).or_default().push((moment.at_us, way, bytes));
+        passed.entry(exec).or_default().push((moment.at_us, what));
     }
     passed
+}
+
+/// A size as it stands in a cast.
+fn size_of(size: TerminalSize) -> String {
+    format!("{}x{}", size.columns, size.rows)
 }
 
 /// The letter of what was printed, and of what was typed.

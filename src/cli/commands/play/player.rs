@@ -177,7 +177,7 @@ impl Player {
         for index in from..next {
             let Some(moment) = self.timeline.moments.get(index) else { break };
             // Words became events, and of what was printed the end is in them.
-            if !matches!(moment.what, What::Event(_)) {
+            if !matches!(moment.what, What::Event(_) | What::Resized { .. }) {
                 continue;
             }
             for update in self.told(&moment.what) {
@@ -224,6 +224,10 @@ impl Player {
                 vec![Update::OwnStarted { exec, command, outside }]
             }
             What::Words(words) => vec![Update::Progress(words.clone())],
+            What::Resized { exec, columns, rows } => {
+                let (exec, columns, rows) = (*exec, *columns, *rows);
+                vec![Update::Progress(Progress::Resized { exec, columns, rows })]
+            }
             // What a command does with it is what it prints.
             What::Typed { .. } => Vec::new(),
             What::Output { exec, from, to } => {

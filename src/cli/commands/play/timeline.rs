@@ -36,6 +36,8 @@ pub(super) enum What {
     Output { exec: u32, from: usize, to: usize },
     /// Bytes that were typed into it, by the model or by the user: where they lie in all of those.
     Typed { exec: u32, by: Direction, from: usize, to: usize },
+    /// A terminal was given another size.
+    Resized { exec: u32, columns: u16, rows: u16 },
     /// A piece of a reply.
     Words(Progress),
 }
@@ -60,6 +62,11 @@ impl Timeline {
         timeline.take_replies(archive)?;
         for exec in archive.execs()? {
             let Some(began_us) = starts.get(&exec.exec) else { continue };
+            for size in &exec.sizes {
+                let (exec, columns, rows) = (exec.exec, size.columns, size.rows);
+                let what = What::Resized { exec, columns, rows };
+                timeline.moments.push(Moment { at_us: began_us.saturating_add(size.at_us), what });
+            }
             timeline.take_bytes(archive, exec.exec, Direction::Out, *began_us)?;
             for by in [Direction::In, Direction::ByUser].into_iter().filter(|_| with_typed) {
                 timeline.take_bytes(archive, exec.exec, by, *began_us)?;

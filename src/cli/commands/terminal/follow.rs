@@ -1,13 +1,15 @@
 //! A session that another limn writes, shown as it goes on.
 //!
 //! It has one writer, so here it can only be looked at: whoever asks is told so, and can ask when the
-//! other one has ended. What is on record is read again and again, pieces of a reply that is still
-//! arriving too; what a command prints meanwhile is seen when it has ended.
+//! other one has ended. What is on record is read again and again: events, pieces of a reply that is
+//! still arriving, and what commands print while they run.
 
+use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use record::{Archive, Draft, Home, RecordError};
+use record::{Archive, Draft, ExecRow, Home, RecordError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use trajectory::{Body, Event, Progress, Recorded, SessionId};
 use tui::Update;
@@ -19,6 +21,10 @@ use crate::error::CliError;
 /// How often it is looked what is new.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// The most of one command's output that is taken at one look, bytes. Of one that prints more than
+/// that in the meantime the last is seen, as of one whose beginning nobody saw.
+const PRINTED_BYTES_MAX: u64 = 1 << 20;
+
 /// A session that is followed.
 pub(super) struct Followed {
     home: Home,
@@ -27,6 +33,8 @@ pub(super) struct Followed {
     next: u64,
     /// How much was shown of a reply that is arriving: its request, and the bytes of each part.
     shown: (u32, Vec<usize>),
+    /// How much was shown of each command that runs: bytes that it printed, sizes of its terminal.
+    printed: BTreeMap<u32, (u64, usize)>,
     clock: Interval,
 }
 
@@ -34,7 +42,8 @@ pub(super) struct Followed {
 #[derive(Default)]
 pub(super) struct News {
     events: Vec<Recorded<Event>>,
-    progress: Vec<Progress>,
+    /// What is told after them.
+    flickers: Vec<Update>,
     /// Nobody writes it any more.
     is_over: bool,
     failed: Option<RecordError>,
@@ -45,7 +54,8 @@ impl Followed {
         let archive = Archive::open(&home, id)?;
         let mut clock = interval(LOOK_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { home, archive, next, shown: (0, Vec::new()), clock })
+        let (shown, printed) = ((0, Vec::new()), BTreeMap::new());
+        Ok(Self { home, archive, next, shown, printed, clock })
     }
 
     /// Waits until there is something new; for ever, where nothing is followed. Whoever stops waiting
@@ -60,21 +70,60 @@ impl Followed {
                 Ok(news) => News { is_over, ..news },
                 Err(error) => News { is_over: true, failed: Some(error), ..News::default() },
             };
-            if news.is_over || !news.events.is_empty() || !news.progress.is_empty() {
+            if news.is_over || !news.events.is_empty() || !news.flickers.is_empty() {
                 return news;
             }
         }
     }
 
     fn read(&mut self) -> Result<News, RecordError> {
+        // What runs is read first: the events that tell of its start come at least with it.
+        let running = self.archive.running()?;
         let events = self.archive.events_from(self.next)?;
         self.next = events.last().map_or(self.next, |event| event.seq + 1);
+        let mut flickers = self.commands(&running, &events)?;
+        flickers.extend(self.words()?.into_iter().map(Update::Progress));
+        Ok(News { events, flickers, ..News::default() })
+    }
+
+    /// What the commands that run did since the last look. Of one whose end is among the events, or
+    /// that goes on behind its answer, nothing is told before those were.
+    fn commands(
+        &mut self,
+        running: &[ExecRow],
+        events: &[Recorded<Event>],
+    ) -> Result<Vec<Update>, RecordError> {
+        let is_told = |row: &&ExecRow| events.iter().any(|event| tells_of(&event.body, row.exec));
+        let is_there = |exec: &u32| running.iter().any(|row| row.exec == *exec);
+        self.printed.retain(|exec, _| is_there(exec));
+        let mut updates = Vec::new();
+        for row in running.iter().filter(|row| !is_told(row)) {
+            let exec = row.exec;
+            if row.call.is_none() && !self.printed.contains_key(&exec) {
+                updates.push(own_started(row));
+            }
+            let (bytes_shown, sizes_shown) = self.printed.entry(exec).or_default();
+            for size in row.sizes.get(*sizes_shown..).unwrap_or_default() {
+                let (columns, rows) = (size.columns, size.rows);
+                updates.push(Update::Progress(Progress::Resized { exec, columns, rows }));
+            }
+            *sizes_shown = row.sizes.len();
+            let (bytes, end) = self.archive.output_from(exec, *bytes_shown, PRINTED_BYTES_MAX)?;
+            *bytes_shown = end;
+            if !bytes.is_empty() {
+                let bytes = Arc::from(bytes);
+                updates.push(Update::Progress(Progress::Output { exec, bytes }));
+            }
+        }
+        Ok(updates)
+    }
+
+    /// What has come of a reply since the last look.
+    fn words(&mut self) -> Result<Vec<Progress>, RecordError> {
         let mut progress = Vec::new();
         let drafts = self.archive.drafts()?;
         // One request is under way at a time.
-        let Some(request) = drafts.last().map(|draft| draft.request) else {
-            return Ok(News { events, progress, ..News::default() });
-        };
+        let Some(request) = drafts.last().map(|draft| draft.request) else { return Ok(progress) };
         let parts: Vec<Draft> = drafts.into_iter().filter(|it| it.request == request).collect();
         let is_shorter = |(shown, part): (&usize, &Draft)| part.text.len() < *shown;
         let is_void =
@@ -92,7 +141,27 @@ impl Followed {
             *shown = part.text.len();
             progress.extend(piece(&part, text));
         }
-        Ok(News { events, progress, ..News::default() })
+        Ok(progress)
+    }
+}
+
+/// Whether an event tells what came of an execution.
+fn tells_of(body: &Body, exec: u32) -> bool {
+    match body {
+        Body::Observation(seen) => seen.exec == Some(exec),
+        Body::UserCommand(ran) => ran.exec == exec,
+        Body::BackgroundExit(exit) => exit.exec == exec,
+        _ => false,
+    }
+}
+
+/// A command of the user's that runs: it comes on record as an event at its end.
+fn own_started(row: &ExecRow) -> Update {
+    let policy = row.facts.policy.as_ref();
+    Update::OwnStarted {
+        exec: row.exec,
+        command: row.facts.argv.last().cloned().unwrap_or_default(),
+        outside: policy.is_some_and(|policy| policy["outside"] == true),
     }
 }
 
@@ -159,8 +228,8 @@ impl Driver {
                 self.send(Update::RoundOver(ended)).await;
             }
         }
-        for progress in news.progress {
-            self.send(Update::Progress(progress)).await;
+        for update in news.flickers {
+            self.send(update).await;
         }
         if !news.is_over {
             return;

@@ -276,6 +276,47 @@ async fn of_a_session_that_is_removed_beside_a_search_nothing_comes_back() {
     assert_eq!(titles(&library, &asked("zebra")), ["kept zebra"]);
 }
 
+#[tokio::test]
+async fn sessions_stand_on_several_shelves_and_one_that_is_empty_goes() {
+    let (_folder, home) = home();
+    let library = Library::open(&home).unwrap();
+    let mut ids = Vec::new();
+    for name in ["first", "second", "third"] {
+        let mut story = Story::begin(&home);
+        for part in 0..3 {
+            story.prompt(&format!("{name} {part} {}", "long ".repeat(150_000))).await;
+        }
+        ids.push(story.end().await);
+        library.search(&asked(name)).unwrap();
+    }
+    let shelves = || -> i64 {
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'passage_[0-9]'";
+        let count = |sql| library.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM shelf"), count(tables));
+        count(tables)
+    };
+    // Each is more than a shelf holds, so none shares one.
+    assert_eq!(shelves(), 3);
+    let mut found = titles(&library, &asked("long"));
+    found.sort();
+    assert_eq!(found.len(), 3);
+    home.remove(ids[1]).unwrap();
+    assert_eq!((shelves(), titles(&library, &asked("long")).len()), (2, 2));
+    // What comes new takes a shelf of its own, and what is left is indexed no second time.
+    let mut story = Story::begin(&home);
+    story.prompt("small and long").await;
+    story.end().await;
+    let mut again = Story::begin(&home);
+    again.prompt("small too").await;
+    let id = again.end().await;
+    assert_eq!((titles(&library, &asked("small")).len(), shelves()), (2, 3));
+    home.remove(id).unwrap();
+    assert_eq!((titles(&library, &asked("small")), shelves()), (vec!["small and long".into()], 3));
+    library.forget_words().unwrap();
+    assert_eq!(shelves(), 0);
+    assert_eq!(titles(&library, &asked("long")).len(), 3);
+}
+
 /// As much as is kept is gathered, and what is kept does not depend on what follows.
 #[test]
 fn of_very_many_arguments_the_first_are_indexed() {

@@ -57,7 +57,7 @@ impl Words {
 
 /// The text with the letters of scripts that put no spaces between words set apart, so that any run
 /// of them can be found.
-pub(super) fn spaced(text: &str) -> String {
+pub(in crate::library) fn spaced(text: &str) -> String {
     let is_letter_alone = |it: char| {
         matches!(it, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
             | '\u{f900}'..='\u{faff}' | '\u{0e00}'..='\u{0eff}' | '\u{20000}'..='\u{3ffff}')

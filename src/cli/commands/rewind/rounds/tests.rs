@@ -51,6 +51,7 @@ fn exec(name: &str, ended_s: i64) -> ExecRow {
         exit: None,
         output: None,
         truncated: None,
+        sizes: Vec::new(),
     }
 }
 

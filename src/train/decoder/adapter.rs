@@ -1,0 +1,39 @@
+//! LoRA (Hu et al., arXiv 2106.09685): a product of two thin matrices beside a linear layer.
+
+use tch::{Kind, Tensor};
+
+use crate::decoder::Parameter;
+use crate::error::Result;
+
+/// What is trained beside a frozen linear layer: `scale · B · A`.
+#[derive(Debug)]
+pub struct Adapter {
+    /// `[rank, inputs]`.
+    pub down: Parameter,
+    /// `[outputs, rank]`, zero at first, so that training begins with the model as it was.
+    pub up: Parameter,
+    /// What the product is multiplied by: alpha over rank.
+    pub scale: f64,
+}
+
+impl Adapter {
+    /// What is added to the output of the layer.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let thin = input.f_linear(self.down.value(), None::<&Tensor>)?;
+        let wide = thin.f_linear(self.up.value(), None::<&Tensor>)?;
+        Ok(wide.f_mul_scalar(self.scale)?)
+    }
+
+    /// What would be added to the weight of the layer, `[outputs, inputs]` in f32.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn product(&self) -> Result<Tensor> {
+        let up = self.up.value().f_detach()?.f_to_kind(Kind::Float)?;
+        let down = self.down.value().f_detach()?.f_to_kind(Kind::Float)?;
+        Ok(up.f_matmul(&down)?.f_mul_scalar(self.scale)?)
+    }
+}

@@ -1,0 +1,192 @@
+use tch::{Device, Kind, Tensor};
+use training::data::Sample;
+use training::plan::Way;
+
+use super::{Decoder, Places};
+use crate::backward::{layer_backward, row_backward};
+use crate::goldens::Golden;
+use crate::gradients::Gradients;
+use crate::loss::{Chunks, loss};
+use crate::method::{load_adapters, train_all};
+use crate::row::Row;
+use crate::torch::gradients;
+
+const PLAIN: Way =
+    Way { save_attention: false, mlp_tile: 0, offload: false, host_optimizer: false };
+
+fn decoder(golden: &Golden, kind: Kind) -> Decoder {
+    Decoder::new(&golden.weights(), kind, Device::Cpu).unwrap()
+}
+
+fn with_adapter(golden: &Golden) -> Decoder {
+    let mut decoder = decoder(golden, Kind::Float);
+    load_adapters(&mut decoder, &golden.adapter()).unwrap();
+    decoder
+}
+
+fn logits(decoder: &Decoder, ids: &[i64]) -> Tensor {
+    let places = Places::new(decoder.shape(), &[ids.len()], decoder.kind(), Device::Cpu).unwrap();
+    decoder.logits(&Tensor::from_slice(ids), &places).unwrap()
+}
+
+fn off(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.size(), expected.size());
+    (found - expected).abs().max().double_value(&[])
+}
+
+/// The rows of all texts of a golden, each alone or all in one.
+fn rows(golden: &Golden, decoder: &Decoder, packed: bool) -> Vec<Row> {
+    let samples = golden.samples();
+    let row = |samples: &[Sample]| Row::new(decoder, samples).unwrap();
+    if packed {
+        vec![row(&samples)]
+    } else {
+        samples.iter().map(|it| row(std::slice::from_ref(it))).collect()
+    }
+}
+
+/// The mean loss over all rows, and the gradients of it.
+fn back(decoder: &Decoder, rows: &[Row], way: Way) -> (f64, Gradients) {
+    let trained: usize = rows.iter().map(|row| row.targets.count).sum();
+    let chunks = Chunks { tokens: 5, denominator: trained as f64 };
+    let mut sums = Gradients::new(&decoder.trained(), Device::Cpu).unwrap();
+    let losses = rows.iter().map(|row| row_backward(decoder, row, chunks, way, &mut sums).unwrap());
+    (losses.sum::<f64>() / trained as f64, sums)
+}
+
+fn check_gradients(golden: &Golden, kind: &str, decoder: &Decoder, sums: &Gradients) {
+    for (parameter, sum) in decoder.trained().iter().zip(sums.sums()) {
+        golden.check_gradient(kind, parameter.name(), sum, 1e-4);
+    }
+}
+
+#[test]
+fn every_family_says_what_transformers_says() {
+    for golden in Golden::all() {
+        let decoder = decoder(&golden, Kind::Float);
+        for (at, sequence) in golden.said.sequences.iter().enumerate() {
+            let off = off(&logits(&decoder, &sequence.ids), &golden.array(&format!("logits.{at}")));
+            assert!(off <= 1e-5, "{} {at}: off by {off}", golden.name);
+        }
+    }
+}
+
+#[test]
+fn positions_are_scaled_as_transformers_scales_them() {
+    let golden = Golden::of("llama");
+    let weights = golden.weights();
+    let config = std::fs::read_to_string(golden.folder.join("config.json")).unwrap();
+    for (kind, parameters) in &golden.said.positions {
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["rope_parameters"] = parameters.clone();
+        let path = std::path::Path::new("config.json");
+        let shape = training::shape::ModelShape::of_config(&config.to_string(), path).unwrap();
+        let mut decoder = Decoder::new(&weights, Kind::Float, Device::Cpu).unwrap();
+        decoder.shape = shape;
+        let found = logits(&decoder, &golden.said.sequences[0].ids);
+        let off = off(&found.slice(0, -8, None, 1), &golden.array(&format!("logits.{kind}")));
+        assert!(off <= 1e-5, "{kind}: off by {off}");
+    }
+}
+
+#[test]
+fn an_adapter_says_what_peft_says() {
+    for golden in Golden::all() {
+        let found = logits(&with_adapter(&golden), &golden.said.sequences[0].ids);
+        let off = off(&found, &golden.array("adapter.logits.0"));
+        assert!(off <= 1e-5, "{}: off by {off}", golden.name);
+    }
+}
+
+#[test]
+fn losses_are_those_of_transformers() {
+    for golden in Golden::all() {
+        let decoder = decoder(&golden, Kind::Float);
+        for (row, expected) in rows(&golden, &decoder, false).iter().zip(&golden.said.losses) {
+            let stream = decoder.forward(&row.ids, &row.places).unwrap();
+            let sum = loss(&decoder, &stream, &row.targets, 3).unwrap();
+            let found = sum / row.targets.count as f64;
+            assert!((found - expected).abs() <= 1e-5, "{}: {found} {expected}", golden.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_transformers_and_peft() {
+    for golden in Golden::all() {
+        let mut full = decoder(&golden, Kind::Float);
+        train_all(&mut full);
+        let adapted = with_adapter(&golden);
+        for (kind, decoder, said) in
+            [("full", &full, &golden.said.full), ("adapter", &adapted, &golden.said.adapter)]
+        {
+            assert_eq!(decoder.trained().len(), said.norms.len());
+            let (loss, sums) = back(decoder, &rows(&golden, decoder, false), PLAIN);
+            assert!((loss - said.loss).abs() <= 1e-5, "{} {kind}: {loss}", golden.name);
+            check_gradients(&golden, kind, decoder, &sums);
+        }
+    }
+}
+
+#[test]
+fn texts_in_one_row_give_what_they_give_alone() {
+    for golden in Golden::all() {
+        let mut decoder = decoder(&golden, Kind::Float);
+        train_all(&mut decoder);
+        let (loss, sums) = back(&decoder, &rows(&golden, &decoder, true), PLAIN);
+        assert!((loss - golden.said.full.loss).abs() <= 1e-5, "{}: {loss}", golden.name);
+        check_gradients(&golden, "full", &decoder, &sums);
+    }
+}
+
+#[test]
+fn whatever_saves_memory_changes_nothing() {
+    for golden in Golden::all() {
+        let mut decoder = decoder(&golden, Kind::Float);
+        train_all(&mut decoder);
+        let rows = rows(&golden, &decoder, false);
+        for way in [
+            Way { offload: true, ..PLAIN },
+            Way { mlp_tile: 7, ..PLAIN },
+            Way { save_attention: true, ..PLAIN },
+            Way { save_attention: true, mlp_tile: 7, offload: true, host_optimizer: false },
+        ] {
+            let (loss, sums) = back(&decoder, &rows, way);
+            assert!((loss - golden.said.full.loss).abs() <= 1e-5, "{} {way:?}", golden.name);
+            check_gradients(&golden, "full", &decoder, &sums);
+        }
+    }
+}
+
+/// The promise of `backward.rs`: computed again, a layer gives the bits of one graph of everything.
+#[test]
+fn recomputed_gradients_are_those_of_plain_autograd_to_the_bit() {
+    for golden in Golden::all() {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let mut decoder = decoder(&golden, kind);
+            train_all(&mut decoder);
+            let row = &rows(&golden, &decoder, true)[0];
+            let input = decoder.embed(&row.ids).unwrap().detach().set_requires_grad(true);
+            let weight = Tensor::randn_like(&input);
+            for layer in decoder.layers() {
+                let plain = layer.forward(&input, &row.places).unwrap();
+                let parts = [layer.project.trained(), layer.close.trained(), layer.feed.trained()];
+                let trained = parts.concat();
+                let mut inputs = vec![&input];
+                inputs.extend(trained.iter().map(|parameter| parameter.value()));
+                let expected = gradients(&[&plain], &[&weight], &inputs).unwrap();
+                let mut sums = Gradients::new(&decoder.trained(), Device::Cpu).unwrap();
+                for way in [PLAIN, Way { save_attention: true, ..PLAIN }] {
+                    sums.clear().unwrap();
+                    let back =
+                        layer_backward(layer, &input, None, &row.places, &weight, way, &mut sums);
+                    assert!(back.unwrap() == *expected[0].as_ref().unwrap(), "{}", golden.name);
+                    for (parameter, expected) in trained.iter().zip(&expected[1..]) {
+                        let sum = sums.sums()[parameter.slot().unwrap()].to_kind(kind);
+                        assert!(sum == *expected.as_ref().unwrap(), "{}", parameter.name());
+                    }
+                }
+            }
+        }
+    }
+}

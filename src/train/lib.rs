@@ -1,0 +1,27 @@
+//! The fine-tune runner: real checkpoints, long trajectories and exact numerics, on libtorch.
+//!
+//! Everything here needs libtorch and therefore the feature `torch`; without it the package is
+//! empty. What a fine-tune is on paper and on disk is in `training`; here is what computes.
+#![cfg(feature = "torch")]
+
+pub mod backward;
+pub mod checkpoint;
+pub mod command;
+pub mod decoder;
+mod doctor;
+mod error;
+#[cfg(test)]
+mod goldens;
+pub mod gradients;
+pub mod loss;
+pub mod machine;
+pub mod merge;
+pub mod method;
+pub mod optimizer;
+pub mod row;
+pub mod run;
+pub mod torch;
+pub mod trainer;
+pub mod weights;
+
+pub use error::{Result, TrainError};

@@ -1,0 +1,250 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+use training::data::{Preparation, prepare};
+use training::folder::{DatasetFacts, Run};
+use training::metrics::{Metric, Step, read_all};
+use training::recipe::{self, Lora, Method, Precision, Recipe};
+
+use super::{Ended, run};
+use crate::decoder::{Decoder, Places};
+use crate::goldens::Golden;
+use crate::merge::merge;
+use crate::method::load_adapters;
+use crate::torch::Cuda;
+use crate::weights::{Adapter, Weights};
+
+/// Set for a process that a test starts to train, and perhaps to kill.
+const CHILD: &str = "LIMN_TRAIN_TEST_RUN";
+
+/// A tiny model with a tokenizer, a dataset, and runs.
+struct World(TempDir);
+
+impl World {
+    fn new(family: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        fs::create_dir(&model).unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            fs::copy(Golden::of(family).folder.join(name), model.join(name)).unwrap();
+        }
+        let words: BTreeMap<String, u32> = (0..128).map(|id| (format!("w{id:03}"), id)).collect();
+        let model_part = json!({ "type": "WordLevel", "vocab": words, "unk_token": "w000" });
+        let tokenizer = json!({ "version": "1.0", "model": model_part });
+        fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        // Each text counts on from where it begins: something that can be learned.
+        let rows = (0..12_i64).map(|text| {
+            let ids: Vec<i64> = (0..20 + text).map(|at| 3 + (text * 9 + at) % 120).collect();
+            let labels: Vec<i64> =
+                ids.iter().enumerate().map(|(at, id)| if at < 4 { -100 } else { *id }).collect();
+            format!(
+                "{}\n",
+                json!({ "id": format!("text {text}"), "input_ids": ids, "labels": labels })
+            )
+        });
+        fs::write(folder.path().join("rows.jsonl"), rows.collect::<String>()).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn recipe(&self, method: Method) -> Recipe {
+        let mut recipe = Recipe::new(&self.path("model"), &self.path("rows.jsonl"), method);
+        recipe.device = recipe::Device::Cpu;
+        recipe.precision = Precision::F32;
+        recipe.epochs = 6;
+        recipe.batch = 3;
+        recipe.optimizer.learning_rate = 5e-3;
+        recipe.optimizer.learning_rate_min = 5e-4;
+        recipe.cadence.save_steps = 3;
+        recipe
+    }
+
+    /// Makes a run ready, as `limn train` does.
+    fn ready(&self, name: &str, recipe: &Recipe) -> PathBuf {
+        let run = Run::create(&self.path(name), recipe).unwrap();
+        let preparation = Preparation {
+            dataset: &recipe.dataset,
+            model: &recipe.model,
+            template: None,
+            vocab: 128,
+            cache: &self.path("cache"),
+        };
+        let dataset = prepare(&preparation, &mut |_| {}).unwrap();
+        let split = dataset.split(recipe.cadence.held_out, 512, false).unwrap();
+        run.write_dataset(&DatasetFacts::of(&dataset, &split)).unwrap();
+        self.path(name)
+    }
+}
+
+fn train(folder: &Path) -> Result<Ended, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    run(folder, &Cuda::Absent(PathBuf::new()), &stop).map_err(|error| error.to_string())
+}
+
+/// The last word on every step.
+fn steps(folder: &Path) -> BTreeMap<u64, Step> {
+    let lines = read_all(folder).unwrap_or_default();
+    lines
+        .into_iter()
+        .filter_map(|line| match line.metric {
+            Metric::Step(step) => Some((step.step, step)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn losses(folder: &Path) -> Vec<(u64, f64)> {
+    steps(folder).into_values().map(|step| (step.step, step.loss)).collect()
+}
+
+fn lora() -> Method {
+    Method::Lora(Lora { rank: 4, alpha: 8 })
+}
+
+#[test]
+fn a_run_learns_and_leaves_what_is_needed() {
+    let world = World::new("qwen3");
+    for (name, method, rate) in [("full", Method::Full, 5e-3), ("adapter", lora(), 5e-2)] {
+        let mut recipe = world.recipe(method);
+        recipe.optimizer.learning_rate = rate;
+        let folder = world.ready(name, &recipe);
+        assert_eq!(train(&folder), Ok(Ended::Finished));
+        let losses = losses(&folder);
+        assert_eq!(losses.len(), 24, "11 texts are trained, 3 at a time, 6 times");
+        let (first, last) = (losses[0].1, losses[23].1);
+        assert!(last < first / 2.0, "{name}: {first} {last}");
+        let kept = fs::read_dir(folder.join("checkpoints")).unwrap().count();
+        assert_eq!(kept, 2, "{name}");
+        for file in ["final", "curves.svg", "README.md", "plan.json"] {
+            assert!(folder.join(file).exists(), "{name} has no {file}");
+        }
+        let lines = read_all(&folder).unwrap();
+        let measured = lines.iter().any(|line| matches!(line.metric, Metric::HeldOut(_)));
+        assert!(measured && matches!(lines.last().unwrap().metric, Metric::Finished(_)));
+        // It is done, and says so again without doing anything.
+        assert_eq!(train(&folder), Ok(Ended::Finished));
+    }
+}
+
+#[test]
+fn what_came_of_a_run_can_be_loaded_and_merged() {
+    let world = World::new("llama");
+    let folder = world.ready("run", &world.recipe(lora()));
+    train(&folder).unwrap();
+    let base = Weights::open(&world.path("model")).unwrap();
+    let mut beside = Decoder::new(&base, Kind::Float, Device::Cpu).unwrap();
+    let adapter = Adapter::open(&folder.join("final"), base.shape()).unwrap();
+    load_adapters(&mut beside, &adapter).unwrap();
+    merge(&folder, &world.path("merged")).unwrap();
+    let merged = Weights::open(&world.path("merged")).unwrap();
+    let merged = Decoder::new(&merged, Kind::Float, Device::Cpu).unwrap();
+    let ids = Tensor::from_slice(&[5_i64, 6, 7, 8, 9, 10]);
+    let logits = |decoder: &Decoder| {
+        let places = Places::new(decoder.shape(), &[6], Kind::Float, Device::Cpu).unwrap();
+        decoder.logits(&ids, &places).unwrap()
+    };
+    let off = (logits(&beside) - logits(&merged)).abs().max().double_value(&[]);
+    assert!(off <= 1e-5, "{off}");
+    assert!(world.path("merged/tokenizer.json").is_file());
+    let again = merge(&folder, &world.path("merged")).unwrap_err().to_string();
+    assert!(again.contains("weights already"), "{again}");
+}
+
+/// This is the process that the next test starts: no test by itself.
+#[test]
+#[ignore = "started by another test"]
+fn a_child_trains() {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        train(Path::new(&folder)).unwrap();
+    }
+}
+
+fn start(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "run::tests::a_child_trains", "--ignored"])
+        .env(CHILD, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_is_the_run_that_never_was() {
+    let world = World::new("qwen2");
+    for (name, method) in [("full", Method::Full), ("adapter", lora())] {
+        let whole = world.ready(&format!("{name} whole"), &world.recipe(method));
+        train(&whole).unwrap();
+        let killed = world.ready(&format!("{name} killed"), &world.recipe(method));
+        for after in [2, 7, 8, 16] {
+            let mut child = start(&killed);
+            // Killed in the middle of whatever comes after this step.
+            while steps(&killed).len() < after && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(train(&killed), Ok(Ended::Finished));
+        assert_eq!(losses(&killed), losses(&whole), "{name}");
+        for entry in fs::read_dir(whole.join("final")).unwrap() {
+            let name = entry.unwrap().file_name();
+            let [one, other] = [&whole, &killed].map(|run| fs::read(run.join("final").join(&name)));
+            assert!(one.unwrap() == other.unwrap(), "{name:?} differs");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_saves_and_goes_on() {
+    let world = World::new("glm4");
+    let folder = world.ready("run", &world.recipe(lora()));
+    let stop = Arc::new(AtomicBool::new(true));
+    let absent = Cuda::Absent(PathBuf::new());
+    assert_eq!(run(&folder, &absent, &stop).unwrap(), Ended::Stopped);
+    assert!(steps(&folder).is_empty());
+    assert_eq!(train(&folder), Ok(Ended::Finished));
+    assert_eq!(steps(&folder).len(), 24);
+}
+
+#[test]
+fn what_cannot_be_trained_says_why() {
+    let world = World::new("llama");
+    let told = |name: &str, change: &dyn Fn(&mut Recipe), spoil: &dyn Fn(&Path)| {
+        let mut recipe = world.recipe(lora());
+        change(&mut recipe);
+        let folder = world.ready(name, &recipe);
+        spoil(&folder);
+        train(&folder).unwrap_err()
+    };
+    let check = |told: String, words: &[&str]| {
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    };
+    let nothing = |_: &Path| {};
+    let no_gpu = told("gpu", &|recipe| recipe.device = recipe::Device::Cuda, &nothing);
+    check(no_gpu, &["device", "no GPU", "LD_LIBRARY_PATH"]);
+    let locked = |folder: &Path| std::mem::forget(Run::open(folder).unwrap().lock().unwrap());
+    check(told("locked", &|_| {}, &locked), &["is being trained"]);
+    check(train(&world.path("nowhere")).unwrap_err(), &["no run"]);
+    let no_number = |_: &Path| {
+        let path = world.path("model/model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+    };
+    let wild = told("wild", &|_| {}, &no_number);
+    check(wild, &["loss of step 1", "text", "lower learning rate"]);
+    let lines = read_all(&world.path("wild")).unwrap();
+    assert!(matches!(&lines.last().unwrap().metric, Metric::Stopped(it) if it.failed));
+}

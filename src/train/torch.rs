@@ -1,0 +1,87 @@
+//! What `tch` leaves out of libtorch: gradients weighted by a gradient, a fused optimizer step, the
+//! memory in use, which kernels may run, and the half of the library that computes on a GPU.
+//!
+//! The C++ beneath is `torch/shim.cpp`; the only unsafe code of this crate stands in this folder.
+//! Everything that computes goes through tch's fallible functions (`f_…`) or through here, so that
+//! a failure is a [`TrainError`](crate::TrainError) and memory that ran out is told apart.
+
+mod bytes;
+mod cuda;
+mod kernels;
+mod memory;
+mod shim;
+
+#[cfg(test)]
+mod tests;
+
+pub use bytes::{filled, map, read_into, write_numbers};
+pub use cuda::{Cuda, load_cuda};
+pub use kernels::{Backend, KeptAttention, Kernels, attention_backend};
+pub use memory::{Memory, give_back, grant, memory, reset_peak};
+
+use tch::Tensor;
+
+use crate::error::Result;
+
+/// The version of libtorch that runs, such as `2.11.0+cu130`.
+#[must_use]
+pub fn version() -> String {
+    shim::version()
+}
+
+/// Gradients of `outputs`, each weighted by the gradient that came back to it, with respect to
+/// `inputs`; `None` for an input that no output depends on. The graph is freed.
+///
+/// # Errors
+/// When an output depends on no input or an input takes no gradient, when shapes do not fit, or
+/// when memory runs out.
+pub fn gradients(
+    outputs: &[&Tensor],
+    weights: &[&Tensor],
+    inputs: &[&Tensor],
+) -> Result<Vec<Option<Tensor>>> {
+    shim::gradients(outputs, weights, inputs)
+}
+
+/// The numbers of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// The learning rate of this step.
+    pub rate: f64,
+    /// How much of the mean of gradients is kept.
+    pub beta1: f64,
+    /// How much of the mean of their squares is kept.
+    pub beta2: f64,
+    /// What is taken off the weights, times the rate.
+    pub decay: f64,
+    /// Added to the denominator.
+    pub epsilon: f64,
+}
+
+/// What one step of the optimizer changes, one entry of each for a parameter.
+pub struct Moments<'a> {
+    /// Weights, changed in place.
+    pub parameters: &'a [&'a Tensor],
+    /// Their gradients.
+    pub gradients: &'a [&'a Tensor],
+    /// Means of gradients.
+    pub means: &'a [&'a Tensor],
+    /// Means of squared gradients.
+    pub squares: &'a [&'a Tensor],
+    /// Tensors of one f32 each: the number of this step, from 1.
+    pub steps: &'a [&'a Tensor],
+}
+
+impl AdamW {
+    /// One step, in place.
+    ///
+    /// # Errors
+    /// When shapes or kinds do not fit.
+    pub fn step(&self, moments: &Moments<'_>) -> Result<()> {
+        // The kernel wants to be told at least one device.
+        if moments.parameters.is_empty() {
+            return Ok(());
+        }
+        shim::adamw(self, moments)
+    }
+}

@@ -1,0 +1,66 @@
+//! How much memory tensors take, and how much they may.
+
+use tch::Device;
+
+use crate::error::Result;
+use crate::torch::shim;
+
+/// The memory of tensors on one device, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// In use.
+    pub used: usize,
+    /// The most that was in use since [`reset_peak`].
+    pub peak: usize,
+    /// The most that the allocator kept from others, in use or not.
+    pub reserved: usize,
+}
+
+/// The memory that tensors on a device take. On the processor, tensors made before the first call
+/// of a function of this module are not in it.
+///
+/// # Errors
+/// When there is no such device.
+pub fn memory(device: Device) -> Result<Memory> {
+    count();
+    let [used, peak, reserved] = shim::memory(number(device))?;
+    Ok(Memory { used, peak, reserved })
+}
+
+/// Begins to look for the most that is in use anew.
+///
+/// # Errors
+/// When there is no such device.
+pub fn reset_peak(device: Device) -> Result<()> {
+    count();
+    shim::memory_reset_peak(number(device))
+}
+
+/// Lets tensors that this thread makes on the processor take this many bytes more and no more;
+/// `None` lifts the bound. What would go beyond it fails as it would on a GPU that is full.
+pub fn grant(bytes: Option<usize>) {
+    count();
+    shim::memory_limit(bytes.unwrap_or(usize::MAX));
+}
+
+/// Gives back what the allocator of a GPU keeps and nobody uses.
+///
+/// # Errors
+/// When the GPU does not answer.
+pub fn give_back() -> Result<()> {
+    shim::memory_give_back()
+}
+
+/// The processor's memory is counted from the first question on.
+fn count() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(shim::memory_count);
+}
+
+/// A device as the shim numbers it.
+fn number(device: Device) -> i32 {
+    match device {
+        Device::Cuda(index) => i32::try_from(index).unwrap_or(i32::MAX),
+        Device::Cpu | Device::Mps | Device::Vulkan => -1,
+    }
+}

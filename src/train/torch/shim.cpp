@@ -1,0 +1,329 @@
+// What tch leaves out of libtorch and limn-train needs, with C linkage.
+//
+// Every function returns 0 when it succeeded. Otherwise it returns 1, or 2 when memory ran out, and
+// limn_error() holds what happened until the next call on this thread. Tensors are pointers to
+// at::Tensor as tch holds them; those that are returned belong to the caller.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/Version.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/version.h>
+
+namespace {
+
+thread_local std::string last_error;
+
+// Of what libtorch says the first line is for people; lists of its kernels follow.
+void remember(std::string text) {
+  last_error = text.substr(0, std::min(text.find('\n'), static_cast<size_t>(400)));
+}
+
+template <typename Work>
+int guarded(Work work) {
+  try {
+    work();
+    return 0;
+  } catch (const c10::OutOfMemoryError& error) {
+    remember(error.what_without_backtrace());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    last_error = "the system has no memory left";
+    return 2;
+  } catch (const c10::Error& error) {
+    remember(error.what_without_backtrace());
+    return last_error.find("out of memory") != std::string::npos ||
+            last_error.find("can't allocate memory") != std::string::npos
+        ? 2
+        : 1;
+  } catch (const std::exception& error) {
+    remember(error.what());
+    return 1;
+  } catch (...) {
+    last_error = "something that is no exception was thrown";
+    return 1;
+  }
+}
+
+std::vector<at::Tensor> collect(at::Tensor* const* tensors, size_t count) {
+  std::vector<at::Tensor> all;
+  all.reserve(count);
+  for (size_t at = 0; at < count; ++at) all.push_back(*tensors[at]);
+  return all;
+}
+
+// What a thread may still take of the processor's memory.
+thread_local size_t granted = std::numeric_limits<size_t>::max();
+
+// Memory of the processor, counted and bounded.
+//
+// Tensors on the processor come from here. The counts are what a plan is compared with where there
+// is no GPU, and the bound makes an allocation fail as it would on a full one.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  explicit CountingAllocator(c10::Allocator* beneath) : beneath_(beneath) {}
+
+  c10::DataPtr allocate(size_t bytes) override {
+    TORCH_CHECK_WITH(
+        OutOfMemoryError, bytes <= granted, "out of memory: ", bytes, " bytes where ", granted,
+        " are left");
+    const size_t now = used_.fetch_add(bytes) + bytes;
+    size_t peak = peak_.load();
+    while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
+    }
+    c10::DataPtr inner;
+    try {
+      inner = beneath_->allocate(bytes);
+    } catch (...) {
+      used_.fetch_sub(bytes);
+      throw;
+    }
+    void* data = inner.get();
+    if (granted != std::numeric_limits<size_t>::max()) granted -= bytes;
+    auto* held = new Held{std::move(inner), bytes, this};
+    return c10::DataPtr(data, held, &CountingAllocator::release, c10::Device(c10::kCPU));
+  }
+
+  void copy_data(void* to, const void* from, size_t bytes) const override {
+    std::memcpy(to, from, bytes);
+  }
+
+  size_t used() const { return used_.load(); }
+  size_t peak() const { return peak_.load(); }
+  void reset_peak() { peak_.store(used_.load()); }
+
+ private:
+  struct Held {
+    c10::DataPtr inner;
+    size_t bytes;
+    CountingAllocator* owner;
+  };
+
+  static void release(void* context) {
+    auto* held = static_cast<Held*>(context);
+    held->owner->used_.fetch_sub(held->bytes);
+    if (granted != std::numeric_limits<size_t>::max()) granted += held->bytes;
+    delete held;
+  }
+
+  c10::Allocator* beneath_;
+  std::atomic<size_t> used_{0};
+  std::atomic<size_t> peak_{0};
+};
+
+CountingAllocator& counting() {
+  static auto* allocator = [] {
+    auto* made = new CountingAllocator(c10::GetCPUAllocator());
+    c10::SetCPUAllocator(made, /*priority=*/1);
+    return made;
+  }();
+  return *allocator;
+}
+
+// Backends of attention, as libtorch numbers them.
+constexpr int64_t FLASH = 1;
+constexpr int64_t CUDNN = 3;
+
+bool has_accelerator() {
+  return at::hasCUDA() && at::accelerator::isAccelerator(at::kCUDA);
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* limn_error() { return last_error.c_str(); }
+
+const char* limn_torch_version() { return TORCH_VERSION; }
+
+// Begins to count the memory of tensors on the processor. Those made earlier are not counted.
+void limn_memory_count() { counting(); }
+
+// device is -1 for the processor, or the number of a CUDA device.
+int limn_memory(int device, size_t* used, size_t* peak, size_t* reserved) {
+  return guarded([&] {
+    if (device < 0) {
+      *used = counting().used();
+      *peak = counting().peak();
+      *reserved = counting().used();
+      return;
+    }
+    const auto stats = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    const auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *used = stats.allocated_bytes[aggregate].current;
+    *peak = stats.allocated_bytes[aggregate].peak;
+    *reserved = stats.reserved_bytes[aggregate].peak;
+  });
+}
+
+int limn_memory_reset_peak(int device) {
+  return guarded([&] {
+    if (device < 0) {
+      counting().reset_peak();
+    } else {
+      at::accelerator::resetPeakStats(static_cast<c10::DeviceIndex>(device));
+    }
+  });
+}
+
+// Lets this thread take so much more of the processor's memory for tensors, and no more. What it
+// gives back it may take again.
+void limn_memory_limit(size_t bytes) {
+  counting();
+  granted = bytes;
+}
+
+// Gives memory that is reserved and not in use back to the device.
+int limn_memory_give_back() {
+  return guarded([] {
+    if (has_accelerator()) at::accelerator::emptyCache();
+  });
+}
+
+// Gradients of outputs, weighted by one gradient each, with respect to inputs. An input that no
+// output depends on gets an undefined tensor.
+int limn_gradients(
+    at::Tensor* const* outputs, at::Tensor* const* weights, size_t output_count,
+    at::Tensor* const* inputs, size_t input_count, at::Tensor** gradients) {
+  return guarded([&] {
+    for (size_t at = 0; at < output_count; ++at) {
+      TORCH_CHECK(outputs[at]->requires_grad(), "output ", at, " depends on nothing");
+    }
+    for (size_t at = 0; at < input_count; ++at) {
+      TORCH_CHECK(inputs[at]->requires_grad(), "input ", at, " takes no gradient");
+    }
+    auto found = torch::autograd::grad(
+        collect(outputs, output_count), collect(inputs, input_count),
+        collect(weights, output_count), /*retain_graph=*/false, /*create_graph=*/false,
+        /*allow_unused=*/true);
+    for (size_t at = 0; at < input_count; ++at) gradients[at] = new at::Tensor(found[at]);
+  });
+}
+
+// One step of AdamW on parameters in place. steps are tensors of one number each, already counted
+// up for this step.
+int limn_adamw(
+    at::Tensor* const* parameters, at::Tensor* const* gradients, at::Tensor* const* means,
+    at::Tensor* const* squares, at::Tensor* const* steps, size_t count, double rate, double beta1,
+    double beta2, double decay, double epsilon) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    auto own = collect(parameters, count);
+    at::_fused_adamw_(
+        own, collect(gradients, count), collect(means, count), collect(squares, count),
+        /*max_exp_avg_sqs=*/{}, collect(steps, count), rate, beta1, beta2, decay, epsilon,
+        /*amsgrad=*/false, /*maximize=*/false);
+  });
+}
+
+// Which kernels may be used: whether results have to be the same every time, whether f32 products
+// may be rounded to TF32, and which of the attention backends are on.
+int limn_kernels(int deterministic, int tf32, int cudnn, int flash, int efficient, int math) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    context.setDeterministicAlgorithms(deterministic != 0, /*warn_only=*/false);
+    context.setDeterministicCuDNN(deterministic != 0);
+    context.setFloat32MatmulPrecision(tf32 != 0 ? "high" : "highest");
+    context.setSDPUseCuDNN(cudnn != 0);
+    context.setSDPUseFlash(flash != 0);
+    context.setSDPUseMemEfficient(efficient != 0);
+    context.setSDPUseMath(math != 0);
+  });
+}
+
+// The backend that attention of these shapes would use: 0 math, 1 flash, 2 efficient, 3 cuDNN.
+int limn_attention_backend(
+    const at::Tensor* query, const at::Tensor* key, const at::Tensor* value, int64_t* backend) {
+  return guarded([&] {
+    *backend = at::_fused_sdp_choice(
+        *query, *key, *value, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
+        /*scale=*/std::nullopt, /*enable_gqa=*/query->size(1) != key->size(1));
+  });
+}
+
+// Causal attention of batch × heads × length × head size, with what its way back needs: what was
+// found, the logarithms of the sums of exponentials, and two tensors of the generator's state that
+// are undefined on the processor. backend is as in limn_attention_backend.
+int limn_attention_forward(
+    const at::Tensor* query, const at::Tensor* key, const at::Tensor* value, at::Tensor** saved,
+    int64_t* backend) {
+  return guarded([&] {
+    at::Tensor kept[4];
+    if (query->is_cpu()) {
+      *backend = FLASH;
+      std::tie(kept[0], kept[1]) = at::_scaled_dot_product_flash_attention_for_cpu(
+          *query, *key, *value, /*dropout_p=*/0.0, /*is_causal=*/true);
+    } else {
+      *backend = at::_fused_sdp_choice(
+          *query, *key, *value, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true,
+          /*scale=*/std::nullopt, /*enable_gqa=*/query->size(1) != key->size(1));
+      if (*backend == CUDNN) {
+        auto found = at::_scaled_dot_product_cudnn_attention(
+            *query, *key, *value, /*attn_bias=*/{}, /*compute_log_sumexp=*/true,
+            /*dropout_p=*/0.0, /*is_causal=*/true, /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(found);
+        kept[1] = std::get<1>(found);
+        kept[2] = std::get<6>(found);
+        kept[3] = std::get<7>(found);
+      } else if (*backend == FLASH) {
+        auto found = at::_scaled_dot_product_flash_attention(
+            *query, *key, *value, /*dropout_p=*/0.0, /*is_causal=*/true,
+            /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(found);
+        kept[1] = std::get<1>(found);
+        kept[2] = std::get<6>(found);
+        kept[3] = std::get<7>(found);
+      } else {
+        TORCH_CHECK(false, "attention of these shapes keeps nothing for its way back");
+      }
+    }
+    for (size_t at = 0; at < 4; ++at) saved[at] = new at::Tensor(kept[at]);
+  });
+}
+
+// Gradients of queries, keys and values from that of what was found.
+int limn_attention_backward(
+    const at::Tensor* gradient, const at::Tensor* query, const at::Tensor* key,
+    const at::Tensor* value, at::Tensor* const* saved, int64_t backend, at::Tensor** gradients) {
+  return guarded([&] {
+    std::tuple<at::Tensor, at::Tensor, at::Tensor> found;
+    const at::Tensor none;
+    if (query->is_cpu()) {
+      found = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], /*dropout_p=*/0.0,
+          /*is_causal=*/true);
+    } else if (backend == CUDNN) {
+      found = at::_scaled_dot_product_cudnn_attention_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], *saved[2], *saved[3],
+          /*attn_bias=*/none, /*cum_seq_q=*/none, /*cum_seq_k=*/none, query->size(2),
+          key->size(2), /*dropout_p=*/0.0, /*is_causal=*/true);
+    } else {
+      found = at::_scaled_dot_product_flash_attention_backward(
+          *gradient, *query, *key, *value, *saved[0], *saved[1], /*cum_seq_q=*/none,
+          /*cum_seq_k=*/none, query->size(2), key->size(2), /*dropout_p=*/0.0,
+          /*is_causal=*/true, *saved[2], *saved[3]);
+    }
+    gradients[0] = new at::Tensor(std::get<0>(found));
+    gradients[1] = new at::Tensor(std::get<1>(found));
+    gradients[2] = new at::Tensor(std::get<2>(found));
+  });
+}
+
+}  // extern "C"

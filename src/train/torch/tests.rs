@@ -1,0 +1,80 @@
+use tch::{Device, Kind, Tensor};
+
+use super::{AdamW, Backend, Kernels, Moments, attention_backend, gradients, version};
+use crate::error::TrainError;
+
+#[test]
+fn the_library_is_the_one_that_tch_is_made_for() {
+    assert!(version().starts_with("2.11.0"), "{}", version());
+}
+
+#[test]
+fn a_gradient_goes_back_through_its_output() {
+    let x = Tensor::from_slice(&[1.0_f32, 2.0, 3.0]).set_requires_grad(true);
+    let unused = Tensor::from_slice(&[1.0_f32]).set_requires_grad(true);
+    let y = &x * &x;
+    let weight = Tensor::from_slice(&[1.0_f32, 10.0, 100.0]);
+    let found = gradients(&[&y], &[&weight], &[&x, &unused]).unwrap();
+    let gradient = Vec::<f32>::try_from(found[0].as_ref().unwrap()).unwrap();
+    assert_eq!(gradient, [2.0, 40.0, 600.0]);
+    assert!(found[1].is_none());
+}
+
+#[test]
+fn what_takes_no_gradient_is_said_and_nothing_crashes() {
+    let constant = Tensor::from_slice(&[1.0_f32]);
+    let x = Tensor::from_slice(&[1.0_f32]).set_requires_grad(true);
+    let told = |result: crate::Result<Vec<Option<Tensor>>>| result.unwrap_err().to_string();
+    assert!(told(gradients(&[&constant], &[&constant], &[&x])).contains("depends on nothing"));
+    assert!(told(gradients(&[&(&x * 2.0)], &[&constant], &[&constant])).contains("no gradient"));
+    assert!(told(gradients(&[&(&x * 2.0)], &[], &[&x])).contains("weights"));
+}
+
+/// The formula of the paper, by hand.
+#[test]
+fn a_step_of_adamw_is_the_one_of_the_paper() {
+    let numbers = AdamW { rate: 0.1, beta1: 0.9, beta2: 0.95, decay: 0.01, epsilon: 1e-8 };
+    let parameter = Tensor::from_slice(&[1.0_f32, -2.0]);
+    let gradient = Tensor::from_slice(&[0.5_f32, -0.25]);
+    let (mean, square) = (Tensor::zeros_like(&parameter), Tensor::zeros_like(&parameter));
+    let mut expected = [1.0_f64, -2.0];
+    let (mut means, mut squares) = ([0.0_f64; 2], [0.0_f64; 2]);
+    for step in 1..=3 {
+        let count = Tensor::from(step as f32);
+        let moments = Moments {
+            parameters: &[&parameter],
+            gradients: &[&gradient],
+            means: &[&mean],
+            squares: &[&square],
+            steps: &[&count],
+        };
+        numbers.step(&moments).unwrap();
+        for (at, gradient) in [0.5_f64, -0.25].into_iter().enumerate() {
+            means[at] = 0.9 * means[at] + 0.1 * gradient;
+            squares[at] = 0.95 * squares[at] + 0.05 * gradient * gradient;
+            let mean = means[at] / (1.0 - 0.9_f64.powi(step));
+            let square = squares[at] / (1.0 - 0.95_f64.powi(step));
+            expected[at] -= 0.1 * 0.01 * expected[at];
+            expected[at] -= 0.1 * mean / (square.sqrt() + 1e-8);
+        }
+    }
+    let found = Vec::<f32>::try_from(&parameter).unwrap();
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
+#[test]
+fn attention_of_the_processor_does_not_hold_the_matrix_of_scores() {
+    Kernels::default().apply().unwrap();
+    let query = Tensor::randn([1, 4, 64, 16], (Kind::Float, Device::Cpu));
+    let key = Tensor::randn([1, 2, 64, 16], (Kind::Float, Device::Cpu));
+    assert_eq!(attention_backend(&query, &key, &key).unwrap(), Backend::Flash);
+}
+
+#[test]
+fn an_operation_that_cannot_be_is_an_error() {
+    let error =
+        Tensor::from_slice(&[1.0_f32]).f_matmul(&Tensor::zeros([2, 2], (Kind::Float, Device::Cpu)));
+    assert!(matches!(TrainError::from(error.unwrap_err()), TrainError::Torch(_)));
+}
