@@ -15,7 +15,7 @@ use trajectory::{Body, Event, Progress};
 
 use crate::card::{Card, State};
 use crate::entry::{Block, Context, Entry, NoteKind, Rating};
-use crate::text::{clean, duration, short_number};
+use crate::text::{duration, kept, short_number};
 use crate::theme::Theme;
 
 use find::Found;
@@ -71,7 +71,7 @@ impl Conversation {
 
     /// A remark.
     pub(crate) fn note(&mut self, kind: NoteKind, text: &str) {
-        let text = clean(text);
+        let text = kept(text);
         let last = self.entries.last().map(|entry| &entry.block);
         let is_said = matches!(last, Some(Block::Note { text: last, .. }) if *last == text);
         if !is_said {
@@ -91,7 +91,7 @@ impl Conversation {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
                 let attachments = prompt.attachments.len();
-                self.push(Entry::new(Block::User { text: clean(&prompt.text), attachments }));
+                self.push(Entry::new(Block::User { text: kept(&prompt.text), attachments }));
             }
             Body::Reasoning(reasoning) => {
                 self.reasoning(&reasoning.text, reasoning.request, wall_ns);
@@ -130,7 +130,7 @@ impl Conversation {
     fn others(&mut self, body: &Body) {
         match body {
             Body::Steering(steering) => {
-                let text = clean(&steering.text);
+                let text = kept(&steering.text);
                 self.push(Entry::new(Block::User { text, attachments: 0 }));
             }
             Body::Compaction(_) => self.note(
@@ -168,7 +168,7 @@ impl Conversation {
 
     /// A command of the user's own runs.
     pub(crate) fn own_started(&mut self, exec: u32, command: &str, outside: bool, now_us: u64) {
-        let card = Card::own(exec, &clean(command), outside, now_us);
+        let card = Card::own(exec, &kept(command), outside, now_us);
         self.push(Entry::new(Block::Card(Box::new(card))));
     }
 
@@ -315,7 +315,7 @@ impl Conversation {
                 }
             }
             None if text.trim().is_empty() => {}
-            None => self.push(Entry::new(Block::Reasoning { text: clean(text), took_us })),
+            None => self.push(Entry::new(Block::Reasoning { text: kept(text), took_us })),
         }
     }
 
@@ -330,7 +330,7 @@ impl Conversation {
             }
             None if text.trim().is_empty() => {}
             None => {
-                let block = Block::Text { text: clean(text), interrupted: was_interrupted };
+                let block = Block::Text { text: kept(text), interrupted: was_interrupted };
                 self.push(Entry::new(block));
             }
         }
@@ -410,7 +410,7 @@ impl Conversation {
 
     fn error(&mut self, message: &str) {
         // A retry was told before it was recorded.
-        let text = clean(message);
+        let text = kept(message);
         let is_told = |entry: &Entry| match &entry.block {
             Block::Note { kind: NoteKind::Retry, text: told } => *told == text,
             _ => false,
