@@ -12,7 +12,7 @@ use crate::goldens::Golden;
 use crate::weights::{Tensors, Weights};
 
 /// The numbers of a tensor of single precision.
-pub(super) fn numbers(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn numbers(tensor: &Tensor) -> Vec<f32> {
     Vec::try_from(tensor.flatten(0, -1)).unwrap()
 }
 
