@@ -13,7 +13,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use read::{Follower, History, read_all};
 pub use write::Writer;
@@ -96,21 +96,27 @@ pub struct Step {
     /// From 1.
     pub step: u64,
     /// How much of the dataset was gone through: 1.5 is half-way through the second time.
+    #[serde(deserialize_with = "or_none")]
     pub epoch: f64,
     /// The mean loss of a trained token.
+    #[serde(deserialize_with = "or_none")]
     pub loss: f64,
     /// Tokens that were trained.
     pub trained_tokens: u64,
     /// All tokens that were computed.
     pub tokens: u64,
     /// The length of the gradient before it was shortened.
+    #[serde(deserialize_with = "or_none")]
     pub grad_norm: f64,
     /// The learning rate.
+    #[serde(deserialize_with = "or_none")]
     pub lr: f64,
     /// Tokens of the step over its time.
+    #[serde(deserialize_with = "or_none")]
     pub tokens_per_s: f64,
     /// Floating point operations of the model over what the device could do, from 0 to 1; 0 where
     /// that is not known.
+    #[serde(deserialize_with = "or_none")]
     pub mfu: f64,
     /// The most memory that was in use, in bytes.
     pub peak_bytes: u64,
@@ -121,6 +127,7 @@ pub struct Step {
     /// The samples of the step.
     pub samples: Vec<String>,
     /// Seconds until the run is done, at this speed.
+    #[serde(deserialize_with = "or_none")]
     pub eta_s: f64,
 }
 
@@ -131,6 +138,7 @@ pub struct HeldOut {
     /// After this step.
     pub step: u64,
     /// The mean loss of a token that would be trained.
+    #[serde(deserialize_with = "or_none")]
     pub loss: f64,
     /// Such tokens.
     pub tokens: u64,
@@ -205,4 +213,9 @@ pub struct Finished {
     pub seconds: f64,
     /// The folder of what came of it, within that of the run.
     pub folder: String,
+}
+
+/// A number that is none, such as a loss of NaN, is `null` in JSON.
+fn or_none<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(from).map(|number| number.unwrap_or(f64::NAN))
 }
