@@ -110,6 +110,7 @@ struct Running {
 
 impl Running {
     fn open(run: Run, cuda: &Cuda, journal: &mut Journal) -> Result<Self> {
+        let began = Instant::now();
         let recipe = run.recipe()?;
         let weights = Weights::open(&recipe.model)?;
         let shape = weights.shape().clone();
@@ -148,6 +149,7 @@ impl Running {
             device_bytes: machine.device_bytes,
             attention: machine::attention(trainer.decoder())?.to_owned(),
             peak_flops: machine.flops,
+            load_s: began.elapsed().as_secs_f64(),
             versions: versions(),
         }))?;
         let (saved, began) = (done, Instant::now());

@@ -15,8 +15,6 @@ mod gguf;
 mod packed;
 mod safetensors;
 mod tensors;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::io::Write;

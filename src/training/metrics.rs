@@ -83,6 +83,8 @@ pub struct Started {
     /// The highest speed that the device was measured at, in floating point operations a second; 0
     /// when it was not.
     pub peak_flops: f64,
+    /// Seconds until the first step could be made: weights, tokens, the optimizer's state.
+    pub load_s: f64,
     /// What was used, by name: limn, libtorch, CUDA, cuDNN.
     pub versions: BTreeMap<String, String>,
 }

@@ -151,7 +151,7 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
     if view.composer.hand() == Hand::Outside {
         left.push(Span::styled(" outside the sandbox ", theme.error));
     }
-    let right = if view.conversation.follows() { "" } else { " more below: ctrl-end " };
+    let right = if view.conversation.is_elsewhere() { " more below: ctrl-end " } else { "" };
     framed(left, right, columns, theme)
 }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 
-use super::files::numbers;
 use crate::goldens::Golden;
+use crate::weights::safetensors::tests::numbers;
 use crate::weights::{Adapter, AdapterConfig, Tensors, Weights, write_adapter};
 
 /// Reads a golden adapter and writes it as ours.
-pub(super) fn written(golden: &Golden, folder: &Path) {
+pub(crate) fn written(golden: &Golden, folder: &Path) {
     let adapter = golden.adapter();
     let config = AdapterConfig {
         rank: adapter.rank(),

@@ -7,9 +7,9 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::files::numbers;
 use crate::goldens::Golden;
 use crate::weights::packed::Packing;
+use crate::weights::safetensors::tests::numbers;
 use crate::weights::{Entry, Weights, gguf, write_companions, write_model};
 
 const SCALE: f32 = 0.125;

@@ -131,6 +131,6 @@ fn what_transformers_and_peft_are_to_read() {
             weights.take(&entry.name, Kind::Float, Device::Cpu)
         })
         .unwrap();
-        super::adapters::written(&golden, &folder.join("adapter"));
+        crate::weights::adapter::tests::written(&golden, &folder.join("adapter"));
     }
 }

@@ -1,4 +1,0 @@
-mod adapters;
-mod files;
-mod llama_cpp;
-mod written;
