@@ -35,11 +35,19 @@ const COLUMNS_MAX: u16 = 140;
 
 /// Draws everything.
 pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
+    draw_parts(view, frame);
+    if let Some(at) = view.room.cursor {
+        frame.set_cursor_position(at);
+    }
+}
+
+fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     let area = frame.area();
     // What is not drawn is not clicked at either.
     view.room.seen = Rect::ZERO;
     view.room.side = Rect::ZERO;
     view.room.tabs.clear();
+    view.room.cursor = None;
     view.room.is_too_small = area.width < COLUMNS_MIN || area.height < ROWS_MIN;
     if view.room.is_too_small {
         return too_small(view, frame);

@@ -4,6 +4,7 @@
 //! sixtieth of a second, so that twenty thousand pieces are a few frames. While the user writes in an
 //! editor, which then has the terminal, everything goes on but the drawing.
 
+mod frames;
 mod signals;
 
 use std::collections::VecDeque;
@@ -14,24 +15,17 @@ use std::time::Duration;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep_until};
 
-use crate::draw;
 use crate::input::{Input, Keys};
 use crate::protocol::{Command, Update};
 use crate::selection::Selection;
 use crate::terminal::Screen;
 use crate::view::View;
 use signals::Signals;
-
-/// Between two frames that no key asked for.
-const FRAME: Duration = Duration::from_millis(16);
-
-/// Between two frames of something that moves by itself.
-const TURN: Duration = Duration::from_millis(120);
 
 /// For how long the first frame waits to know the background.
 const BACKGROUND_WAIT: Duration = Duration::from_millis(25);
@@ -81,6 +75,10 @@ pub struct Tui<W: Write> {
     /// Whether the window is in front, as far as the terminal tells.
     is_in_front: Option<bool>,
     over: bool,
+    /// The terminal's size when it was drawn last; none where it is given.
+    size: Option<Size>,
+    /// It has another one now.
+    is_resized: bool,
 }
 
 impl<W: Write> Tui<W> {
@@ -95,7 +93,10 @@ impl<W: Write> Tui<W> {
             .and_then(|()| screen.ask_background())
             .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
         match taken {
-            Ok(terminal) => Ok(Self::with(terminal, screen, keys, view, outside)),
+            Ok(mut terminal) => {
+                let size = Some(terminal.get_frame().area().as_size());
+                Ok(Self { size, ..Self::with(terminal, screen, keys, view, outside) })
+            }
             Err(error) => {
                 screen.leave();
                 Err(error)
@@ -141,6 +142,8 @@ impl<W: Write> Tui<W> {
             editor: None,
             is_in_front: None,
             over: false,
+            size: None,
+            is_resized: false,
         }
     }
 
@@ -207,42 +210,28 @@ impl<W: Write> Tui<W> {
                     false
                 }
             };
-            self.drain().await?;
-            is_due = !is_urgent;
-            if is_urgent || drawn.elapsed() >= FRAME {
-                self.frame()?;
-                drawn = Instant::now();
-                is_due = false;
-            }
+            is_due = self.show(is_urgent, &mut drawn).await?;
         }
         // What was told last is seen, however soon the end came after it.
         if is_due { self.frame() } else { Ok(()) }
     }
 
-    /// When the next frame is due that no key asks for.
-    fn next_turn(&self, drawn: Instant, is_due: bool) -> Option<Instant> {
-        match (is_due, self.view.is_moving()) {
-            _ if self.editor.is_some() => None,
-            (true, _) => Some(drawn + FRAME),
-            (false, true) => Some(drawn + TURN),
-            (false, false) => None,
-        }
-    }
-
-    /// Takes every key that is there already.
-    async fn drain(&mut self) -> io::Result<()> {
+    /// Takes every key that is there already; whether there was one.
+    async fn drain(&mut self) -> io::Result<bool> {
+        let mut had_any = false;
         while !self.over && self.editor.is_none() {
             let input = tokio::select! {
                 biased;
                 input = self.keys.next() => input?,
-                () = ready(()) => return Ok(()),
+                () = ready(()) => return Ok(had_any),
             };
+            had_any = true;
             match input {
                 Some(input) => self.input(input)?,
                 None => self.over = true,
             }
         }
-        Ok(())
+        Ok(had_any)
     }
 
     /// Whoever's terminal is light does not see a dark frame first, if it answers at once.
@@ -309,6 +298,7 @@ impl<W: Write> Tui<W> {
             }
             Input::Resize => {
                 self.selection = None;
+                self.is_resized = true;
                 None
             }
             Input::Focus(is_in_front) => {
@@ -392,8 +382,9 @@ impl<W: Write> Tui<W> {
     fn return_to(&mut self) -> io::Result<()> {
         self.screen.enter(self.view.taste.has_mouse)?;
         self.keys.resume();
-        // The screen is blank again: nothing of the last frame counts.
+        // The screen is blank again: nothing of the last frame counts, nor its size.
         self.terminal.swap_buffers();
+        self.is_resized = true;
         Ok(())
     }
 
@@ -430,34 +421,6 @@ impl<W: Write> Tui<W> {
                 self.view.wheel(mouse);
             }
         }
-    }
-
-    fn frame(&mut self) -> io::Result<()> {
-        if self.editor.is_some() {
-            return Ok(());
-        }
-        self.view.tick(self.now_us());
-        // What is being marked stays where it is until it is copied.
-        self.view.hold(self.copies || self.selection.is_some_and(|selection| selection.is_open));
-        self.screen.begin_frame();
-        let (view, selection) = (&mut self.view, self.selection);
-        let copies = std::mem::take(&mut self.copies);
-        let mut copied = None;
-        self.terminal.draw(|frame| {
-            draw(view, frame);
-            if let Some(selection) = selection {
-                copied = copies.then(|| selection.text(frame.buffer_mut(), &view.room.tabs));
-                selection.mark(frame.buffer_mut());
-            }
-        })?;
-        self.screen.end_frame()?;
-        if let Some(command) = self.view.fit() {
-            self.tell(command);
-        }
-        if let Some(text) = copied {
-            self.copy(&text)?;
-        }
-        Ok(())
     }
 
     fn now_us(&self) -> u64 {

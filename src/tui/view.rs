@@ -14,7 +14,7 @@ mod press;
 
 use std::collections::VecDeque;
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, Usage};
 
@@ -72,6 +72,8 @@ pub(crate) struct Room {
     pub(crate) side: Rect,
     /// The tabs, which are drawn as blanks.
     pub(crate) tabs: Vec<Tab>,
+    /// Where the cursor is, if it is seen.
+    pub(crate) cursor: Option<Position>,
 }
 
 /// What the session took.
@@ -159,6 +161,7 @@ impl View {
                 seen: Rect::ZERO,
                 side: Rect::ZERO,
                 tabs: Vec::new(),
+                cursor: None,
             },
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32
         let cursor = terminal.cursor();
         let place = Position { x: screen.x + cursor.column, y: screen.y + cursor.row };
         if cursor.visible && screen.contains(place) {
-            frame.set_cursor_position(place);
+            view.room.cursor = Some(place);
         }
     }
     let title = view.panel.jobs.find(exec).map_or("", |row: &JobRow| row.title.as_str());

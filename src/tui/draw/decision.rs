@@ -41,7 +41,10 @@ pub(super) fn height(view: &mut View, area: Rect) -> u16 {
 
 pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let (columns, is_settled) = (columns(area), view.is_settled());
-    let View { decision: Some(decision), theme, toast, conversation, .. } = view else { return };
+    let View { decision: Some(decision), theme, toast, conversation, room: screen, .. } = view
+    else {
+        return;
+    };
     let title = format!(" May it? {} ", shorten(&clean(&decision.name), 30));
     let mut title = vec![Span::styled(title, theme.warning)];
     if let Some((toast, _)) = toast {
@@ -77,7 +80,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     if let Some((row, column)) = caret {
         let y = area.y + u16::try_from(above + row).unwrap_or(0);
         let x = area.x + MARGIN + u16::try_from(column).unwrap_or(0);
-        frame.set_cursor_position(Position {
+        screen.cursor = Some(Position {
             x: x.min(area.right().saturating_sub(1)),
             y: y.min(area.bottom().saturating_sub(1)),
         });
