@@ -83,6 +83,8 @@ pub struct Started {
     /// The highest speed that the device was measured at, in floating point operations a second; 0
     /// when it was not.
     pub peak_flops: f64,
+    /// Seconds until the first step could be made: weights, tokens, the optimizer's state.
+    pub load_s: f64,
     /// What was used, by name: limn, libtorch, CUDA, cuDNN.
     pub versions: BTreeMap<String, String>,
 }
@@ -143,7 +145,7 @@ pub struct HeldOut {
     /// Replies that were generated where the recorded model made a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replies: Option<u64>,
-    /// The share of them with a call that can be read and fits the tool's schema.
+    /// The share of them with a call that can be read and whose arguments are an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_validity: Option<f64>,
     /// The share of them that call the tool that was called.
