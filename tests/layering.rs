@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
     ("training", &["trajectory", "chat"]),
+    ("limn-train", &["trajectory", "chat", "training"]),
     ("tui", &["trajectory", "screen"]),
     (
         "session",
@@ -66,7 +67,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["model", "toolbox"]),
     ("rusqlite", &["record"]),
     ("seccompiler", &["sandbox"]),
-    ("tch", &["train"]),
+    ("tch", &["limn-train"]),
     ("tokenizers", &["chat"]),
     ("tree-sitter", &["syntax"]),
     ("tree-sitter-bash", &["syntax"]),
