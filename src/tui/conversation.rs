@@ -6,8 +6,8 @@
 
 mod find;
 mod scroll;
+mod terminals;
 
-use screen::{Emulator, TerminalSize};
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
@@ -215,12 +215,7 @@ impl Conversation {
                 self.note(NoteKind::Retry, reason);
             }
             Progress::Output { exec, bytes } => self.card_of(*exec, |card| card.print(bytes)),
-            Progress::Resized { exec, columns, rows } => {
-                let size = TerminalSize { columns: *columns, rows: *rows };
-                if let Some(terminal) = self.terminal_of(*exec) {
-                    terminal.resize(size);
-                }
-            }
+            Progress::Resized { exec, size } => self.resized(*exec, *size),
         }
     }
 
@@ -244,14 +239,6 @@ impl Conversation {
     pub(crate) fn find_card(&self, call: u32) -> Option<&Card> {
         self.entries.iter().rev().find_map(|entry| match &entry.block {
             Block::Card(card) if card.call == call => Some(card.as_ref()),
-            _ => None,
-        })
-    }
-
-    /// The terminal of an execution, as long as it runs.
-    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
-        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
-            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
             _ => None,
         })
     }
