@@ -57,7 +57,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Control {
+    /// Bytes that wait to be typed.
     const INPUT_BYTES_MAX: usize = 64 * 1024;
+
+    /// The same with a long paste of a user's, for a program that reads as fast as it can.
+    const PASTE_BYTES_MAX: usize = 4 << 20;
 
     pub(crate) fn new(bell: UnixStream, reader: Reader) -> Self {
         Self {
@@ -98,9 +102,17 @@ impl Control {
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), SandboxError> {
+        self.queue(bytes, Self::INPUT_BYTES_MAX)
+    }
+
+    pub(crate) fn paste(&self, bytes: &[u8]) -> Result<(), SandboxError> {
+        self.queue(bytes, Self::PASTE_BYTES_MAX)
+    }
+
+    fn queue(&self, bytes: &[u8], bytes_max: usize) -> Result<(), SandboxError> {
         self.check_running()?;
         let mut input = self.input();
-        if input.len() + bytes.len() > Self::INPUT_BYTES_MAX {
+        if input.len() + bytes.len() > bytes_max {
             return Err(SandboxError::InputFull(input.len()));
         }
         input.extend(bytes);

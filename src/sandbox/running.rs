@@ -152,6 +152,14 @@ impl Remote {
         self.0.write(bytes)
     }
 
+    /// Types what a user types or pastes, of which more may wait than of what a program writes.
+    ///
+    /// # Errors
+    /// [`SandboxError::InputFull`], [`SandboxError::Ended`].
+    pub fn paste(&self, bytes: &[u8]) -> Result<(), SandboxError> {
+        self.0.paste(bytes)
+    }
+
     /// As [`Running::resize`].
     ///
     /// # Errors

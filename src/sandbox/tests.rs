@@ -377,6 +377,17 @@ async fn who_waits_for_input_is_noticed_and_what_is_new_is_taken() {
 }
 
 #[tokio::test]
+async fn a_long_paste_reaches_a_program_that_reads_it() {
+    let mut running = spawn("stty raw -echo; printf ready; head -c 1000000 | wc -c");
+    read_until(&mut running, "ready").await;
+    let long = vec![b'x'; 1_000_000];
+    assert!(matches!(running.write(&long), Err(SandboxError::InputFull(0))));
+    running.remote().paste(&long).expect("room");
+    read_until(&mut running, "1000000").await;
+    assert!(running.wait().await.expect("the end").exit.success());
+}
+
+#[tokio::test]
 async fn control_z_does_not_put_it_to_sleep() {
     let mut running = spawn("echo ready; read line; echo got $line");
     read_until(&mut running, "ready").await;

@@ -4,9 +4,10 @@
 //! meanwhile takes nothing, and says so itself by its end.
 
 use record::{Direction, ExecResized, Row, SizeChange};
-use sandbox::TerminalSize;
+use sandbox::{SandboxError, TerminalSize};
 use trajectory::Hand;
 
+use crate::Notice;
 use crate::error::SessionError;
 use crate::run::Loop;
 use crate::tool::recorded_chunk;
@@ -16,12 +17,21 @@ impl Loop {
     pub(crate) async fn lend(&mut self, hand: Hand) -> Result<(), SessionError> {
         let toolbox = &self.session.options.toolbox;
         match hand {
-            Hand::Type { exec, bytes } => {
-                if let Ok(chunk) = toolbox.type_into(exec, &bytes) {
+            Hand::Type { exec, bytes } => match toolbox.type_into(exec, &bytes) {
+                Ok(chunk) => {
                     let chunk = recorded_chunk(chunk, Direction::ByUser);
                     self.session.recorder.output(exec, chunk).await?;
                 }
-            }
+                Err(SandboxError::InputFull(waiting)) => {
+                    let told = format!(
+                        "The command does not read what is typed: {waiting} bytes wait for it, and \
+                         {} more were left out.",
+                        bytes.len()
+                    );
+                    self.show(Notice::Unable(told)).await;
+                }
+                Err(_) => {}
+            },
             Hand::Resize { exec, columns, rows } => {
                 // One that has ended needs no size.
                 if let Ok(since) = toolbox.resize_job(exec, TerminalSize { columns, rows }) {

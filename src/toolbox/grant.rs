@@ -13,6 +13,10 @@ use trajectory::event::Grant;
 
 use crate::Toolbox;
 use crate::beneath::GRANTED_MAX;
+use crate::path::lexically;
+
+/// Tools that read one file, and the argument that names it.
+const READS: &[(&str, &str)] = &[("read", "file_path"), ("read_file", "absolute_path")];
 
 /// How the scope of a file begins.
 const READ: &str = "read ";
@@ -28,6 +32,17 @@ impl Toolbox {
             true => self.grant_file(what),
             false => self.grant_host(what),
         }
+    }
+
+    /// The file that a call of a tool would read if the user allowed it, as [`Toolbox::grant`] takes
+    /// it; nothing where that would open nothing.
+    #[must_use]
+    pub fn grantable(&self, tool: &str, arguments: &str) -> Option<String> {
+        let (_, key) = READS.iter().find(|(name, _)| *name == tool)?;
+        let fields: serde_json::Value = serde_json::from_str(arguments).ok()?;
+        let path = lexically(&self.workspace().join(fields.get(key)?.as_str()?));
+        let grant = self.grant_file(path.to_str()?).ok()?;
+        grant.scope.strip_prefix(READ).map(str::to_owned)
     }
 
     /// Does what a grant says.

@@ -237,7 +237,7 @@ impl Jobs {
     pub(crate) fn type_into(&self, exec: u32, bytes: &[u8]) -> Result<OutputChunk, SandboxError> {
         let mut hands = lock(&self.shared.hands);
         let hand = hands.get_mut(&exec).ok_or(SandboxError::Ended)?;
-        hand.remote.write(bytes)?;
+        hand.remote.paste(bytes)?;
         let since = std::mem::replace(&mut hand.last_typed, Instant::now());
         Ok(typed(since, bytes))
     }

@@ -53,7 +53,9 @@ pub enum Progress {
     Resized {
         /// The execution.
         exec: u32,
-        /// Characters in a row, and rows.
-        size: (u16, u16),
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
     },
 }

@@ -10,8 +10,8 @@ use trajectory::Hand;
 
 use crate::protocol::Command;
 
-/// The most of a paste that goes to a command at once, bytes: a terminal holds no more.
-const PASTE_BYTES_MAX: usize = 60 << 10;
+/// The longest paste that goes to a command, bytes: no more may wait to be typed.
+pub(crate) const PASTE_BYTES_MAX: usize = 4_000_000;
 
 /// Rows that a turn of the wheel is worth to a program that does not ask for the mouse.
 const WHEEL_KEYS: usize = 3;
@@ -43,15 +43,12 @@ impl Attached {
         self.send(keys::bytes(key, wishes.application_cursor)?)
     }
 
-    /// What a paste sends. It cannot end the marks around itself.
+    /// What a paste sends, all of it. It cannot end the marks around itself.
     pub(crate) fn paste(&self, text: &str, wishes: Wishes) -> Option<Command> {
         let text = text.replace("\r\n", "\r").replace('\n', "\r").replace('\x1b', "");
-        let end = (0..=text.len().min(PASTE_BYTES_MAX)).rev();
-        let end = end.into_iter().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let text = text.get(..end).unwrap_or_default();
         let text = match wishes.bracketed_paste {
             true => format!("\x1b[200~{text}\x1b[201~"),
-            false => text.to_owned(),
+            false => text,
         };
         self.send(text.into_bytes())
     }

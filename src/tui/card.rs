@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use trajectory::event::{ApprovalDecision, ApprovalEvent, CallStatus, Exit, Observation, ToolCall};
 
 use crate::diff::{self, Diff};
-use crate::text::{clean, duration, headline, short_number, shorten, wrap};
+use crate::text::{clean, duration, headline, kept, short_number, shorten, wrap_behind};
 use crate::theme::Theme;
 
 /// Rows of a running command that are shown.
@@ -188,7 +188,7 @@ impl Card {
         self.state = State::Done(seen.status);
         self.exit = seen.exit;
         self.duration_us = seen.duration_us;
-        self.shown = clean(&seen.shown);
+        self.shown = kept(&seen.shown);
         // A command that goes on in the background keeps its terminal.
         if seen.exit.is_some() || seen.status != CallStatus::Ok {
             self.close();
@@ -228,7 +228,7 @@ impl Card {
 
     /// Everything of it, as text.
     pub(crate) fn plain(&self) -> String {
-        let arguments = clean(&self.arguments);
+        let arguments = kept(&self.arguments);
         format!("{} {arguments}\n\n{}", self.name, self.shown)
     }
 
@@ -343,7 +343,7 @@ impl Card {
             None => vec![(String::new(), self.arguments.clone())],
         };
         for (key, text) in texts {
-            let text = clean(&text);
+            let text = kept(&text);
             let end = text.char_indices().nth(ARGUMENT_CHARS_MAX).map(|(end, _)| end);
             let shown = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
             for (number, line) in shown.lines().take(ARGUMENT_LINES_MAX).enumerate() {
@@ -352,12 +352,8 @@ impl Card {
                 } else {
                     String::new()
                 };
-                let spans = [
-                    bar[0].clone(),
-                    Span::styled(label, theme.dim),
-                    Span::styled(line.to_owned(), theme.text),
-                ];
-                rows.extend(wrap(&spans, columns, &bar));
+                let spans = [Span::styled(label, theme.dim), Span::styled(line, theme.text)];
+                rows.extend(wrap_behind(&bar, &spans, columns));
             }
             if end.is_some() || shown.lines().nth(ARGUMENT_LINES_MAX).is_some() {
                 rows.push(Line::styled(

@@ -3,10 +3,12 @@
 //! A large paste is kept aside and stands in the text as one character of a private range, drawn
 //! as a chip: it is deleted like a character and sent whole.
 
+mod history;
+
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::{clean, thousands};
+use crate::text::{clean, kept, tab, tab_columns, thousands};
 
 /// A paste with more lines or bytes becomes a chip.
 const PASTE_LINES_MAX: usize = 8;
@@ -14,9 +16,6 @@ const PASTE_BYTES_MAX: usize = 2_000;
 
 /// All that may be in the composer at once.
 const BYTES_MAX: usize = 16 << 20;
-
-/// Prompts that are remembered.
-const HISTORY_MAX: usize = 500;
 
 /// The first of the characters that stand for pastes.
 const CHIP_FIRST: u32 = 0xf_0000;
@@ -156,11 +155,21 @@ impl Composer {
         self.recalled = None;
     }
 
-    /// Empties it, to be written anew by the same hand.
-    pub(crate) fn clear_text(&mut self) {
+    /// The same hand has written it anew, elsewhere.
+    pub(crate) fn rewrite(&mut self, text: &str) {
         let hand = self.hand;
         self.clear();
         self.hand = hand;
+        if text.len() > 64 << 10 {
+            self.paste(text);
+        } else {
+            self.insert(text);
+        }
+    }
+
+    /// Keeps a text to be put back by a key.
+    pub(crate) fn put_aside(&mut self, text: &str) {
+        text.clone_into(&mut self.deleted);
     }
 
     /// Takes the text out, and remembers it.
@@ -171,21 +180,9 @@ impl Composer {
         content
     }
 
-    /// Remembers a prompt.
-    pub(crate) fn remember(&mut self, hand: Hand, prompt: &str) {
-        let is_worth_it = !prompt.trim().is_empty() && prompt.len() <= 64 << 10;
-        let is_new = |(by, last): &(Hand, String)| *by != hand || last != prompt;
-        if is_worth_it && self.history.last().is_none_or(is_new) {
-            self.history.push((hand, prompt.to_owned()));
-            if self.history.len() > HISTORY_MAX {
-                self.history.remove(0);
-            }
-        }
-    }
-
     /// Writes at the caret.
     pub(crate) fn insert(&mut self, text: &str) {
-        let text: String = clean(text).chars().filter(|c| !is_private(*c)).collect();
+        let text: String = kept(text).chars().filter(|c| !is_private(*c)).collect();
         if self.text.len() + text.len() <= BYTES_MAX {
             self.text.insert_str(self.caret, &text);
             self.caret += text.len();
@@ -383,34 +380,19 @@ impl Composer {
         self.caret = nearest.map_or(self.caret, |(byte, ..)| *byte);
     }
 
-    fn recall(&mut self, up: bool) {
-        let at = self.recalled.as_ref().map_or(self.history.len(), |(at, _)| *at);
-        let wanted = if up { at.checked_sub(1) } else { Some(at + 1) };
-        let Some(wanted) = wanted.filter(|wanted| *wanted <= self.history.len()) else { return };
-        let draft = match self.recalled.take() {
-            Some((_, draft)) => draft,
-            None if up => (self.hand, self.content()),
-            None => return,
-        };
-        let (hand, text) = self.history.get(wanted).cloned().unwrap_or_else(|| draft.clone());
-        let is_draft = wanted >= self.history.len();
-        self.set(&text);
-        // It runs when it is sent, as when it was typed.
-        self.hand = hand;
-        self.recalled = (!is_draft).then_some((wanted, draft));
-    }
-
     /// Every place where the caret can be: byte, row, column.
     fn places(&self, columns: usize) -> Vec<(usize, usize, usize)> {
         let mut places = Vec::new();
         let (mut row, mut column) = (0, 0);
         for (byte, grapheme) in self.text.grapheme_indices(true) {
-            let width = self.width(grapheme);
-            if grapheme != "\n" && column + width > columns && column > 0 {
+            if grapheme != "\n" && column + self.width(grapheme, column) > columns && column > 0 {
                 (row, column) = (row + 1, 0);
             }
             places.push((byte, row, column));
-            (row, column) = if grapheme == "\n" { (row + 1, 0) } else { (row, column + width) };
+            (row, column) = match grapheme {
+                "\n" => (row + 1, 0),
+                _ => (row, column + self.width(grapheme, column)),
+            };
         }
         if column >= columns {
             (row, column) = (row + 1, 0);
@@ -419,9 +401,10 @@ impl Composer {
         places
     }
 
-    fn width(&self, grapheme: &str) -> usize {
+    fn width(&self, grapheme: &str, column: usize) -> usize {
         match grapheme.chars().next().and_then(|mark| self.chip(mark)) {
             Some(chip) => label(chip).width(),
+            None if grapheme == "\t" => tab_columns(column),
             None => grapheme.width(),
         }
     }
@@ -447,7 +430,10 @@ impl Composer {
             let chip =
                 grapheme.chars().next().and_then(|mark| self.chip(mark)).map(|chip| label(chip));
             let is_chip = chip.is_some();
-            let text = chip.unwrap_or_else(|| grapheme.trim_end_matches('\n').to_owned());
+            let text = chip.unwrap_or_else(|| match grapheme {
+                "\t" => tab(tab_columns(*column)),
+                _ => grapheme.trim_end_matches('\n').to_owned(),
+            });
             let Some(row) = rows.get_mut(*row) else { continue };
             match row.pieces.last_mut() {
                 Some((last, false)) if !is_chip => last.push_str(&text),

@@ -5,18 +5,18 @@
 //! ([`scroll`]).
 
 mod find;
+mod live;
 mod scroll;
-mod terminals;
 
+use screen::Emulator;
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
-use trajectory::{Body, Event, Progress};
+use trajectory::{Body, Event};
 
 use crate::card::{Card, State};
 use crate::entry::{Block, Context, Entry, NoteKind, Rating};
-use crate::text::{clean, duration, short_number};
-use crate::theme::Theme;
+use crate::text::{duration, kept, short_number};
 
 use find::Found;
 use scroll::Scroll;
@@ -71,7 +71,7 @@ impl Conversation {
 
     /// A remark.
     pub(crate) fn note(&mut self, kind: NoteKind, text: &str) {
-        let text = clean(text);
+        let text = kept(text);
         let last = self.entries.last().map(|entry| &entry.block);
         let is_said = matches!(last, Some(Block::Note { text: last, .. }) if *last == text);
         if !is_said {
@@ -91,7 +91,7 @@ impl Conversation {
             Body::Prompt(prompt) => {
                 self.round = Round { began_ns: wall_ns, calls: 0, step_ns: wall_ns };
                 let attachments = prompt.attachments.len();
-                self.push(Entry::new(Block::User { text: clean(&prompt.text), attachments }));
+                self.push(Entry::new(Block::User { text: kept(&prompt.text), attachments }));
             }
             Body::Reasoning(reasoning) => {
                 self.reasoning(&reasoning.text, reasoning.request, wall_ns);
@@ -130,7 +130,7 @@ impl Conversation {
     fn others(&mut self, body: &Body) {
         match body {
             Body::Steering(steering) => {
-                let text = clean(&steering.text);
+                let text = kept(&steering.text);
                 self.push(Entry::new(Block::User { text, attachments: 0 }));
             }
             Body::Compaction(_) => self.note(
@@ -168,7 +168,7 @@ impl Conversation {
 
     /// A command of the user's own runs.
     pub(crate) fn own_started(&mut self, exec: u32, command: &str, outside: bool, now_us: u64) {
-        let card = Card::own(exec, &clean(command), outside, now_us);
+        let card = Card::own(exec, &kept(command), outside, now_us);
         self.push(Entry::new(Block::Card(Box::new(card))));
     }
 
@@ -181,42 +181,6 @@ impl Conversation {
             self.own_started(ran.exec, &ran.command, ran.outside_sandbox, 0);
         }
         self.card_of(ran.exec, |card| card.finish_own(ran));
-    }
-
-    /// Something is on its way.
-    pub(crate) fn progress(&mut self, progress: &Progress, theme: &Theme) {
-        match progress {
-            Progress::Reasoning { request, text, .. } => {
-                let is_open = |entry: &Entry| {
-                    entry.live == Some(*request) && matches!(entry.block, Block::Reasoning { .. })
-                };
-                if !self.entries.last().is_some_and(is_open) {
-                    let block = Block::Reasoning { text: String::new(), took_us: 0 };
-                    self.push(Entry::live(block, *request));
-                }
-                self.entries.last_mut().into_iter().for_each(|entry| entry.append(text, theme));
-            }
-            Progress::Text { request, text } => {
-                let is_open = |entry: &Entry| {
-                    entry.live == Some(*request) && matches!(entry.block, Block::Text { .. })
-                };
-                if !self.entries.last().is_some_and(is_open) {
-                    let block = Block::Text { text: String::new(), interrupted: false };
-                    self.push(Entry::live(block, *request));
-                }
-                self.entries.last_mut().into_iter().for_each(|entry| entry.append(text, theme));
-            }
-            Progress::ToolCall { request, index, name, arguments } => {
-                self.write_call(*request, *index, name.as_deref(), arguments);
-            }
-            Progress::Retry { request, reason } => {
-                // What came of this attempt is void.
-                self.remove(|entry| entry.live == Some(*request));
-                self.note(NoteKind::Retry, reason);
-            }
-            Progress::Output { exec, bytes } => self.card_of(*exec, |card| card.print(bytes)),
-            Progress::Resized { exec, size } => self.resized(*exec, *size),
-        }
     }
 
     /// The call waits for the user's word. It is chosen, so that it is what is unfolded.
@@ -239,6 +203,14 @@ impl Conversation {
     pub(crate) fn find_card(&self, call: u32) -> Option<&Card> {
         self.entries.iter().rev().find_map(|entry| match &entry.block {
             Block::Card(card) if card.call == call => Some(card.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// The terminal of an execution, as long as it runs.
+    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
+        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
+            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
             _ => None,
         })
     }
@@ -302,7 +274,7 @@ impl Conversation {
                 }
             }
             None if text.trim().is_empty() => {}
-            None => self.push(Entry::new(Block::Reasoning { text: clean(text), took_us })),
+            None => self.push(Entry::new(Block::Reasoning { text: kept(text), took_us })),
         }
     }
 
@@ -317,7 +289,7 @@ impl Conversation {
             }
             None if text.trim().is_empty() => {}
             None => {
-                let block = Block::Text { text: clean(text), interrupted: was_interrupted };
+                let block = Block::Text { text: kept(text), interrupted: was_interrupted };
                 self.push(Entry::new(block));
             }
         }
@@ -397,7 +369,7 @@ impl Conversation {
 
     fn error(&mut self, message: &str) {
         // A retry was told before it was recorded.
-        let text = clean(message);
+        let text = kept(message);
         let is_told = |entry: &Entry| match &entry.block {
             Block::Note { kind: NoteKind::Retry, text: told } => *told == text,
             _ => false,

@@ -14,7 +14,7 @@ use crate::composer::Composer;
 use crate::diff::Diff;
 use crate::keys::Choice;
 use crate::protocol::Command;
-use crate::text::{clean, headline};
+use crate::text::{clean, headline, kept};
 
 /// Texts with more bytes are taken whole or not at all.
 const BYTES_MAX: usize = 256 << 10;
@@ -57,8 +57,6 @@ pub(crate) struct Decision {
     pub(crate) reason: Option<Composer>,
     /// The arguments are the user's.
     pub(crate) is_edited: bool,
-    /// They are being written in an editor.
-    pub(crate) is_in_editor: bool,
     /// Rules that would spare the user this question here from now on.
     pub(crate) rules: Vec<String>,
     /// Whether they are on the screen, whole: what is not read is not agreed to.
@@ -85,7 +83,6 @@ impl Decision {
             chosen: 0,
             reason: None,
             is_edited: false,
-            is_in_editor: false,
             rules: Vec::new(),
             is_offered: false,
             reading: None,
@@ -127,10 +124,7 @@ impl Decision {
                 return Some(self.always());
             }
             Choice::AllowAlways => {}
-            Choice::Edit => {
-                self.is_in_editor = true;
-                return Some(Command::Edit(self.to_edit().1));
-            }
+            Choice::Edit => return Some(Command::Edit(self.to_edit().1)),
             Choice::AllowAll => return Some(self.allow(Some(ApprovalMode::Auto))),
             Choice::Deny => self.reason = Some(Composer::default()),
             Choice::NextHunk => self.chosen = (self.chosen + 1).min(count.saturating_sub(1)),
@@ -214,7 +208,6 @@ impl Decision {
 
     /// Takes what was written in the editor; false when it is nothing that can be called.
     pub(crate) fn edited(&mut self, text: &str) -> bool {
-        self.is_in_editor = false;
         let (key, before) = self.to_edit();
         if text == before || text.trim_end_matches('\n') == before {
             return true;
@@ -269,7 +262,7 @@ impl Decision {
 /// What a call would do: a command as it stands, then whatever else is asked for.
 fn text(arguments: &str, is_change: bool) -> String {
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(arguments) else {
-        return if is_change { String::new() } else { clean(arguments.trim_end()) };
+        return if is_change { String::new() } else { kept(arguments.trim_end()) };
     };
     let command = fields.get("command").and_then(Value::as_str).filter(|_| !is_change);
     let mut text = command.map(|command| format!("{}\n", command.trim_end())).unwrap_or_default();
@@ -286,7 +279,7 @@ fn text(arguments: &str, is_change: bool) -> String {
             text.push_str(&format!("{key}: {value}\n"));
         }
     }
-    clean(text.trim_end())
+    kept(text.trim_end())
 }
 
 /// The pieces of an edit; none where there is no choice.

@@ -12,7 +12,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::decision::DIFF_TIME_MAX;
 use crate::highlight::Highlighter;
-use crate::text::{clean, shorten};
+use crate::text::{clean, fit, kept};
 use crate::theme::Theme;
 
 /// Lines of unchanged text around a change.
@@ -63,7 +63,7 @@ pub(crate) fn between(path: &str, old: &str, new: &str) -> Option<Diff> {
     if old.len() + new.len() > BYTES_MAX {
         return None;
     }
-    let (old, new) = (clean(old), clean(new));
+    let (old, new) = (kept(old), kept(new));
     let mut diff = Diff::new(path);
     if old.is_empty() {
         new.lines().for_each(|line| diff.push(Kind::Added, line));
@@ -88,7 +88,7 @@ pub(crate) fn between(path: &str, old: &str, new: &str) -> Option<Diff> {
 
 fn of_patch(patch: &str) -> Diff {
     let mut diff = Diff::new("");
-    for line in clean(patch).lines() {
+    for line in kept(patch).lines() {
         if let Some(heading) = line.strip_prefix("*** ") {
             if let Some((_, path)) = heading.split_once(" File: ") {
                 let more = if diff.path.is_empty() { "" } else { ", " };
@@ -173,19 +173,25 @@ fn row(
         Kind::Removed => ("- ", theme.removed),
         Kind::Same | Kind::Between => ("  ", theme.dim),
     };
-    let text = shorten(text, columns.saturating_sub(2));
+    // No more is looked at than can be shown, however long the line is.
+    let end = text.char_indices().nth(columns.saturating_mul(4)).map(|(end, _)| end);
+    let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
     let base = match mark.bg {
         Some(colour) => Style::new().bg(colour),
         None => mark,
     };
-    let mut spans = vec![Span::styled(sign, mark)];
-    match highlighter {
+    let line = match highlighter {
         Some(highlighter) if kind != Kind::Between => {
             let base = if kind == Kind::Same { theme.text } else { base };
-            spans.extend(highlighter.line(&text, theme, base));
+            highlighter.line(text, theme, base)
         }
-        _ => spans.push(Span::styled(text, if kind == Kind::Between { theme.dim } else { base })),
-    }
+        _ => {
+            let style = if kind == Kind::Between { theme.dim } else { base };
+            vec![Span::styled(text.to_owned(), style)]
+        }
+    };
+    let mut spans = vec![Span::styled(sign, mark)];
+    spans.extend(fit(line, columns.saturating_sub(2)));
     let used: usize = spans.iter().map(Span::width).sum();
     spans.push(Span::styled(" ".repeat(columns.saturating_sub(used)), base));
     spans

@@ -16,9 +16,11 @@ mod status;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 
+use crate::selection::Tab;
+use crate::text::tab_of;
 use crate::view::{Menu, View};
 
 /// The least that a terminal must have.
@@ -33,10 +35,19 @@ const COLUMNS_MAX: u16 = 140;
 
 /// Draws everything.
 pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
+    draw_parts(view, frame);
+    if let Some(at) = view.room.cursor {
+        frame.set_cursor_position(at);
+    }
+}
+
+fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     let area = frame.area();
     // What is not drawn is not clicked at either.
     view.room.seen = Rect::ZERO;
     view.room.side = Rect::ZERO;
+    view.room.tabs.clear();
+    view.room.cursor = None;
     view.room.is_too_small = area.width < COLUMNS_MIN || area.height < ROWS_MIN;
     if view.room.is_too_small {
         return too_small(view, frame);
@@ -97,17 +108,28 @@ pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
         let above = if menu > 0 { listed } else { conversation };
         menu::draw(view, frame, above);
     }
-    simplify(frame.buffer_mut());
+    complete(frame.buffer_mut(), &mut view.room.tabs);
 }
 
-/// Terminals do not agree on how wide characters are that others have been joined to: families,
-/// hearts with a selector, hands of a colour. Their first alone is drawn, which is as wide everywhere.
-fn simplify(buffer: &mut Buffer) {
+/// What begins a tab becomes a blank, and where it stands is kept. Terminals do not agree on how wide
+/// characters are that others have been joined to: families, hearts with a selector, hands of a
+/// colour. Their first alone is drawn, which is as wide everywhere.
+fn complete(buffer: &mut Buffer, tabs: &mut Vec<Tab>) {
     let joins = |c: char| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
-    for cell in &mut buffer.content {
+    let Rect { x, y, width, .. } = buffer.area;
+    for (at, cell) in buffer.content.iter_mut().enumerate() {
         let symbol = cell.symbol();
-        // A letter with its marks is shorter.
-        if symbol.len() > 4 && symbol.chars().skip(1).any(joins) {
+        // Letters with their marks are shorter.
+        if symbol.len() < 4 {
+            continue;
+        }
+        if let Some(columns) = tab_of(symbol) {
+            let cells = |count: usize| u16::try_from(count).unwrap_or(0);
+            let (row, column) = (at / usize::from(width), at % usize::from(width));
+            let at = Position { x: x + cells(column), y: y + cells(row) };
+            tabs.push(Tab { at, columns });
+            cell.set_symbol(" ");
+        } else if symbol.chars().skip(1).any(joins) {
             let first: String = symbol.chars().take(1).collect();
             cell.set_symbol(&first);
         }

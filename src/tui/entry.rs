@@ -6,8 +6,9 @@ use trajectory::event::{PlanItem, PlanStatus};
 
 use crate::card::Card;
 use crate::markdown::Flow;
-use crate::text::{clean, clean_behind, duration, shorten, thousands, wrap};
+use crate::text::{clean, duration, kept, kept_behind, shorten, thousands, wrap};
 use crate::theme::Theme;
+use crate::thought::{self, Thought};
 
 /// Bytes of a text that are drawn: the end of it, when it is longer.
 const TEXT_BYTES_MAX: usize = 256 << 10;
@@ -86,12 +87,50 @@ pub(crate) struct Entry {
     pub(crate) seq: u64,
     /// Folded or unfolded by hand.
     pub(crate) open: Option<bool>,
-    flow: Option<Flow>,
+    flow: Option<Live>,
     rows: Vec<Line<'static>>,
-    /// How many of the rows cannot change.
+    /// How many of the flow's rows that cannot change are among them.
     settled: usize,
     /// For what the rows were made: columns, theme, second; nothing when they are out of date.
     made_for: Option<(usize, u32, u64)>,
+}
+
+/// What is being written, laid out as it comes.
+enum Live {
+    Text(Flow),
+    Reasoning(Thought),
+}
+
+impl Live {
+    fn push(&mut self, piece: &str, theme: &Theme) {
+        match self {
+            Self::Text(flow) => flow.push(piece, theme),
+            Self::Reasoning(thought) => thought.push(piece),
+        }
+    }
+
+    const fn columns(&self) -> usize {
+        match self {
+            Self::Text(flow) => flow.columns(),
+            Self::Reasoning(thought) => thought.columns(),
+        }
+    }
+
+    /// The rows that stay as they are.
+    fn done(&self) -> &[Line<'static>] {
+        match self {
+            Self::Text(flow) => flow.done(),
+            Self::Reasoning(thought) => thought.done(),
+        }
+    }
+
+    /// The rows of what may change yet.
+    fn open_rows(&self, theme: &Theme) -> Vec<Line<'static>> {
+        match self {
+            Self::Text(flow) => flow.open_rows(theme),
+            Self::Reasoning(thought) => thought.open_rows(),
+        }
+    }
 }
 
 /// What rows depend on beside the block itself.
@@ -145,7 +184,7 @@ impl Entry {
         let (Block::Text { text, .. } | Block::Reasoning { text, .. }) = &mut self.block else {
             return;
         };
-        let piece = clean_behind(text, piece);
+        let piece = kept_behind(text, piece);
         text.push_str(&piece);
         if text.len() > 2 * TEXT_BYTES_MAX {
             let cut = (TEXT_BYTES_MAX..text.len()).find(|at| text.is_char_boundary(*at));
@@ -160,7 +199,7 @@ impl Entry {
     /// It is on record now: this is its text.
     pub(crate) fn settle(&mut self, recorded: &str) {
         if let Block::Text { text, .. } | Block::Reasoning { text, .. } = &mut self.block {
-            *text = clean(recorded);
+            *text = kept(recorded);
         }
         self.live = None;
         self.forget();
@@ -223,7 +262,7 @@ impl Entry {
             Block::Card(card) => card.plain(),
             Block::Plan(items) => items
                 .iter()
-                .map(|item| format!("{} {}\n", plan_mark(item.status), item.text))
+                .map(|item| format!("{} {}\n", plan_mark(item.status), kept(&item.text)))
                 .collect(),
         }
     }
@@ -267,38 +306,72 @@ impl Entry {
 
     fn lay_out(&mut self, context: Context<'_>) {
         let Context { columns, theme, now_us, .. } = context;
-        if let Block::Text { text, interrupted } = &self.block {
-            let (text, interrupted) = (end_of(text), *interrupted);
-            if self.live.is_some() {
-                let flow = self.flow.get_or_insert_with(|| {
-                    let mut flow = Flow::new(columns);
-                    flow.push(text, theme);
-                    flow
-                });
-                self.rows.truncate(self.settled);
-                let kept = flow.done();
-                self.rows.extend(kept.get(self.settled..).unwrap_or_default().iter().cloned());
-                self.settled = kept.len();
-                self.rows.extend(flow.open_rows(theme));
-                return;
-            }
-            self.rows = crate::markdown::render(text, columns, theme);
-            if interrupted {
-                self.rows.push(Line::styled("(cut off)", theme.warning));
-            }
+        let open = self.open.unwrap_or(match self.block {
+            Block::Reasoning { .. } => context.show_reasoning,
+            _ => false,
+        });
+        if self.live.is_some() && self.lay_out_live(open, context) {
             return;
         }
         self.rows = match &self.block {
             Block::User { text, attachments } => user_rows(text, *attachments, columns, theme),
             Block::Reasoning { text, took_us } => {
-                let open = self.open.unwrap_or(context.show_reasoning);
-                reasoning_rows(end_of(text), *took_us, self.live.is_some(), open, columns, theme)
+                let mut rows = vec![Line::styled(thought_for(text, *took_us), theme.reasoning)];
+                if open {
+                    rows.extend(thought::render(end_of(text), columns, theme));
+                }
+                rows
             }
-            Block::Card(card) => card.rows(columns, self.open.unwrap_or(false), now_us, theme),
+            Block::Card(card) => card.rows(columns, open, now_us, theme),
             Block::Plan(items) => plan_rows(items, columns, theme),
             Block::Note { kind, text } => note_rows(*kind, text, columns, theme),
-            Block::Text { .. } => Vec::new(),
+            Block::Text { text, interrupted } => {
+                let mut rows = crate::markdown::render(end_of(text), columns, theme);
+                if *interrupted {
+                    rows.push(Line::styled("(cut off)", theme.warning));
+                }
+                rows
+            }
         };
+    }
+
+    /// Lays out what is being written: only what is new of it. False when that is no text.
+    fn lay_out_live(&mut self, open: bool, context: Context<'_>) -> bool {
+        let Context { columns, theme, .. } = context;
+        let (text, heading) = match &self.block {
+            Block::Text { text, .. } => (end_of(text), None),
+            Block::Reasoning { text, .. } => {
+                (end_of(text), Some(Line::styled("thinking", theme.reasoning)))
+            }
+            _ => return false,
+        };
+        let flow = self.flow.get_or_insert_with(|| {
+            let mut flow = match heading {
+                None => Live::Text(Flow::new(columns)),
+                Some(_) => Live::Reasoning(Thought::new(columns, theme)),
+            };
+            flow.push(text, theme);
+            flow
+        });
+        let (done, last) = (flow.done(), flow.open_rows(theme));
+        if heading.is_some() && !open {
+            // Only its end is looked at.
+            self.rows = heading.into_iter().collect();
+            let from = done.len().saturating_sub(REASONING_ROWS.saturating_sub(last.len()));
+            self.rows.extend(done.iter().skip(from).cloned());
+            self.rows.extend(last.iter().rev().take(REASONING_ROWS).rev().cloned());
+            self.settled = 0;
+            return true;
+        }
+        let above = usize::from(heading.is_some());
+        if self.settled == 0 {
+            self.rows = heading.into_iter().collect();
+        }
+        self.rows.truncate(above + self.settled);
+        self.rows.extend(done.iter().skip(self.settled).cloned());
+        self.settled = done.len();
+        self.rows.extend(last);
+        true
     }
 }
 
@@ -328,44 +401,16 @@ fn user_rows(text: &str, attachments: usize, columns: usize, theme: &Theme) -> V
     rows
 }
 
-fn reasoning_rows(
-    text: &str,
-    took_us: u64,
-    live: bool,
-    open: bool,
-    columns: usize,
-    theme: &Theme,
-) -> Vec<Line<'static>> {
-    let words = || match text.split_whitespace().count() {
+/// How long the model thought, and how much.
+fn thought_for(text: &str, took_us: u64) -> String {
+    let words = match text.split_whitespace().count() {
         1 => "1 word".to_owned(),
         words => format!("{} words", thousands(words as u64)),
     };
-    let heading = match (live, took_us) {
-        (true, _) => "thinking".to_owned(),
-        (false, 0) => format!("thought, {}", words()),
-        (false, took) => format!("thought for {}, {}", duration(took), words()),
-    };
-    let mut rows = vec![Line::styled(heading, theme.reasoning)];
-    if !live && !open {
-        return rows;
+    match took_us {
+        0 => format!("thought, {words}"),
+        took => format!("thought for {}, {words}", duration(took)),
     }
-    // While it comes only its end is looked at: it may be long.
-    let seen = if open { text } else { tail(text, columns * (REASONING_ROWS + 1)) };
-    let mut body = Vec::new();
-    let bar = [Span::styled("│ ", theme.faint)];
-    for line in seen.lines() {
-        let spans = [bar[0].clone(), Span::styled(line.to_owned(), theme.reasoning)];
-        body.extend(wrap(&spans, columns, &bar));
-    }
-    let from = if open { 0 } else { body.len().saturating_sub(REASONING_ROWS) };
-    rows.extend(body.drain(from..));
-    rows
-}
-
-fn tail(text: &str, bytes: usize) -> &str {
-    let from = text.len().saturating_sub(bytes);
-    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(from..).unwrap_or_default()
 }
 
 pub(crate) fn plan_rows(items: &[PlanItem], columns: usize, theme: &Theme) -> Vec<Line<'static>> {

@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crossterm::event::{
     Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent,
@@ -87,6 +88,9 @@ impl Keys {
     pub fn pause(&mut self) {
         if let Self::Terminal { stream, .. } = self {
             *stream = None;
+            // To let go of the terminal the stream has rung a bell. It is heard here: who comes back
+            // to it would hear nothing else, and miss a key that is pressed at that moment.
+            let _ = crossterm::event::poll(Duration::ZERO);
         }
     }
 

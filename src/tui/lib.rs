@@ -29,6 +29,7 @@ mod taste;
 mod terminal;
 mod text;
 mod theme;
+mod thought;
 mod view;
 mod vim;
 
@@ -36,9 +37,9 @@ pub use draw::draw;
 pub use input::{Input, Keys};
 pub use protocol::{
     Answer, Command, Edits, Facts, Found, Order, Place, Play, Playback, Preview, Price, Query,
-    Rating, Recent, Rewind, RewindWhat, Round, Update,
+    Rating, Recent, Rewind, RewindWhat, Round, Update, Wrote,
 };
-pub use run::{Outside, Tui};
+pub use run::{Edited, Outside, Tui};
 pub use screen::thousands;
 pub use taste::{Notify, Taste, Wrong};
 pub use terminal::{Screen, is_capable, leave_by_panic};

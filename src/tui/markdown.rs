@@ -11,7 +11,7 @@ mod table;
 use ratatui::text::{Line, Span};
 
 use crate::highlight::Highlighter;
-use crate::text::wrap;
+use crate::text::wrap_behind;
 use crate::theme::Theme;
 
 /// A paragraph that is longer is laid out in pieces.
@@ -75,8 +75,8 @@ impl Flow {
             if fence.is_closed_by(&self.open) {
                 return rows;
             }
-            let line = Span::styled(self.open.clone(), theme.text);
-            rows.extend(self.code_rows(vec![line], theme));
+            let line = Span::styled(self.open.as_str(), theme.text);
+            rows.extend(self.code_rows(&[line], theme));
         } else {
             if !self.done.is_empty() {
                 rows.push(Line::default());
@@ -163,7 +163,7 @@ impl Flow {
         let Some(end) = self.open.find('\n') else {
             if self.open.len() > OPEN_BYTES_MAX {
                 let line = std::mem::take(&mut self.open);
-                let rows = self.code_rows(vec![Span::styled(line, theme.text)], theme);
+                let rows = self.code_rows(&[Span::styled(line, theme.text)], theme);
                 self.done.extend(rows);
             }
             return false;
@@ -178,16 +178,13 @@ impl Flow {
             return true;
         }
         let spans = fence.line(line, theme);
-        let rows = self.code_rows(spans, theme);
+        let rows = self.code_rows(&spans, theme);
         self.done.extend(rows);
         true
     }
 
-    fn code_rows(&self, spans: Vec<Span<'static>>, theme: &Theme) -> Vec<Line<'static>> {
-        let mut all = vec![Span::styled("▏ ", theme.faint)];
-        all.extend(spans);
-        let indent = [Span::styled("▏ ", theme.faint)];
-        wrap(&all, self.columns, &indent)
+    fn code_rows(&self, spans: &[Span<'_>], theme: &Theme) -> Vec<Line<'static>> {
+        wrap_behind(&[Span::styled("▏ ", theme.faint)], spans, self.columns)
     }
 }
 

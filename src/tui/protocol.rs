@@ -213,6 +213,8 @@ pub enum Update {
     GoTo(Place),
     /// A text for the composer, if nothing is written there.
     Written(String),
+    /// What the user wrote in earlier sessions, the oldest first.
+    Wrote(Vec<Wrote>),
     /// A remark.
     Said(String),
     /// Something could not be done.
@@ -223,6 +225,17 @@ pub enum Update {
     Cleared,
     /// Where the playback stands.
     Playback(Playback),
+}
+
+/// What the user wrote in an earlier session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Wrote {
+    /// A prompt.
+    Prompt(String),
+    /// A command of their own, in the sandbox.
+    Inside(String),
+    /// One outside it.
+    Outside(String),
 }
 
 /// An answer of the driver.

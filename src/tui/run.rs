@@ -1,34 +1,31 @@
 //! The loop: everything that waits is handled, then one frame is drawn.
 //!
 //! A key is answered with a frame at once; what a model or a command prints waits for the next
-//! sixtieth of a second, so that twenty thousand pieces are a few frames.
+//! sixtieth of a second, so that twenty thousand pieces are a few frames. While the user writes in an
+//! editor, which then has the terminal, everything goes on but the drawing.
+
+mod frames;
+mod signals;
 
 use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::io::{self, Write};
+use std::pin::Pin;
 use std::time::Duration;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Terminal, TerminalOptions, Viewport};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::draw;
 use crate::input::{Input, Keys};
 use crate::protocol::{Command, Update};
 use crate::selection::Selection;
 use crate::terminal::Screen;
 use crate::view::View;
-
-/// Between two frames that no key asked for.
-const FRAME: Duration = Duration::from_millis(16);
-
-/// Between two frames of something that moves by itself.
-const TURN: Duration = Duration::from_millis(120);
+use signals::Signals;
 
 /// For how long the first frame waits to know the background.
 const BACKGROUND_WAIT: Duration = Duration::from_millis(25);
@@ -42,12 +39,16 @@ const UPDATES_MAX: usize = 4_096;
 /// Commands that may wait for a driver that has no room for more.
 const UNSENT_MAX: usize = 4_096;
 
+/// What was written in an editor, once it has ended; or what failed, in a sentence. Whoever drops it
+/// ends the editor.
+pub type Edited = Pin<Box<dyn Future<Output = Result<String, String>>>>;
+
 /// What is not the terminal's: whom commands go to, and how an editor is run.
 pub struct Outside {
     /// The driver.
     pub commands: mpsc::Sender<Command>,
-    /// Lets the user write a text on; what failed, in a sentence.
-    pub edit: fn(&str) -> Result<String, String>,
+    /// Lets the user write a text on.
+    pub edit: fn(String) -> Edited,
     /// Gives a text to the clipboard of the desktop; false where none can be reached.
     pub copy: fn(&str) -> bool,
     /// Stands still until the shell lets the program go on.
@@ -69,11 +70,15 @@ pub struct Tui<W: Write> {
     copies: bool,
     /// Commands that the driver had no room for, in their order.
     unsent: VecDeque<Command>,
-    /// Somebody wrote in an editor, so what interrupted meanwhile was meant for that.
-    has_edited: bool,
+    /// The editor that has the terminal.
+    editor: Option<Edited>,
     /// Whether the window is in front, as far as the terminal tells.
     is_in_front: Option<bool>,
     over: bool,
+    /// The terminal's size when it was drawn last; none where it is given.
+    size: Option<Size>,
+    /// It has another one now.
+    is_resized: bool,
 }
 
 impl<W: Write> Tui<W> {
@@ -88,7 +93,10 @@ impl<W: Write> Tui<W> {
             .and_then(|()| screen.ask_background())
             .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
         match taken {
-            Ok(terminal) => Ok(Self::with(terminal, screen, keys, view, outside)),
+            Ok(mut terminal) => {
+                let size = Some(terminal.get_frame().area().as_size());
+                Ok(Self { size, ..Self::with(terminal, screen, keys, view, outside) })
+            }
             Err(error) => {
                 screen.leave();
                 Err(error)
@@ -131,9 +139,11 @@ impl<W: Write> Tui<W> {
             selection: None,
             copies: false,
             unsent: VecDeque::new(),
-            has_edited: false,
+            editor: None,
             is_in_front: None,
             over: false,
+            size: None,
+            is_resized: false,
         }
     }
 
@@ -144,6 +154,7 @@ impl<W: Write> Tui<W> {
     /// When the terminal cannot be read or written.
     pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) -> io::Result<()> {
         let result = self.work(&mut updates).await;
+        self.editor = None;
         self.screen.leave();
         // Nobody takes updates any more, and a driver that waits to send one could not hear this.
         drop(updates);
@@ -162,29 +173,23 @@ impl<W: Write> Tui<W> {
         let mut is_due = false;
         let mut batch = Vec::new();
         while !self.over {
-            if std::mem::take(&mut self.has_edited) {
-                signals.forget_interrupts().await?;
-            }
-            let next = match (is_due, self.view.is_moving()) {
-                (true, _) => Some(drawn + FRAME),
-                (false, true) => Some(drawn + TURN),
-                (false, false) => None,
-            };
-            let turn = async {
-                match next {
-                    Some(at) => sleep_until(at).await,
-                    None => pending().await,
-                }
-            };
+            let turn = self.next_turn(drawn, is_due);
             let is_urgent = tokio::select! {
                 biased;
-                () = signals.any() => return Ok(()),
-                input = self.keys.next() => {
+                () = signals.any(self.editor.is_some()) => return Ok(()),
+                edited = ended(&mut self.editor) => {
+                    signals.forget_keys().await?;
+                    self.come_back(edited)?;
+                    // No key is an answer before it is seen what there is to answer.
+                    self.frame()?;
+                    true
+                }
+                input = self.keys.next(), if self.editor.is_none() => {
                     let Some(input) = input? else { return Ok(()) };
                     self.input(input)?;
                     true
                 }
-                () = turn => true,
+                () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => true,
                 () = has_room(&self.outside.commands), if !self.unsent.is_empty() => {
                     self.send_waiting();
                     false
@@ -205,32 +210,28 @@ impl<W: Write> Tui<W> {
                     false
                 }
             };
-            self.drain().await?;
-            is_due = !is_urgent;
-            if is_urgent || drawn.elapsed() >= FRAME {
-                self.frame()?;
-                drawn = Instant::now();
-                is_due = false;
-            }
+            is_due = self.show(is_urgent, &mut drawn).await?;
         }
         // What was told last is seen, however soon the end came after it.
         if is_due { self.frame() } else { Ok(()) }
     }
 
-    /// Takes every key that is there already.
-    async fn drain(&mut self) -> io::Result<()> {
-        while !self.over {
+    /// Takes every key that is there already; whether there was one.
+    async fn drain(&mut self) -> io::Result<bool> {
+        let mut had_any = false;
+        while !self.over && self.editor.is_none() {
             let input = tokio::select! {
                 biased;
                 input = self.keys.next() => input?,
-                () = ready(()) => return Ok(()),
+                () = ready(()) => return Ok(had_any),
             };
+            had_any = true;
             match input {
                 Some(input) => self.input(input)?,
                 None => self.over = true,
             }
         }
-        Ok(())
+        Ok(had_any)
     }
 
     /// Whoever's terminal is light does not see a dark frame first, if it answers at once.
@@ -261,14 +262,16 @@ impl<W: Write> Tui<W> {
             Update::Decide(call) => Some(self.view.question_for(*call)),
             Update::RoundOver(_) => {
                 let is_long = since.is_some_and(|since| since > LONG_ROUND_US);
-                let is_away = self.is_in_front == Some(false);
+                let is_away = self.is_in_front == Some(false) || self.editor.is_some();
                 (is_long || is_away).then(|| "the round is over".to_owned())
             }
             _ => None,
         };
         if let Some(command) = self.view.update(update) {
             self.tell(command);
-        } else if let Some(text) = waits.filter(|_| self.is_in_front != Some(true)) {
+        } else if let Some(text) =
+            waits.filter(|_| self.is_in_front != Some(true) || self.editor.is_some())
+        {
             // What cannot be written here does no harm.
             let _ = self.screen.call(self.view.taste.notify, &text);
         }
@@ -295,6 +298,7 @@ impl<W: Write> Tui<W> {
             }
             Input::Resize => {
                 self.selection = None;
+                self.is_resized = true;
                 None
             }
             Input::Focus(is_in_front) => {
@@ -313,7 +317,10 @@ impl<W: Write> Tui<W> {
             Command::Leave => self.over = true,
             Command::Copy(text) => self.copy(&text)?,
             Command::Mouse(is_ours) => self.screen.set_mouse(is_ours)?,
-            Command::Edit(text) => self.edit(&text)?,
+            Command::Edit(text) => {
+                self.part();
+                self.editor = Some((self.outside.edit)(text));
+            }
             Command::Redraw => {
                 // In one write with the frame that follows. To clear it asks where the cursor is, and
                 // waits for the answer among the keys; to set its size anew does not.
@@ -322,8 +329,9 @@ impl<W: Write> Tui<W> {
                 self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
             }
             Command::Suspend => {
-                let suspend = self.outside.suspend;
-                self.away(suspend)?;
+                self.part();
+                (self.outside.suspend)();
+                self.return_to()?;
             }
             command => self.tell(command),
         }
@@ -364,26 +372,28 @@ impl<W: Write> Tui<W> {
         }
     }
 
-    /// Does something while somebody else has the terminal.
-    fn away<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+    /// Lets somebody else have the terminal.
+    fn part(&mut self) {
         self.keys.pause();
         self.screen.leave();
-        let done = work();
-        let has_mouse = self.view.taste.has_mouse;
-        self.screen.enter(has_mouse)?;
-        self.keys.resume();
-        // The screen is blank again: nothing of the last frame counts.
-        self.terminal.swap_buffers();
-        Ok(done)
     }
 
-    fn edit(&mut self, text: &str) -> io::Result<()> {
-        let edit = self.outside.edit;
-        self.has_edited = true;
-        match self.away(|| edit(text))? {
-            Ok(text) => self.view.edited(&text),
-            Err(what) => self.view.say(what),
-        }
+    /// Takes it back.
+    fn return_to(&mut self) -> io::Result<()> {
+        self.screen.enter(self.view.taste.has_mouse)?;
+        self.keys.resume();
+        // The screen is blank again: nothing of the last frame counts, nor its size.
+        self.terminal.swap_buffers();
+        self.is_resized = true;
+        Ok(())
+    }
+
+    /// The editor has ended.
+    fn come_back(&mut self, edited: Result<String, String>) -> io::Result<()> {
+        self.editor = None;
+        self.return_to()?;
+        self.view.tick(self.now_us());
+        self.view.edited(edited);
         Ok(())
     }
 
@@ -413,31 +423,6 @@ impl<W: Write> Tui<W> {
         }
     }
 
-    fn frame(&mut self) -> io::Result<()> {
-        self.view.tick(self.now_us());
-        // What is being marked stays where it is until it is copied.
-        self.view.hold(self.copies || self.selection.is_some_and(|selection| selection.is_open));
-        self.screen.begin_frame();
-        let (view, selection) = (&mut self.view, self.selection);
-        let copies = std::mem::take(&mut self.copies);
-        let mut copied = None;
-        self.terminal.draw(|frame| {
-            draw(view, frame);
-            if let Some(selection) = selection {
-                copied = copies.then(|| selection.text(frame.buffer_mut()));
-                selection.mark(frame.buffer_mut());
-            }
-        })?;
-        self.screen.end_frame()?;
-        if let Some(command) = self.view.fit() {
-            self.tell(command);
-        }
-        if let Some(text) = copied {
-            self.copy(&text)?;
-        }
-        Ok(())
-    }
-
     fn now_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
@@ -448,36 +433,11 @@ async fn has_room(commands: &mpsc::Sender<Command>) {
     let _ = commands.reserve().await;
 }
 
-/// What ends the terminal from outside.
-struct Signals {
-    terminate: Signal,
-    hang_up: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Ctrl-C in an editor goes to every program of the terminal, as git's do too.
-    async fn forget_interrupts(&mut self) -> io::Result<()> {
-        // The runtime takes notice of what came while it stood still.
-        yield_now().await;
-        self.interrupt = signal(SignalKind::interrupt())?;
-        Ok(())
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+/// Waits for the editor's end; for ever, where there is none.
+async fn ended(editor: &mut Option<Edited>) -> Result<String, String> {
+    match editor {
+        Some(editor) => editor.await,
+        None => pending().await,
     }
 }
 

@@ -16,6 +16,14 @@ pub(crate) struct Selection {
     pub(crate) is_open: bool,
 }
 
+/// A tab, as it is drawn: blanks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tab {
+    /// Its first cell.
+    pub(crate) at: Position,
+    pub(crate) columns: u16,
+}
+
 impl Selection {
     /// Its rows: the row, and the first and the last column in it.
     fn rows(self, buffer: &Buffer) -> impl Iterator<Item = (u16, u16, u16)> {
@@ -52,13 +60,18 @@ impl Selection {
         }
     }
 
-    /// Its text, without blanks at the ends of rows.
-    pub(crate) fn text(self, buffer: &Buffer) -> String {
+    /// Its text, with the tabs that are drawn as blanks, and without blanks at the ends of rows.
+    pub(crate) fn text(self, buffer: &Buffer, tabs: &[Tab]) -> String {
         let mut lines = Vec::new();
         for (y, first, last) in self.rows(buffer) {
             let mut line = String::new();
             let mut x = first;
             while x <= last {
+                if let Some(tab) = tabs.iter().find(|tab| tab.at == (Position { x, y })) {
+                    line.push('\t');
+                    x += tab.columns;
+                    continue;
+                }
                 let symbol = buffer.cell(Position { x, y }).map_or(" ", Cell::symbol);
                 line.push_str(symbol);
                 // Behind a wide character stands a cell that is no blank.

@@ -14,7 +14,7 @@ mod press;
 
 use std::collections::VecDeque;
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use trajectory::event::Ended;
 use trajectory::{ApprovalMode, Body, Event, Progress, Recorded, Usage};
 
@@ -24,6 +24,7 @@ use crate::decision::Decision;
 use crate::entry::NoteKind;
 use crate::panel::Panel;
 use crate::protocol::{Command, Facts, Query, Update};
+use crate::selection::Tab;
 use crate::taste::Taste;
 use crate::text::clean;
 use crate::theme::{Background, Depth, Theme};
@@ -57,7 +58,7 @@ pub(crate) enum Focus {
 }
 
 /// The room that there was when it was drawn last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
     /// Columns of the conversation.
     pub(crate) columns: usize,
@@ -69,6 +70,10 @@ pub(crate) struct Room {
     pub(crate) seen: Rect,
     /// Where the panel is, as far as it is seen.
     pub(crate) side: Rect,
+    /// The tabs, which are drawn as blanks.
+    pub(crate) tabs: Vec<Tab>,
+    /// Where the cursor is, if it is seen.
+    pub(crate) cursor: Option<Position>,
 }
 
 /// What the session took.
@@ -92,6 +97,8 @@ struct Pressed {
     typed_us: Option<u64>,
     /// Until when letters are taken for the end of what was being typed.
     settles_us: u64,
+    /// The call that is written on in an editor; none while that is the prompt.
+    edits: Option<u32>,
 }
 
 /// The whole terminal, without the terminal.
@@ -153,6 +160,8 @@ impl View {
                 is_too_small: false,
                 seen: Rect::ZERO,
                 side: Rect::ZERO,
+                tabs: Vec::new(),
+                cursor: None,
             },
         }
     }
@@ -211,6 +220,7 @@ impl View {
                     self.composer.set(&text);
                 }
             }
+            Update::Wrote(earlier) => self.composer.remember_earlier(earlier),
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
             Update::Cleared => {
@@ -314,24 +324,6 @@ impl View {
         self.theme = Theme::with(background, self.theme.depth(), &self.taste.theme);
         self.theme_number += 1;
         self.conversation.touch_all();
-    }
-
-    /// The text that was written in an editor.
-    pub fn edited(&mut self, text: &str) {
-        if let Some(decision) = self.decision.as_mut().filter(|it| it.is_in_editor) {
-            if !decision.edited(text) {
-                self.say("That is no JSON object, so nothing was changed.");
-            }
-            return;
-        }
-        self.composer.clear_text();
-        let text = text.trim_end_matches('\n');
-        if text.len() > 64 << 10 {
-            self.composer.paste(text);
-        } else {
-            self.composer.insert(text);
-        }
-        self.offer();
     }
 
     /// A remark that goes away by itself.

@@ -43,6 +43,7 @@ mod sharing;
 mod stage;
 mod store;
 mod terminal;
+mod terminal_away;
 mod terminal_day;
 mod terminal_ends;
 mod terminal_hand;

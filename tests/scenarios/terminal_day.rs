@@ -8,7 +8,7 @@ use trajectory::Body;
 use trajectory::event::ApprovalDecision;
 
 use crate::stage::{
-    AT_REST, CTRL_D, CTRL_U, DOWN, ENTER, ESC, F1, PAGE_UP, TAB, Terminal, for_server,
+    AT_REST, CTRL_D, CTRL_U, DOWN, ENTER, ESC, F1, PAGE_UP, TAB, Terminal, UP, for_server,
 };
 use crate::world::{PATIENCE, World, server, shell};
 
@@ -145,6 +145,63 @@ fn what_is_copied_reaches_the_terminal_and_the_desktop() {
     // The same text for a terminal that is far away.
     assert!(terminal.has_sent(b"\x1b]52;c;QSAqKmJvbGQqKiB3b3JkLg==\x1b\\"));
     terminal.press("i").leave();
+}
+
+/// A picture as far as anybody looks.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n some pixels \0\xff";
+
+/// A desktop of which one program tells what the clipboard holds, if it is asked as it wants to be.
+fn pastes_a_picture(variable: &str, program: &str, asked: &str) {
+    let world = World::new();
+    std::fs::write(world.path("home/clipboard"), PNG).unwrap();
+    let script = format!("#!/bin/sh\n[ \"$*\" = '{asked}' ] && exec cat \"$HOME/clipboard\"\n");
+    world.write(&format!("bin/{program}"), &script);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.path(&format!("bin/{program}")), mode).unwrap();
+    let server = server([Reply::text("I see.")]);
+    let url = server.url();
+    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
+    let dress = Terminal::dress(&world, &for_server(&url, &[]));
+    let mut terminal = Terminal::start(dress.env("PATH", path).env(variable, ":0"));
+    terminal.shows(AT_REST).press("see \x16").shows("❯ see [image clipboard-");
+    terminal.press(ENTER).shows("I see.").shows("✓");
+    // What is no picture is told, and changes nothing.
+    std::fs::write(world.path("home/clipboard"), "").unwrap();
+    terminal.press("\x16").shows("The clipboard holds no picture").leave();
+    let [Body::Prompt(prompt)] = &world.bodies("prompt")[..] else { panic!() };
+    let [picture] = &prompt.attachments[..] else { panic!("{prompt:?}") };
+    assert_eq!(picture.media_type, "image/png");
+    assert_eq!(world.archive().attachment(&picture.blake3).unwrap().as_deref(), Some(PNG));
+}
+
+#[test]
+fn a_picture_comes_from_the_clipboard_of_wayland() {
+    pastes_a_picture("WAYLAND_DISPLAY", "wl-paste", "--type image/png");
+}
+
+#[test]
+fn a_picture_comes_from_the_clipboard_of_x() {
+    pastes_a_picture("DISPLAY", "xclip", "-selection clipboard -t image/png -o");
+}
+
+#[test]
+fn what_was_asked_in_earlier_sessions_is_recalled_and_what_was_private_is_not() {
+    let world = World::new();
+    let replies = ["One.", "Two.", "Three.", "Four."].map(Reply::text);
+    let server = server(replies);
+    std::fs::create_dir(world.path("elsewhere")).unwrap();
+    let elsewhere = world.path("elsewhere").display().to_string();
+    world.exec(&server.url(), &["asked here"]).succeeds();
+    world.exec(&server.url(), &["--workspace", &elsewhere, "asked elsewhere"]).succeeds();
+    world.exec(&server.url(), &["--private", "asked in private"]).succeeds();
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    // What is listed comes last.
+    terminal.shows("asked here").press("dra").press(UP).shows("❯ asked here");
+    terminal.press(UP).shows("❯ asked elsewhere").press(UP).shows("❯ asked elsewhere");
+    terminal.press(DOWN).shows("❯ asked here").press(DOWN).shows("❯ dra").press(UP);
+    terminal.shows("❯ asked here").press(" again").press(ENTER).shows("Four.").shows("✓").leave();
+    let [Body::Prompt(prompt)] = &world.bodies("prompt")[..] else { panic!() };
+    assert_eq!(prompt.text, "asked here again");
 }
 
 #[test]

@@ -136,6 +136,28 @@ fn a_proposal_is_edited_and_its_like_is_allowed_for_good() {
 }
 
 #[test]
+fn a_file_that_was_refused_is_opened_as_it_is_told() {
+    let world = World::new();
+    world.write("home/notes.md", "the plan\n");
+    let path = world.path("home/notes.md");
+    let read = || {
+        let arguments = serde_json::json!({ "file_path": &path });
+        Reply::new().call("read", &arguments.to_string())
+    };
+    let server = server([read(), Reply::text("I may not."), read(), Reply::text("I may.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["look"]);
+    terminal.shows("Refused: the file ~/notes.md. /allow ~/notes.md opens it.");
+    terminal.shows("I may not.").shows(AT_REST).press("/allow ~/notes.md").press(ENTER);
+    terminal.shows("Allowed for this session").press("again").press(ENTER).shows("I may.");
+    terminal.shows("✓").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    assert!(
+        world.shown()[0].contains("outside the workspace") && world.shown()[1].contains("plan")
+    );
+    world.assert_sound();
+}
+
+#[test]
 fn one_goes_back_after_having_seen_what_that_does() {
     let world = World::new();
     let server = server([

@@ -68,6 +68,27 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
 }
 
 #[test]
+fn a_long_paste_reaches_the_command_that_has_the_keyboard_whole() {
+    let world = World::new();
+    let script = "stty -echo raw; printf 'ready;'; head -c 300000 | cksum; exec sleep 1000";
+    let server = server(job(script));
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);
+    let text: String = (0..30_000).map(|number| format!("{number:09}\n")).collect();
+    terminal.shows("ready;").paste(&text);
+    std::fs::write(world.path("work/expected"), text.replace('\n', "\r")).unwrap();
+    let expected = std::process::Command::new("cksum")
+        .stdin(std::fs::File::open(world.path("work/expected")).unwrap())
+        .output()
+        .unwrap();
+    terminal.shows(String::from_utf8(expected.stdout).unwrap().trim());
+    terminal.press(CTRL_BRACKET).shows("Terminals 1").press("x").press("y").shows("signal");
+    terminal.press("i").press(CTRL_D);
+    assert_eq!(terminal.ends(), 0);
+    world.assert_sound();
+}
+
+#[test]
 fn a_job_is_ended_from_the_panel_and_the_model_is_told_by_whom() {
     let world = World::new();
     let server = server(job("sleep 1000").into_iter().chain([Reply::text("Seen.")]));

@@ -3,6 +3,8 @@
 //! The packages are from PyPI, in an environment of their own below the target folder, made once.
 //! Tests do without them: this is for whoever changes a format, or one of the versions below.
 
+mod train;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,8 @@ use serde_json::json;
 use crate::process::{cargo, program, root, run as run_command, target};
 
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask interop
+Usage: cargo xtask interop        what limn exports, and who reads it
+       cargo xtask interop train  limn-train, and what it is to be the same as: 5 GB of packages
 
 Records a few sessions on a scripted model, exports them in every format, and reads them with
 transformers, trl, datasets, atif and axolotl: the same rows, ids and masks. Needs Python 3.11 and, the
@@ -52,8 +55,13 @@ const FORMS: [Form; 9] = [
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    if !args.is_empty() {
-        return Err(crate::Usage("interop takes no arguments".to_owned()).into());
+    match args {
+        [] => {}
+        [part] if part == "train" => return train::run(),
+        [other, ..] => {
+            let told = format!("interop takes no `{other}`; see cargo xtask interop --help");
+            return Err(crate::Usage(told).into());
+        }
     }
     run_command(&mut cargo(&["build", "--locked", "--bin", "limn"]))?;
     let folder = target().join("interop");

@@ -119,7 +119,9 @@ pub(crate) enum DeviceArg {
 /// What is done with a run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
+    #[command(about = "Watch a run that goes on")]
     Attach(AttachArgs),
+    #[command(about = "Go on with a run from its last checkpoint")]
     Resume(AttachArgs),
     Stop(StopArgs),
     Merge(MergeArgs),

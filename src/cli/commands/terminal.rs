@@ -11,7 +11,9 @@ mod editor;
 mod facts;
 mod files;
 mod follow;
+mod history;
 mod lines;
+mod offers;
 mod orders;
 mod pictures;
 mod prepared;
@@ -188,10 +190,12 @@ async fn wait(thread: JoinHandle<Result<Parted, CliError>>) -> Result<Parted, Cl
     };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut quit = signal(SignalKind::quit())?;
     let stopped = async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = quit.recv() => {}
         }
     };
     tokio::select! {

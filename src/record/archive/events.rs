@@ -121,6 +121,27 @@ impl Archive {
     pub fn events_from(&self, seq: u64) -> Result<Vec<Recorded<Event>>, RecordError> {
         read_events(&self.connection, &self.path, seq)
     }
+
+    /// What the user wrote here, prompts and commands of their own, at most so many, the newest first.
+    /// What was copied from another session is not among it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a body is damaged.
+    pub fn wrote(&self, count_max: usize) -> Result<Vec<Recorded<Event>>, RecordError> {
+        const WROTE: &str = "SELECT * FROM event WHERE kind IN ('prompt', 'user_command') \
+                             AND NOT copied ORDER BY seq DESC LIMIT ?";
+        let read = |statement: &mut rusqlite::CachedStatement<'_>| {
+            let rows = statement.query_map([sql_integer(count_max as u64)], EventRow::read)?;
+            rows.collect::<rusqlite::Result<Vec<EventRow>>>()
+        };
+        let rows = self.connection.prepare_cached(WROTE).and_then(|mut it| read(&mut it));
+        let events = rows.map_err(self.failed())?.into_iter().map(|row| row.decode());
+        let events: Result<Vec<Option<Event>>, _> = events.collect();
+        let events = events.map_err(|error| {
+            RecordError::damaged(&self.path, "a limn session", format!("an event: {error}"))
+        })?;
+        Ok(events.into_iter().flatten().map(acknowledged).collect())
+    }
 }
 
 /// Hands over every event row from a place on, in order.

@@ -332,3 +332,21 @@ async fn the_states_of_the_workspace_are_found() {
     assert_eq!(facts.tree_after.as_deref(), Some("b".repeat(64).as_str()));
     assert_eq!(archive.verify().unwrap(), []);
 }
+
+#[tokio::test]
+async fn what_the_user_wrote_is_told_the_newest_first_and_nobody_elses() {
+    let (_folder, home, id) = recorded().await;
+    let texts = |id, count| -> Vec<String> {
+        let wrote = Archive::open(&home, id).unwrap().wrote(count).unwrap().into_iter();
+        let texts = wrote.map(|event| match event.into_inner().body {
+            trajectory::Body::Prompt(prompt) => prompt.text,
+            other => panic!("{other:?}"),
+        });
+        texts.collect()
+    };
+    assert_eq!(texts(id, 10), ["second", "first"]);
+    assert_eq!(texts(id, 1), ["second"]);
+    // What was copied was written elsewhere.
+    let forked = fork(&home, id, None).unwrap();
+    assert_eq!(texts(forked, 10), Vec::<String>::new());
+}

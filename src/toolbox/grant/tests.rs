@@ -62,9 +62,20 @@ fn a_file_is_read_once_the_user_allows_it_and_nothing_beside_it() {
     let read = |name: &str| json!({ "file_path": top.join(name) });
     let told = bench.fails("read", &read("asked"));
     assert!(told.contains("is outside the workspace"), "{told}");
+    // What could be opened is known from the call alone; what could not is not offered.
+    let could = |tool: &str, arguments: &serde_json::Value| {
+        bench.toolbox.grantable(tool, &arguments.to_string())
+    };
+    assert_eq!(could("read", &read("asked")), top.join("asked").to_str().map(str::to_owned));
+    let to_root = "../".repeat(bench.workspace().components().count());
+    let from_here = json!({ "file_path": format!("{to_root}{}", top.join("asked").display()) });
+    assert_eq!(could("read", &from_here), could("read", &read("asked")));
+    assert_eq!((could("read", &read("secret")), could("read", &read("absent"))), (None, None));
+    assert_eq!((could("write", &read("asked")), could("read", &json!({}))), (None, None));
     let grant = bench.toolbox.grant(top.join("asked").to_str().unwrap()).unwrap();
     bench.toolbox.put_in_force(&grant);
     assert!(bench.ok("read", &read("asked")).contains("asked"));
+    assert_eq!(could("read", &read("asked")), None);
     for name in ["other", "secret"] {
         assert!(bench.fails("read", &read(name)).contains("is outside the workspace"), "{name}");
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use trajectory::event::{CallStatus, UserCommand};
 
 use super::{Card, State};
-use crate::text::{clean, headline};
+use crate::text::{headline, kept};
 
 impl Card {
     /// A command of the user's own, which runs.
@@ -25,7 +25,7 @@ impl Card {
         // The command is told above it.
         let shown = ran.shown.split_once("\n$ ").map_or(ran.shown.as_str(), |(_, shown)| shown);
         let output = shown.strip_prefix(ran.command.as_str()).unwrap_or(shown);
-        self.shown = clean(output.trim_start_matches('\n'));
+        self.shown = kept(output.trim_start_matches('\n'));
         if ran.exit.is_some() {
             self.close();
         }
@@ -39,7 +39,7 @@ impl Card {
             false => fields().and_then(|fields| Some(fields.get("command")?.as_str()?.to_owned())),
         };
         match command {
-            Some(command) => format!("{}\n\n{}", clean(&command), self.shown),
+            Some(command) => format!("{}\n\n{}", kept(&command), self.shown),
             None => self.plain(),
         }
     }

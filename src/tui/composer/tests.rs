@@ -1,4 +1,5 @@
 use super::{Composer, Edit, Hand};
+use crate::protocol::Wrote;
 
 fn composer(text: &str) -> Composer {
     let mut composer = Composer::default();
@@ -117,4 +118,48 @@ fn a_paste_that_was_deleted_is_put_back_into_the_next_prompt() {
     composer.take();
     composer.edit(Edit::PutBack);
     assert_eq!((composer.text().chars().count(), composer.content()), (1, paste));
+}
+
+#[test]
+fn what_was_written_in_earlier_sessions_stands_behind_what_was_written_in_this() {
+    let mut composer = composer("draft");
+    composer.remember(Hand::Model, "of this session");
+    composer.edit(Edit::Up);
+    // It comes while somebody goes through what there is.
+    composer.remember_earlier(vec![
+        Wrote::Prompt("the first".into()),
+        Wrote::Outside("make install".into()),
+        Wrote::Inside("make".into()),
+    ]);
+    let mut found = vec![(composer.hand(), composer.content())];
+    for _ in 0..4 {
+        composer.edit(Edit::Up);
+        found.push((composer.hand(), composer.content()));
+    }
+    let expected = [
+        (Hand::Model, "of this session"),
+        (Hand::Inside, "make"),
+        (Hand::Outside, "make install"),
+        (Hand::Model, "the first"),
+        (Hand::Model, "the first"),
+    ];
+    assert_eq!(found, expected.map(|(hand, text)| (hand, text.to_owned())));
+    for _ in 0..4 {
+        composer.edit(Edit::Down);
+    }
+    assert_eq!(composer.content(), "draft");
+}
+
+#[test]
+fn a_tab_is_one_character_and_drawn_as_wide_as_it_is() {
+    let mut composer = composer("a\tb\n\tc");
+    let (rows, caret) = drawn(&mut composer, 20);
+    let width = |row: &String| unicode_width::UnicodeWidthStr::width(row.as_str());
+    assert_eq!(rows.iter().map(width).collect::<Vec<_>>(), [5, 5]);
+    assert_eq!(caret, (1, 5));
+    composer.edit(Edit::Backspace);
+    composer.edit(Edit::Backspace);
+    assert_eq!((composer.content().as_str(), drawn(&mut composer, 20).1), ("a\tb\n", (1, 0)));
+    // One for which there is no room goes into the next row.
+    assert_eq!(drawn(&mut self::composer("abcde\tf"), 7).0.len(), 2);
 }

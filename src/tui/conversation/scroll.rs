@@ -33,8 +33,17 @@ pub(super) struct Scroll {
     firsts: Vec<(usize, usize)>,
     /// Blocks with rows, in the order in which they were last shown.
     laid_out: Vec<usize>,
-    /// While a question is asked about a block: whether the end is followed again after it.
-    asked: Option<bool>,
+    /// While a question is asked about a block.
+    asked: Option<Asked>,
+}
+
+/// Where a question has led the user who looked elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// What was seen before; none where the end was followed.
+    before: Option<Place>,
+    /// The block that it is about.
+    shown: Place,
 }
 
 /// A row to draw.
@@ -69,14 +78,21 @@ impl Scroll {
 
     /// What is looked at stays the same, whatever went before it.
     pub(super) fn renumber(&mut self, gone: &[usize], entries: usize) {
-        if let Some(top) = &mut self.top {
-            let now = renumbered(top.entry, gone);
-            top.row = if now.is_some() { top.row } else { 0 };
+        let moved = |place: Place| {
+            let now = renumbered(place.entry, gone);
+            let row = if now.is_some() { place.row } else { 0 };
             // What is gone gives way to what came behind it.
-            let behind = top.entry - gone.partition_point(|it| *it < top.entry);
-            top.entry = now.unwrap_or(behind).min(entries.saturating_sub(1));
+            let behind = place.entry - gone.partition_point(|it| *it < place.entry);
+            Place { entry: now.unwrap_or(behind).min(entries.saturating_sub(1)), row }
+        };
+        if self.top.is_some() {
+            self.top = self.top.map(moved);
             self.held = self.held.and(self.top);
         }
+        self.asked = self.asked.map(|Asked { before, shown }| Asked {
+            before: before.map(moved),
+            shown: moved(shown),
+        });
         self.laid_out = self.laid_out.iter().filter_map(|at| renumbered(*at, gone)).collect();
     }
 }
@@ -150,21 +166,31 @@ impl Conversation {
     }
 
     /// Whether the end is in sight and stays there.
+    #[cfg(test)]
     pub(crate) const fn follows(&self) -> bool {
         self.scroll.top.is_none()
     }
 
-    /// Brings the block that is asked about into sight from its first row on, and keeps it there.
-    pub(super) fn keep_in_sight(&mut self, at: usize) {
-        let follows = self.follows();
-        self.scroll.asked.get_or_insert(follows);
-        self.scroll.top = Some(Place { entry: at, row: self.gap(at) });
+    /// Whether the user has gone elsewhere than to the end, or to what is asked about.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let shown = self.scroll.asked.map(|asked| asked.shown);
+        self.scroll.top.is_some() && self.scroll.top != shown
     }
 
-    /// Goes back to where the end was followed before a question.
+    /// Brings the block that is asked about into sight from its first row on, and keeps it there.
+    pub(super) fn keep_in_sight(&mut self, at: usize) {
+        let shown = Place { entry: at, row: self.gap(at) };
+        let before = self.scroll.asked.map_or(self.scroll.top, |asked| asked.before);
+        self.scroll.asked = Some(Asked { before, shown });
+        self.scroll.top = Some(shown);
+    }
+
+    /// Goes back to what was seen before a question, unless the user has gone elsewhere meanwhile.
     pub(super) fn let_go(&mut self) {
-        if self.scroll.asked.take() == Some(true) {
-            self.scroll.top = None;
+        if let Some(asked) = self.scroll.asked.take()
+            && self.scroll.top == Some(asked.shown)
+        {
+            self.scroll.top = asked.before;
         }
     }
 

@@ -27,13 +27,17 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32
         let cursor = terminal.cursor();
         let place = Position { x: screen.x + cursor.column, y: screen.y + cursor.row };
         if cursor.visible && screen.contains(place) {
-            frame.set_cursor_position(place);
+            view.room.cursor = Some(place);
         }
     }
     let title = view.panel.jobs.find(exec).map_or("", |row: &JobRow| row.title.as_str());
-    let waits = if view.decision.is_some() { "  a call waits for you" } else { "" };
+    let waits = match &view.toast {
+        _ if view.decision.is_some() => "  a call waits for you".to_owned(),
+        Some((toast, _)) => format!("  {}", shorten(toast, usize::from(bar.width) / 2)),
+        None => String::new(),
+    };
     let hint = "  ctrl-] gives the keyboard back ";
-    let used = Span::raw(hint).width() + waits.len() + 12;
+    let used = Span::raw(hint).width() + Span::raw(&waits).width() + 12;
     let title = shorten(&clean(title), usize::from(bar.width).saturating_sub(used));
     let line = Line::from(vec![
         Span::styled(format!(" job {exec} "), theme.accent),

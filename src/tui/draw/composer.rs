@@ -71,7 +71,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     if is_active {
         let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
         let y = area.y + u16::try_from(caret_row.saturating_sub(from)).unwrap_or(0);
-        frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y });
+        view.room.cursor = Some(Position { x: x.min(area.right().saturating_sub(1)), y });
     }
 }
 
@@ -151,7 +151,7 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
     if view.composer.hand() == Hand::Outside {
         left.push(Span::styled(" outside the sandbox ", theme.error));
     }
-    let right = if view.conversation.follows() { "" } else { " more below: ctrl-end " };
+    let right = if view.conversation.is_elsewhere() { " more below: ctrl-end " } else { "" };
     framed(left, right, columns, theme)
 }
 
@@ -172,14 +172,15 @@ pub(super) fn framed(
     Line::from(spans)
 }
 
-fn search(view: &View, frame: &mut Frame<'_>, area: Rect) {
+fn search(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let line = Line::from(vec![
         Span::styled("search: ", view.theme.accent),
         Span::styled(view.search.clone(), view.theme.text),
     ]);
     frame.buffer_mut().set_line(area.x, area.y, &line, area.width);
     let x = area.x + u16::try_from(line.width()).unwrap_or(0);
-    frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y: area.y });
+    let x = x.min(area.right().saturating_sub(1));
+    view.room.cursor = Some(Position { x, y: area.y });
 }
 
 #[cfg(test)]

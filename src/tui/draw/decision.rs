@@ -9,7 +9,7 @@ use super::composer::{framed, pieces};
 use super::{COLUMNS_MAX, MARGIN};
 use crate::decision::{Decision, Hunk};
 use crate::diff::{Kind, plain_row};
-use crate::text::{clean, shorten, wrap};
+use crate::text::{clean, kept, shorten, wrap};
 use crate::theme::Theme;
 use crate::view::View;
 
@@ -41,10 +41,18 @@ pub(super) fn height(view: &mut View, area: Rect) -> u16 {
 
 pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let (columns, is_settled) = (columns(area), view.is_settled());
-    let View { decision: Some(decision), theme, .. } = view else { return };
+    let View { decision: Some(decision), theme, toast, conversation, room: screen, .. } = view
+    else {
+        return;
+    };
     let title = format!(" May it? {} ", shorten(&clean(&decision.name), 30));
-    let title = vec![Span::styled(title, theme.warning)];
-    let mut rows = vec![framed(title, "", usize::from(area.width), theme)];
+    let mut title = vec![Span::styled(title, theme.warning)];
+    if let Some((toast, _)) = toast {
+        let room = usize::from(area.width).saturating_sub(title[0].width() + 5);
+        title.push(Span::styled(format!("─ {} ", shorten(toast, room)), theme.warning));
+    }
+    let below = if conversation.is_elsewhere() { " more below: ctrl-end " } else { "" };
+    let mut rows = vec![framed(title, below, usize::from(area.width), theme)];
     let mut body = body(decision, columns, theme);
     // The answers stay in sight, whatever the question is; so does that there is more of it.
     let (answers, caret) = answers(decision, is_settled, columns, theme);
@@ -72,7 +80,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     if let Some((row, column)) = caret {
         let y = area.y + u16::try_from(above + row).unwrap_or(0);
         let x = area.x + MARGIN + u16::try_from(column).unwrap_or(0);
-        frame.set_cursor_position(Position {
+        screen.cursor = Some(Position {
             x: x.min(area.right().saturating_sub(1)),
             y: y.min(area.bottom().saturating_sub(1)),
         });
@@ -211,7 +219,7 @@ fn hunk_rows(hunk: &Hunk, is_chosen: bool, columns: usize, theme: &Theme) -> Vec
         for (sign, text, kind) in [("- ", &hunk.old, Kind::Removed), ("+ ", &hunk.new, Kind::Added)]
         {
             rows.extend(text.lines().take(HUNK_ROWS_MAX).map(|line| {
-                let row = plain_row(kind, &clean(line), columns.saturating_sub(4), theme);
+                let row = plain_row(kind, &kept(line), columns.saturating_sub(4), theme);
                 Line::from_iter(std::iter::once(Span::raw("    ")).chain(row.spans))
             }));
             let left_out = text.lines().count().saturating_sub(HUNK_ROWS_MAX);

@@ -11,7 +11,7 @@ use crate::card::exit_word;
 use crate::diff::{Kind, plain_row};
 use crate::entry::plan_rows;
 use crate::panel::{Asks, JobRow, JobState, Known, Page, Row, Trained};
-use crate::text::{clean, clock, headline, short_number, shorten, thousands, wrap};
+use crate::text::{clean, clock, headline, kept, short_number, shorten, thousands, wrap};
 use crate::theme::Theme;
 use crate::view::{Focus, View};
 
@@ -262,22 +262,22 @@ fn diff_rows(view: &View, columns: usize, rows: usize) -> Vec<Line<'static>> {
         .skip(changes.top)
         .take(rows)
         .map(|line| {
-            let line = headline_of(line, columns);
+            // No more is looked at than can be shown, however long the line is.
+            let end = line.char_indices().nth(columns.saturating_mul(4)).map(|(end, _)| end);
+            let line = kept(line.get(..end.unwrap_or(line.len())).unwrap_or_default());
             let kind = match line.bytes().next() {
                 Some(b'+') => Kind::Added,
                 Some(b'-') => Kind::Removed,
-                Some(b'@') => return Line::styled(line, theme.faint),
-                _ => return Line::styled(format!(" {line}"), theme.dim),
+                Some(b'@') => return Line::styled(shorten(&line, columns), theme.faint),
+                _ => {
+                    let text = line.strip_prefix(' ').unwrap_or(&line);
+                    let text = shorten(text, columns.saturating_sub(2));
+                    return Line::styled(format!("  {text}"), theme.dim);
+                }
             };
             plain_row(kind, line.get(1..).unwrap_or_default(), columns, theme)
         })
         .collect()
-}
-
-/// A line of a file, with the blanks it begins with.
-fn headline_of(line: &str, columns: usize) -> String {
-    let end = line.char_indices().nth(columns.saturating_mul(4)).map_or(line.len(), |(at, _)| at);
-    shorten(&clean(line.get(..end).unwrap_or_default()), columns)
 }
 
 fn terminals(view: &mut View, frame: &mut Frame<'_>, area: Rect) {

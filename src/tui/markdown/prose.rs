@@ -220,7 +220,10 @@ impl Prose<'_> {
         let mut lines = text.split('\n').peekable();
         while let Some(line) = lines.next() {
             if !line.is_empty() {
-                self.spans.push(Span::styled(line.to_owned(), style));
+                // The columns of a table are as wide as what stands in them.
+                let is_cell = self.table.is_some() && line.contains('\t');
+                let line = if is_cell { line.replace('\t', " ") } else { line.to_owned() };
+                self.spans.push(Span::styled(line, style));
             }
             // A block of indented code has its lines in one text.
             if lines.peek().is_some() && self.table.is_none() {

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use pty::{Dress, TerminalSize};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
 use trajectory::Progress;
 use trajectory::event::Ended;
 
-use super::{Outside, Tui};
+use super::{Edited, Outside, Tui};
 use crate::input::{Input, Keys};
 use crate::protocol::{Command, Facts, Update};
 use crate::taste::{Notify, Taste};
@@ -61,7 +62,7 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         let facts = Facts { model: Some("m".into()), ..Facts::default() };
         let view = View::new(facts, Background::Dark, Depth::True);
         let written = Written::default();
-        let edit = |text: &str| Ok(format!("{text} edited"));
+        let edit = |text: String| -> Edited { Box::pin(async move { Ok(text + " edited") }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::Given(keys_end);
@@ -118,8 +119,8 @@ fn a_terminal_that_goes_away_leaves_in_order() {
     assert_eq!(told, [Command::Leave]);
 }
 
-/// A round ends while the window is in front, or not.
-fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
+/// What is written when this is told while the window is in front, or not.
+fn called(inputs: Vec<Input>, notify: Notify, update: Update) -> Vec<u8> {
     let mut inputs = inputs;
     inputs.push(key(KeyCode::Char('d'), KeyModifiers::CONTROL));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -132,7 +133,7 @@ fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
         let view = View::new(facts, Background::Dark, Depth::True);
         let view = view.liked(taste, Background::Dark, &[]);
         let written = Written::default();
-        let edit = |text: &str| Ok(text.to_owned());
+        let edit = |text: String| -> Edited { Box::pin(async { Ok(text) }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let tui =
@@ -146,7 +147,7 @@ fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
             while keys.capacity() < 100 {
                 tokio::task::yield_now().await;
             }
-            updates.send(Update::RoundOver(Ended::Completed)).await.unwrap();
+            updates.send(update).await.unwrap();
             while updates.capacity() < 100 {
                 tokio::task::yield_now().await;
             }
@@ -158,36 +159,110 @@ fn called(inputs: Vec<Input>, notify: Notify) -> Vec<u8> {
     })
 }
 
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|it| it == wanted)
+}
+
 #[test]
 fn whoever_looks_away_is_called_and_nobody_else() {
-    let has = |bytes: &[u8], wanted: &[u8]| bytes.windows(wanted.len()).any(|it| it == wanted);
-    let away = called(vec![Input::Focus(false)], Notify::Osc9);
+    let over = |inputs, notify| called(inputs, notify, Update::RoundOver(Ended::Completed));
+    let away = over(vec![Input::Focus(false)], Notify::Osc9);
     assert!(has(&away, b"\x1b]9;limn: the round is over\x1b\\"));
-    let here = called(vec![Input::Focus(false), Input::Focus(true)], Notify::Osc9);
+    let here = over(vec![Input::Focus(false), Input::Focus(true)], Notify::Osc9);
     assert!(!has(&here, b"\x1b]9;") && !has(&here, b"\x07"));
-    let bell = called(vec![Input::Focus(false)], Notify::Bell);
+    let bell = over(vec![Input::Focus(false)], Notify::Bell);
     assert!(has(&bell, b"\x07"));
-    let off = called(vec![Input::Focus(false)], Notify::Off);
+    let off = over(vec![Input::Focus(false)], Notify::Off);
     assert!(!has(&off, b"\x07"));
+}
+
+#[test]
+fn a_question_calls_whoever_is_not_known_to_look() {
+    let asked = |inputs, notify| called(inputs, notify, Update::Decide(7));
+    let told = b"limn: a call waits for your word";
+    let osc9 = asked(Vec::new(), Notify::Osc9);
+    assert!(has(&osc9, &[b"\x1b]9;".as_slice(), told, b"\x1b\\"].concat()));
+    let osc777 = asked(vec![Input::Focus(false)], Notify::Osc777);
+    assert!(has(&osc777, b"\x1b]777;notify;") && has(&osc777, b"a call waits for your word"));
+    let bell = asked(Vec::new(), Notify::Bell);
+    assert!(has(&bell, b"\x07") && !has(&bell, told));
+    let here = asked(vec![Input::Focus(true)], Notify::Osc9);
+    assert!(!has(&here, b"\x1b]9;") && !has(&here, b"\x07"));
+    let off = asked(Vec::new(), Notify::Off);
+    assert!(!has(&off, b"\x07") && !has(&off, told));
+}
+
+/// Opened once all was told.
+static EDITOR: Semaphore = Semaphore::const_new(0);
+
+#[test]
+fn what_happens_while_somebody_writes_in_an_editor_is_taken_and_drawn_after_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (keys, keys_end) = mpsc::channel(100);
+        let (updates, updates_end) = mpsc::channel(16);
+        let (commands, mut commands_end) = mpsc::channel(100);
+        let facts = Facts { model: Some("m".into()), ..Facts::default() };
+        let view = View::new(facts, Background::Dark, Depth::True);
+        let written = Written::default();
+        let edit = |text: String| -> Edited {
+            Box::pin(async move {
+                EDITOR.acquire().await.unwrap().forget();
+                Ok(text + ", and more")
+            })
+        };
+        let outside =
+            Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
+        let keys_end = Keys::Given(keys_end);
+        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
+        let feeding = async {
+            for input in "begun".chars().map(|c| key(KeyCode::Char(c), KeyModifiers::NONE)) {
+                keys.send(input).await.unwrap();
+            }
+            keys.send(key(KeyCode::Char('g'), KeyModifiers::CONTROL)).await.unwrap();
+            while !has(&written.0.borrow().0, b"\x1b[?1049l") {
+                tokio::task::yield_now().await;
+            }
+            let before = written.0.borrow().0.len();
+            // Far more than has room: whoever tells it does not wait for the editor.
+            for number in 0..10_000 {
+                let text = format!("word{number} ");
+                let piece = Progress::Text { request: 1, text };
+                updates.send(Update::Progress(piece)).await.unwrap();
+            }
+            updates.send(Update::RoundOver(Ended::Completed)).await.unwrap();
+            // The last of it is taken when there is room for as many again.
+            drop(updates.reserve_many(16).await.unwrap());
+            assert_eq!(written.0.borrow().0[before..], *b"\x07");
+            EDITOR.add_permits(1);
+            keys.send(key(KeyCode::Enter, KeyModifiers::NONE)).await.unwrap();
+            keys.send(key(KeyCode::Char('d'), KeyModifiers::CONTROL)).await.unwrap();
+            assert_eq!(commands_end.recv().await, Some(Command::Submit("begun, and more".into())));
+        };
+        let (result, ()) = tokio::join!(tui.run(updates_end), feeding);
+        result.unwrap();
+        assert!(screen(&written).screen().contents().contains("word9999"));
+    });
 }
 
 /// Set where a test runs once more, in a terminal of its own.
 const INSIDE: &str = "LIMN_TEST_EDITS_INSIDE";
 
 #[test]
-fn ctrl_c_in_the_editor_is_the_editors() {
+fn keys_that_end_programs_are_the_editors_in_the_editor() {
     if std::env::var_os(INSIDE).is_some() {
         return edits();
     }
     let program = std::env::current_exe().unwrap();
     let dress = Dress::of(&program, TerminalSize { columns: 100, rows: 30 });
-    let name = "run::tests::ctrl_c_in_the_editor_is_the_editors";
+    let name = "run::tests::keys_that_end_programs_are_the_editors_in_the_editor";
     let dress = dress.args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
     let mut pty = dress.start().unwrap();
     pty.shows("the-model").unwrap();
     pty.press("\x07").unwrap();
     pty.shows("in the editor").unwrap();
-    pty.press("\x03").unwrap();
+    // Ctrl-\ too ends many a program, and none here.
+    pty.press("\x1c\x03").unwrap();
     pty.shows("what was kept").unwrap();
     pty.press("\x15more").unwrap();
     pty.shows("more").unwrap();
@@ -197,13 +272,18 @@ fn ctrl_c_in_the_editor_is_the_editors() {
 
 /// A terminal whose editor ends in order when it is interrupted.
 fn edits() {
-    let edit = |_: &str| {
-        let hears = hears_interrupt();
-        let waits = "trap 'exit 0' INT; echo in the editor; read line; read line";
-        let status = std::process::Command::new("sh").args(["-c", waits]).status();
-        // It was not for the editor alone.
-        hears.join().unwrap();
-        status.map(|_| "what was kept".to_owned()).map_err(|error| error.to_string())
+    let edit = |_: String| -> Edited {
+        Box::pin(async {
+            let hears = [SignalKind::interrupt(), SignalKind::quit()].map(hears);
+            let waits = "trap 'exit 0' INT; trap '' QUIT; echo in the editor; read line; read line";
+            let editor = std::process::Command::new("sh").args(["-c", waits]).spawn();
+            let status = spawn_blocking(move || editor?.wait()).await.unwrap();
+            for it in hears {
+                // It was not for the editor alone.
+                it.join().unwrap();
+            }
+            status.map(|_| "what was kept".to_owned()).map_err(|error| error.to_string())
+        })
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -218,15 +298,15 @@ fn edits() {
     });
 }
 
-/// Listens already when it returns, and ends once this process was interrupted.
-fn hears_interrupt() -> std::thread::JoinHandle<()> {
+/// Listens already when it returns, and ends once this process was sent that signal.
+fn hears(kind: SignalKind) -> std::thread::JoinHandle<()> {
     let (listens, is_listening) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+            let mut signal = signal(kind).unwrap();
             listens.send(()).unwrap();
-            interrupt.recv().await.unwrap();
+            signal.recv().await.unwrap();
         });
     });
     is_listening.recv().unwrap();
@@ -248,7 +328,7 @@ fn what_a_slow_driver_has_no_room_for_waits_in_its_order() {
         keys.try_send(key(KeyCode::Char('d'), KeyModifiers::CONTROL)).unwrap();
         let facts = Facts { model: Some("m".into()), ..Facts::default() };
         let view = View::new(facts, Background::Dark, Depth::True);
-        let edit = |text: &str| Ok(text.to_owned());
+        let edit = |text: String| -> Edited { Box::pin(async { Ok(text) }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::Given(keys_end);

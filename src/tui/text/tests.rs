@@ -1,7 +1,9 @@
 use ratatui::style::Style;
-use ratatui::text::Span;
+use ratatui::text::{Line, Span};
 
-use super::{clean, clean_behind, duration, headline, short_number, shorten, wrap};
+use super::{
+    clean, duration, fit, headline, kept, kept_behind, short_number, shorten, tab_of, wrap,
+};
 
 fn check_wrap(text: &str, columns: usize, expected: &[&str]) {
     let rows = wrap(&[Span::styled(text.to_owned(), Style::new())], columns, &[]);
@@ -58,14 +60,43 @@ fn numbers_are_short() {
 
 #[test]
 fn a_flood_of_accents_is_bounded_though_it_comes_one_by_one() {
-    let mut text = clean_behind("", "a");
+    let mut text = kept_behind("", "a");
     for _ in 0..1_000 {
-        let piece = clean_behind(&text, "\u{301}");
+        let piece = kept_behind(&text, "\u{301}");
         text.push_str(&piece);
     }
     assert_eq!(text.chars().count(), 9);
-    assert_eq!(clean_behind(&text, "b\u{301}").chars().count(), 2);
+    assert_eq!(kept_behind(&text, "b\u{301}").chars().count(), 2);
     // Nor does what is taken out begin the count anew.
     let flood = format!("a{}", "\u{301}\u{202e}".repeat(1_000));
     assert_eq!(clean(&flood).chars().count(), 9);
+}
+
+/// The text as it stands on the screen.
+fn drawn(text: &str) -> String {
+    text.chars().map(|c| if tab_of(&c.to_string()).is_some() { ' ' } else { c }).collect()
+}
+
+#[test]
+fn a_tab_stays_one_and_is_as_wide_as_its_place_says() {
+    assert_eq!(kept("all:\n\tcc\t-o x"), "all:\n\tcc\t-o x");
+    assert_eq!(clean("\tcc"), "    cc");
+    let rows = |text: &str, columns| -> Vec<String> {
+        let rows = wrap(&[Span::raw(text.to_owned())], columns, &[Span::raw("  ")]);
+        rows.iter().map(|row| drawn(&row.to_string())).collect()
+    };
+    assert_eq!(rows("\tcc\t-o x", 20), ["    cc  -o x"]);
+    assert_eq!(rows("a\tb", 20), ["a   b"]);
+    // One that does not fit ends the row.
+    assert_eq!(rows("abcd\tefg", 7), ["abcd", "  efg"]);
+    assert_eq!(drawn(&shorten("\tab\tcd", 9)), "    ab  …");
+    let spans = fit(vec![Span::raw("a\t"), Span::raw("b\tc")], 20);
+    assert_eq!(drawn(&Line::from(spans).to_string()), "a   b   c");
+    let spans = fit(vec![Span::raw("a\t"), Span::raw("bcd")], 6);
+    assert_eq!(drawn(&Line::from(spans).to_string()), "a   b…");
+}
+
+#[test]
+fn nobody_else_says_how_wide_a_tab_is() {
+    assert_eq!(kept("\u{10fff4}x"), "\u{fffd}x");
 }

@@ -1,5 +1,5 @@
-//! What the user does beside asking: commands of their own, words to a round that is under way, and
-//! the prompts that wait.
+//! What the user does beside asking: commands of their own, words to a round that is under way, what
+//! is written in an editor, and the prompts that wait.
 
 use super::press::OWN_RUNS;
 use super::{Menu, MenuRow, Pick, QUEUED_MAX, View};
@@ -11,6 +11,33 @@ use crate::text::headline;
 const PROMPT_COLUMNS: usize = 60;
 
 impl View {
+    /// The text that was written in an editor, or why there is none. It belongs where it was taken
+    /// from, whatever has happened meanwhile.
+    pub fn edited(&mut self, text: Result<String, String>) {
+        let call = self.pressed.edits.take();
+        if self.decision.as_ref().is_some_and(|it| Some(it.call) != call) {
+            // The last keys in the editor are no answer to what has come up behind it.
+            self.settle();
+        }
+        let text = match text {
+            Ok(text) => text,
+            Err(what) => return self.say(what),
+        };
+        let Some(call) = call else {
+            self.composer.rewrite(text.trim_end_matches('\n'));
+            self.offer();
+            return;
+        };
+        match self.decision.as_mut().filter(|it| it.call == call).map(|it| it.edited(&text)) {
+            Some(true) => {}
+            Some(false) => self.say("That is no JSON object, so nothing was changed."),
+            None => {
+                self.composer.put_aside(&text);
+                self.say("That call waits no more. ctrl-y in the prompt puts back what you wrote.");
+            }
+        }
+    }
+
     /// Runs the command that is written.
     pub(super) fn run_own(&mut self) -> Option<Command> {
         if self.own.is_some() {

@@ -6,9 +6,14 @@ use trajectory::Hand;
 
 use super::press::BUSY;
 use super::{Focus, View};
-use crate::attach::{Attached, resize};
+use crate::attach::{Attached, PASTE_BYTES_MAX, resize};
+use crate::entry::NoteKind;
 use crate::panel::{Act, Asks, Page, Panel};
 use crate::protocol::{Command, Order, Query};
+
+/// Why nothing was pasted.
+const TOO_LONG: &str =
+    "Nothing was pasted: it has more than 4 MB. Let the command read it as a file.";
 
 impl View {
     pub(super) fn act_in_panel(&mut self, act: Act) -> Option<Command> {
@@ -126,6 +131,12 @@ impl View {
     pub(super) fn paste_attached(&mut self, text: &str) -> Option<Command> {
         self.pressed.typed_us = Some(self.now_us);
         let attached = self.panel.attached.clone()?;
+        if text.len() > PASTE_BYTES_MAX {
+            // Half of it would be worse than nothing: the end tells a program that it was a paste.
+            self.conversation.note(NoteKind::Error, TOO_LONG);
+            self.say(TOO_LONG);
+            return None;
+        }
         let wishes = self.wishes(attached.exec);
         attached.paste(text, wishes)
     }

@@ -231,7 +231,10 @@ impl View {
             Action::Send { steers: true } => return self.steer(),
             Action::Queue => self.list_queued(),
             Action::Edit(edit) => return self.edit(edit),
-            Action::Editor => return Some(Command::Edit(self.composer.content())),
+            Action::Editor => {
+                self.pressed.edits = None;
+                return Some(Command::Edit(self.composer.content()));
+            }
             Action::Menu(key) => return self.press_in_menu(key),
             Action::Escape => return self.escape(),
             Action::Jump { step, up } => {
@@ -370,6 +373,7 @@ impl View {
         }
         let command = self.decision.as_mut()?.answer(choice)?;
         if matches!(command, Command::Edit(_)) {
+            self.pressed.edits = self.decision.as_ref().map(|decision| decision.call);
             return Some(command);
         }
         if let Command::Decide { mode: Some(mode), .. } = &command {

@@ -19,6 +19,8 @@ use super::changes::Changes;
 use super::facts::{Chosen, recent};
 use super::files::Files;
 use super::follow::{Followed, News};
+use super::history;
+use super::offers::Asked;
 use super::pictures::Pictures;
 use super::prepared::Prepared;
 use crate::args::RunArgs;
@@ -40,8 +42,8 @@ pub(super) struct Parted {
 }
 
 /// A session that runs.
-struct Live {
-    toolbox: Arc<Toolbox>,
+pub(super) struct Live {
+    pub(super) toolbox: Arc<Toolbox>,
     commands: Sender<session::Command>,
     notices: Receiver<Notice>,
     running: Pin<Box<dyn Future<Output = Result<Summary, SessionError>>>>,
@@ -54,7 +56,7 @@ pub(super) struct Driver {
     pub(super) is_private: bool,
     pub(super) updates: Sender<Update>,
     commands: Receiver<Command>,
-    live: Option<Live>,
+    pub(super) live: Option<Live>,
     /// The session that is gone on with, or runs.
     pub(super) session: Option<SessionId>,
     /// Somebody else writes it.
@@ -67,8 +69,8 @@ pub(super) struct Driver {
     /// Hosts and files that were allowed here: another model goes on with them.
     pub(super) allowed: Vec<String>,
     files: Files,
-    /// The commands that calls of this round want to run.
-    asked: HashMap<u32, String>,
+    /// What calls of this round want to do.
+    pub(super) asked: HashMap<u32, Asked>,
     pub(super) changes: Changes,
     pub(super) pictures: Pictures,
     /// The sandbox of the next session, which is begun before anybody asks for it.
@@ -124,7 +126,8 @@ impl Driver {
 
     /// Works until the terminal leaves.
     pub(super) async fn run(mut self, resumed: Option<SessionId>) -> Result<Parted, CliError> {
-        self.look_around();
+        self.prepare();
+        history::tell(self.settings(), resumed, self.updates.clone());
         if let Some(id) = resumed {
             self.show_recorded(id).await;
             self.tell_facts().await;
@@ -248,22 +251,6 @@ impl Driver {
         }
     }
 
-    /// Keeps the commands of a round, for what may be offered when one of them waits.
-    fn remember_call(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Event(event) => {
-                if let Body::ToolCall(call) = &event.body {
-                    let fields: Option<serde_json::Value> =
-                        serde_json::from_str(&call.arguments).ok();
-                    let command = fields.as_ref().and_then(|it| it.get("command")?.as_str());
-                    self.asked.extend(command.map(|command| (call.call, command.to_owned())));
-                }
-            }
-            Notice::RoundOver(_) => self.asked.clear(),
-            _ => {}
-        }
-    }
-
     pub(super) async fn tell(&mut self, command: session::Command) {
         if let Some(live) = &self.live {
             // A session that has just ended has nothing to do.
@@ -360,7 +347,7 @@ impl Driver {
 
     async fn pass_on(&mut self, notices: Vec<Notice>) {
         for notice in notices {
-            self.remember_call(&notice);
+            let refused = self.remember_call(&notice);
             let update = match notice {
                 Notice::Event(event) => {
                     self.changes.see(&event);
@@ -391,16 +378,9 @@ impl Driver {
                 Notice::Unable(told) => Update::Failed(told),
             };
             self.send(update).await;
-        }
-    }
-
-    /// What can be told of a call that waits.
-    fn offer(&self, call: u32) -> Update {
-        let command = self.asked.get(&call);
-        Update::Offer {
-            call,
-            rules: command.map(|command| toolbox::rules_like(command)).unwrap_or_default(),
-            reading: command.map(|command| toolbox::reading(command)),
+            if let Some(told) = refused {
+                self.say(told).await;
+            }
         }
     }
 
@@ -439,9 +419,13 @@ impl Driver {
 
     /// Finds out what takes a while, beside whatever else goes on.
     pub(super) fn look_around(&mut self) {
+        self.prepare();
+        self.look_for_sessions(Update::Recent);
+    }
+
+    fn prepare(&mut self) {
         self.files = files_of(&self.chosen);
         self.sandbox = Prepared::begin(&self.chosen.settings);
-        self.look_for_sessions(Update::Recent);
     }
 
     /// Tells of the recent sessions of the folder, in whatever form.

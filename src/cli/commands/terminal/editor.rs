@@ -1,13 +1,20 @@
 //! The user's own editor, for a longer prompt.
 
 use std::io::Write;
-use std::process::Command;
+use std::process::{Child, Command};
+
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
+use tui::Edited;
 
 /// Lets the user write a text on in `$VISUAL`, `$EDITOR`, or `vi`.
-pub(super) fn edit(text: &str) -> Result<String, String> {
-    let failed = |what: &dyn std::fmt::Display| {
-        format!("The editor could not be used: {what}. Set EDITOR to one that works.")
-    };
+pub(super) fn edit(text: String) -> Edited {
+    Box::pin(async move { write_on(&text).await })
+}
+
+async fn write_on(text: &str) -> Result<String, String> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
     let mut file = tempfile::Builder::new()
@@ -17,13 +24,57 @@ pub(super) fn edit(text: &str) -> Result<String, String> {
         .map_err(|error| failed(&error))?;
     file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(|error| failed(&error))?;
     // The variable holds a command line, as everywhere.
-    let status = Command::new("sh")
+    let child = Command::new("sh")
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(file.path())
-        .status()
+        .spawn()
         .map_err(|error| failed(&error))?;
+    let mut editor_runs = Running(child);
+    let pid = editor_runs.pid();
+    // It is not reaped there: as long as it is not, its number is no other process's.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let waited = spawn_blocking(move || retry_on_intr(|| waitid(WaitId::Pid(pid), options)));
+    let _ = waited.await;
+    let status = editor_runs.0.wait().map_err(|error| failed(&error))?;
     if !status.success() {
         return Err(failed(&format!("{editor} ended with {status}")));
     }
-    std::fs::read_to_string(file.path()).map_err(|error| failed(&error))
+    read(file)
 }
+
+/// What was written. What cannot be taken is kept where it is.
+fn read(file: NamedTempFile) -> Result<String, String> {
+    let bytes = std::fs::read(file.path()).map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|_| match file.keep() {
+        Ok((_, path)) => format!(
+            "What you wrote is not all UTF-8, so it was not taken. It is in {}: save it as UTF-8.",
+            path.display()
+        ),
+        Err(error) => failed(&error),
+    })
+}
+
+fn failed(what: &dyn std::fmt::Display) -> String {
+    format!("The editor could not be used: {what}. Set EDITOR to one that works.")
+}
+
+/// An editor. It is ended with whoever waits for it, since then the terminal is somebody else's.
+struct Running(Child);
+
+impl Running {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // It ends by itself otherwise, or does not heed this either.
+            let _ = kill_process(self.pid(), Signal::TERM);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

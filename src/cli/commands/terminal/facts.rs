@@ -114,7 +114,7 @@ fn hint() -> String {
 }
 
 /// A path as people write it.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
         Some(rest) if rest.as_os_str().is_empty() => "~".to_owned(),

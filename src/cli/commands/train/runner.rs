@@ -33,7 +33,7 @@ pub(super) fn find() -> Result<PathBuf, CliError> {
     beside.filter(|path| path.is_file()).ok_or_else(|| {
         CliError::failed(format!(
             "{PROGRAM}, which trains, is not beside limn. Build it (`cargo xtask libtorch`, then \
-             `cargo build --package limn-train`), or name it in {VARIABLE}."
+             `cargo build --release --package limn-train --features torch`), or name it in {VARIABLE}."
         ))
     })
 }

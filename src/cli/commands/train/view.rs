@@ -14,6 +14,8 @@ use crate::print::{Out, note, safe_line, thousands};
 /// The widest and highest curve.
 const COLUMNS_MAX: usize = 100;
 const CHART_ROWS: usize = 8;
+/// Numbers, the question, and where the cursor stands.
+const ROWS_BELOW: usize = 6;
 
 /// Where a run is shown.
 enum Form {
@@ -80,8 +82,8 @@ impl View {
             return;
         }
         self.clear();
-        let columns = columns();
-        let mut lines = picture(history, columns);
+        let [columns, rows] = size();
+        let mut lines = picture(history, columns, rows);
         lines.iter_mut().for_each(|line| *line = cut(line, columns));
         for line in &lines {
             self.out.line(line);
@@ -178,12 +180,15 @@ fn event(metric: &Metric) -> Option<String> {
 }
 
 /// The curve and the numbers.
-fn picture(history: &History, columns: usize) -> Vec<String> {
+fn picture(history: &History, columns: usize, rows: usize) -> Vec<String> {
     let Some(step) = history.latest() else {
         return vec!["waiting for the first step …".to_owned()];
     };
     let losses: Vec<f64> = history.steps.values().map(|step| step.loss).collect();
-    let mut lines = chart::draw(&losses, columns.min(COLUMNS_MAX), CHART_ROWS);
+    // What is higher than the terminal cannot be taken off it again.
+    let is_low = rows < CHART_ROWS + ROWS_BELOW;
+    let chart_rows = if is_low { 0 } else { CHART_ROWS };
+    let mut lines = chart::draw(&losses, columns.min(COLUMNS_MAX), chart_rows);
     let steps = history.started.as_ref().map_or(step.step, |started| started.steps);
     let held_out = history.held_out.values().next_back();
     let held_out = held_out.map_or_else(String::new, |it| format!(" · held out {:.4}", it.loss));
@@ -210,10 +215,11 @@ fn picture(history: &History, columns: usize) -> Vec<String> {
     lines
 }
 
-/// How wide the terminal is.
-fn columns() -> usize {
+/// How wide and high the terminal is.
+fn size() -> [usize; 2] {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.ok().map_or(80, |size| usize::from(size.ws_col)).max(20)
+    let [columns, rows] = size.map_or([80, 24], |size| [size.ws_col, size.ws_row].map(usize::from));
+    [columns.max(20), rows]
 }
 
 /// A line that a terminal of this width does not break: everything in it is one column wide, or two

@@ -44,14 +44,14 @@ fn no_text_from_elsewhere_is_run() {
     stage.view.paste("!rm -rf build");
     assert_eq!(stage.press("<enter>"), Some(Command::Submit("!rm -rf build".into())));
     let mut stage = Stage::new(80, 20);
-    stage.view.edited("!rm -rf build");
+    stage.view.edited(Ok("!rm -rf build".into()));
     assert_eq!(stage.press("<enter>"), Some(Command::Submit("!rm -rf build".into())));
     let mut stage = Stage::new(80, 20);
     assert_eq!(stage.view.begin("!make"), Some(Command::Submit("!make".into())));
     // A text that was written on in an editor stays what it was: a command, or a prompt.
     let mut stage = Stage::new(80, 20);
     stage.press("!make");
-    stage.view.edited("make all\n");
+    stage.view.edited(Ok("make all\n".into()));
     assert_eq!(stage.press("<enter>"), run("make all", false));
     // What somebody else ran, in a session that came from elsewhere, is not recalled.
     let mut stage = Stage::new(80, 20);

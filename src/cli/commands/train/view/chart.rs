@@ -16,7 +16,7 @@ pub(super) fn draw(values: &[f64], columns: usize, rows: usize) -> Vec<String> {
     let means = thin(&values, width * 2);
     let low = means.iter().copied().fold(f64::INFINITY, f64::min);
     let high = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if means.is_empty() {
+    if means.is_empty() || rows == 0 {
         return Vec::new();
     }
     let heights = rows * 4;

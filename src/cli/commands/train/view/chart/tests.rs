@@ -33,4 +33,5 @@ fn values_that_are_none_and_too_many_are_drawn_all_the_same() {
     let lines = draw(&many, 40, 4);
     assert!(lines.iter().all(|line| line.chars().count() <= 40));
     assert_eq!(draw(&[1.0, 2.0], 0, 1).len(), 1);
+    assert!(draw(&[1.0, 2.0], 40, 0).is_empty());
 }

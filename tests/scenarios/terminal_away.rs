@@ -1,0 +1,103 @@
+//! The terminal while somebody else has it: what happens behind the user's own editor.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mock_server::Reply;
+use rustix::process::Signal;
+use trajectory::Body;
+use trajectory::event::ApprovalDecision;
+
+use crate::stage::{AT_REST, ENTER, Terminal};
+use crate::world::{PATIENCE, World, server, shell};
+
+const CTRL_G: &str = "\x07";
+
+/// An editor that says that it is there, and leaves what it is told through a pipe.
+fn with_editor() -> World {
+    let world = World::new();
+    let gate = world.path("home/gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let script = "echo $$ > \"$HOME/pid\"; echo in the editor; exec cat \"$HOME/gate\" > \"$1\"\n";
+    world.write("home/editor", script);
+    world
+}
+
+fn leaves(world: &World, text: &[u8]) {
+    fs::write(world.path("home/gate"), text).unwrap();
+}
+
+/// Waits until something is so, while the terminal is watched.
+#[track_caller]
+fn wait(terminal: &mut Terminal, is_so: impl Fn(&Terminal) -> bool) {
+    let limit = Instant::now() + PATIENCE;
+    while !is_so(terminal) {
+        assert!(Instant::now() < limit, "it does not come: {}", terminal.screen());
+        terminal.pty().rest(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_round_ends_behind_the_editor_however_much_is_said_in_it() {
+    let world = with_editor();
+    let words = (0..9_000).map(|number| format!("word{number} ")).chain(["THE END.".to_owned()]);
+    let server = server([Reply::new().text_deltas(words), Reply::text("Heard.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("go").shows("❯ go").press("\r\x07").shows("in the editor");
+    wait(&mut terminal, |_| {
+        // The session is on record before the model is asked.
+        server.requests().len() == 1 && world.bodies("round_ended").len() == 1
+    });
+    assert!(!terminal.screen().contains("THE END."), "{}", terminal.screen());
+    leaves(&world, b"and then?\n");
+    terminal.shows("THE END.").shows("❯ and then?").press(ENTER).shows("Heard.").shows("✓").leave();
+    world.assert_sound();
+}
+
+#[test]
+fn a_call_that_waits_behind_the_editor_is_asked_about_after_it() {
+    let world = with_editor();
+    let server = server([shell("echo one > one"), Reply::text("As you say.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask"]);
+    terminal.press("go").shows("❯ go").press("\r\x07").shows("in the editor");
+    // Whoever writes is called.
+    wait(&mut terminal, |terminal| terminal.has_sent(b"\x07"));
+    leaves(&world, b"a later prompt\n");
+    terminal.shows("May it? shell").shows("allow once").press("y").shows("As you say.");
+    terminal.shows("❯ a later prompt").press("\x15").leave();
+    assert_eq!(world.decisions(), [(ApprovalDecision::Allowed, None)]);
+    assert!(world.path("work/one").exists());
+    world.assert_sound();
+}
+
+#[test]
+fn what_the_editor_leaves_is_taken_whole_or_kept_and_told() {
+    let world = with_editor();
+    let server = server([Reply::text("Read.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    terminal.press("first").press(CTRL_G).shows("in the editor");
+    leaves(&world, b"caf\xe9\n");
+    terminal.shows("is not all UTF-8").shows("❯ first").press(CTRL_G).shows("in the editor");
+    leaves(&world, b"all:\n\tcc -o caf\xc3\xa9 x.c\n");
+    terminal.shows("cc -o café").press(ENTER).shows("Read.").shows("✓").leave();
+    let [Body::Prompt(prompt)] = &world.bodies("prompt")[..] else { panic!() };
+    assert_eq!(prompt.text, "all:\n\tcc -o café x.c");
+}
+
+#[test]
+fn whoever_ends_limn_ends_the_editor_with_it() {
+    let world = with_editor();
+    let server = server([Reply::text("One.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["go"]);
+    terminal.shows("One.").shows(AT_REST).press(CTRL_G).shows("in the editor");
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.ends(), 0, "{}", terminal.screen());
+    terminal.assert_given_back();
+    let pid = fs::read_to_string(world.path("home/pid")).unwrap();
+    // What is left of it has no command line any more.
+    let line = format!("/proc/{}/cmdline", pid.trim());
+    wait(&mut terminal, |_| fs::read(&line).map_or(true, |line| line.is_empty()));
+    assert_eq!(world.events().pop().unwrap().body.kind(), "session_ended");
+    world.assert_sound();
+}
