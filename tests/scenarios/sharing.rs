@@ -74,6 +74,14 @@ fn whoever_follows_sees_the_user_s_own_command_and_what_it_prints_as_it_comes() 
     first.shows("exit 0");
     follower.shows("exit 0").press(CTRL_D);
     assert_eq!(follower.ends(), 0);
+    // What a command leaves running is a job, and no command that runs once more.
+    first.press("!sleep 1000 & echo left-$((2*11))").press(ENTER).shows("left-22");
+    until("it never ended", || world.bodies("user_command").len() == 2);
+    let mut follower = second(&world, &server);
+    follower.shows("left-22").shows("Another limn is writing this session");
+    assert_eq!(follower.screen().matches("sleep 1000").count(), 1, "{}", follower.screen());
+    follower.press(CTRL_D);
+    assert_eq!(follower.ends(), 0);
     first.press(CTRL_D);
     assert_eq!(first.ends(), 0);
     world.assert_sound();

@@ -99,7 +99,7 @@ impl Followed {
         let mut updates = Vec::new();
         for row in running.iter().filter(|row| !is_told(row)) {
             let exec = row.exec;
-            if row.call.is_none() && !self.printed.contains_key(&exec) {
+            if row.call.is_none() && !self.printed.contains_key(&exec) && !self.is_told(exec)? {
                 updates.push(own_started(row));
             }
             let (bytes_shown, sizes_shown) = self.printed.entry(exec).or_default();
@@ -116,6 +116,12 @@ impl Followed {
             }
         }
         Ok(updates)
+    }
+
+    /// Whether the end of a user's command is on record: what still runs of it is a job.
+    fn is_told(&self, exec: u32) -> Result<bool, RecordError> {
+        let events = self.archive.events()?;
+        Ok(events.iter().any(|event| tells_of(&event.body, exec)))
     }
 
     /// What has come of a reply since the last look.
