@@ -11,6 +11,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::ChatError;
+use crate::formats::Format;
 use crate::gguf;
 use crate::probe::{self, Part, Probe};
 use crate::template::{Conversation, SOURCE_BYTES_MAX, Template};
@@ -40,6 +41,7 @@ pub(crate) struct Source {
 pub struct Dialect {
     tokenizer: Tokenizer,
     template: Template,
+    format: Option<Format>,
     probe: Probe,
     stops: BTreeSet<u32>,
 }
@@ -63,11 +65,12 @@ impl Dialect {
         let Some(jinja) = source.template else {
             return Err(ChatError::NoTemplate(path.to_owned()));
         };
+        let format = Format::of(&jinja);
         let template = Template::new(&jinja, source.specials)?;
         let said: BTreeSet<u32> = source.stops.into_iter().collect();
         let probe = probe::probe(&source.tokenizer, &template, &said)?;
         let stops = said.into_iter().chain(probe.after_text).chain(probe.after_calls).collect();
-        Ok(Self { tokenizer: source.tokenizer, template, probe, stops })
+        Ok(Self { tokenizer: source.tokenizer, template, format, probe, stops })
     }
 
     /// The tokenizer.
@@ -88,8 +91,15 @@ impl Dialect {
         self.probe.drops.contains(&part)
     }
 
+    /// How the template writes calls; `None` when it is no format that is known.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// Whether the model stops at this token.
-    pub(crate) fn is_stop(&self, id: u32) -> bool {
+    #[must_use]
+    pub fn is_stop(&self, id: u32) -> bool {
         self.stops.contains(&id)
     }
 

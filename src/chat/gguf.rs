@@ -92,6 +92,28 @@ pub(crate) fn open(path: &Path) -> Result<Source, ChatError> {
     Said(Header::open(path)?).source().map_err(bad)
 }
 
+/// The files that stand beside a model's weights when it is a folder and not a GGUF, by name: how
+/// texts become tokens, and how messages become texts.
+///
+/// # Errors
+/// When the file cannot be read, or its tokenizer is none that is known here.
+pub fn companions(path: &Path) -> Result<[(&'static str, Value); 2], ChatError> {
+    let bad = |reason: String| ChatError::Format { path: path.to_owned(), reason };
+    let said = Said(Header::open(path)?);
+    let tokenizer = said.tokenizer().map_err(bad)?;
+    let mut config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": false,
+    });
+    for (variable, token) in said.specials() {
+        config[variable] = token.into();
+    }
+    if let Some(template) = said.0.text("tokenizer.chat_template") {
+        config["chat_template"] = template.into();
+    }
+    Ok([("tokenizer.json", tokenizer), ("tokenizer_config.json", config)])
+}
+
 /// What a GGUF says of its tokenizer.
 struct Said(Header);
 
@@ -106,15 +128,7 @@ impl Said {
     fn source(self) -> Result<Source, String> {
         let json = self.tokenizer()?;
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes())?;
-        let names = [
-            ("bos", "bos_token"),
-            ("eos", "eos_token"),
-            ("padding", "pad_token"),
-            ("unknown", "unk_token"),
-        ];
-        let specials = names.into_iter().filter_map(|(name, variable)| {
-            Some((variable.to_owned(), self.token(name)?.1.to_owned()))
-        });
+        let specials = self.specials().map(|(name, token)| (name.to_owned(), token.to_owned()));
         let stops = ["eos", "eot", "eom"].into_iter().filter_map(|name| Some(self.token(name)?.0));
         Ok(Source {
             specials: specials.collect(),
@@ -122,6 +136,17 @@ impl Said {
             template: self.0.text("tokenizer.chat_template").map(str::to_owned),
             tokenizer,
         })
+    }
+
+    /// Tokens that templates may name.
+    fn specials(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let names = [
+            ("bos", "bos_token"),
+            ("eos", "eos_token"),
+            ("padding", "pad_token"),
+            ("unknown", "unk_token"),
+        ];
+        names.into_iter().filter_map(|(name, variable)| Some((variable, self.token(name)?.1)))
     }
 
     /// The `tokenizer.json` that this was made from.

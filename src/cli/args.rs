@@ -6,6 +6,7 @@ mod checkpoints;
 mod datasets;
 mod isolation;
 mod sessions;
+mod train;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,10 @@ pub(crate) use datasets::{
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
 pub(crate) use sessions::{ListArgs, PlayArgs};
+pub(crate) use train::{
+    AttachArgs, DeviceArg, MergeArgs, MethodArg, PrecisionArg, RecipeArgs, RunnerArgs, StopArgs,
+    TrainArgs, TrainCommand, WatchArgs,
+};
 
 /// An agent terminal whose every session is a recording good enough to train on.
 #[derive(Debug, Parser)]
@@ -80,6 +85,7 @@ pub(crate) enum Command {
     Dataset(DatasetCommand),
     #[command(subcommand)]
     Import(ImportCommand),
+    Train(Box<TrainArgs>),
     Models(ModelsArgs),
     #[command(subcommand)]
     Key(KeyCommand),

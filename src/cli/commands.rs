@@ -19,4 +19,5 @@ pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod store;
 pub(crate) mod terminal;
+pub(crate) mod train;
 pub(crate) mod trust;

@@ -63,6 +63,12 @@ impl From<dataset::DatasetError> for CliError {
     }
 }
 
+impl From<training::TrainingError> for CliError {
+    fn from(error: training::TrainingError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
 impl From<workspace::Error> for CliError {
     fn from(error: workspace::Error) -> Self {
         Self::failed(error.to_string())

@@ -38,7 +38,7 @@ pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;
-pub(crate) use place::{CACHES_DEPTH, caches, home, user_file_path, variable};
+pub(crate) use place::{CACHES_DEPTH, cache, caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
 pub(crate) use rules::remember;
 pub(crate) use terminal::TerminalFile;

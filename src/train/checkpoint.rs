@@ -15,7 +15,9 @@ use crate::decoder::Decoder;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{Optimizer, State};
 use crate::trainer::Trainer;
-use crate::weights::{AdapterConfig, Entry, Tensors, write_adapter, write_file, write_model};
+use crate::weights::{
+    AdapterConfig, Entry, Tensors, write_adapter, write_companions, write_file, write_model,
+};
 
 /// The masters, where no adapter is trained.
 const MASTERS: &str = "masters.safetensors";
@@ -172,6 +174,9 @@ fn entry(name: &str, tensor: &Tensor, kind: Kind) -> Entry {
 
 /// Copies what says how the model is spoken to.
 fn copy_companions(model: &Path, folder: &Path) -> Result<()> {
+    if chat::gguf::is_gguf(model) {
+        return write_companions(model, folder);
+    }
     for name in COMPANIONS.into_iter().chain([CONFIG_FILE]) {
         let (from, to) = (model.join(name), folder.join(name));
         if from.is_file() && !to.exists() {

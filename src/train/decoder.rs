@@ -12,6 +12,7 @@
 
 mod adapter;
 mod attention;
+mod cache;
 mod layer;
 mod linear;
 mod norm;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use adapter::Adapter;
 pub use attention::{Attention, Saved};
+pub use cache::Cache;
 pub use layer::{Close, Feed, Layer, Project};
 pub use linear::Linear;
 pub use norm::Norm;

@@ -13,6 +13,7 @@ mod error;
 #[cfg(test)]
 mod goldens;
 pub mod gradients;
+pub mod judge;
 pub mod loss;
 pub mod machine;
 pub mod merge;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chat::Dialect;
 use tch::Kind;
 use training::data::{Dataset, Sample, Split};
 use training::folder::{CheckpointFacts, Run};
@@ -21,11 +22,15 @@ use training::tensorboard::EventFile;
 use crate::checkpoint;
 use crate::decoder::Decoder;
 use crate::error::{Result, TrainError};
+use crate::judge::{Limits, judge};
 use crate::machine;
 use crate::method::{train_adapters, train_all};
 use crate::torch::{self, Cuda, Kernels, memory, reset_peak};
 use crate::trainer::{Stepped, Trainer};
 use crate::weights::Weights;
+
+/// What is generated each time the held-out samples are measured.
+const JUDGED: Limits = Limits { replies: 40, tokens: 256 };
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,8 @@ struct Running {
     split: Split,
     order: Order,
     trainer: Trainer,
+    /// How the model is spoken to; a model without a template generates nothing.
+    dialect: Option<Dialect>,
     machine: Machine,
     cursor: Cursor,
     /// The last step that was made.
@@ -103,6 +110,7 @@ struct Running {
 
 impl Running {
     fn open(run: Run, cuda: &Cuda, journal: &mut Journal) -> Result<Self> {
+        let began = Instant::now();
         let recipe = run.recipe()?;
         let weights = Weights::open(&recipe.model)?;
         let shape = weights.shape().clone();
@@ -141,9 +149,11 @@ impl Running {
             device_bytes: machine.device_bytes,
             attention: machine::attention(trainer.decoder())?.to_owned(),
             peak_flops: machine.flops,
+            load_s: began.elapsed().as_secs_f64(),
             versions: versions(),
         }))?;
         let (saved, began) = (done, Instant::now());
+        let dialect = Dialect::open(&recipe.model, recipe.template.as_deref()).ok();
         Ok(Self {
             run,
             recipe,
@@ -151,6 +161,7 @@ impl Running {
             split,
             order,
             trainer,
+            dialect,
             machine,
             cursor,
             done,
@@ -263,7 +274,14 @@ impl Running {
         }
         let mut samples = self.split.held_out.iter().map(|place| self.sample(*place));
         let (loss, tokens) = self.trainer.measure(&mut samples)?;
-        let told = metrics::HeldOut { step: self.done, loss, tokens, ..Default::default() };
+        let mut told = metrics::HeldOut { step: self.done, loss, tokens, ..Default::default() };
+        if let Some(dialect) = &self.dialect {
+            let mut samples = self.split.held_out.iter().map(|place| self.sample(*place));
+            let judged = judge(self.trainer.decoder(), dialect, &mut samples, JUDGED)?;
+            told.replies = (judged.replies > 0).then_some(judged.replies);
+            told.tool_validity = judged.rate(judged.valid);
+            told.exact_name = judged.rate(judged.exact);
+        }
         journal.add(Metric::HeldOut(told))
     }
 

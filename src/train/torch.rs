@@ -14,7 +14,7 @@ mod shim;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{filled, map, read_into, write_numbers};
+pub use bytes::{Number, filled, map, read_into, write_numbers};
 pub use cuda::{Cuda, load_cuda};
 pub use kernels::{Backend, KeptAttention, Kernels, attention_backend};
 pub use memory::{Memory, give_back, grant, memory, reset_peak};

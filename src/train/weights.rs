@@ -17,10 +17,11 @@ mod safetensors;
 mod tensors;
 mod write;
 
+use std::io::Write;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
-use training::shape::ModelShape;
+use training::shape::{CONFIG_FILE, ModelShape};
 
 use crate::error::{Result, TrainError};
 
@@ -66,6 +67,24 @@ impl Weights {
     pub fn take(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
         self.tensors.take(name, kind, device)
     }
+}
+
+/// Writes what a GGUF file says of its model as the files that stand beside weights in a folder:
+/// `config.json`, and those of the tokenizer where it is one that is known.
+///
+/// # Errors
+/// When the file cannot be read, or the disk is full.
+pub fn write_companions(gguf: &Path, folder: &Path) -> Result<()> {
+    let config = ModelShape::of_model(gguf)?.config_of_gguf();
+    // Who trains on tokens that were made elsewhere needs no tokenizer.
+    let others = chat::gguf::companions(gguf).map(Vec::from).unwrap_or_default();
+    for (name, value) in others.into_iter().chain([(CONFIG_FILE, config)]) {
+        let path = folder.join(name);
+        write::whole(&path, |file| {
+            file.write_all(format!("{value:#}\n").as_bytes()).map_err(failed(&path))
+        })?;
+    }
+    Ok(())
 }
 
 /// A file says something else than it should: what, then what to do.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile, TempDir};
 
@@ -62,11 +63,15 @@ impl Making {
     }
 }
 
-/// Removes what killed processes left within a folder.
-pub(crate) fn sweep(folder: &Path) {
+/// Removes what killed processes left within a folder and nobody has touched for so long. Without a
+/// lock somebody may be making theirs there just now.
+pub(crate) fn sweep(folder: &Path, untouched: Duration) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(MAKING) {
+        let is_made = entry.file_name().to_string_lossy().starts_with(MAKING);
+        let touched = entry.metadata().and_then(|about| about.modified());
+        let is_old = touched.is_ok_and(|time| time.elapsed().unwrap_or_default() >= untouched);
+        if !is_made || !is_old {
             continue;
         }
         // What cannot be removed is in nobody's way.

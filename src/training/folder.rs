@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -258,8 +259,8 @@ impl Run {
     /// When another process has it.
     pub fn lock(&self) -> Result<Lock, TrainingError> {
         let lock = Lock::take(&self.folder)?;
-        disk::sweep(&self.folder);
-        disk::sweep(&self.folder.join(checkpoint::FOLDER));
+        disk::sweep(&self.folder, Duration::ZERO);
+        disk::sweep(&self.folder.join(checkpoint::FOLDER), Duration::ZERO);
         Ok(lock)
     }
 

@@ -13,7 +13,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use read::{Follower, History, read_all};
 pub use write::Writer;
@@ -83,6 +83,8 @@ pub struct Started {
     /// The highest speed that the device was measured at, in floating point operations a second; 0
     /// when it was not.
     pub peak_flops: f64,
+    /// Seconds until the first step could be made: weights, tokens, the optimizer's state.
+    pub load_s: f64,
     /// What was used, by name: limn, libtorch, CUDA, cuDNN.
     pub versions: BTreeMap<String, String>,
 }
@@ -94,21 +96,27 @@ pub struct Step {
     /// From 1.
     pub step: u64,
     /// How much of the dataset was gone through: 1.5 is half-way through the second time.
+    #[serde(deserialize_with = "or_none")]
     pub epoch: f64,
     /// The mean loss of a trained token.
+    #[serde(deserialize_with = "or_none")]
     pub loss: f64,
     /// Tokens that were trained.
     pub trained_tokens: u64,
     /// All tokens that were computed.
     pub tokens: u64,
     /// The length of the gradient before it was shortened.
+    #[serde(deserialize_with = "or_none")]
     pub grad_norm: f64,
     /// The learning rate.
+    #[serde(deserialize_with = "or_none")]
     pub lr: f64,
     /// Tokens of the step over its time.
+    #[serde(deserialize_with = "or_none")]
     pub tokens_per_s: f64,
     /// Floating point operations of the model over what the device could do, from 0 to 1; 0 where
     /// that is not known.
+    #[serde(deserialize_with = "or_none")]
     pub mfu: f64,
     /// The most memory that was in use, in bytes.
     pub peak_bytes: u64,
@@ -119,6 +127,7 @@ pub struct Step {
     /// The samples of the step.
     pub samples: Vec<String>,
     /// Seconds until the run is done, at this speed.
+    #[serde(deserialize_with = "or_none")]
     pub eta_s: f64,
 }
 
@@ -129,13 +138,14 @@ pub struct HeldOut {
     /// After this step.
     pub step: u64,
     /// The mean loss of a token that would be trained.
+    #[serde(deserialize_with = "or_none")]
     pub loss: f64,
     /// Such tokens.
     pub tokens: u64,
     /// Replies that were generated where the recorded model made a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replies: Option<u64>,
-    /// The share of them with a call that can be read and fits the tool's schema.
+    /// The share of them with a call that can be read and whose arguments are an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_validity: Option<f64>,
     /// The share of them that call the tool that was called.
@@ -203,4 +213,9 @@ pub struct Finished {
     pub seconds: f64,
     /// The folder of what came of it, within that of the run.
     pub folder: String,
+}
+
+/// A number that is none, such as a loss of NaN, is `null` in JSON.
+fn or_none<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(from).map(|number| number.unwrap_or(f64::NAN))
 }

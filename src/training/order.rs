@@ -122,10 +122,8 @@ impl Order {
     /// The longest that is computed at once, in tokens.
     #[must_use]
     pub fn longest(&self) -> usize {
-        let longest = self.samples.iter().map(|item| item.tokens).max().unwrap_or(0);
-        let shortest = self.samples.iter().map(|item| item.tokens).min().unwrap_or(0);
-        let packs = self.batch > 1 && self.samples.len() > 1 && 2 * shortest <= self.pack_tokens;
-        if packs { longest.max(self.pack_tokens) } else { longest }
+        let all = self.from(Cursor::default()).flat_map(|step| step.micro_batches);
+        all.map(|micro_batch| micro_batch.tokens).max().unwrap_or(0)
     }
 
     /// The places of the samples in the order of an epoch.

@@ -192,11 +192,12 @@ impl Plan {
             seconds,
             advice: Vec::new(),
         };
-        plan.advice = plan.advise(shape, recipe);
+        let longest = lengths.iter().map(|(tokens, _)| *tokens).max().unwrap_or(0);
+        plan.advice = plan.advise(shape, recipe, longest);
         plan
     }
 
-    fn advise(&self, shape: &ModelShape, recipe: &Recipe) -> Vec<String> {
+    fn advise(&self, shape: &ModelShape, recipe: &Recipe, longest: usize) -> Vec<String> {
         let mut advice = Vec::new();
         if self.steps[0] < STEPS_WANTED {
             let steps = self.steps[0];
@@ -205,8 +206,8 @@ impl Plan {
                  something. Choose a smaller --batch or more --epochs."
             ));
         }
-        if self.longest > shape.max_position {
-            let (longest, made_for) = (self.longest, shape.max_position);
+        if longest > shape.max_position {
+            let made_for = shape.max_position;
             advice.push(format!(
                 "The longest sample has {longest} tokens, and the model was made for {made_for}: \
                  beyond them its positions are new to it. Scale its positions in config.json, or \

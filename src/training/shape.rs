@@ -177,6 +177,12 @@ impl ModelShape {
             .map_err(|Refused { reason, remedy }| TrainingError::model(path, reason, remedy))
     }
 
+    /// The `config.json` of a model that was read from a GGUF file, for a folder of its weights.
+    #[must_use]
+    pub fn config_of_gguf(&self) -> Value {
+        gguf::config(self)
+    }
+
     /// The width of all heads of queries together.
     #[must_use]
     pub const fn query_width(&self) -> usize {

@@ -5,18 +5,18 @@
 //! ([`scroll`]).
 
 mod find;
+mod live;
 mod scroll;
 
-use screen::{Emulator, TerminalSize};
+use screen::Emulator;
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
-use trajectory::{Body, Event, Progress};
+use trajectory::{Body, Event};
 
 use crate::card::{Card, State};
 use crate::entry::{Block, Context, Entry, NoteKind, Rating};
 use crate::text::{duration, kept, short_number};
-use crate::theme::Theme;
 
 use find::Found;
 use scroll::Scroll;
@@ -181,47 +181,6 @@ impl Conversation {
             self.own_started(ran.exec, &ran.command, ran.outside_sandbox, 0);
         }
         self.card_of(ran.exec, |card| card.finish_own(ran));
-    }
-
-    /// Something is on its way.
-    pub(crate) fn progress(&mut self, progress: &Progress, theme: &Theme) {
-        match progress {
-            Progress::Reasoning { request, text, .. } => {
-                let is_open = |entry: &Entry| {
-                    entry.live == Some(*request) && matches!(entry.block, Block::Reasoning { .. })
-                };
-                if !self.entries.last().is_some_and(is_open) {
-                    let block = Block::Reasoning { text: String::new(), took_us: 0 };
-                    self.push(Entry::live(block, *request));
-                }
-                self.entries.last_mut().into_iter().for_each(|entry| entry.append(text, theme));
-            }
-            Progress::Text { request, text } => {
-                let is_open = |entry: &Entry| {
-                    entry.live == Some(*request) && matches!(entry.block, Block::Text { .. })
-                };
-                if !self.entries.last().is_some_and(is_open) {
-                    let block = Block::Text { text: String::new(), interrupted: false };
-                    self.push(Entry::live(block, *request));
-                }
-                self.entries.last_mut().into_iter().for_each(|entry| entry.append(text, theme));
-            }
-            Progress::ToolCall { request, index, name, arguments } => {
-                self.write_call(*request, *index, name.as_deref(), arguments);
-            }
-            Progress::Retry { request, reason } => {
-                // What came of this attempt is void.
-                self.remove(|entry| entry.live == Some(*request));
-                self.note(NoteKind::Retry, reason);
-            }
-            Progress::Output { exec, bytes } => self.card_of(*exec, |card| card.print(bytes)),
-            Progress::Resized { exec, columns, rows } => {
-                let size = TerminalSize { columns: *columns, rows: *rows };
-                if let Some(terminal) = self.terminal_of(*exec) {
-                    terminal.resize(size);
-                }
-            }
-        }
     }
 
     /// The call waits for the user's word. It is chosen, so that it is what is unfolded.

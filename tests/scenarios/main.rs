@@ -51,4 +51,5 @@ mod terminal_hostile;
 mod terminal_panel;
 mod terminal_search;
 mod terminal_taste;
+mod train;
 mod world;

@@ -11,6 +11,7 @@ mod sandbox;
 mod search;
 mod store;
 mod tokens;
+mod train;
 mod tree;
 mod tui;
 mod watch;
@@ -144,6 +145,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("prompt", tokens::prompt),
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
+    ("train", train::train),
     ("tui", tui::tui),
     ("sandbox-proxy", proxy::throughput),
 ];

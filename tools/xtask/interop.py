@@ -10,8 +10,10 @@ same sessions. `cargo xtask interop` does both.
 
 import importlib.util
 import json
+import logging
 import pathlib
 import sys
+import types
 
 import datasets
 from atif import Trajectory
@@ -166,6 +168,61 @@ def compare(tokenizer, mine, row):
     return "masks" if is_whole else "ids"
 
 
+def axolotl():
+    """Of a reply whose text alone is trained, Axolotl trains the text and that it ended."""
+
+    def stand_in(name, **names):
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(names)
+
+    # What its trainer needs and its reading of a conversation does not.
+    stand_in("addict", Dict=dict)
+    stand_in("colorama", Fore=types.SimpleNamespace(CYAN="", RESET=""))
+    stand_in("axolotl.utils.distributed", is_main_process=lambda: True)
+    stand_in("axolotl.utils.schemas.datasets", DatasetConfig=dict)
+    from axolotl.prompt_strategies.chat_template import ChatTemplatePrompter, ChatTemplateStrategy
+
+    logging.disable(logging.WARNING)
+    count = 0
+    for family, name in (
+        ("smollm", "chatml-tools"),
+        ("qwen", "qwen3_training"),
+        ("deepseek", "deepseek-tools"),
+    ):
+        made = make.load("families.json")[family]
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_file=str(EXPORTS / "models" / family / "tokenizer.json"), **make.named(made)
+        )
+        tokenizer.chat_template = template(name)
+        prompter = ChatTemplatePrompter(
+            tokenizer,
+            chat_template=tokenizer.chat_template,
+            message_field_training="train",
+            message_field_training_detail="train_detail",
+        )
+        strategy = ChatTemplateStrategy(
+            prompter,
+            tokenizer,
+            train_on_inputs=False,
+            sequence_len=1 << 20,
+            roles_to_train=["assistant"],
+            train_on_eos="turn",
+        )
+        for row in lines(EXPORTS / "axolotl/messages.jsonl"):
+            for place, message in enumerate(row["messages"]):
+                if "train_detail" not in message:
+                    continue
+                messages = [{**it, "train": False} for it in row["messages"][:place]] + [message]
+                labels = strategy.tokenize_prompt({"messages": messages, "tools": row["tools"]})
+                trained = tokenizer.decode([it for it in labels["labels"] if it != -100])
+                wanted = message["content"] + tokenizer.eos_token
+                assert trained == wanted, (key(row["origin"]), name, trained)
+                count += 1
+    logging.disable(logging.NOTSET)
+    assert count, "no reply is trained in part"
+    return f"{count} replies"
+
+
 def atif():
     documents = sorted((EXPORTS / "atif").glob("*.trajectory.json"))
     for path in documents:
@@ -189,5 +246,5 @@ def traces():
 if sys.argv[1] == "models":
     models()
 else:
-    for check in (jsonl, parquet, tokens, atif, traces):
+    for check in (jsonl, parquet, tokens, axolotl, atif, traces):
         print(f"{check.__name__}: {check()}")

@@ -3,6 +3,8 @@
 //! The packages are from PyPI, in an environment of their own below the target folder, made once.
 //! Tests do without them: this is for whoever changes a format, or one of the versions below.
 
+mod train;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +15,11 @@ use serde_json::json;
 use crate::process::{cargo, program, root, run as run_command, target};
 
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask interop
+Usage: cargo xtask interop        what limn exports, and who reads it
+       cargo xtask interop train  limn-train, and what it is to be the same as: 5 GB of packages
 
 Records a few sessions on a scripted model, exports them in every format, and reads them with
-transformers, trl, datasets and atif: the same rows, ids and masks. Needs Python 3.11 and, the
+transformers, trl, datasets, atif and axolotl: the same rows, ids and masks. Needs Python 3.11 and, the
 first time, PyPI.";
 
 /// With `transformers`, `jinja2` and `tokenizers` as in `src/chat/fixtures/make.py`.
@@ -28,8 +31,9 @@ const PACKAGES: [&str; 5] = [
     "atif==1.8.0",
 ];
 
-/// Its templates alone are read, so that what it trains with need not be there.
-const TEMPLATES: &str = "trl==1.16.0";
+/// Of the one the templates alone are read, of the other how it labels a conversation, so that what
+/// they train with need not be there.
+const ALONE: [&str; 2] = ["trl==1.16.0", "axolotl==0.19.0"];
 
 /// An export as tokens: the family whose tokenizer it is for, the template (below the fixtures'
 /// `templates`, or one that comes with limn), what a row is, and the tag of the sessions that the
@@ -51,8 +55,13 @@ const FORMS: [Form; 9] = [
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    if !args.is_empty() {
-        return Err(crate::Usage("interop takes no arguments".to_owned()).into());
+    match args {
+        [] => {}
+        [part] if part == "train" => return train::run(),
+        [other, ..] => {
+            let told = format!("interop takes no `{other}`; see cargo xtask interop --help");
+            return Err(crate::Usage(told).into());
+        }
     }
     run_command(&mut cargo(&["build", "--locked", "--bin", "limn"]))?;
     let folder = target().join("interop");
@@ -128,8 +137,7 @@ fn refused(exports: &Path) -> Result<()> {
 fn environment(folder: &Path) -> Result<String> {
     let venv = folder.join("venv");
     let python = venv.join("bin/python").to_string_lossy().into_owned();
-    let (made, stamp) =
-        (folder.join("packages"), [&PACKAGES[..], &[TEMPLATES]].concat().join("\n"));
+    let (made, stamp) = (folder.join("packages"), [&PACKAGES[..], &ALONE].concat().join("\n"));
     if fs::read_to_string(&made).is_ok_and(|has| has == stamp) {
         return Ok(python);
     }
@@ -137,7 +145,7 @@ fn environment(folder: &Path) -> Result<String> {
     run_command(program("python3", &["-m", "venv"]).arg(&venv))?;
     let install = || program(&python, &["-m", "pip", "install", "--quiet"]);
     run_command(install().args(PACKAGES))?;
-    run_command(install().args(["--no-deps", TEMPLATES]))?;
+    run_command(install().arg("--no-deps").args(ALONE))?;
     fs::write(&made, stamp)?;
     Ok(python)
 }
@@ -233,6 +241,14 @@ fn stories() -> Result<Vec<Story>> {
             vec![
                 Reply::new().reasoning("Hm.").call("read", "{broken"),
                 shell("true"),
+                Reply::text("Done."),
+            ],
+        )?,
+        // The text of a reply whose call must not be trained.
+        Story::new(
+            &[],
+            vec![
+                Reply::new().then_text("I look: \u{c9}t\u{e9} \u{1f680}.").call("read", "{broken"),
                 Reply::text("Done."),
             ],
         )?,

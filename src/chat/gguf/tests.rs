@@ -131,6 +131,26 @@ fn ids_are_those_of_the_tokenizer_that_it_was_made_from() {
 }
 
 #[test]
+fn a_folder_with_its_companions_reads_and_writes_as_the_file() {
+    let family = fixtures::family("qwen");
+    let template = std::fs::read_to_string(fixtures::path(fixtures::TOOL_AWARE)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, written(&family, &template, "qwen2")).unwrap();
+    for (name, value) in gguf::companions(&path).unwrap() {
+        std::fs::write(folder.path().join(name), value.to_string()).unwrap();
+    }
+    let [file, companions] =
+        [path.as_path(), folder.path()].map(|path| Dialect::open(path, None).unwrap());
+    let text = "<|im_start|>user\nÉté 12345, don't\t🚀<|im_end|>\n";
+    let ids = |dialect: &Dialect| dialect.tokenizer().encode(text).unwrap().ids;
+    assert_eq!(ids(&file), ids(&companions));
+    let config = gguf::companions(&path).unwrap()[1].1.clone();
+    assert_eq!(config["eos_token"], family["eos_token"]);
+    assert_eq!(config["chat_template"], template);
+}
+
+#[test]
 fn a_cut_that_is_not_known_is_refused() {
     let family = fixtures::family("qwen");
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,11 @@ pub(crate) fn user_file_path() -> Result<PathBuf, CliError> {
     Ok(folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
+/// What limn can make again, in the XDG cache folder.
+pub(crate) fn cache() -> Result<PathBuf, CliError> {
+    folder("XDG_CACHE_HOME", ".cache")
+}
+
 /// How far below the user's folder of caches those of a workspace lie.
 pub(crate) const CACHES_DEPTH: usize = 3;
 

@@ -20,8 +20,9 @@ pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Value {
         if *train == Train::Text && characters > 0 {
             let stretch = json!({ "begin_offset": 0, "end_offset": characters - 1, "train": true });
             message["train_detail"] = json!([stretch]);
-            let note = "Replies whose text alone is trained: the token that ends them is trained \
-                        with it, unless `train_on_eos` says otherwise.";
+            let note = "Replies whose text alone is trained, with the token that ends them (unless \
+                        `train_on_eos` says otherwise). The template has to write text that stands \
+                        beside calls: that of Llama 3.1 does not.";
             ledger.lose("ends_of_replies_trained_in_part", 1, note);
         }
     }

@@ -2,7 +2,7 @@ use tch::{Device, Kind, Tensor};
 use training::data::Sample;
 use training::plan::Way;
 
-use super::{Decoder, Places};
+use super::{Cache, Decoder, Places};
 use crate::backward::{layer_backward, row_backward};
 use crate::goldens::Golden;
 use crate::gradients::Gradients;
@@ -187,6 +187,31 @@ fn recomputed_gradients_are_those_of_plain_autograd_to_the_bit() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_text_in_pieces_says_what_it_says_at_once() {
+    for golden in Golden::all() {
+        let decoder = decoder(&golden, Kind::Float);
+        let ids = &golden.said.sequences[0].ids;
+        let whole = logits(&decoder, ids);
+        for pieces in [vec![ids.len()], vec![5, 1, 1, 7, 1], vec![1, 2, 3, 4, 5]] {
+            let mut cache = Cache::new(&decoder, ids.len()).unwrap();
+            for piece in pieces {
+                let from = cache.length();
+                let found = decoder.next_logits(&ids[from..from + piece], &mut cache).unwrap();
+                let at = cache.length() as i64 - 1;
+                assert!(off(&found, &whole.get(at)) <= 1e-4, "{} {at}", golden.name);
+            }
+            // What was forgotten is said anew.
+            let all = cache.length();
+            cache.truncate(3);
+            let again = decoder.next_logits(&ids[3..all], &mut cache).unwrap();
+            assert!(off(&again, &whole.get(all as i64 - 1)) <= 1e-4, "{}", golden.name);
+            let full = vec![3; ids.len()];
+            assert!(decoder.next_logits(&full, &mut cache).is_err());
         }
     }
 }

