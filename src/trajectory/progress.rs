@@ -53,9 +53,7 @@ pub enum Progress {
     Resized {
         /// The execution.
         exec: u32,
-        /// Characters in a row.
-        columns: u16,
-        /// Rows.
-        rows: u16,
+        /// Characters in a row, and rows.
+        size: (u16, u16),
     },
 }

@@ -7,8 +7,8 @@
 mod find;
 mod live;
 mod scroll;
+mod terminals;
 
-use screen::Emulator;
 use trajectory::event::{
     CallStatus, Ended, InterruptionCause, Observation, RoundEnded, ToolCall, UserCommand,
 };
@@ -203,14 +203,6 @@ impl Conversation {
     pub(crate) fn find_card(&self, call: u32) -> Option<&Card> {
         self.entries.iter().rev().find_map(|entry| match &entry.block {
             Block::Card(card) if card.call == call => Some(card.as_ref()),
-            _ => None,
-        })
-    }
-
-    /// The terminal of an execution, as long as it runs.
-    pub(crate) fn terminal_of(&mut self, exec: u32) -> Option<&mut Emulator> {
-        self.entries.iter_mut().rev().find_map(|entry| match &mut entry.block {
-            Block::Card(card) if card.exec == Some(exec) => card.terminal(),
             _ => None,
         })
     }

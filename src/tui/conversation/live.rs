@@ -4,7 +4,6 @@
 
 use std::mem::discriminant;
 
-use screen::TerminalSize;
 use trajectory::Progress;
 
 use super::Conversation;
@@ -32,12 +31,7 @@ impl Conversation {
                 self.note(NoteKind::Retry, reason);
             }
             Progress::Output { exec, bytes } => self.card_of(*exec, |card| card.print(bytes)),
-            &Progress::Resized { exec, columns, rows } => {
-                let size = TerminalSize { columns, rows };
-                self.card_of(exec, |card| {
-                    card.terminal().into_iter().for_each(|it| it.resize(size))
-                });
-            }
+            Progress::Resized { exec, size } => self.resized(*exec, *size),
         }
     }
 

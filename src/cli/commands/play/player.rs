@@ -225,8 +225,8 @@ impl Player {
             }
             What::Words(words) => vec![Update::Progress(words.clone())],
             What::Resized { exec, columns, rows } => {
-                let (exec, columns, rows) = (*exec, *columns, *rows);
-                vec![Update::Progress(Progress::Resized { exec, columns, rows })]
+                let (exec, size) = (*exec, (*columns, *rows));
+                vec![Update::Progress(Progress::Resized { exec, size })]
             }
             // What a command does with it is what it prints.
             What::Typed { .. } => Vec::new(),

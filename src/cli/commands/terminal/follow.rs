@@ -104,8 +104,8 @@ impl Followed {
             }
             let (bytes_shown, sizes_shown) = self.printed.entry(exec).or_default();
             for size in row.sizes.get(*sizes_shown..).unwrap_or_default() {
-                let (columns, rows) = (size.columns, size.rows);
-                updates.push(Update::Progress(Progress::Resized { exec, columns, rows }));
+                let size = (size.columns, size.rows);
+                updates.push(Update::Progress(Progress::Resized { exec, size }));
             }
             *sizes_shown = row.sizes.len();
             let (bytes, end) = self.archive.output_from(exec, *bytes_shown, PRINTED_BYTES_MAX)?;
