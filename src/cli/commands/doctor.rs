@@ -1,5 +1,7 @@
 //! `limn doctor`: what works on this machine, and the fix for what does not.
 
+mod training;
+
 use std::path::Path;
 
 use record::{Archive, Home, Library};
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &DoctorArgs) -> CliResult {
     checks.extend(model());
     checks.extend(sandbox());
     checks.push(shell());
+    checks.push(training::check());
     let path = settings::home()?;
     match Home::open(&path) {
         Ok(home) => {

@@ -10,7 +10,7 @@ mod runner;
 mod view;
 mod watch;
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use serde_json::json;
 use training::data::{self, Dataset, Preparation, Progress as Prepared, Split};
@@ -36,6 +36,11 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
         Some(TrainCommand::Runner(args)) => become_runner(args),
         None => begin(args),
     }
+}
+
+/// The program that trains.
+pub(super) fn runner() -> Result<PathBuf, CliError> {
+    runner::find()
 }
 
 /// Plans a run and begins it.
@@ -70,7 +75,7 @@ fn begin(args: &TrainArgs) -> CliResult {
 }
 
 /// A run is read from another folder, by another process.
-fn absolute_of(path: &Path) -> Result<std::path::PathBuf, CliError> {
+fn absolute_of(path: &Path) -> Result<PathBuf, CliError> {
     absolute(path).map_err(|error| {
         CliError::usage(format!("Cannot use the path {}: {error}. Name another.", path.display()))
     })

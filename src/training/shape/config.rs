@@ -53,7 +53,10 @@ pub(super) fn read(text: &str) -> Result<ModelShape, Refused> {
         norm_eps: fields.number("rms_norm_eps")?.unwrap_or(defaults.norm_eps),
         rope: Rope::read(&config, defaults.rope, max_position)?,
         tied_embeddings: fields.flag("tie_word_embeddings")?,
-        attention_bias: attention_bias(family, fields.flag("attention_bias")?),
+        attention_bias: attention_bias(
+            family,
+            fields.flag_or("attention_bias", family == Family::Glm4)?,
+        ),
         mlp_bias: family == Family::Llama && fields.flag("mlp_bias")?,
         qk_norm: family == Family::Qwen3,
         sandwich_norms: family == Family::Glm4,
@@ -204,8 +207,12 @@ impl Fields<'_> {
     }
 
     fn flag(&self, key: &str) -> Result<bool, Refused> {
+        self.flag_or(key, false)
+    }
+
+    fn flag_or(&self, key: &str, default: bool) -> Result<bool, Refused> {
         match self.said(key) {
-            None => Ok(false),
+            None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Refused::broken(format!("{key} is {other}"))),
         }

@@ -110,7 +110,7 @@ fn what_a_family_means_when_nothing_is_said_is_what_transformers_means() {
     assert_eq!((shape.rope.theta, shape.vocab, shape.tied_embeddings), (10_000.0, 32_000, false));
     let shape = read(&bare("glm4")).unwrap();
     assert_eq!((shape.kv_heads, shape.norm_eps, shape.rope.partial_factor), (2, 1.5625e-7, 0.5));
-    assert!(!shape.attention_bias.qkv);
+    assert!(shape.attention_bias.qkv);
 }
 
 #[test]

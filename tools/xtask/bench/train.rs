@@ -15,8 +15,8 @@ use crate::process::{cargo, program, root, run as run_command, target};
 /// The length of samples, and how many steps are made. The first step warms up.
 const LENGTHS: [(usize, usize); 2] = [(512, 5), (4_096, 3)];
 
-/// A Python with what `train.py` imports; `cargo xtask interop` makes one.
-const PYTHON: &str = "interop/torch/bin/python";
+/// A Python with what `train.py` imports; `cargo xtask interop train` makes one.
+const PYTHON: &str = "interop-train/venv/bin/python";
 
 /// One run: a step's seconds, the first loss, and what the process took.
 struct Ran {
@@ -152,5 +152,5 @@ fn python() -> Result<String> {
     let named = std::env::var("LIMN_PYTHON").ok();
     let made = target().join(PYTHON);
     let made = made.exists().then(|| made.to_string_lossy().into_owned());
-    named.or(made).context("there is no Python with torch to compare with: cargo xtask interop makes one, or name it in LIMN_PYTHON")
+    named.or(made).context("there is no Python with torch to compare with: cargo xtask interop train makes one, or name it in LIMN_PYTHON")
 }
