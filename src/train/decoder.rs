@@ -7,7 +7,7 @@
 //! [`Feed`] is the MLP. Each is recomputed by itself when gradients go back, so that neither a
 //! graph of the whole model nor attention's scores are ever held.
 //!
-//! What differs between families is in [`ModelShape`](training::shape::ModelShape), and read once,
+//! What differs between families is in [`ModelShape`], and read once,
 //! here, when the parts are put together.
 
 mod adapter;

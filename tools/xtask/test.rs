@@ -23,7 +23,7 @@ Stages, in order:
   tidy     the limits of docs/STYLE.md, licences included
   deny     duplicate and banned crates (skipped without cargo-deny)
   test     all tests but those of limn-train
-  train    limn-train, which needs libtorch: clippy and its tests
+  train    limn-train, which needs libtorch: clippy, its tests, its documentation
   docs     the documentation builds without a warning
 
 After setup nothing needs the network. Ends with the time of each stage; the first failure ends
@@ -161,12 +161,16 @@ fn train(shared: &mut Run) -> Result<Outcome> {
     let clippy = [&["clippy", "--all-targets"], &package[..], &["--", "-D", "warnings"]].concat();
     run_command(&mut shared.cargo(&clippy))?;
     run_command(&mut shared.cargo(&[&["test"], &package[..]].concat()))?;
-    Ok(Outcome::Passed)
+    document(shared, &package)
 }
 
 fn docs(shared: &mut Run) -> Result<Outcome> {
-    // These docs are for us: links to private items are welcome, and must lead somewhere.
-    let args = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
+    document(shared, &["--workspace", "--locked"])
+}
+
+/// These docs are for us: links to private items are welcome, and must lead somewhere.
+fn document(shared: &Run, packages: &[&str]) -> Result<Outcome> {
+    let args = [&["doc", "--no-deps", "--document-private-items"], packages].concat();
     let mut command = shared.cargo(&args);
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";
     run_command(command.env("RUSTDOCFLAGS", flags))?;
