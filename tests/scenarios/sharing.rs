@@ -79,7 +79,7 @@ fn whoever_follows_sees_the_user_s_own_command_and_what_it_prints_as_it_comes() 
     until("it never ended", || world.bodies("user_command").len() == 2);
     let mut follower = second(&world, &server);
     follower.shows("left-22").shows("Another limn is writing this session");
-    assert_eq!(follower.screen().matches("sleep 1000").count(), 1, "{}", follower.screen());
+    assert_eq!(follower.screen().matches("you: sleep 1000").count(), 1, "{}", follower.screen());
     follower.press(CTRL_D);
     assert_eq!(follower.ends(), 0);
     first.press(CTRL_D);
