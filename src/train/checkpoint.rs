@@ -16,7 +16,8 @@ use crate::error::{Result, TrainError};
 use crate::optimizer::{Optimizer, State};
 use crate::trainer::Trainer;
 use crate::weights::{
-    AdapterConfig, Entry, Tensors, write_adapter, write_companions, write_file, write_model,
+    ADAPTER_FILE, AdapterConfig, Entry, Tensors, write_adapter, write_companions, write_file,
+    write_model,
 };
 
 /// The masters, where no adapter is trained.
@@ -70,7 +71,7 @@ pub fn save(trainer: &Trainer, recipe: &Recipe, folder: &Path) -> Result<()> {
 /// When a file is missing or damaged.
 pub fn restore(trainer: &mut Trainer, recipe: &Recipe, folder: &Path, steps: u64) -> Result<()> {
     let masters = match recipe.lora() {
-        Some(_) => Tensors::open(&folder.join("adapter_model.safetensors"))?,
+        Some(_) => Tensors::open(&folder.join(ADAPTER_FILE))?,
         None => Tensors::open(&folder.join(MASTERS))?,
     };
     let moments = Tensors::open(&folder.join(MOMENTS))?;
@@ -89,45 +90,17 @@ pub fn write_final(trainer: &Trainer, recipe: &Recipe, folder: &Path) -> Result<
     if recipe.lora().is_some() {
         write_trained_adapter(trainer, recipe, folder)?;
     } else {
-        write_decoder(trainer.decoder(), folder, &|name| master(trainer.optimizer(), name))?;
+        write_masters(trainer, folder)?;
     }
     copy_companions(&recipe.model, folder)
 }
 
-/// Writes a model with its adapters added to its weights.
-///
-/// # Errors
-/// When the disk is full, or refuses.
-pub fn write_merged(decoder: &Decoder, model: &Path, folder: &Path) -> Result<()> {
-    write_decoder(decoder, folder, &|name| {
-        let module = name.strip_suffix(".weight");
-        let linear = decoder.linears().into_iter().find(|it| module == Some(it.module()));
-        let Some((linear, adapter)) = linear.and_then(|it| Some((it, it.adapter()?))) else {
-            return Ok(None);
-        };
-        let weight = linear.weight().value().f_detach()?.f_to_kind(Kind::Float)?;
-        Ok(Some(weight.f_add(&adapter.product()?)?))
-    })?;
-    copy_companions(model, folder)
-}
-
-/// A weight that is not the one in the decoder.
-type Other<'a> = dyn Fn(&str) -> Result<Option<Tensor>> + 'a;
-
-fn write_decoder(decoder: &Decoder, folder: &Path, other: &Other<'_>) -> Result<()> {
-    let parameters = decoder.parameters();
-    let entries: Vec<Entry> = parameters
-        .iter()
-        .map(|parameter| entry(parameter.name(), parameter.value(), decoder.kind()))
-        .collect();
-    write_model(folder, &entries, &mut |entry| {
-        if let Some(tensor) = other(&entry.name)? {
-            return Ok(tensor);
-        }
-        let found = parameters.iter().find(|parameter| parameter.name() == entry.name);
-        let found = found.ok_or_else(|| TrainError::Torch(format!("no {}", entry.name)))?;
-        Ok(found.value().f_detach()?)
-    })
+/// Writes all weights as they were trained, rounded to what the model computes in.
+fn write_masters(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let states = trainer.optimizer().states().iter();
+    let kind = trainer.decoder().kind();
+    let entries: Vec<Entry> = states.map(|it| entry(&it.name, &it.master, kind)).collect();
+    write_model(folder, &entries, &mut |entry| master(trainer.optimizer(), &entry.name))
 }
 
 fn write_trained_adapter(trainer: &Trainer, recipe: &Recipe, folder: &Path) -> Result<()> {
@@ -138,8 +111,7 @@ fn write_trained_adapter(trainer: &Trainer, recipe: &Recipe, folder: &Path) -> R
     let config = AdapterConfig { rank: lora.rank, alpha, base };
     let linears = adapted(trainer.decoder().shape(), trainer.decoder());
     write_adapter(folder, &config, &linears, Kind::Float, &mut |entry| {
-        let found = master(trainer.optimizer(), &entry.name)?;
-        found.ok_or_else(|| TrainError::Torch(format!("no {} is trained", entry.name)))
+        master(trainer.optimizer(), &entry.name)
     })
 }
 
@@ -152,9 +124,10 @@ fn adapted(shape: &ModelShape, decoder: &Decoder) -> Vec<shape::Linear> {
     shape.linears().into_iter().filter(has).collect()
 }
 
-fn master(optimizer: &Optimizer, name: &str) -> Result<Option<Tensor>> {
+fn master(optimizer: &Optimizer, name: &str) -> Result<Tensor> {
     let found = optimizer.states().iter().find(|state| state.name == name);
-    Ok(found.map(|state| state.master.f_detach()).transpose()?)
+    let found = found.ok_or_else(|| TrainError::Torch(format!("no {name} is trained")))?;
+    Ok(found.master.f_detach()?)
 }
 
 fn write_all(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
@@ -173,7 +146,7 @@ fn entry(name: &str, tensor: &Tensor, kind: Kind) -> Entry {
 }
 
 /// Copies what says how the model is spoken to.
-fn copy_companions(model: &Path, folder: &Path) -> Result<()> {
+pub(crate) fn copy_companions(model: &Path, folder: &Path) -> Result<()> {
     if chat::gguf::is_gguf(model) {
         return write_companions(model, folder);
     }

@@ -124,15 +124,16 @@ impl Decoder {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
-    /// The stream after the last layer, `[length, hidden]`, without a graph.
+    /// The stream after the last layer, `[length, hidden]`, without a graph, with this many rows of
+    /// an MLP at once; all when it is 0.
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn forward(&self, ids: &Tensor, places: &Places) -> Result<Tensor> {
+    pub fn forward(&self, ids: &Tensor, places: &Places, tile: usize) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         let mut stream = self.embed(ids)?;
         for layer in &self.layers {
-            stream = layer.forward(&stream, places)?;
+            stream = layer.forward(&stream, places, tile)?;
         }
         Ok(stream)
     }
@@ -143,7 +144,7 @@ impl Decoder {
     /// When memory runs out: this is for short texts, training never holds all of it.
     pub fn logits(&self, ids: &Tensor, places: &Places) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let stream = self.norm.forward(&self.forward(ids, places)?)?;
+        let stream = self.norm.forward(&self.forward(ids, places, 0)?)?;
         let logits = stream.f_linear(self.head().value(), None::<&Tensor>)?;
         Ok(logits.f_to_kind(Kind::Float)?)
     }

@@ -13,7 +13,10 @@ pub type Result<T> = std::result::Result<T, TrainError>;
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A tensor did not fit into the memory of its device.
-    #[error("the memory of the device is full ({0})")]
+    #[error(
+        "The memory of the device is full: {0}. Train an adapter, allow shorter samples only \
+         (--sequence-max), or go on with several GPUs (--hand-over)."
+    )]
     OutOfMemory(String),
     /// libtorch refused.
     #[error("libtorch: {0}")]
@@ -22,7 +25,9 @@ pub enum TrainError {
     #[error(transparent)]
     Training(#[from] training::TrainingError),
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error(
+        "Cannot read or write {path}: {source}. Look at the disk that it lies on, and at who may use it."
+    )]
     Io {
         /// The file.
         path: PathBuf,

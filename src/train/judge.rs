@@ -66,14 +66,15 @@ pub fn judge(
             }
             let wanted = read(&sample.ids[reply.clone()]);
             let Some(wanted) = wanted.calls.first() else { continue };
-            cache.truncate(common(cache.length(), reply.start));
-            let said = generate(decoder, dialect, &sample.ids[..reply.start], limits, &mut cache)?;
+            let said =
+                generate(decoder, dialect, &sample.ids[..reply.start], limits.tokens, &mut cache)?;
             let said = read(&said);
             let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
             judged.replies += 1;
             judged.valid += u64::from(said.calls.iter().any(|call| is_object(&call.arguments)));
             judged.exact += u64::from(said.calls.first().is_some_and(|it| it.name == wanted.name));
-            // What was generated is not what comes next in the sample.
+            // What was generated is not what comes next in the sample, and of the next prompt one
+            // token at least is computed, as its logits are asked for.
             cache.truncate(reply.start - 1);
         }
     }
@@ -89,7 +90,7 @@ pub fn generate(
     decoder: &Decoder,
     dialect: &Dialect,
     prompt: &[u32],
-    limits: Limits,
+    tokens_max: usize,
     cache: &mut Cache,
 ) -> Result<Vec<u32>> {
     let mut logits = None;
@@ -101,18 +102,13 @@ pub fn generate(
     while let Some(found) = logits.take() {
         let best = found.f_argmax(None, false)?.f_int64_value(&[])?;
         let Ok(id) = u32::try_from(best) else { break };
-        if dialect.is_stop(id) || said.len() == limits.tokens {
+        if dialect.is_stop(id) || said.len() == tokens_max {
             break;
         }
         said.push(id);
         logits = Some(decoder.next_logits(&[best], cache)?);
     }
     Ok(said)
-}
-
-/// At least one token of a prompt is computed, as its logits are asked for.
-fn common(length: usize, prompt: usize) -> usize {
-    length.min(prompt.saturating_sub(1))
 }
 
 /// The stretches of a sample that are trained: what the model wrote, reply by reply.

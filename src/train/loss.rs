@@ -55,11 +55,10 @@ pub fn loss_backward(
         let (losses, mut logits, whole) = chunk.logits(decoder, &normal)?;
         sum.add(losses)?;
         // The gradient of a logit is its probability, less one where it is the label.
-        let logits = logits.f_sub_(&whole.f_unsqueeze(1)?)?.f_exp_()?;
-        let one = Tensor::f_full([1, 1], -1.0, (Kind::Float, stream.device()))?;
+        let mut logits = logits.f_sub_(&whole.f_unsqueeze(1)?)?.f_exp_()?;
         let labels = chunk.labels.f_unsqueeze(1)?;
-        let mut logits = logits;
-        let _ = logits.f_scatter_add_(1, &labels, &one.f_expand_as(&labels)?)?;
+        let less = labels.f_full_like(-1.0)?.f_to_kind(Kind::Float)?;
+        let mut logits = logits.f_scatter_add_(1, &labels, &less)?;
         let logits = logits.f_mul_scalar_(1.0 / chunks.denominator)?.f_to_kind(stream.kind())?;
         let head = decoder.head();
         if head.slot().is_some() {

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use training::TrainingError;
 use training::plan::Machine;
-use training::recipe;
+use training::recipe::{self, Precision};
 
 use crate::decoder::Decoder;
 use crate::error::Result;
@@ -40,6 +40,15 @@ pub fn choose(asked: recipe::Device, cuda: &Cuda) -> Result<(Device, Machine)> {
         recipe::Device::Auto | recipe::Device::Cuda => return Ok((Device::Cuda(0), gpu())),
     }
     Ok((Device::Cpu, Machine::processor()))
+}
+
+/// The kind of number that a precision computes with.
+#[must_use]
+pub fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::Bf16 => Kind::BFloat16,
+        Precision::F32 => Kind::Float,
+    }
 }
 
 /// The backend of attention for this model.

@@ -1,18 +1,18 @@
 //! An adapter put into the weights that it was trained beside.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use tch::{Device, Kind};
 use training::TrainingError;
 use training::folder::Run;
-use training::recipe::Precision;
+use training::shape::Linear;
 
-use crate::checkpoint::write_merged;
-use crate::decoder::Decoder;
+use crate::checkpoint::copy_companions;
 use crate::error::{Result, TrainError};
-use crate::method::load_adapters;
-use crate::weights::{Adapter, Weights};
+use crate::machine::kind;
+use crate::weights::{Adapter, Entry, Weights, write_model};
 
 /// Writes the model of a run with its adapter merged, as `transformers` loads it.
 ///
@@ -33,15 +33,34 @@ pub fn merge(run: &Path, out: &Path) -> Result<()> {
         return Err(refuse("trained all weights", "What came of it is a whole model: its final/."));
     }
     let Some(adapter) = run.final_folder() else {
-        return Err(refuse("is not finished", "Go on with it: limn train attach."));
+        return Err(refuse("is not finished", "Go on with it: limn train resume."));
     };
     let weights = Weights::open(&recipe.model)?;
-    let kind = match recipe.precision {
-        Precision::Bf16 => Kind::BFloat16,
-        Precision::F32 => Kind::Float,
-    };
-    let mut decoder = Decoder::new(&weights, kind, Device::Cpu)?;
-    load_adapters(&mut decoder, &Adapter::open(&adapter, weights.shape())?)?;
+    let adapter = Adapter::open(&adapter, weights.shape())?;
     fs::create_dir_all(out).map_err(|source| TrainError::Io { path: out.to_owned(), source })?;
-    write_merged(&decoder, &recipe.model, out)
+    write_merged(&weights, &adapter, kind(recipe.precision), out)?;
+    copy_companions(&recipe.model, out)
+}
+
+/// Writes the weights one by one, each with what stands beside it. Sums are made in f32.
+fn write_merged(weights: &Weights, adapter: &Adapter, kind: Kind, out: &Path) -> Result<()> {
+    let shape = weights.shape();
+    let linears: BTreeMap<String, Linear> = shape
+        .linears()
+        .into_iter()
+        .map(|linear| (format!("{}.weight", linear.module), linear))
+        .collect();
+    let entries: Vec<Entry> = shape
+        .tensors()
+        .into_iter()
+        .map(|tensor| Entry { name: tensor.name, sizes: tensor.sizes, kind })
+        .collect();
+    write_model(out, &entries, &mut |entry| {
+        let weight = weights.take(&entry.name, Kind::Float, Device::Cpu)?;
+        let Some(linear) = linears.get(&entry.name) else { return Ok(weight) };
+        let Some((down, up)) = adapter.take(linear, Kind::Float, Device::Cpu)? else {
+            return Ok(weight);
+        };
+        Ok(weight.f_add(&up.f_matmul(&down)?.f_mul_scalar(adapter.scale())?)?)
+    })
 }

@@ -66,12 +66,6 @@ impl Optimizer {
         &self.states
     }
 
-    /// How many steps were made.
-    #[must_use]
-    pub fn steps(&self) -> u64 {
-        self.step
-    }
-
     /// Goes on from what was kept: `give` finds the tensor of a name, which is a parameter's with
     /// `master.`, `mean.` or `square.` before it.
     ///
@@ -88,14 +82,6 @@ impl Optimizer {
         self.round(parameters)
     }
 
-    /// Everything that has to be kept, with its names.
-    pub fn kept(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.states.iter().flat_map(|State { name, master, mean, square, .. }| {
-            [("master", master), ("mean", mean), ("square", square)]
-                .map(|(of, tensor)| (format!("{of}.{name}"), tensor))
-        })
-    }
-
     /// One step with these gradients.
     ///
     /// # Errors
@@ -106,23 +92,30 @@ impl Optimizer {
         gradients: &Gradients,
         parameters: &[&Parameter],
     ) -> Result<()> {
+        // A number of a step is a tensor to the kernel. It is made first: what comes then takes no
+        // memory, so that the step is made whole or not at all.
+        #[allow(clippy::cast_precision_loss, reason = "exact up to 16 million steps")]
+        let step = Tensor::f_full([], (self.step + 1) as f64, (Kind::Float, self.device))?;
         self.step += 1;
         for decays in [true, false] {
-            self.step_group(decays, numbers, gradients)?;
+            self.step_group(decays, numbers, gradients, &step)?;
         }
         self.round(parameters)
     }
 
-    fn step_group(&self, decays: bool, numbers: AdamW, gradients: &Gradients) -> Result<()> {
+    fn step_group(
+        &self,
+        decays: bool,
+        numbers: AdamW,
+        gradients: &Gradients,
+        step: &Tensor,
+    ) -> Result<()> {
         let group: Vec<(&State, &Tensor)> = self
             .states
             .iter()
             .zip(gradients.sums())
             .filter(|(state, _)| state.decays == decays)
             .collect();
-        // A number of a step is a tensor to the kernel; they all read the same one.
-        #[allow(clippy::cast_precision_loss, reason = "exact up to 16 million steps")]
-        let step = Tensor::f_full([], self.step as f64, (Kind::Float, self.device))?;
         let all = |of: fn(&State) -> &Tensor| {
             group.iter().map(|(state, _)| of(state)).collect::<Vec<_>>()
         };
@@ -131,7 +124,7 @@ impl Optimizer {
             gradients: &group.iter().map(|(_, sum)| *sum).collect::<Vec<_>>(),
             means: &all(|state| &state.mean),
             squares: &all(|state| &state.square),
-            steps: &vec![&step; group.len()],
+            steps: &vec![step; group.len()],
         };
         let decay = if decays { numbers.decay } else { 0.0 };
         AdamW { decay, ..numbers }.step(&moments)

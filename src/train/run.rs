@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat::Dialect;
-use tch::Kind;
 use training::data::{Dataset, Sample, Split};
 use training::folder::{CheckpointFacts, Run};
-use training::metrics::{self, Line, Metric, Writer};
+use training::metrics::{self, History, Line, Metric, Writer};
 use training::order::{Cursor, OptimizerStep, Order};
 use training::plan::{Machine, Plan, Work};
-use training::recipe::{Method, Precision, Recipe};
+use training::recipe::{Method, Recipe};
 use training::tensorboard::EventFile;
 
 use crate::checkpoint;
@@ -105,7 +104,6 @@ struct Running {
     done: u64,
     /// The last step of which there is a checkpoint.
     saved: u64,
-    began: Instant,
 }
 
 impl Running {
@@ -119,13 +117,9 @@ impl Running {
         Kernels { deterministic: recipe.deterministic, tf32: false }.apply()?;
         let plan = Plan::new(&shape, &recipe, &dataset, &split, &machine);
         run.write_plan(&plan)?;
-        let kind = match recipe.precision {
-            Precision::Bf16 => Kind::BFloat16,
-            Precision::F32 => Kind::Float,
-        };
         // Counted from here on, so that weights are in it.
         reset_peak(device)?;
-        let mut decoder = Decoder::new(&weights, kind, device)?;
+        let mut decoder = Decoder::new(&weights, machine::kind(recipe.precision), device)?;
         match recipe.method {
             Method::Full => train_all(&mut decoder),
             Method::Lora(lora) => train_adapters(&mut decoder, lora, recipe.seed)?,
@@ -152,7 +146,6 @@ impl Running {
             load_s: began.elapsed().as_secs_f64(),
             versions: versions(),
         }))?;
-        let (saved, began) = (done, Instant::now());
         let dialect = Dialect::open(&recipe.model, recipe.template.as_deref()).ok();
         Ok(Self {
             run,
@@ -165,8 +158,7 @@ impl Running {
             machine,
             cursor,
             done,
-            saved,
-            began,
+            saved: done,
         })
     }
 
@@ -187,11 +179,12 @@ impl Running {
             let is_due =
                 |every: u64| if every == 0 { is_epoch } else { step.number.is_multiple_of(every) };
             let (is_eval, is_save) = (is_due(cadence.eval_steps), is_due(cadence.save_steps));
-            if is_eval {
-                self.measure(journal)?;
-            }
+            // First what would be lost.
             if is_save {
                 self.save(journal)?;
+            }
+            if is_eval {
+                self.measure(journal)?;
             }
         }
         if self.saved < self.done {
@@ -268,10 +261,23 @@ impl Running {
         })
     }
 
+    /// Measures the held-out samples. Where memory does not do for it, the run goes on without.
     fn measure(&self, journal: &mut Journal) -> Result<()> {
         if self.split.held_out.is_empty() {
             return Ok(());
         }
+        match self.held_out() {
+            Ok(told) => journal.add(Metric::HeldOut(told)),
+            Err(TrainError::OutOfMemory(why)) => {
+                torch::give_back()?;
+                let text = format!("The held-out samples could not be measured: {why}.");
+                journal.add(Metric::Note(metrics::Note { text }))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn held_out(&self) -> Result<metrics::HeldOut> {
         let mut samples = self.split.held_out.iter().map(|place| self.sample(*place));
         let (loss, tokens) = self.trainer.measure(&mut samples)?;
         let mut told = metrics::HeldOut { step: self.done, loss, tokens, ..Default::default() };
@@ -282,7 +288,7 @@ impl Running {
             told.tool_validity = judged.rate(judged.valid);
             told.exact_name = judged.rate(judged.exact);
         }
-        journal.add(Metric::HeldOut(told))
+        Ok(told)
     }
 
     fn save(&mut self, journal: &mut Journal) -> Result<()> {
@@ -319,7 +325,7 @@ impl Running {
         let folder = path.strip_prefix(self.run.folder()).unwrap_or(&path);
         journal.add(Metric::Finished(metrics::Finished {
             step: self.done,
-            seconds: self.began.elapsed().as_secs_f64(),
+            seconds: History::of(self.run.folder())?.seconds(),
             folder: folder.display().to_string(),
         }))?;
         journal.lines.sync()?;

@@ -142,9 +142,10 @@ impl Trainer {
     /// When memory runs out.
     pub fn measure(&self, samples: &mut dyn Iterator<Item = Result<Sample>>) -> Result<(f64, u64)> {
         let (mut sum, mut tokens) = (0.0, 0);
+        let tile = Way::of(self.rung, &self.recipe).mlp_tile;
         for sample in samples {
             let row = Row::new(&self.decoder, &[sample?])?;
-            let stream = self.decoder.forward(&row.ids, &row.places)?;
+            let stream = self.decoder.forward(&row.ids, &row.places, tile)?;
             let chunk = self.recipe.lengths.loss_chunk;
             sum += loss(&self.decoder, &stream, &row.targets, chunk)?;
             tokens += row.targets.count as u64;

@@ -25,6 +25,7 @@ use training::shape::{CONFIG_FILE, ModelShape};
 
 use crate::error::{Result, TrainError};
 
+pub(crate) use adapter::FILE as ADAPTER_FILE;
 pub use adapter::{Adapter, AdapterConfig, write_adapter};
 pub use tensors::Tensors;
 pub use write::{Entry, Give, write_file, write_model};

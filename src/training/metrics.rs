@@ -209,7 +209,7 @@ pub struct Stopped {
 pub struct Finished {
     /// The last step.
     pub step: u64,
-    /// How long it took, in seconds, all processes together.
+    /// How long its steps took, in seconds, whichever process made them.
     pub seconds: f64,
     /// The folder of what came of it, within that of the run.
     pub folder: String,

@@ -17,7 +17,6 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::error::TrainingError;
 use crate::recipe::Recipe;
 
 /// Where a run is: the next step to make.
@@ -210,54 +209,5 @@ impl Iterator for Batches<'_> {
             tokens: micro_batches.iter().map(|it| it.tokens as u64).sum(),
             micro_batches,
         })
-    }
-}
-
-/// A micro-batch with its tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Packed {
-    /// The tokens of all samples, one sample after the other.
-    pub ids: Vec<u32>,
-    /// The position of each token within its sample.
-    pub positions: Vec<u32>,
-    /// Where each sample begins, and where the last one ends.
-    pub bounds: Vec<usize>,
-    /// The places whose next token is trained.
-    pub places: Vec<u32>,
-    /// That token, for each of these places.
-    pub labels: Vec<u32>,
-}
-
-impl Packed {
-    /// Reads the samples of a micro-batch.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn read(dataset: &Dataset, micro_batch: &MicroBatch) -> Result<Self, TrainingError> {
-        let mut packed = Self { bounds: vec![0], ..Self::default() };
-        for place in &micro_batch.samples {
-            let Some(entry) = dataset.entries().get(*place) else { continue };
-            let sample = dataset.sample(entry)?;
-            packed.add(&sample.ids, &sample.trained);
-        }
-        Ok(packed)
-    }
-
-    /// Adds a sample. Its first token is predicted by nobody: before it stands another sample.
-    pub fn add(&mut self, ids: &[u32], trained: &[bool]) {
-        let start = self.ids.len();
-        if self.bounds.is_empty() {
-            self.bounds.push(start);
-        }
-        let as_place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        for (place, (id, trained)) in ids.iter().zip(trained).enumerate() {
-            if place > 0 && *trained {
-                self.places.push(as_place(start + place - 1));
-                self.labels.push(*id);
-            }
-            self.positions.push(as_place(place));
-        }
-        self.ids.extend_from_slice(ids);
-        self.bounds.push(self.ids.len());
     }
 }

@@ -1,6 +1,6 @@
 //! LoRA (Hu et al., arXiv 2106.09685): a product of two thin matrices beside a linear layer.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::decoder::Parameter;
 use crate::error::Result;
@@ -25,15 +25,5 @@ impl Adapter {
         let thin = input.f_linear(self.down.value(), None::<&Tensor>)?;
         let wide = thin.f_linear(self.up.value(), None::<&Tensor>)?;
         Ok(wide.f_mul_scalar(self.scale)?)
-    }
-
-    /// What would be added to the weight of the layer, `[outputs, inputs]` in f32.
-    ///
-    /// # Errors
-    /// When memory runs out.
-    pub fn product(&self) -> Result<Tensor> {
-        let up = self.up.value().f_detach()?.f_to_kind(Kind::Float)?;
-        let down = self.down.value().f_detach()?.f_to_kind(Kind::Float)?;
-        Ok(up.f_matmul(&down)?.f_mul_scalar(self.scale)?)
     }
 }

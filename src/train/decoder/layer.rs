@@ -107,13 +107,13 @@ impl Layer {
         })
     }
 
-    /// `[length, hidden]` to the same.
+    /// `[length, hidden]` to the same, with this many rows of the MLP at once; all when it is 0.
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn forward(&self, stream: &Tensor, places: &Places) -> Result<Tensor> {
+    pub fn forward(&self, stream: &Tensor, places: &Places, tile: usize) -> Result<Tensor> {
         let found = self.project.forward(stream, places)?.forward(places)?;
-        self.feed.forward(&self.close.forward(stream, &found)?)
+        self.feed.forward_in_tiles(&self.close.forward(stream, &found)?, tile)
     }
 
     /// Its parameters by published names, without adapters.

@@ -103,7 +103,7 @@ fn losses_are_those_of_transformers() {
     for golden in Golden::all() {
         let decoder = decoder(&golden, Kind::Float);
         for (row, expected) in rows(&golden, &decoder, false).iter().zip(&golden.said.losses) {
-            let stream = decoder.forward(&row.ids, &row.places).unwrap();
+            let stream = decoder.forward(&row.ids, &row.places, 7).unwrap();
             let sum = loss(&decoder, &stream, &row.targets, 3).unwrap();
             let found = sum / row.targets.count as f64;
             assert!((found - expected).abs() <= 1e-5, "{}: {found} {expected}", golden.name);
@@ -169,7 +169,7 @@ fn recomputed_gradients_are_those_of_plain_autograd_to_the_bit() {
             let input = decoder.embed(&row.ids).unwrap().detach().set_requires_grad(true);
             let weight = Tensor::randn_like(&input);
             for layer in decoder.layers() {
-                let plain = layer.forward(&input, &row.places).unwrap();
+                let plain = layer.forward(&input, &row.places, 0).unwrap();
                 let parts = [layer.project.trained(), layer.close.trained(), layer.feed.trained()];
                 let trained = parts.concat();
                 let mut inputs = vec![&input];

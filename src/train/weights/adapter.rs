@@ -19,7 +19,7 @@ use crate::error::Result;
 
 /// The names of the files in an adapter's folder.
 pub(super) const CONFIG: &str = "adapter_config.json";
-pub(super) const FILE: &str = "adapter_model.safetensors";
+pub(crate) const FILE: &str = "adapter_model.safetensors";
 
 /// No description of an adapter is larger.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;

@@ -182,6 +182,13 @@ impl History {
         }
     }
 
+    /// How long the steps took that counted, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        let steps = self.steps.values().filter(|step| step.tokens_per_s > 0.0);
+        steps.map(|step| step.tokens as f64 / step.tokens_per_s).sum()
+    }
+
     /// The last step.
     #[must_use]
     pub fn latest(&self) -> Option<&Step> {

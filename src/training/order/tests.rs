@@ -57,20 +57,6 @@ fn an_order_without_samples_has_no_steps() {
     assert_eq!((order.steps(), steps(&order).len()), (0, 0));
 }
 
-#[test]
-fn a_pack_begins_again_with_each_sample() {
-    let mut packed = Packed::default();
-    packed.add(&[10, 11, 12], &[false, true, true]);
-    packed.add(&[20, 21], &[true, false]);
-    packed.add(&[30, 31, 32], &[true, false, true]);
-    assert_eq!(packed.ids, [10, 11, 12, 20, 21, 30, 31, 32]);
-    assert_eq!(packed.positions, [0, 1, 2, 0, 1, 0, 1, 2]);
-    assert_eq!(packed.bounds, [0, 3, 5, 8]);
-    // 20 and 30 are first in their samples: the token before them is somebody else's.
-    assert_eq!(packed.places, [0, 1, 6]);
-    assert_eq!(packed.labels, [11, 12, 32]);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
