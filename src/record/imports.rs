@@ -5,13 +5,13 @@
 //! deleted here meanwhile. While somebody imports, it is not touched: whoever does holds a lock that
 //! is shared by all of them, and the system drops it when they die.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::RecordError;
 use crate::home::Home;
+use crate::lock;
 
 /// The beginning of the name of a file that is being imported into.
 pub(crate) const IMPORT_PREFIX: &str = ".import-";
@@ -28,7 +28,7 @@ pub(crate) struct Importing {
 impl Importing {
     /// Begins an import into this folder of sessions.
     pub(crate) fn begin(folder: &Path) -> io::Result<Self> {
-        let file = lock_file(folder)?;
+        let file = lock::open(&folder.join(LOCK))?;
         // Whoever deletes what is dead is done in a moment.
         file.lock_shared()?;
         Ok(Self { _file: file })
@@ -65,7 +65,7 @@ fn remove(folder: &Path) -> io::Result<usize> {
     if imports(folder)?.is_empty() {
         return Ok(0);
     }
-    let lock = lock_file(folder)?;
+    let lock = lock::open(&folder.join(LOCK))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(0),
@@ -95,9 +95,4 @@ fn imports(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-fn lock_file(folder: &Path) -> io::Result<File> {
-    let path = folder.join(LOCK);
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }

@@ -56,7 +56,8 @@ impl SessionLock {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a file that is there to be locked, and makes it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 

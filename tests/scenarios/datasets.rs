@@ -218,12 +218,14 @@ fn parts_are_by_workspace_and_stay_when_sessions_are_added() {
         let apart = before.iter().find(|(_, other, it)| other == group && it != part);
         assert_eq!(apart, None);
     }
-    let rows = |part: &str| {
+    // Where a group goes hangs on the device, which is a new one each time: all may go to one part,
+    // and the other has no file then.
+    for part in ["train", "test"] {
         let path = world.path("v1").join(format!("messages-{part}.jsonl"));
-        fs::read_to_string(path).unwrap().lines().count() as u64
-    };
-    assert_eq!(first["parts"]["train"], rows("train"));
-    assert_eq!(first["parts"]["test"], rows("test"));
+        let rows = fs::read_to_string(path).map_or(0, |text| text.lines().count() as u64);
+        let named = before.iter().filter(|(_, _, of)| of == part).count() as u64;
+        assert_eq!((first["parts"][part].as_u64().unwrap_or(0), named), (rows, rows), "{part}");
+    }
     assert!(!world.path("v1/messages.jsonl").exists());
     (6..9).for_each(record_in);
     export(&world, "v2", &args).succeeds();

@@ -16,9 +16,11 @@ use crate::messages::Train;
 pub(super) fn form(mut draft: Draft<'_>, ledger: &mut Ledger) -> Value {
     mark(&mut draft, "train", Value::Bool);
     for (message, train) in draft.messages.iter_mut().zip(&draft.train) {
-        let characters = message["content"].as_str().map_or(0, |text| text.chars().count());
-        if *train == Train::Text && characters > 0 {
-            let stretch = json!({ "begin_offset": 0, "end_offset": characters - 1, "train": true });
+        if *train == Train::Text {
+            // There is text, or it would not be trained alone.
+            let characters = message["content"].as_str().map_or(0, |text| text.chars().count());
+            let last = characters.saturating_sub(1);
+            let stretch = json!({ "begin_offset": 0, "end_offset": last, "train": true });
             message["train_detail"] = json!([stretch]);
             let note = "Replies whose text alone is trained, with the token that ends them (unless \
                         `train_on_eos` says otherwise). The template has to write text that stands \

@@ -313,7 +313,9 @@ impl Library {
 
     /// Throws the index away; the next search makes it anew.
     pub(super) fn forget_words(&self) -> rusqlite::Result<()> {
-        let transaction = self.connection.unchecked_transaction()?;
+        // Whoever reads first and then writes does not wait for another writer, but fails.
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(&self.connection, immediate)?;
         for shelf in Shelf::all(&transaction)? {
             shelf.clear(&transaction)?;
         }

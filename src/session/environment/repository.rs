@@ -20,6 +20,9 @@ const GIT_FILE_BYTES_MAX: u64 = 16 << 20;
 /// fork of their own calls what it is a fork of `upstream`.
 const TELLING_REMOTES: [&str; 2] = ["upstream", "origin"];
 
+/// Clones of clones that are followed to what they are of.
+const CLONES_MAX: usize = 8;
+
 /// A repository.
 pub(super) struct Repository {
     /// What is this work tree's own: where its branch is named.
@@ -62,18 +65,29 @@ impl Repository {
 
     /// A name that tells it from every other repository and says nothing else, hexadecimal.
     pub(super) fn name(&self, device: DeviceId) -> String {
+        self.name_by_way_of(device, CLONES_MAX)
+    }
+
+    /// The same; of a clone of a clone so many are followed.
+    fn name_by_way_of(&self, device: DeviceId, clones_max: usize) -> String {
         let settings = read_bounded(&self.common.join("config")).unwrap_or_default();
         let remotes = remotes(&settings);
         let telling = TELLING_REMOTES.iter().find_map(|name| remotes.get(*name));
         let url = telling.or_else(|| remotes.values().next());
         let place = url.and_then(|url| Place::of(url));
+        if let Some(Place::Folder(folder)) = &place
+            && let Some(left) = clones_max.checked_sub(1)
+            && let Some(original) = self.at(folder)
+        {
+            return original.name_by_way_of(device, left);
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"limn repository 1\0");
         match place {
             Some(Place::Address(address)) => hasher.update(b"address\0").update(address.as_bytes()),
             place => {
                 let folder = match place {
-                    Some(Place::Folder(folder)) => self.common.join(folder),
+                    Some(Place::Folder(folder)) => self.root().join(folder),
                     _ => self.common.clone(),
                 };
                 let folder = folder.canonicalize().unwrap_or(folder);
@@ -82,6 +96,24 @@ impl Repository {
             }
         };
         hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl Repository {
+    /// Where ways to other repositories begin.
+    fn root(&self) -> &Path {
+        let is_within = self.common.ends_with(".git");
+        self.common.parent().filter(|_| is_within).unwrap_or(&self.common)
+    }
+
+    /// The one that lies in a folder, with a work tree or without.
+    fn at(&self, folder: &Path) -> Option<Self> {
+        let folder = self.root().join(folder).canonicalize().ok()?;
+        if folder.join(".git").exists() {
+            return Self::of(&folder);
+        }
+        let is_bare = folder.join("HEAD").is_file() && folder.join("objects").is_dir();
+        is_bare.then(|| Self { own: folder.clone(), common: folder })
     }
 }
 

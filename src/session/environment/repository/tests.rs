@@ -104,7 +104,16 @@ fn one_without_an_address_is_told_by_where_it_lies_on_its_device() {
     git(folder.path(), &["clone", "--quiet", two.to_str().unwrap(), clone.to_str().unwrap()]);
     let again = folder.path().join("again");
     git(folder.path(), &["clone", "--quiet", two.to_str().unwrap(), again.to_str().unwrap()]);
-    assert_eq!(name(&clone, here), name(&again, here));
+    assert_eq!(name(&clone, here), name(&two, here));
+    git(&again, &["remote", "set-url", "origin", "../clone"]);
+    assert_eq!(name(&again, here), name(&two, here));
+    // And when that has an address, they have it too; one that is gone, or of itself, ends nothing.
+    git(&two, &["remote", "add", "origin", "https://example.org/two.git"]);
+    assert_eq!(name(&again, here), name(&two, there));
+    git(&two, &["remote", "set-url", "origin", "../again"]);
+    assert_eq!(name(&again, here), name(&again, here));
+    git(&again, &["remote", "set-url", "origin", "../gone"]);
+    assert_ne!(name(&again, here), name(&one, here));
 }
 
 #[test]
