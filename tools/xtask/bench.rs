@@ -32,7 +32,8 @@ Usage: cargo xtask bench [NAME] [--reps N]
 Builds the release binary and prints medians, with the machine and its measured fsync.
 With NAME, only the measurement of that name, or those whose name contains it.
 --reps is 5 unless given.
-LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.";
+LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.
+LIMN_PYTHON names a Python with torch, transformers and PEFT, for train.";
 
 /// What a measurement needs to know.
 pub(crate) struct Bench {

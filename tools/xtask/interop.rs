@@ -3,7 +3,7 @@
 //! The packages are from PyPI, in an environment of their own below the target folder, made once.
 //! Tests do without them: this is for whoever changes a format, or one of the versions below.
 
-mod train;
+pub(crate) mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
     run_command(&mut cargo(&["build", "--locked", "--bin", "limn"]))?;
     let folder = target().join("interop");
-    let python = environment(&folder)?;
+    let python = environment(&folder, &PACKAGES, &ALONE)?;
     let exports = folder.join("exports");
     let _ = fs::remove_dir_all(&exports);
     fs::create_dir_all(exports.join("work"))?;
@@ -133,19 +133,24 @@ fn refused(exports: &Path) -> Result<()> {
     }
 }
 
-/// The Python of an environment that has the packages.
-fn environment(folder: &Path) -> Result<String> {
+/// The Python of an environment in this folder.
+pub(crate) fn python_in(folder: &Path) -> PathBuf {
+    folder.join("venv/bin/python")
+}
+
+/// The Python of an environment that has these packages, and those without what they depend on.
+fn environment(folder: &Path, packages: &[&str], alone: &[&str]) -> Result<String> {
     let venv = folder.join("venv");
-    let python = venv.join("bin/python").to_string_lossy().into_owned();
-    let (made, stamp) = (folder.join("packages"), [&PACKAGES[..], &ALONE].concat().join("\n"));
+    let python = python_in(folder).to_string_lossy().into_owned();
+    let (made, stamp) = (folder.join("packages"), [packages, alone].concat().join("\n"));
     if fs::read_to_string(&made).is_ok_and(|has| has == stamp) {
         return Ok(python);
     }
     fs::create_dir_all(folder)?;
     run_command(program("python3", &["-m", "venv"]).arg(&venv))?;
     let install = || program(&python, &["-m", "pip", "install", "--quiet"]);
-    run_command(install().args(PACKAGES))?;
-    run_command(install().arg("--no-deps").args(ALONE))?;
+    run_command(install().args(packages))?;
+    run_command(install().arg("--no-deps").args(alone))?;
     fs::write(&made, stamp)?;
     Ok(python)
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 pub(crate) enum Libtorch {
     /// In this folder, with `lib` and `include`.
     There(PathBuf),
-    /// Nobody made one for this machine, or the user names another.
+    /// Nobody made one for this machine.
     Unavailable(&'static str),
 }
 
@@ -105,6 +105,12 @@ pub(crate) enum Libtorch {
 /// # Errors
 /// When it has to be fetched and cannot be.
 pub(crate) fn ensure() -> Result<Libtorch> {
+    // Cargo's settings name the link itself, which is no wish of the user's.
+    let named = std::env::var_os("LIBTORCH").map(PathBuf::from);
+    let named = named.filter(|it| *it != root().join(".libtorch") && it.join("lib").is_dir());
+    if let Some(named) = named {
+        return Ok(Libtorch::There(named));
+    }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Ok(Libtorch::Unavailable("libtorch comes for Linux on x86_64 only"));
     }
@@ -118,7 +124,8 @@ pub(crate) fn ensure() -> Result<Libtorch> {
 
 /// Whether [`ensure`] would have nothing to fetch.
 pub(crate) fn is_there() -> bool {
-    root().join(".libtorch/build-version").is_file()
+    let laid = fs::read_to_string(root().join(".libtorch/build-version"));
+    laid.is_ok_and(|version| version.trim() == VERSION)
 }
 
 /// Where things lie that can be fetched again.

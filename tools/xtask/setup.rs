@@ -188,9 +188,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             return Err(Usage(told).into());
         }
     };
-    let missing = tools()?;
+    let mut missing = tools()?;
     sources()?;
-    let mut missing = missing;
     if !libtorch_is_there() {
         missing.push("libtorch");
     }

@@ -10,6 +10,7 @@ use mock_server::{MockServer, Reply, Scenario};
 
 use super::figures::{STEP_BYTES, World, peaks, shell, succeeded, walls};
 use super::{Bench, Figure, Unit};
+use crate::interop::python_in;
 use crate::measure::{Child, Probe, Samples, repeat};
 use crate::process::{output, program, root, succeeds, target};
 
@@ -172,7 +173,7 @@ const ADVICE: &str = "cargo xtask interop, or \
 
 /// The seconds it takes; that it makes other tokens than we do is said.
 fn transformers(model: &[&str; 2], rows: &Path, ledger: &Path) -> Result<f64> {
-    let environment = target().join("interop/venv/bin/python");
+    let environment = python_in(&target().join("interop"));
     let python = if environment.exists() { environment } else { PathBuf::from("python3") };
     let mut python = program(&python.to_string_lossy(), &["-c", TRANSFORMERS]);
     let said = output(python.args(model).arg(rows).arg(ledger)).context(ADVICE)?;

@@ -4,7 +4,7 @@
     train.py run MODEL ROWS full|lora f32|bf16  steps of one sample each; prints a number a step
 
 What it takes to start and to load is told apart. AdamW is PyTorch's fused one with state in single
-precision; in bf16 the masters are single precision too and the model computes under autocast, as
+precision; in bf16 what is trained is single precision too and the model computes under autocast, as
 the Trainer of transformers does it.
 """
 
@@ -43,8 +43,10 @@ def make(folder):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
-def load(folder, method):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+def load(folder, method, precision):
+    # What is frozen needs no more digits than it is computed with.
+    kind = torch.bfloat16 if method == "lora" and precision == "bf16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind)
     if method == "lora":
         from peft import LoraConfig, get_peft_model
 
@@ -55,7 +57,7 @@ def load(folder, method):
 
 def run(folder, rows, method, precision):
     began = time.perf_counter()
-    model = load(folder, method)
+    model = load(folder, method, precision)
     loaded = time.perf_counter() - began
     trained = [it for it in model.parameters() if it.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, betas=(0.9, 0.95), weight_decay=0, fused=True)
