@@ -38,9 +38,11 @@ if (FOLDER / "held-out.jsonl").exists():
 rows = load_dataset("json", data_files=files).select_columns(["input_ids", "labels"])
 
 bf16 = recipe["precision"] == "bf16"
-schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
+# A polynomial of the first degree is a line, and the only one that ends above zero.
+schedules = {"cosine": "cosine_with_min_lr", "linear": "polynomial", "constant": "constant_with_warmup"}
 schedule = schedules[optimizer["schedule"]]
-minimum = {"min_lr": optimizer["learning_rate_min"]} if schedule == "cosine_with_min_lr" else {}
+lowest = optimizer["learning_rate_min"]
+minimum = {"cosine_with_min_lr": {"min_lr": lowest}, "polynomial": {"lr_end": lowest, "power": 1.0}}
 steps = recipe["epochs"] * -(-len(rows["train"]) // recipe["batch"])
 warmup = max(-(-int(steps * optimizer["warmup_ratio"] * 1000) // 1000), optimizer["warmup_steps_min"])
 config = SFTConfig(
@@ -55,7 +57,7 @@ config = SFTConfig(
     packing=False,
     learning_rate=optimizer["learning_rate"],
     lr_scheduler_type=schedule,
-    lr_scheduler_kwargs=minimum,
+    lr_scheduler_kwargs=minimum.get(schedule, {}),
     warmup_steps=min(warmup, steps),
     adam_beta1=optimizer["betas"][0],
     adam_beta2=optimizer["betas"][1],

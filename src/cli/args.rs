@@ -25,8 +25,8 @@ pub(crate) use datasets::{
 pub(crate) use isolation::{PresetArg, SandboxArgs};
 pub(crate) use sessions::{ListArgs, PlayArgs};
 pub(crate) use train::{
-    AttachArgs, DeviceArg, MergeArgs, MethodArg, PrecisionArg, RecipeArgs, RunnerArgs, StopArgs,
-    TrainArgs, TrainCommand, WatchArgs,
+    AttachArgs, DeviceArg, MergeArgs, MethodArg, PrecisionArg, RecipeArgs, ResumeRunArgs,
+    RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs,
 };
 
 /// An agent terminal whose every session is a recording good enough to train on.

@@ -66,8 +66,7 @@ pub fn attention(decoder: &Decoder) -> Result<&'static str> {
 /// The first GPU, as its driver describes it.
 fn gpu() -> Machine {
     let host = Machine::processor();
-    let asked = ["--query-gpu=name,memory.free", "--format=csv,noheader,nounits"];
-    let said = Command::new("nvidia-smi").args(asked).output().ok();
+    let said = Command::new("nvidia-smi").args(Machine::NVIDIA_SMI).output().ok();
     let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
     let gpus = Machine::of_nvidia_smi(&text.unwrap_or_default(), host.host_bytes);
     // Without the driver's word nothing is known of its memory, and the ladder finds out.

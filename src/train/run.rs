@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat::Dialect;
+use training::TrainingError;
 use training::data::{Dataset, Sample, Split};
-use training::folder::{CheckpointFacts, Run};
+use training::folder::{CheckpointFacts, CheckpointFolder, Run};
 use training::metrics::{self, History, Line, Metric, Writer};
 use training::order::{Cursor, OptimizerStep, Order};
-use training::plan::{Machine, Plan, Work};
+use training::plan::{Machine, Plan, Rung, Work};
 use training::recipe::{Method, Recipe};
 use training::tensorboard::EventFile;
 
@@ -50,6 +51,12 @@ pub fn run(folder: &Path, cuda: &Cuda, stop: &Arc<AtomicBool>) -> Result<Ended> 
     let run = Run::open(folder)?;
     let _lock = run.lock()?;
     let mut journal = Journal::open(&run)?;
+    // Nothing is left to do of what is done; whoever watches is told again.
+    let finished = History::of(folder)?.finished.filter(|_| run.final_folder().is_some());
+    if let Some(finished) = finished {
+        journal.add(Metric::Finished(finished))?;
+        return Ok(Ended::Finished);
+    }
     let (mut done, mut saved) = (0, 0);
     let ended = Running::open(run, cuda, &mut journal).and_then(|mut running| {
         let ended = running.go(&mut journal, stop);
@@ -117,6 +124,8 @@ impl Running {
         Kernels { deterministic: recipe.deterministic, tf32: false }.apply()?;
         let plan = Plan::new(&shape, &recipe, &dataset, &split, &machine);
         run.write_plan(&plan)?;
+        let found = run.resume(dataset.key())?;
+        let rung = begun_on(&plan, found.as_ref(), run.folder())?;
         // Counted from here on, so that weights are in it.
         reset_peak(device)?;
         let mut decoder = Decoder::new(&weights, machine::kind(recipe.precision), device)?;
@@ -124,10 +133,10 @@ impl Running {
             Method::Full => train_all(&mut decoder),
             Method::Lora(lora) => train_adapters(&mut decoder, lora, recipe.seed)?,
         }
-        let mut trainer = Trainer::new(decoder, &recipe, plan.rung)?;
+        let mut trainer = Trainer::new(decoder, &recipe, rung)?;
         let order = Order::new(&dataset, &split.train, &recipe);
         let (mut cursor, mut done) = (Cursor::default(), 0);
-        if let Some(found) = run.resume(dataset.key())? {
+        if let Some(found) = found {
             checkpoint::restore(&mut trainer, &recipe, &found.path, found.facts.step)?;
             (cursor, done) = (found.facts.cursor, found.facts.step);
         }
@@ -337,6 +346,22 @@ impl Running {
         let entry = entry.ok_or_else(|| TrainError::Torch(format!("no sample {place}")))?;
         Ok(self.dataset.sample(entry)?)
     }
+}
+
+/// The rung to begin on: as planned, or lower where the run had to go down before.
+fn begun_on(plan: &Plan, found: Option<&CheckpointFolder>, folder: &Path) -> Result<Rung> {
+    let before = found.and_then(|found| Rung::named(&found.facts.rung));
+    let rung = plan.rung.max(before.unwrap_or(plan.rung));
+    if rung < Rung::HandOver {
+        return Ok(rung);
+    }
+    let remedy = "Free some, train an adapter or shorter samples, or hand it over: limn train \
+                  --hand-over.";
+    Err(TrainError::Training(TrainingError::Run {
+        path: folder.to_owned(),
+        reason: "needs more memory than there is".to_owned(),
+        remedy: remedy.to_owned(),
+    }))
 }
 
 fn versions() -> BTreeMap<String, String> {

@@ -116,7 +116,7 @@ impl Run {
     /// When something is in the way, or it cannot be written.
     pub fn create(folder: &Path, recipe: &Recipe) -> Result<Self, TrainingError> {
         let in_the_way = || {
-            let remedy = "Name another folder with --out, or go on with it: limn train attach.";
+            let remedy = "Name another folder with --out, or go on with it: limn train resume.";
             TrainingError::run(folder, "is there already", remedy)
         };
         let is_empty = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut it| it.next().is_none());
@@ -242,14 +242,6 @@ impl Run {
     /// When it cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> Result<(), TrainingError> {
         self.write_facts(PLAN, plan)
-    }
-
-    /// What was planned; `None` when nothing was.
-    ///
-    /// # Errors
-    /// When that is damaged.
-    pub fn plan(&self) -> Result<Option<Plan>, TrainingError> {
-        self.read_optional(PLAN)
     }
 
     /// Takes the run for this process. It is free again when the lock is dropped or the process

@@ -42,6 +42,10 @@ pub fn write(
     dataset: &Dataset,
     split: &Split,
 ) -> Result<(), TrainingError> {
+    if recipe.model.is_file() {
+        let remedy = "Convert it first: transformers saves what it loads from a GGUF file.";
+        return Err(TrainingError::model(&recipe.model, "it is no folder that TRL loads", remedy));
+    }
     let parent = folder.parent().filter(|it| !it.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|error| TrainingError::io("create", parent, error))?;
@@ -86,8 +90,8 @@ fn about(recipe: &Recipe) -> String {
          the settings.\n\n\
          ```sh\n\
          pip install torch trl==1.16.0 peft datasets accelerate\n\
-         torchrun --nproc-per-node 8 train.py --model {model} --out trained\n\
+         torchrun --nproc-per-node 8 train.py --model FOLDER --out trained\n\
          ```\n\n\
-         `batch` in `recipe.json` is shared by the devices evenly.\n"
+         FOLDER holds {model}, as `config.json` and safetensors. `batch` in `recipe.json` is shared by the devices evenly.\n"
     )
 }

@@ -122,7 +122,7 @@ pub struct Step {
     pub peak_bytes: u64,
     /// The most memory that was held, in bytes.
     pub reserved_bytes: u64,
-    /// Where the time went, in seconds, by phase: `data`, `forward`, `backward`, `optimizer`.
+    /// Where the time went, in seconds, by phase: `data`, `passes` there and back, `optimizer`.
     pub phases_s: BTreeMap<String, f64>,
     /// The samples of the step.
     pub samples: Vec<String>,

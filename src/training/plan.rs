@@ -21,7 +21,7 @@ use crate::shape::ModelShape;
 
 pub use machine::{Kind, Machine};
 pub use memory::{MemoryUse, Way};
-pub use speed::{Work, step_work};
+pub use speed::Work;
 pub use table::duration;
 pub(crate) use table::thousands;
 
@@ -66,6 +66,12 @@ impl Rung {
             Self::HostOptimizer => "host_optimizer",
             Self::HandOver => "hand_over",
         }
+    }
+
+    /// The rung of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| rung.as_str() == name)
     }
 
     /// What it means, in words.

@@ -270,12 +270,17 @@ fn what_cannot_be_trained_is_said_before_anything_is_begun() {
     training.config(&other);
     fs::remove_file(training.world.path("runner")).unwrap();
     training.begins(&[]).exits(2).says(&["LIMN_TRAIN names", "limn-train"]);
-    let mut command = training.command(&Training::begin(&training.paths(), &[]));
-    command.env_remove("LIMN_TRAIN");
-    // Beside limn there may be one in this build.
-    if !Path::new(env!("CARGO_BIN_EXE_limn")).with_file_name("limn-train").exists() {
-        run(command).exits(1).says(&["not beside limn", "cargo xtask libtorch"]);
+    // Beside the limn of this build there may be one.
+    let alone = training.world.path("alone");
+    fs::create_dir(&alone).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_limn"), alone.join("limn")).unwrap();
+    let command = training.command(&Training::begin(&training.paths(), &[]));
+    let mut other = Command::new(alone.join("limn"));
+    other.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs().filter(|(name, _)| *name != "LIMN_TRAIN") {
+        value.map(|value| other.env(name, value));
     }
+    run(other).exits(1).says(&["not beside limn", "cargo xtask libtorch"]);
     assert!(!training.folder().exists());
     let nowhere = training.world.path("nowhere");
     let nowhere = nowhere.to_str().unwrap();

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 the run is done or was left, 1 it failed, 130 it was \
-    stopped.\n\nExample:\n  limn train data/v1 --model models/qwen3-4b --plan\n  limn train data/v1 \
+    stopped, or a signal ended the watching.\n\nExample:\n  limn train data/v1 --model models/qwen3-4b --plan\n  limn train data/v1 \
     --model models/qwen3-4b --out runs/one\n  limn train merge runs/one --out models/mine")]
 pub(crate) struct TrainArgs {
     #[command(subcommand)]
@@ -123,20 +123,29 @@ pub(crate) enum DeviceArg {
 /// What is done with a run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
-    #[command(about = "Watch a run that goes on")]
     Attach(AttachArgs),
-    #[command(about = "Go on with a run from its last checkpoint")]
-    Resume(AttachArgs),
+    Resume(ResumeRunArgs),
     Stop(StopArgs),
     Merge(MergeArgs),
     #[command(hide = true)]
     Runner(RunnerArgs),
 }
 
-/// Watch a run that goes on (`attach`), or go on from its last checkpoint (`resume`).
+/// Watch a run that goes on.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  limn train attach runs/one\n  limn train resume runs/one")]
+#[command(after_help = "Example:\n  limn train attach runs/one")]
 pub(crate) struct AttachArgs {
+    /// The folder of the run.
+    pub(crate) run: PathBuf,
+    /// One JSON object a line: what the run says, how it ended.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Go on with a run from its last checkpoint.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  limn train resume runs/one")]
+pub(crate) struct ResumeRunArgs {
     /// The folder of the run.
     pub(crate) run: PathBuf,
     #[command(flatten)]

@@ -21,7 +21,7 @@ use training::recipe::Recipe;
 use training::shape::ModelShape;
 
 use crate::args::{
-    AttachArgs, MergeArgs, RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs,
+    AttachArgs, MergeArgs, ResumeRunArgs, RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs,
 };
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, Progress, note, safe};
@@ -118,20 +118,17 @@ fn tell_plan(plan: &Plan, dataset: &Dataset, as_json: bool) {
 
 fn start(run: &Run, runner: &Path, watch: WatchArgs) -> CliResult {
     if watch.detach {
-        runner::start(run, runner)?;
-        let folder = run.folder().display();
-        note(&format!("begun: watch it with `limn train attach {folder}`"));
-        return Ok(Exit::Completed);
+        return watch::detach(run, runner);
     }
     watch::run(run, Some(runner), watch.json)
 }
 
 fn attach(args: &AttachArgs) -> CliResult {
     let run = Run::open(&absolute_of(&args.run)?)?;
-    watch::run(&run, None, args.watch.json)
+    watch::run(&run, None, args.json)
 }
 
-fn resume(args: &AttachArgs) -> CliResult {
+fn resume(args: &ResumeRunArgs) -> CliResult {
     let run = Run::open(&absolute_of(&args.run)?)?;
     if let Some(pid) = run.holder() {
         return Err(CliError::usage(format!(

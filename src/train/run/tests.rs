@@ -133,7 +133,9 @@ fn a_run_learns_and_leaves_what_is_needed() {
         let measured = lines.iter().any(|line| matches!(line.metric, Metric::HeldOut(_)));
         assert!(measured && matches!(lines.last().unwrap().metric, Metric::Finished(_)));
         // It is done, and says so again without doing anything.
+        let made = fs::metadata(folder.join("final")).unwrap().modified().unwrap();
         assert_eq!(train(&folder), Ok(Ended::Finished));
+        assert_eq!(fs::metadata(folder.join("final")).unwrap().modified().unwrap(), made);
     }
 }
 
@@ -197,6 +199,9 @@ fn a_run_that_is_killed_again_and_again_is_the_run_that_never_was() {
             child.wait().unwrap();
         }
         assert_eq!(train(&killed), Ok(Ended::Finished));
+        let lines = read_all(&killed).unwrap();
+        let begun = lines.iter().filter(|line| matches!(line.metric, Metric::Started(_))).count();
+        assert!(begun > 2, "nobody was killed in {name}: it was begun {begun} times");
         assert_eq!(losses(&killed), losses(&whole), "{name}");
         for entry in fs::read_dir(whole.join("final")).unwrap() {
             let name = entry.unwrap().file_name();

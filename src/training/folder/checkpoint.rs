@@ -9,7 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Run, read_facts, sizes};
 use crate::disk::Making;
@@ -38,8 +37,6 @@ pub struct CheckpointFacts {
     pub dataset: String,
     /// The rung that it was computed on.
     pub rung: String,
-    /// What the runner has to know besides: its generators of random numbers, its step of Adam.
-    pub state: Value,
     /// The files, with their sizes; filled in when it is finished.
     #[serde(default)]
     pub files: BTreeMap<String, u64>,

@@ -21,7 +21,6 @@ fn facts(run: &Run, step: u64) -> CheckpointFacts {
         cursor: Cursor { epoch: 0, step },
         recipe: run.recipe_hash().unwrap(),
         dataset: "key".to_owned(),
-        state: json!({ "seed": 7 }),
         ..CheckpointFacts::default()
     }
 }
@@ -89,7 +88,6 @@ fn the_newest_checkpoints_are_kept() {
     assert_eq!(steps(&run), [20, 30]);
     let newest = run.resume("key").unwrap().unwrap();
     assert_eq!(newest.facts.cursor, Cursor { epoch: 0, step: 30 });
-    assert_eq!(newest.facts.state, json!({ "seed": 7 }));
     assert_eq!(newest.facts.files.len(), 2);
     assert_eq!(newest.facts.files["optimizer/state"], 5);
 }
@@ -157,7 +155,7 @@ fn what_comes_of_a_run_is_replaced_whole() {
 fn a_run_describes_itself() {
     let within = tempfile::tempdir().unwrap();
     let run = run(&within);
-    assert_eq!((run.dataset().unwrap(), run.plan().unwrap()), (None, None));
+    assert_eq!(run.dataset().unwrap(), None);
     let facts =
         DatasetFacts { key: "key".to_owned(), samples: [8, 1, 0], ..DatasetFacts::default() };
     run.write_dataset(&facts).unwrap();

@@ -33,7 +33,10 @@ fn what_is_handed_over_has_the_same_tokens_and_masks() {
     let text = fs::read_to_string(folder.join("recipe.json")).unwrap();
     assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
     let about = fs::read_to_string(folder.join("README.md")).unwrap();
-    assert!(about.contains("train.py --model model --out"), "{about}");
+    assert!(
+        about.contains("train.py --model FOLDER --out") && about.contains("holds model"),
+        "{about}"
+    );
     let error = write(&folder, &recipe, &dataset, &split).unwrap_err().to_string();
     assert!(error.contains("is there already"), "{error}");
 }

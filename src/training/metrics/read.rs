@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoint, FILE, Finished, HeldOut, Line, Metric, Rung, Started, Step, Stopped};
+use super::{FILE, Finished, HeldOut, Line, Metric, Started, Step, Stopped};
 use crate::error::TrainingError;
 
 /// No line is longer; what is, is skipped.
@@ -115,28 +115,15 @@ pub fn read_all(folder: &Path) -> Result<Vec<Line>, TrainingError> {
 pub struct History {
     /// How the last process began.
     pub started: Option<Started>,
-    /// When the first process began, in milliseconds since the Unix epoch.
-    pub began_ms: Option<u64>,
-    /// When the last line was written.
-    pub latest_ms: Option<u64>,
     /// The steps, by number.
     pub steps: BTreeMap<u64, Step>,
     /// What was held out, by step.
     pub held_out: BTreeMap<u64, HeldOut>,
-    /// The checkpoints that were written, by step; they may be pruned by now.
-    pub checkpoints: BTreeMap<u64, Checkpoint>,
-    /// Changes of the way in which it is computed.
-    pub rungs: Vec<Rung>,
-    /// Notes, in order.
-    pub notes: Vec<String>,
     /// Why the last process stopped, if it said so and no other began since.
     pub stopped: Option<Stopped>,
     /// How the run ended, if it did.
     pub finished: Option<Finished>,
 }
-
-/// Notes beyond this many are not kept.
-const NOTES_MAX: usize = 1_000;
 
 impl History {
     /// The history of a run.
@@ -158,8 +145,6 @@ impl History {
 
     /// Adds a line.
     pub fn add(&mut self, line: Line) {
-        self.began_ms = self.began_ms.or(Some(line.at_ms));
-        self.latest_ms = Some(line.at_ms);
         match line.metric {
             Metric::Started(started) => {
                 // What a killed process did after its last checkpoint is done again.
@@ -167,18 +152,14 @@ impl History {
                 self.steps.split_off(&from);
                 self.held_out.split_off(&from);
                 self.stopped = None;
+                self.finished = None;
                 self.started = Some(started);
             }
             Metric::Step(step) => drop(self.steps.insert(step.step, step)),
             Metric::HeldOut(held_out) => drop(self.held_out.insert(held_out.step, held_out)),
-            Metric::Checkpoint(checkpoint) => {
-                self.checkpoints.insert(checkpoint.step, checkpoint);
-            }
-            Metric::Rung(rung) => self.rungs.push(rung),
-            Metric::Note(note) if self.notes.len() < NOTES_MAX => self.notes.push(note.text),
             Metric::Stopped(stopped) => self.stopped = Some(stopped),
             Metric::Finished(finished) => self.finished = Some(finished),
-            Metric::Note(_) | Metric::Unknown => {}
+            Metric::Checkpoint(_) | Metric::Rung(_) | Metric::Note(_) | Metric::Unknown => {}
         }
     }
 

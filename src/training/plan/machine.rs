@@ -60,6 +60,10 @@ const FLOPS_CORE: f64 = 5e10;
 const USABLE: f64 = 0.95;
 
 impl Machine {
+    /// What `nvidia-smi` is asked, for [`of_nvidia_smi`](Self::of_nvidia_smi).
+    pub const NVIDIA_SMI: [&str; 2] =
+        ["--query-gpu=name,memory.free", "--format=csv,noheader,nounits"];
+
     /// This machine's processor.
     #[must_use]
     pub fn processor() -> Self {

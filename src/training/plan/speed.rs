@@ -3,7 +3,6 @@
 //! Operations are those of the model: what a better program would have to do too. What is computed a
 //! second time to save memory is not counted, so a slower way has a lower share of the machine.
 
-use crate::order::{MicroBatch, OptimizerStep};
 use crate::recipe::Method;
 use crate::shape::ModelShape;
 
@@ -37,19 +36,4 @@ impl Work {
             Method::Lora(_) => 2.0 * self.linear + 3.0 * self.attention,
         }
     }
-}
-
-/// The operations of a step; `length` gives tokens and trained tokens of a sample by its place.
-#[must_use]
-pub fn step_work(
-    shape: &ModelShape,
-    step: &OptimizerStep,
-    length: impl Fn(usize) -> (usize, usize),
-) -> Work {
-    let samples = step.micro_batches.iter().flat_map(|MicroBatch { samples, .. }| samples);
-    samples.fold(Work::default(), |sum, place| {
-        let (tokens, trained) = length(*place);
-        let work = Work::of(shape, tokens, trained);
-        Work { linear: sum.linear + work.linear, attention: sum.attention + work.attention }
-    })
 }

@@ -26,17 +26,16 @@ const ALL_MAX: usize = 300;
 /// Bytes of one that is.
 const BYTES_MAX: usize = 16 << 10;
 
-/// Tells the terminal, beside whatever else goes on; then, of the recent sessions of the folder. What
-/// is on record of the session that is gone on with is told with the rest of it.
+/// Tells the terminal, beside whatever else goes on, after the recent sessions of the folder. What is on record of the session that is gone on with is told with the rest of it.
 pub(super) fn tell(settings: Arc<Settings>, resumed: Option<SessionId>, updates: Sender<Update>) {
     // A session that begins here is told as it goes on.
     let before = SessionId::new();
     tokio::task::spawn_blocking(move || {
-        let wrote = earlier(&settings.home, &settings.workspace, resumed, before);
-        // Without a terminal nobody asks any more.
-        let _ = updates.blocking_send(Update::Wrote(wrote));
+        // What is seen comes first. Without a terminal nobody asks any more.
         let recent = recent(&settings.home, &settings.workspace);
         let _ = updates.blocking_send(Update::Recent(recent));
+        let wrote = earlier(&settings.home, &settings.workspace, resumed, before);
+        let _ = updates.blocking_send(Update::Wrote(wrote));
     });
 }
 

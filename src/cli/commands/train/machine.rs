@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// No tool says more about its GPUs.
 const SAID_BYTES_MAX: u64 = 1 << 16;
 
-/// The machine for a run: the GPU with the most free memory, or the processor.
+/// The machine for a run: the first GPU, which is the one that the runner takes, or the processor.
 pub(super) fn find(device: Device) -> Result<Machine, CliError> {
     let processor = Machine::processor();
     if device == Device::Cpu {
         return Ok(processor);
     }
     let gpus = Machine::of_nvidia_smi(&asked()?, processor.host_bytes);
-    match (gpus.into_iter().max_by_key(|gpu| gpu.device_bytes), device) {
+    match (gpus.into_iter().next(), device) {
         (Some(gpu), _) => Ok(gpu),
         (None, Device::Cuda) => {
             let why = "No GPU of NVIDIA was found: nvidia-smi names none. Choose --device cpu, or \
@@ -38,7 +38,7 @@ pub(super) fn find(device: Device) -> Result<Machine, CliError> {
 /// What the driver's tool says; nothing where there is none or it hangs.
 fn asked() -> Result<String, CliError> {
     let mut command = Command::new("nvidia-smi");
-    command.args(["--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]);
+    command.args(Machine::NVIDIA_SMI);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(child) = command.spawn() else { return Ok(String::new()) };
     compose::run(async {

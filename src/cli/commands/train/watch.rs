@@ -45,6 +45,25 @@ pub(super) fn run(run: &Run, runner: Option<&Path>, as_json: bool) -> CliResult 
     })?
 }
 
+/// Starts a run, and leaves it once it has the run to itself.
+pub(super) fn detach(run: &Run, runner: &Path) -> CliResult {
+    compose::run(async {
+        let mut watch = Watch::new(run, false);
+        watch.start(runner)?;
+        let mut clock = interval(LOOK_EVERY / 10);
+        while run.holder().is_none() {
+            if watch.is_over() {
+                watch.history.extend(watch.follower.read()?);
+                return watch.ended(true).unwrap_or(Ok(Exit::Completed));
+            }
+            clock.tick().await;
+        }
+        let folder = run.folder().display();
+        note(&format!("begun: watch it with `limn train attach {folder}`"));
+        Ok(Exit::Completed)
+    })?
+}
+
 /// Stops a run, and waits until it has saved.
 pub(super) fn stop(run: &Run) -> CliResult {
     let Some(pid) = run.holder() else {
@@ -59,8 +78,13 @@ pub(super) fn stop(run: &Run) -> CliResult {
             clock.tick().await;
         }
     })?;
-    note(&format!("stopped; go on with `limn train resume {}`", run.folder().display()));
-    Ok(Exit::Completed)
+    let mut watch = Watch::new(run, false);
+    watch.history.extend(watch.follower.read()?);
+    // Stopped or done before it heard of it, both is what was asked for.
+    match watch.ended(true) {
+        Some(Err(failed)) => Err(failed),
+        _ => Ok(Exit::Completed),
+    }
 }
 
 fn ask_to_stop(pid: u32) -> Result<(), CliError> {
@@ -95,16 +119,22 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// What the run said before: it is in the picture, and not told again. How it ended before is
-    /// nothing to a runner that is started now.
+    /// What the run said before: it is in the picture, and not told again.
     fn before(&mut self, runner: Option<&Path>) -> Result<(), CliError> {
-        self.history.extend(self.follower.read()?);
-        if let Some(runner) = runner {
-            self.history.stopped = None;
-            self.history.finished = None;
-            self.child = Some(runner::start(self.run, runner)?);
+        match runner {
+            Some(runner) => self.start(runner)?,
+            None => self.history.extend(self.follower.read()?),
         }
         self.view.draw(&self.history);
+        Ok(())
+    }
+
+    /// Starts the runner, to which it is nothing how the run ended before.
+    fn start(&mut self, runner: &Path) -> Result<(), CliError> {
+        self.history.extend(self.follower.read()?);
+        self.history.stopped = None;
+        self.history.finished = None;
+        self.child = Some(runner::start(self.run, runner)?);
         Ok(())
     }
 
@@ -151,15 +181,15 @@ impl<'a> Watch<'a> {
 
     /// How it ended, if it did.
     fn ended(&mut self, is_over: bool) -> Option<CliResult> {
+        // A process that said how it ends may still be saving.
+        if !is_over {
+            return None;
+        }
         let folder = self.run.folder().display().to_string();
         if let Some(finished) = &self.history.finished {
             let path = self.run.folder().join(&finished.folder);
             self.view.end("completed", &format!("done: {}", path.display()));
             return Some(Ok(Exit::Completed));
-        }
-        // A process that said why it stops may still be saving.
-        if !is_over {
-            return None;
         }
         let Some(stopped) = &self.history.stopped else {
             self.view.end("failed", "");
