@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("toolbox", &["trajectory", "sandbox", "syntax", "workspace"]),
     ("dataset", &["trajectory", "record", "chat", "blob"]),
     ("training", &["trajectory", "chat"]),
-    ("limn-train", &["trajectory", "chat", "training"]),
+    ("serving", &["trajectory", "chat"]),
+    ("limn-train", &["trajectory", "chat", "training", "serving"]),
     ("tui", &["trajectory", "screen"]),
     (
         "session",
