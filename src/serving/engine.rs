@@ -74,11 +74,8 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// When a piece is empty or does not fit into its slot, or the device fails.
-    fn forward(
-        &mut self,
-        variant: usize,
-        pieces: &[Piece<'_>],
-    ) -> Result<Vec<Answer>, EngineError>;
+    fn forward(&mut self, variant: usize, pieces: &[Piece<'_>])
+    -> Result<Vec<Answer>, EngineError>;
 
     /// Forgets what a slot holds beyond its first so many tokens.
     fn truncate(&mut self, slot: usize, tokens: usize);
