@@ -59,9 +59,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("alacritty_terminal", &["screen"]),
     ("async-openai", &["model"]),
+    ("axum", &["serving"]),
     ("clap", &["cli"]),
     ("crossterm", &["tui"]),
     ("minijinja", &["chat"]),
+    ("hyper", &["serving"]),
     ("landlock", &["sandbox"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),

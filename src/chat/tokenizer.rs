@@ -33,6 +33,8 @@ pub struct Tokenizer {
     /// The quick way, where the tokenizer is of that kind.
     bytes: Option<Bytes>,
     hash: String,
+    /// What its post-processor put before a text.
+    begin: Vec<u32>,
     /// The special tokens: control, never text.
     specials: Vec<(String, u32)>,
 }
@@ -71,6 +73,7 @@ impl Tokenizer {
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        let begin = begin(&inner);
         // A post-processor adds what templates write themselves, and may shrink the places of
         // tokens to what is not space.
         inner.with_post_processor(None::<PostProcessorWrapper>);
@@ -85,7 +88,7 @@ impl Tokenizer {
             .collect();
         specials.sort_by_key(|(_, id)| *id);
         let hash = blake3::hash(json).to_hex().to_string();
-        Ok(Self { inner, bytes: Bytes::of(json), hash, specials })
+        Ok(Self { inner, bytes: Bytes::of(json), hash, begin, specials })
     }
 
     /// BLAKE3 of its JSON, hexadecimal.
@@ -137,6 +140,17 @@ impl Tokenizer {
         self.specials.iter().any(|(_, special)| *special == id)
     }
 
+    /// The spellings of the special tokens.
+    pub fn specials(&self) -> impl Iterator<Item = &str> {
+        self.specials.iter().map(|(spelling, _)| spelling.as_str())
+    }
+
+    /// The tokens that it puts before a text by itself, where no template does.
+    #[must_use]
+    pub fn begin(&self) -> &[u32] {
+        &self.begin
+    }
+
     /// The first special token whose spelling stands in a text: written out it would be read as
     /// control.
     #[must_use]
@@ -145,6 +159,14 @@ impl Tokenizer {
         spellings
             .find(|spelling| memchr::memmem::find(text.as_bytes(), spelling.as_bytes()).is_some())
     }
+}
+
+/// What a post-processor puts before a text.
+fn begin(tokenizer: &tokenizers::Tokenizer) -> Vec<u32> {
+    let ids = |special: bool| tokenizer.encode("a", special).ok().map(|it| it.get_ids().to_vec());
+    let (Some(with), Some(without)) = (ids(true), ids(false)) else { return Vec::new() };
+    let at = with.windows(without.len().max(1)).position(|window| window == without);
+    at.map_or(Vec::new(), |at| with[..at].to_vec())
 }
 
 /// Reads a file of a sensible size.
