@@ -1,15 +1,18 @@
 //! A model's own tokenizer, in the form in which Hugging Face publishes it.
 
 mod bytes;
+mod spelling;
 
 use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::PostProcessorWrapper;
 
 use bytes::Bytes;
+use spelling::Spelling;
 
 use crate::error::ChatError;
 use crate::gguf;
@@ -27,14 +30,17 @@ pub struct Tokens {
     pub places: Vec<Range<usize>>,
 }
 
-/// A model's tokenizer.
+/// A model's tokenizer. A copy is the same one.
+#[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Arc<tokenizers::Tokenizer>,
     /// The quick way, where the tokenizer is of that kind.
-    bytes: Option<Bytes>,
+    bytes: Option<Arc<Bytes>>,
+    /// `None` when what its tokens stand for is not known.
+    spelling: Option<Arc<Spelling>>,
     hash: String,
     /// The special tokens: control, never text.
-    specials: Vec<(String, u32)>,
+    specials: Arc<[(String, u32)]>,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -85,7 +91,8 @@ impl Tokenizer {
             .collect();
         specials.sort_by_key(|(_, id)| *id);
         let hash = blake3::hash(json).to_hex().to_string();
-        Ok(Self { inner, bytes: Bytes::of(json), hash, specials })
+        let (bytes, spelling) = (Bytes::of(json).map(Arc::new), Spelling::of(json).map(Arc::new));
+        Ok(Self { inner: Arc::new(inner), bytes, spelling, hash, specials: specials.into() })
     }
 
     /// BLAKE3 of its JSON, hexadecimal.
@@ -129,6 +136,24 @@ impl Tokenizer {
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// One more than the highest id. A model may compute logits for more than these.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let highest = self.inner.get_vocab(true).into_values().max();
+        highest.and_then(|id| usize::try_from(id).ok()).map_or(0, |id| id + 1)
+    }
+
+    /// The bytes that a token stands for; those of a character may be several tokens. `None` when
+    /// the token is unknown, or the tokenizer of a kind that does not say.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let token = self.inner.id_to_token(id)?;
+        if self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id) {
+            return Some(token.into_bytes());
+        }
+        Some(self.spelling.as_ref()?.bytes(&token))
     }
 
     /// Whether a token is special: control, never text.

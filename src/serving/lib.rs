@@ -8,8 +8,16 @@
 //! Absent here: weights and devices, which the engine knows, and sessions, which talk to this as
 //! they would to any other server.
 
+mod constraint;
 mod engine;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod job;
+mod sampling;
+mod scheduler;
+mod slots;
 
+pub use constraint::{Calls, Constraint, ConstraintError, Grammar, ToolChoice};
 pub use engine::{Answer, Engine, EngineError, Facts, Piece, Want};
 pub use job::{End, Job, Logprob, Sampled, Sampling, Step};
+pub use scheduler::{Handle, Load, Refused, Settings, start};
