@@ -123,14 +123,15 @@ pub fn serve(
     ready: impl FnOnce(&Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    serve_with(server, engine, listen, Patience::default(), ready, shutdown)
+    let manners = (Patience::default(), Settings::default());
+    serve_with(server, engine, listen, manners, ready, shutdown)
 }
 
 fn serve_with(
     server: Server,
     engine: Box<dyn Engine>,
     listen: &Listen,
-    patience: Patience,
+    (patience, settings): (Patience, Settings),
     ready: impl FnOnce(&Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -162,7 +163,7 @@ fn serve_with(
         let app = Arc::new(App {
             key: server.key.as_ref().map(|key| blake3::hash(key.expose_secret().as_bytes())),
             server: Arc::new(server),
-            handle: scheduler::start(engine, Settings::default()).map_err(ServeError::System)?,
+            handle: scheduler::start(engine, settings).map_err(ServeError::System)?,
             facts,
             grammar: std::sync::OnceLock::new(),
             metrics: Arc::default(),

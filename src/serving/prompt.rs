@@ -139,7 +139,7 @@ pub(crate) fn too_long(context: usize, prompt: &str, reply: Option<usize>) -> Ap
     ApiError::field("messages", message).with_code("context_length_exceeded")
 }
 
-/// Cuts every spelling of a special token in a value in two, keys included.
+/// Cuts every spelling of a control token in a value in two, keys included.
 fn tame(value: &mut Value, tokenizer: &Tokenizer) {
     match value {
         Value::String(text) => {
@@ -160,17 +160,15 @@ fn tame(value: &mut Value, tokenizer: &Tokenizer) {
     }
 }
 
-/// A text in which no special token is spelled.
+/// A text in which no control token is spelled.
 fn cut<'a>(text: &'a str, tokenizer: &Tokenizer) -> Cow<'a, str> {
     let mut cut = Cow::Borrowed(text);
-    for spelling in tokenizer.specials() {
-        let mut signs = spelling.chars();
-        // One of a single sign cannot be cut. No model has one that means anything.
-        let (Some(first), rest @ 1..) = (signs.next(), signs.as_str().len()) else { continue };
-        let rest = &spelling[spelling.len() - rest..];
+    for spelling in tokenizer.controls() {
+        let mut rest = spelling.chars();
+        let first = rest.next().unwrap_or(CUT);
         // More than once, for spellings that overlap themselves.
         while cut.contains(spelling) {
-            cut = Cow::Owned(cut.replace(spelling, &format!("{first}{CUT}{rest}")));
+            cut = Cow::Owned(cut.replace(spelling, &format!("{first}{CUT}{}", rest.as_str())));
         }
     }
     cut

@@ -135,6 +135,12 @@ impl Server {
                     .to_owned(),
             );
         }
+        if no_tools.is_none() && dialect.format().is_none() {
+            notices.push(
+                "The chat template writes tool calls in a form that is not known here: calls come as text."
+                    .to_owned(),
+            );
+        }
         let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
         Ok(Self {
             dialect,
@@ -204,8 +210,8 @@ fn choose(model: &Path, notices: &mut Vec<String>) -> Result<Dialect, ServeError
         Ok(dialect) => dialect.tokenizer(),
         Err(_) => &Tokenizer::of_model(model)?,
     };
-    let has = |token: &str| tokenizer.id(token).is_some_and(|id| tokenizer.is_special(id));
-    let Some((name, _)) = OWN.iter().find(|(_, token)| has(token)) else { return Ok(own?) };
+    let own_form = OWN.iter().find(|(_, token)| tokenizer.id(token).is_some());
+    let Some((name, _)) = own_form else { return Ok(own?) };
     let dialect = Dialect::open(model, Some(Path::new(name)))?;
     notices.push(format!("{why}: it is served with `{name}`, which keeps them."));
     Ok(dialect)
