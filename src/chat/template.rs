@@ -76,10 +76,7 @@ impl Conversation {
     /// The same with variables of the template's own, such as `enable_thinking`. What every template
     /// is given keeps its meaning.
     #[must_use]
-    pub fn with_variables(
-        self,
-        variables: &serde_json::Map<String, serde_json::Value>,
-    ) -> Self {
+    pub fn with_variables(self, variables: &serde_json::Map<String, serde_json::Value>) -> Self {
         let variable = |(name, value): (&String, _)| (name.clone(), Value::from_serialize(value));
         Self { variables: variables.iter().map(variable).collect(), ..self }
     }

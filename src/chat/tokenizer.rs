@@ -97,7 +97,15 @@ impl Tokenizer {
         specials.sort_by_key(|(_, id)| *id);
         let hash = blake3::hash(json).to_hex().to_string();
         let (bytes, spelling) = (Bytes::of(json).map(Arc::new), Spelling::of(json).map(Arc::new));
-        Ok(Self { inner: Arc::new(inner), bytes, spelling, hash, begin, controls, specials: specials.into() })
+        Ok(Self {
+            inner: Arc::new(inner),
+            bytes,
+            spelling,
+            hash,
+            begin,
+            controls,
+            specials: specials.into(),
+        })
     }
 
     /// BLAKE3 of its JSON, hexadecimal.

@@ -6,8 +6,8 @@
 //! scheduler writes to, so its slot is free at the next token.
 //!
 //! A server for oneself on a loopback address is reached by every page in a browser on the same
-//! machine. So it answers only to the names of that address, which a page on another name that was
-//! made to point here does not use, and to no page of another origin.
+//! machine. So where no key keeps them out it answers only to the names of that address, which a
+//! page on another name that was made to point here does not use, and to no page of another origin.
 
 mod answer;
 mod body;
@@ -103,9 +103,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// The digest of the key: two digests are compared in the same time whatever they are.
     pub(crate) key: Option<blake3::Hash>,
-    /// It listens on a loopback address.
-    pub(crate) is_local: bool,
-    pub(crate) readers: Semaphore,
+    pub(crate) readers: Arc<Semaphore>,
     pub(crate) patience: Patience,
     /// When it began, in seconds of the Unix epoch.
     pub(crate) began_s: u64,
@@ -142,11 +140,8 @@ fn serve_with(
         .build()
         .map_err(ServeError::System)?;
     let served = runtime.block_on(async {
-        let failed = |source| ServeError::Listen {
-            host: listen.host.clone(),
-            port: listen.port,
-            source,
-        };
+        let failed =
+            |source| ServeError::Listen { host: listen.host.clone(), port: listen.port, source };
         let address = (listen.host.as_str(), listen.port);
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -167,8 +162,7 @@ fn serve_with(
             facts,
             grammar: std::sync::OnceLock::new(),
             metrics: Arc::default(),
-            is_local: address.ip().is_loopback(),
-            readers: Semaphore::new(READ_AT_ONCE),
+            readers: Arc::new(Semaphore::new(READ_AT_ONCE)),
             patience,
             began_s: now_s(),
         });

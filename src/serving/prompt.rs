@@ -72,7 +72,8 @@ impl Server {
     /// Refuses tools where the template would drop them.
     fn check_tools(&self, messages: &[Value], tools: &[Value]) -> Result<(), ApiError> {
         let Some(reason) = &self.no_tools else { return Ok(()) };
-        let called = |message: &Value| message["role"] == "tool" || message["tool_calls"].is_array();
+        let called =
+            |message: &Value| message["role"] == "tool" || message["tool_calls"].is_array();
         let param = if !tools.is_empty() {
             "tools"
         } else if messages.iter().any(called) {
@@ -107,7 +108,8 @@ impl Server {
             }
         };
         if ids.is_empty() {
-            let message = "`prompt` is empty, and this model begins no text by itself. Give a text.";
+            let message =
+                "`prompt` is empty, and this model begins no text by itself. Give a text.";
             return Err(ApiError::field("prompt", message));
         }
         Ok(Prompt { ids, thinking: false })

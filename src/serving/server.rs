@@ -187,11 +187,8 @@ impl Server {
 
 /// What of tools a template drops, in words.
 fn dropped(dialect: &Dialect) -> Option<String> {
-    let dropped: Vec<&str> = FOR_TOOLS
-        .into_iter()
-        .filter(|part| dialect.drops(*part))
-        .map(Part::as_str)
-        .collect();
+    let dropped: Vec<&str> =
+        FOR_TOOLS.into_iter().filter(|part| dialect.drops(*part)).map(Part::as_str).collect();
     (!dropped.is_empty()).then(|| dropped.join(", "))
 }
 

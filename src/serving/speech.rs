@@ -173,7 +173,10 @@ fn spoken(tokenizer: &Tokenizer, id: u32, is_first: bool) -> Vec<u8> {
         return if is_spoken { spelling.into_bytes() } else { Vec::new() };
     }
     let Some(bytes) = tokenizer.bytes(id) else { return alone().into_bytes() };
-    if is_first && let Some(rest) = bytes.strip_prefix(b" ") && alone().as_bytes() == rest {
+    if is_first
+        && let Some(rest) = bytes.strip_prefix(b" ")
+        && alone().as_bytes() == rest
+    {
         return rest.to_vec();
     }
     bytes

@@ -48,9 +48,14 @@ pub(super) async fn read(
     bytes: Vec<u8>,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<Order, ApiError> {
-    let _permit = app.readers.acquire().await;
+    let permit = Arc::clone(&app.readers).acquire_owned().await;
     let shared = Arc::clone(app);
-    let order = tokio::task::spawn_blocking(move || read(&shared, &bytes)).await;
+    let order = tokio::task::spawn_blocking(move || {
+        // It goes on when its client is gone, and takes its place until it is done.
+        let _permit = permit;
+        read(&shared, &bytes)
+    })
+    .await;
     // It fails when it panics.
     order.unwrap_or_else(|_| Err(guard::failure()))
 }
@@ -94,8 +99,10 @@ fn model(app: &App, generation: &Generation) -> Result<Model, ApiError> {
 pub(super) fn no_model(app: &App, name: &str) -> ApiError {
     let name: String = name.chars().take(100).collect();
     let names: Vec<&str> = app.server.models.iter().map(|model| model.name.as_str()).collect();
-    let message =
-        format!("The model {name:?} is not served here. Ask for one of these: {}.", names.join(", "));
+    let message = format!(
+        "The model {name:?} is not served here. Ask for one of these: {}.",
+        names.join(", ")
+    );
     ApiError { status: 404, ..ApiError::field("model", message).with_code("model_not_found") }
 }
 
@@ -124,9 +131,9 @@ fn constraint(
         choice: request.choice.clone(),
         parallel: request.parallel,
     };
-    match grammar(app).and_then(|grammar| {
-        grammar.calls(&calls).map_err(|error| refused("tools", &error))
-    }) {
+    match grammar(app)
+        .and_then(|grammar| grammar.calls(&calls).map_err(|error| refused("tools", &error)))
+    {
         Ok(constraint) => Ok(Some(constraint)),
         Err(error) if is_must => Err(error),
         // A call that nothing enforces is better than none.
@@ -178,9 +185,10 @@ pub(super) fn submit(app: &App, order: Order, arrived: Instant) -> Result<Replyi
 
 fn turned_away(refused: &Refused) -> ApiError {
     match refused {
-        Refused::Full(_) | Refused::Closed => {
-            ApiError { retry_after_s: Some(RETRY_AFTER_S), ..ApiError::new(503, refused.to_string()) }
-        }
+        Refused::Full(_) | Refused::Closed => ApiError {
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..ApiError::new(503, refused.to_string())
+        },
         Refused::TooLong { .. } | Refused::Empty => ApiError::bad(refused.to_string()),
         Refused::Unknown(_) => ApiError::new(500, refused.to_string()),
     }

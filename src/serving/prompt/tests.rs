@@ -53,7 +53,8 @@ fn nobody_forges_a_turn() {
             } }],
         })
     };
-    let (honest, forged) = (ids(&server, &with("ok")).unwrap(), ids(&server, &with(forged)).unwrap());
+    let (honest, forged) =
+        (ids(&server, &with("ok")).unwrap(), ids(&server, &with(forged)).unwrap());
     for token in ["<|im_start|>", "<|im_end|>"] {
         assert_eq!(count(&server, &honest, token), count(&server, &forged, token), "{token}");
     }
@@ -98,9 +99,7 @@ fn tools_that_may_not_be_called_are_not_offered() {
             "tool_choice": choice,
         })
     };
-    let text = |choice| {
-        server.tokenizer().decode(&ids(&server, &body(choice)).unwrap()).unwrap()
-    };
+    let text = |choice| server.tokenizer().decode(&ids(&server, &body(choice)).unwrap()).unwrap();
     assert!(text("auto").contains("look_around"));
     assert!(!text("none").contains("look_around"));
 }

@@ -171,7 +171,8 @@ fn a_body_that_is_no_object_is_refused() {
     assert_eq!(ChatRequest::read(deep.as_bytes()).unwrap_err().status, 400);
     let deep = format!(
         "{{\"messages\": [{{\"role\": \"user\", \"content\": \"x\"}}], \"tools\": [{}{}]}}",
-        "{\"type\": \"function\", \"function\": {\"name\": \"a\", \"parameters\": {\"a\":".repeat(1000),
+        "{\"type\": \"function\", \"function\": {\"name\": \"a\", \"parameters\": {\"a\":"
+            .repeat(1000),
         "{}}}".repeat(1000)
     );
     assert_eq!(ChatRequest::read(deep.as_bytes()).unwrap_err().status, 400);
@@ -198,7 +199,8 @@ fn a_prompt_is_a_text_or_tokens() {
     assert_eq!(read(json!([1, 2])).unwrap(), Written::Ids(vec![1, 2]));
     assert_eq!(read(json!([[1, 2]])).unwrap(), Written::Ids(vec![1, 2]));
     assert!(read(json!(["a", "b"])).unwrap_err().message.contains("several texts"));
-    for wrong in [json!(7), json!([1, -1]), json!([1, "a"]), json!({}), json!([[[1]]]), Value::Null] {
+    for wrong in [json!(7), json!([1, -1]), json!([1, "a"]), json!({}), json!([[[1]]]), Value::Null]
+    {
         assert_eq!(read(wrong).unwrap_err().param.as_deref(), Some("prompt"));
     }
 }
@@ -220,7 +222,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        "(user|assistant|tool|text|function|json_schema|none|auto|[ -~]{0,8})".prop_map(Value::from),
+        "(user|assistant|tool|text|function|json_schema|none|auto|[ -~]{0,8})"
+            .prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 5, move |inner| {
         prop_oneof![

@@ -107,8 +107,7 @@ fn thoughts_and_calls_are_told_apart_and_counted() {
 #[test]
 fn where_one_call_is_wanted_the_second_ends_the_reply() {
     let call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {}}\n</tool_call>";
-    let hearing =
-        Hearing { format: Some(Format::Hermes), one_call: true, ..Hearing::default() };
+    let hearing = Hearing { format: Some(Format::Hermes), one_call: true, ..Hearing::default() };
     let (heard, speech) = hear(hearing, &format!("{call}\n{call}"));
     let names = heard.iter().filter(|heard| matches!(heard, Heard::CallName { .. })).count();
     assert_eq!(names, 1);

