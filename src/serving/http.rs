@@ -98,7 +98,7 @@ pub(crate) struct App {
     pub(crate) server: Arc<Server>,
     pub(crate) handle: Handle,
     pub(crate) facts: Facts,
-    /// Made when it is first needed: it takes a moment.
+    /// Made while the first clients come: it takes a moment.
     pub(crate) grammar: std::sync::OnceLock<Result<Grammar, String>>,
     pub(crate) metrics: Arc<Metrics>,
     /// The digest of the key: two digests are compared in the same time whatever they are.
@@ -166,6 +166,9 @@ fn serve_with(
             patience,
             began_s: now_s(),
         });
+        let early = Arc::clone(&app);
+        // Before somebody waits for it. Who asks meanwhile waits for this one.
+        tokio::task::spawn_blocking(move || drop(order::grammar(&early)));
         ready(&said);
         connections::serve(listener, app, shutdown).await;
         Ok(())

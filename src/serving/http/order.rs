@@ -141,7 +141,8 @@ fn constraint(
     }
 }
 
-fn grammar(app: &App) -> Result<&Grammar, ApiError> {
+/// The tokens of the model as grammars need them.
+pub(super) fn grammar(app: &App) -> Result<&Grammar, ApiError> {
     let made = app.grammar.get_or_init(|| {
         Grammar::new(app.server.dialect.tokenizer()).map_err(|error| error.to_string())
     });
