@@ -63,6 +63,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("crossterm", &["tui"]),
     ("minijinja", &["chat"]),
     ("landlock", &["sandbox"]),
+    ("llguidance", &["serving"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),
