@@ -65,6 +65,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("minijinja", &["chat"]),
     ("hyper", &["serving"]),
     ("landlock", &["sandbox"]),
+    ("llguidance", &["serving"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),

@@ -108,7 +108,8 @@ impl Control {
     /// Returns when a call waits for a permit.
     pub(crate) fn wait_until_held(&self) {
         let state = self.state();
-        drop(self.0.1.wait_while(state, |state| state.waiting == 0).unwrap());
+        let is_under_way = |state: &mut State| state.waiting == 0 || state.permits != Some(0);
+        drop(self.0.1.wait_while(state, is_under_way).unwrap());
     }
 
     /// Called by the engine: waits for its permit, and says what is to happen.
