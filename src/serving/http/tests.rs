@@ -93,8 +93,8 @@ impl Drop for Site {
         self.control.release();
         drop(self.end.take());
         let served = self.thread.take().map(JoinHandle::join);
-        if !std::thread::panicking() {
-            served.unwrap().unwrap().unwrap();
+        if let (Some(served), false) = (served, std::thread::panicking()) {
+            served.unwrap().unwrap();
         }
     }
 }

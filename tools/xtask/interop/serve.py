@@ -24,6 +24,8 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "get_weather",
+        # The client parses the arguments of such tools alone.
+        "strict": True,
         "description": "The weather in a city.",
         "parameters": {
             "type": "object",
