@@ -7,6 +7,7 @@
 mod deepseek;
 mod glm;
 mod hermes;
+mod live;
 mod llama3;
 mod stream;
 

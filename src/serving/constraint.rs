@@ -228,6 +228,11 @@ impl Constraint {
         self.matcher.consume_token(token).map_err(|error| brief(&error.to_string()))
     }
 
+    /// The tokens that have to follow, where nothing else can.
+    pub(crate) fn forced(&mut self) -> Vec<u32> {
+        self.matcher.compute_ff_tokens()
+    }
+
     /// Whether nothing can follow what was taken.
     pub(crate) fn is_complete(&self) -> bool {
         self.matcher.is_stopped() && !self.matcher.is_error()

@@ -10,9 +10,9 @@ pub(super) const CALLS_BEGIN: &str = "<｜tool▁calls▁begin｜>";
 pub(super) const CALLS_END: &str = "<｜tool▁calls▁end｜>";
 pub(super) const BEGIN: &str = "<｜tool▁call▁begin｜>";
 pub(super) const END: &str = "<｜tool▁call▁end｜>";
-const SEPARATOR: &str = "<｜tool▁sep｜>";
+pub(super) const SEPARATOR: &str = "<｜tool▁sep｜>";
 const FENCE: &str = "```";
-const FENCE_OF_JSON: &str = "```json";
+pub(super) const FENCE_OF_JSON: &str = "```json";
 
 /// What stands before the separator is a name, or the word `function`.
 const NAME_BYTES_MAX: usize = 1024;

@@ -3,12 +3,14 @@
 //! Text goes out as soon as it cannot become a tag, and is no line end that may turn out to stand
 //! at the end. A call goes out when it is whole: before its last brace nobody knows whether it is
 //! one, and what was said cannot be taken back. So what comes out does not depend on how a reply
-//! was cut, and [`Format::read`] is this reader with the whole reply at once.
+//! was cut, and [`Format::read`] is this reader with the whole reply at once. Where a grammar holds
+//! the reply to its format ([`ReplyReader::bound`]) a call goes out as it is written.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::glm::Texts;
+use super::live::{Head, Live};
 use super::{Call, Format, Said, deepseek, glm, hermes, llama3};
 
 #[cfg(test)]
@@ -88,6 +90,9 @@ pub struct ReplyReader {
     /// How much of it was looked at already.
     seen: usize,
     voice: Voice,
+    is_bound: bool,
+    /// The call that is being heard.
+    live: Option<Live>,
 }
 
 impl ReplyReader {
@@ -98,7 +103,16 @@ impl ReplyReader {
         let texts = if format == Some(Format::Glm) { Texts::of(tools) } else { Texts::default() };
         let voice = Voice { has_calls: format.is_some(), ..Voice::default() };
         let (state, held) = (State::Start, String::new());
-        Self { format, thinking, texts, state, held, seen: 0, voice }
+        let (is_bound, live) = (false, None);
+        Self { format, thinking, texts, state, held, seen: 0, voice, is_bound, live }
+    }
+
+    /// For a reply that a grammar holds to its format: what begins as a call is one, and is heard as
+    /// it is written. A call that the end of the reply cuts short has what there was of it, where
+    /// [`Format::read`] would make it text.
+    #[must_use]
+    pub fn bound(self) -> Self {
+        Self { is_bound: true, ..self }
     }
 
     /// Takes the next piece, and gives what is decided by it.
@@ -207,6 +221,9 @@ impl ReplyReader {
 
     fn call(&mut self, is_end: bool) -> bool {
         let Some(format) = self.format else { return false };
+        if let Some(goes_on) = self.hear_live(format, is_end) {
+            return goes_on;
+        }
         if !is_end && !self.is_worth_a_try(format.closes()) {
             return false;
         }
@@ -227,7 +244,52 @@ impl ReplyReader {
         true
     }
 
+    /// Goes on with a call that is heard as it is written; `None` when it is not.
+    fn hear_live(&mut self, format: Format, is_end: bool) -> Option<bool> {
+        if !self.is_bound {
+            return None;
+        }
+        let Some(live) = &mut self.live else {
+            return match Head::of(format, &self.held) {
+                Head::Found(name, bytes) => {
+                    self.voice.call_begins(name);
+                    self.drop_first(bytes);
+                    self.live = Some(Live::default());
+                    Some(true)
+                }
+                Head::Open if !is_end => Some(false),
+                Head::Open | Head::Other => None,
+            };
+        };
+        let bytes = live.take(&self.held);
+        let is_done = live.is_done();
+        self.voice.call_goes_on(&self.held[..bytes]);
+        self.drop_first(bytes);
+        let close = if format == Format::Llama3 { "}" } else { format.closes() };
+        let closed = if is_done { self.held.find(close).map(|at| at + close.len()) } else { None };
+        if let Some(end) = closed {
+            self.drop_first(end);
+            self.live = None;
+            self.state = self.after_thoughts();
+        } else if is_end {
+            self.held.clear();
+        }
+        Some(closed.is_some())
+    }
+
     fn whole(&mut self, is_end: bool) -> bool {
+        if self.voice.calls > 0 {
+            // A call that was heard makes all that follows calls.
+            let more =
+                self.held.trim_start_matches(|sign: char| sign == ';' || sign.is_whitespace());
+            self.drop_first(self.held.len() - more.len());
+            if self.held.is_empty() {
+                return false;
+            }
+        }
+        if let Some(goes_on) = self.hear_live(Format::Llama3, is_end) {
+            return goes_on;
+        }
         if !is_end && !self.is_worth_a_try("}") {
             return false;
         }
@@ -350,12 +412,22 @@ impl Voice {
     }
 
     fn call(&mut self, call: Call) {
-        let index = self.calls;
+        self.call_begins(call.name);
+        self.call_goes_on(&call.arguments);
+    }
+
+    fn call_begins(&mut self, name: String) {
+        self.heard.push(Heard::CallName { index: self.calls, name });
         self.calls += 1;
         self.gap.clear();
         self.is_after_call = true;
-        self.heard.push(Heard::CallName { index, name: call.name });
-        self.heard.push(Heard::CallArguments { index, delta: call.arguments });
+    }
+
+    fn call_goes_on(&mut self, delta: &str) {
+        if !delta.is_empty() {
+            let (index, delta) = (self.calls.saturating_sub(1), delta.to_owned());
+            self.heard.push(Heard::CallArguments { index, delta });
+        }
     }
 
     fn end(&mut self) {
@@ -411,19 +483,7 @@ impl Json {
 }
 
 fn json_end(text: &str) -> Option<usize> {
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => is_text = !is_text,
-            b'{' | b'[' if !is_text => depth += 1,
-            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && !is_text {
-            return Some(at + 1);
-        }
-    }
-    None
+    let mut live = Live::default();
+    let end = live.take(text);
+    live.is_done().then_some(end)
 }

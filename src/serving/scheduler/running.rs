@@ -10,6 +10,9 @@ use crate::engine::{Answer, EngineError, Want};
 use crate::job::{End, Job, Sampled, Step};
 use crate::sampling::{Choice, Sampler};
 
+/// Tokens that are forced at once: they are computed in one piece.
+const FORCED_MAX: usize = 64;
+
 /// Steps on their way to whoever reads them.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -66,14 +69,17 @@ pub(super) struct Running {
     pub(super) prompt: Vec<u32>,
     /// Tokens of the prompt that are in the slot.
     pub(super) done: usize,
-    /// The token that was sampled last, which is not in the slot yet.
-    pub(super) next: Option<u32>,
+    /// The token that was sampled last, and those that a grammar forces after it: they are not in
+    /// the slot yet.
+    pub(super) next: Vec<u32>,
     pub(super) outbox: Outbox,
     sampler: Sampler,
     constraint: Option<Constraint>,
     stops: Vec<u32>,
+    /// Whether log-probabilities are wanted, which only computing gives.
+    has_logprobs: bool,
     /// Tokens that may still be sampled.
-    left: usize,
+    pub(super) left: usize,
 }
 
 /// A piece of a job in a call.
@@ -81,13 +87,14 @@ pub(super) struct Running {
 pub(super) struct Planned {
     /// The job, by its place among those that run.
     pub(super) job: usize,
-    /// Tokens of the prompt; 0 for the token that was sampled last.
+    /// Tokens of the prompt; 0 for those that were sampled last.
     pub(super) prompt: usize,
     pub(super) want: Want,
 }
 
 impl Running {
     pub(super) fn new(job: Job, slot: usize, cached: usize) -> Self {
+        let has_logprobs = job.sampling.logprobs.is_some();
         let sampler = Sampler::new(job.sampling, &job.prompt);
         let mut outbox = Outbox::new(job.steps);
         outbox.send(Step::Started { cached });
@@ -96,11 +103,12 @@ impl Running {
             variant: job.variant,
             prompt: job.prompt,
             done: cached,
-            next: None,
+            next: Vec::new(),
             outbox,
             sampler,
             constraint: job.constraint,
             stops: job.stops,
+            has_logprobs,
             left: job.tokens_max,
         }
     }
@@ -127,7 +135,7 @@ impl Running {
     /// The tokens of its piece of a call.
     pub(super) fn tokens(&self, planned: &Planned) -> &[u32] {
         match planned.prompt {
-            0 => self.next.as_slice(),
+            0 => &self.next,
             count => &self.prompt[self.done..self.done + count],
         }
     }
@@ -145,7 +153,7 @@ impl Running {
                 Err(format!("The engine gave {} logits instead of {vocab}.", logits.len()))
             }
         };
-        match sampled.and_then(|sampled| self.take(sampled)) {
+        match sampled.and_then(|sampled| self.go_on(sampled)) {
             Ok(end) => end,
             Err(reason) => Some(End::Failed(EngineError::Failed(reason))),
         }
@@ -157,12 +165,29 @@ impl Running {
         self.sampler.choose(logits, choice)
     }
 
-    /// Says a token and goes on after it.
+    /// Goes on after a token, and after those that cannot be others: they need no choice.
+    fn go_on(&mut self, sampled: Sampled) -> Result<Option<End>, String> {
+        self.next.clear();
+        let end = self.take(sampled)?;
+        let Some(constraint) = &mut self.constraint else { return Ok(end) };
+        if end.is_some() || self.has_logprobs {
+            return Ok(end);
+        }
+        for id in constraint.forced().into_iter().take(FORCED_MAX) {
+            let end = self.take(Sampled { id, logprob: None, top: Vec::new() })?;
+            if end.is_some() {
+                return Ok(end);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says a token.
     fn take(&mut self, sampled: Sampled) -> Result<Option<End>, String> {
         let id = sampled.id;
         self.sampler.note(id);
         self.outbox.send(Step::Token(sampled));
-        self.next = Some(id);
+        self.next.push(id);
         self.left -= 1;
         if self.stops.contains(&id) {
             return Ok(Some(End::Stop));

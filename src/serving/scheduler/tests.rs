@@ -5,7 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::fixtures::{Arithmetic, Control, Counts, Fault, best};
 use crate::scheduler::{Handle, Refused, Settings, start};
-use crate::{Answer, End, Engine, EngineError, Facts, Grammar, Job, Piece, Sampling, Step};
+use crate::{
+    Answer, Calls, End, Engine, EngineError, Facts, Grammar, Job, Piece, Sampling, Step, ToolChoice,
+};
 
 const FACTS: Facts = Facts { vocab: 97, slots: 4, slot_tokens: 600, variants: 2 };
 
@@ -476,6 +478,41 @@ async fn a_constraint_holds_whatever_the_model_would_rather_say() {
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert!(schema["properties"]["a"]["enum"].as_array().unwrap().contains(&answer["a"]));
     }
+}
+
+#[tokio::test]
+async fn what_a_grammar_forces_is_computed_at_once() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../chat/fixtures/model/tokenizer.json");
+    let tokenizer = chat::Tokenizer::open(path.as_ref()).unwrap();
+    let grammar = Grammar::new(&tokenizer).unwrap();
+    let (handle, control) = begin(Facts { vocab: tokenizer.size(), ..FACTS }, Settings::default());
+    let tools = [json!({"type": "function", "function": {"name": "long_name_of_a_tool"}})];
+    let calls = Calls {
+        format: chat::Format::Hermes,
+        thinking: false,
+        tools: &tools,
+        choice: ToolChoice::Required,
+        parallel: false,
+    };
+    let mut ways = Vec::new();
+    for logprobs in [None, Some(0)] {
+        let (mut job, heard) = job(&prompt(1, 10), 200);
+        job.constraint = Some(grammar.calls(&calls).unwrap());
+        job.sampling.logprobs = logprobs;
+        // It thinks about nothing first, which it may.
+        let first = tokenizer.encode("<tool_call>").unwrap().ids;
+        control.say(&job.prompt, &first);
+        control.forget_counts();
+        handle.submit(job).unwrap();
+        ways.push((outcome(heard).await, control.counts().calls));
+    }
+    let [(at_once, few), (one_by_one, many)] = ways.try_into().unwrap();
+    assert_eq!(at_once.tokens, one_by_one.tokens);
+    assert_eq!(at_once.end, Some(End::Complete));
+    let text = tokenizer.decode(&at_once.tokens).unwrap();
+    let said = chat::Format::Hermes.read(&text, false, &tools);
+    assert_eq!(said.calls[0].name, "long_name_of_a_tool");
+    assert!(few * 2 < many, "{few} calls instead of {many} for {text:?}");
 }
 
 /// An engine that tells when it is gone.

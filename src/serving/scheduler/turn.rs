@@ -170,7 +170,7 @@ impl Scheduler {
             }
             let missing = running.missing();
             let prompt = missing.min(*budget);
-            if prompt == 0 && (missing > 0 || running.next.is_none()) {
+            if prompt == 0 && (missing > 0 || running.next.is_empty()) {
                 continue;
             }
             *budget -= prompt;
@@ -208,10 +208,10 @@ impl Scheduler {
             let job = &mut self.running[planned.job];
             self.slots.push(job.slot, job.tokens(planned));
             job.done += planned.prompt;
-            job.next = None;
             self.load.prompt_tokens += planned.prompt as u64;
-            self.load.sampled_tokens += u64::from(answer != Answer::Nothing);
+            let left = job.left;
             let end = job.hear(answer, self.facts.vocab);
+            self.load.sampled_tokens += (left - job.left) as u64;
             ends.extend(end.map(|end| (planned.job, end)));
         }
         // From the last on, so that the places of the others stay.

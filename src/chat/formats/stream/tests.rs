@@ -94,6 +94,39 @@ fn without_a_format_tags_of_calls_are_text() {
     assert_eq!(heard(None, false, &[reply]), [text(reply), vec![]]);
 }
 
+#[test]
+fn a_call_of_a_bound_reply_is_heard_as_it_is_written() {
+    let mut reader = ReplyReader::new(Some(Format::Hermes), false, &tools()).bound();
+    let mut push = |piece: &str| reader.push(piece);
+    let arguments = |delta: &str| Heard::CallArguments { index: 0, delta: delta.to_owned() };
+    assert_eq!(push("So.\n<tool_call>\n{\"name\": \"f"), text("So."));
+    assert_eq!(push("\", \"arguments\": "), []);
+    assert_eq!(
+        push("{\"s\":"),
+        [Heard::CallName { index: 0, name: "f".to_owned() }, arguments("{\"s\":")]
+    );
+    assert_eq!(push(" \"}</tool_call>"), [arguments(" \"}</tool_call>")]);
+    assert_eq!(push("\\\"\"}}\n</tool"), [arguments("\\\"\"}")]);
+    assert_eq!(push("_call>\n"), []);
+    assert_eq!(push("Then."), text("\n\nThen."));
+    assert_eq!(reader.end(), []);
+}
+
+#[test]
+fn a_bound_call_that_is_cut_short_has_what_there_was_of_it() {
+    let pieces = [
+        (Format::Hermes, "<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"ab"),
+        (Format::Llama3, "{\"name\": \"f\", \"parameters\": {\"s\": \"ab"),
+        (Format::DeepSeek, "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"s\": \"ab"),
+    ];
+    for (format, piece) in pieces {
+        let mut reader = ReplyReader::new(Some(format), false, &tools()).bound();
+        let mut heard = reader.push(piece);
+        heard.extend(reader.end());
+        assert_eq!(heard, call(0, "{\"s\": \"ab"), "{format:?}");
+    }
+}
+
 /// A piece of a reply: what formats are made of, whole calls, and words.
 fn parts() -> impl Strategy<Value = String> {
     let call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"</tool_call>é\\\"\"}}\n</tool_call>";
@@ -161,6 +194,50 @@ proptest! {
             prop_assert_eq!(cut, whole, "{:?}", format);
         }
         prop_assert_eq!(said(None, thinking, &pieces), said(None, thinking, &[&reply]));
+    }
+
+    /// A whole reply that a grammar let through is heard as it reads, however it is cut.
+    #[test]
+    fn bound_replies_are_heard_as_they_read(
+        arguments in prop::collection::vec("[a-z{}\\[\\]<> é\\\\\"]{0,12}", 0..4),
+        said in "([a-z<]{1,8}\n?)?",
+        thoughts in prop::option::of("[a-z<\n]{0,8}"),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let calls: Vec<String> = arguments.iter().map(|text| json!({"s": text}).to_string()).collect();
+        let wrapped = |before: &str, after: &str, between: &str| {
+            let calls: Vec<String> = calls.iter().map(|call| format!("{before}{call}{after}")).collect();
+            calls.join(between)
+        };
+        let deep = wrapped("<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n", "\n```<｜tool▁call▁end｜>", "\n");
+        let plain = wrapped("<｜tool▁call▁begin｜>f<｜tool▁sep｜>", "<｜tool▁call▁end｜>", "");
+        let around = |calls: String| match calls.is_empty() {
+            true => calls,
+            false => format!("<｜tool▁calls▁begin｜>{calls}<｜tool▁calls▁end｜>"),
+        };
+        let replies = [
+            (Format::Hermes, said.clone() + &wrapped("<tool_call>\n{\"name\": \"f\", \"arguments\": ", "}\n</tool_call>", "\n")),
+            (Format::Llama3, wrapped("{\"name\": \"f\", \"parameters\": ", "}", "; ")),
+            (Format::DeepSeek, said.clone() + &around(deep)),
+            (Format::DeepSeek, said.clone() + &around(plain)),
+        ];
+        for (format, reply) in replies {
+            let reply = match &thoughts {
+                Some(thoughts) => format!("<think>{thoughts}</think>\n\n{reply}"),
+                None => reply,
+            };
+            let mut places: Vec<usize> =
+                cuts.iter().map(|cut| reply.floor_char_boundary(cut.index(reply.len() + 1))).collect();
+            places.extend([0, reply.len()]);
+            places.sort_unstable();
+            let mut reader = ReplyReader::new(Some(format), false, &tools()).bound();
+            let mut heard: Vec<Heard> =
+                places.windows(2).flat_map(|ends| reader.push(&reply[ends[0]..ends[1]])).collect();
+            heard.extend(reader.end());
+            let whole = format.read(&reply, false, &tools());
+            prop_assert_eq!(whole.calls.len(), calls.len());
+            prop_assert_eq!(Said::of(heard, thoughts.is_some()), whole, "{:?}", reply);
+        }
     }
 
     /// What is no call is text, every byte of it.
