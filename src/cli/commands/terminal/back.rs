@@ -213,7 +213,9 @@ impl Driver {
             let tell = |update| drop(updates.blocking_send(update));
             match models(&run) {
                 Ok((models, missing)) => {
-                    missing.map(|error| tell(Update::Said(error.to_string())));
+                    if let Some(error) = missing {
+                        tell(Update::Said(error.to_string()));
+                    }
                     tell(Update::Answer(Answer::Models(models)));
                 }
                 Err(error) => tell(Update::Failed(error.to_string())),
