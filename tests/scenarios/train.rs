@@ -152,7 +152,7 @@ fn a_plan_says_what_a_run_would_take_and_begins_nothing() {
     let plan = training.begins(&["--plan", "--json", "--method", "full"]).succeeds();
     let [plan] = plan.json_lines().try_into().unwrap();
     assert_eq!(plan["type"], "plan");
-    assert_eq!(plan["plan"]["rung"], "all_on_device");
+    assert_eq!(plan["plan"]["rung"], "layers_kept");
     assert_eq!(plan["plan"]["parameters"][0], plan["plan"]["parameters"][1]);
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct RecipeArgs {
     /// Where the order of the samples comes from.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// In what the model is computed.
+    /// In what the model is computed; bf16 where the device has units for it, unless given.
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionArg>,
     /// What computes.
