@@ -69,5 +69,5 @@ fn what_begins_a_text_and_what_parts_one_is_known() {
     let mut controls: Vec<&str> = tokenizer.controls().collect();
     controls.sort_unstable();
     assert_eq!(controls, ["<s>", "<｜User｜>"], "tags are text, and a single sign cannot be cut");
-    assert_eq!(Tokenizer::from_json(TINY.as_bytes()).unwrap().begin(), []);
+    assert!(Tokenizer::from_json(TINY.as_bytes()).unwrap().begin().is_empty());
 }

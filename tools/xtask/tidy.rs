@@ -44,7 +44,7 @@ struct Exception {
 const EXCEPTIONS: &[Exception] = &[Exception {
     path: "src/cli/settings/file.rs",
     rule: "struct-fields",
-    allowed: 23,
+    allowed: 24,
     reason: "A field for each key of the settings file: serde names an unknown key with its line \
              only where all keys are in one struct.",
 }];

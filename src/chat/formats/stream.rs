@@ -278,7 +278,7 @@ impl ReplyReader {
     }
 
     fn whole(&mut self, is_end: bool) -> bool {
-        if self.voice.calls > 0 {
+        if self.voice.calls > 0 && self.live.is_none() {
             // A call that was heard makes all that follows calls.
             let more =
                 self.held.trim_start_matches(|sign: char| sign == ';' || sign.is_whitespace());
@@ -375,13 +375,22 @@ struct Voice {
 }
 
 impl Voice {
+    /// What goes on is one piece with what came before.
+    fn hear(&mut self, part: Heard) {
+        match (self.heard.last_mut(), part) {
+            (Some(Heard::Text(text)), Heard::Text(more))
+            | (Some(Heard::Reasoning(text)), Heard::Reasoning(more)) => text.push_str(&more),
+            (_, part) => self.heard.push(part),
+        }
+    }
+
     fn think(&mut self, piece: &str) {
         self.thought_kept.push_str(piece);
         let all = std::mem::take(&mut self.thought_kept);
         let text = if self.thought_begun { &all } else { all.trim_start_matches('\n') };
         let end = text.trim_end_matches('\n').len();
         if end > 0 {
-            self.heard.push(Heard::Reasoning(text[..end].to_owned()));
+            self.hear(Heard::Reasoning(text[..end].to_owned()));
             self.thought_begun = true;
         }
         if self.thought_begun {
@@ -405,7 +414,7 @@ impl Voice {
         let text = if is_first { all.trim_start_matches('\n') } else { &all };
         let end = if self.has_calls { text.trim_end_matches('\n').len() } else { text.len() };
         if end > 0 {
-            self.heard.push(Heard::Text(text[..end].to_owned()));
+            self.hear(Heard::Text(text[..end].to_owned()));
             self.text_begun = true;
         }
         self.kept = text[end..].to_owned();
@@ -417,7 +426,7 @@ impl Voice {
     }
 
     fn call_begins(&mut self, name: String) {
-        self.heard.push(Heard::CallName { index: self.calls, name });
+        self.hear(Heard::CallName { index: self.calls, name });
         self.calls += 1;
         self.gap.clear();
         self.is_after_call = true;
@@ -426,14 +435,14 @@ impl Voice {
     fn call_goes_on(&mut self, delta: &str) {
         if !delta.is_empty() {
             let (index, delta) = (self.calls.saturating_sub(1), delta.to_owned());
-            self.heard.push(Heard::CallArguments { index, delta });
+            self.hear(Heard::CallArguments { index, delta });
         }
     }
 
     fn end(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         if self.calls == 0 && !kept.is_empty() {
-            self.heard.push(Heard::Text(kept));
+            self.hear(Heard::Text(kept));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 /// Fine-tune a model on a dataset. The run is a folder, goes on without a terminal, and can be
 /// watched, stopped and gone on with.
@@ -106,13 +107,15 @@ pub(crate) enum MethodArg {
     Lora,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum PrecisionArg {
     Bf16,
     F32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DeviceArg {
     /// A GPU where there is one, else the processor.
     Auto,

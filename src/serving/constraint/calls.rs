@@ -76,7 +76,7 @@ impl Tool {
             return Err(fault("its name is more than letters, digits and _-.:/"));
         }
         let mut parameters = match &function["parameters"] {
-            Value::Null => json!({"type": "object", "properties": {}}),
+            Value::Null => json!({"properties": {}}),
             parameters => parameters.clone(),
         };
         let Some(schema) = parameters.as_object_mut() else {
@@ -91,6 +91,13 @@ impl Tool {
             return Err(fault("the type of its parameters is not object"));
         }
         schema.insert("type".to_owned(), "object".into());
+        // Where all keys are named a model makes none up.
+        let others =
+            ["additionalProperties", "patternProperties", "$ref", "anyOf", "allOf", "oneOf"];
+        if schema.contains_key("properties") && !others.iter().any(|key| schema.contains_key(*key))
+        {
+            schema.insert("additionalProperties".to_owned(), false.into());
+        }
         Ok(Self { place, name: name.to_owned(), parameters })
     }
 

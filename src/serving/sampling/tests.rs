@@ -79,7 +79,7 @@ fn a_draw_is_the_same_everywhere() {
     assert_eq!(drawn, DRAWN);
 }
 
-const DRAWN: [u32; 6] = [0; 6];
+const DRAWN: [u32; 6] = [157, 167, 704, 726, 601, 359];
 
 #[test]
 fn logprobs_are_the_models_own() {

@@ -169,7 +169,7 @@ fn parts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// However a reply is cut, the same is heard, and it is what the whole of it reads as.
     #[test]
