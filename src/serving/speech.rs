@@ -27,6 +27,8 @@ pub(crate) struct Hearing {
     pub(crate) plain: bool,
     /// How calls are written; `None` where none may be.
     pub(crate) format: Option<Format>,
+    /// A grammar holds the reply to that: calls are heard as they are written.
+    pub(crate) bound: bool,
     /// The prompt opened a thought.
     pub(crate) thinking: bool,
     /// The tools on offer.
@@ -55,8 +57,11 @@ pub(crate) struct Speech {
 impl Speech {
     /// The beginning of a reply.
     pub(crate) fn new(server: Arc<Server>, hearing: Hearing) -> Self {
-        let Hearing { plain, format, thinking, tools, one_call, stops } = hearing;
-        let reader = (!plain).then(|| ReplyReader::new(format, thinking, &tools));
+        let Hearing { plain, format, bound, thinking, tools, one_call, stops } = hearing;
+        let reader = (!plain).then(|| {
+            let reader = ReplyReader::new(format, thinking, &tools);
+            if bound { reader.bound() } else { reader }
+        });
         Self {
             server,
             begun: false,

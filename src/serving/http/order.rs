@@ -67,11 +67,14 @@ pub(super) fn chat(app: &App, body: &[u8]) -> Result<Order, ApiError> {
     let now_s = i64::try_from(now_s()).unwrap_or_default();
     let prompt = app.server.conversation(&request, app.facts.slot_tokens, now_s)?;
     let constraint = constraint(app, &request, prompt.thinking)?;
-    let format = app.server.dialect.format().filter(|_| request.offers());
+    // JSON that was asked for is no call, whatever it looks like.
+    let may_call = request.offers() && !matches!(request.form, Form::Json(_));
+    let format = app.server.dialect.format().filter(|_| may_call);
     let one_call = !request.parallel || matches!(request.choice, ToolChoice::Named(_));
     let hearing = Hearing {
         plain: false,
         format,
+        bound: constraint.is_some(),
         thinking: prompt.thinking,
         tools: request.tools,
         one_call,
