@@ -3,6 +3,7 @@
 //! environment.
 
 mod checkpoints;
+mod compare;
 mod datasets;
 mod isolation;
 mod sessions;
@@ -17,6 +18,7 @@ pub(crate) use checkpoints::{
     CheckpointTakeArgs, CopyHow, ForkArgs, RewindArgs, StoreBackupArgs, StoreCheckArgs,
     StoreCommand, StoreGcArgs, StoreRebuildArgs, StoreStatsArgs,
 };
+pub(crate) use compare::CompareArgs;
 pub(crate) use datasets::{
     CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
     ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, TokensArgs,
@@ -86,6 +88,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Import(ImportCommand),
     Train(Box<TrainArgs>),
+    Compare(Box<CompareArgs>),
     Models(ModelsArgs),
     #[command(subcommand)]
     Key(KeyCommand),

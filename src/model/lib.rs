@@ -65,7 +65,7 @@ pub use failure::{Failure, FailureKind};
 pub use list::list;
 pub use profile::{EffortForm, EmptyContent, MalformedBack, Profile, ReasoningBack};
 pub use receive::parse;
-pub use reply::{Part, Reply};
+pub use reply::{Part, Reply, TokenIds};
 pub use retry::RetryPolicy;
 pub use scripted::ScriptedModel;
 
