@@ -57,7 +57,12 @@ impl Masking<'_> {
         }
         let mut trained = vec![false; prompt.len() + said.len() + 1];
         for stretch in stretches {
-            let begin = self.count_before(said, found, stretch.start, Side::Behind)?;
+            // What stands across the end of the prompt here was sampled behind it.
+            let begin = if stretch.start == found.tokens.start {
+                0
+            } else {
+                self.count_before(said, found, stretch.start, Side::Behind)?
+            };
             let end = if stretch.end == found.tokens.end {
                 said.len() + 1
             } else {

@@ -26,7 +26,7 @@ use crate::args::CompareArgs;
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe_line};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::store::Store;
 
 use columns::{Column, head, side_by_side, verdict};
@@ -43,7 +43,8 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
     let queries = queries::read(args)?;
     // A name that is no model is said before anything runs.
     for side in Side::BOTH {
-        Settings::resolve(&args.run_of(side == Side::A))?;
+        let run = args.run_of(side == Side::A);
+        settings::refuse_mixed(&run, &Settings::resolve(&run)?)?;
     }
     let mut results = Results::open(args.out.as_deref())?;
     let trees = trees(&queries)?;
@@ -139,10 +140,11 @@ fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResul
         for _ in 0..workers {
             let sender = sender.clone();
             scope.spawn(move || {
+                let mut server = None;
                 while !is_over.load(Ordering::Relaxed) {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = left.get(place) else { return };
-                    if sender.send((place, job.run())).is_err() {
+                    if sender.send((place, job.run(&mut server))).is_err() {
                         return;
                     }
                 }
@@ -150,13 +152,11 @@ fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResul
         }
         drop(sender);
         let mut ended = Ok(Exit::Completed);
-        let mut count = 0;
-        for (place, result) in done {
-            count += 1;
+        for (number, (place, result)) in done.into_iter().enumerate() {
             let kept = result.and_then(|outcome| match outcome {
                 None => Ok(Exit::Interrupted),
                 Some(outcome) => {
-                    progress(count, left, &left[place], &outcome);
+                    progress(number + 1, left, &left[place], &outcome);
                     results.put(outcome).map(|()| Exit::Completed)
                 }
             });

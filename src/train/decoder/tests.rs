@@ -11,8 +11,13 @@ use crate::method::{load_adapters, train_all};
 use crate::row::Row;
 use crate::torch::gradients;
 
-const PLAIN: Way =
-    Way { save_attention: false, mlp_tile: 0, offload: false, host_optimizer: false };
+const PLAIN: Way = Way {
+    save_layers: false,
+    save_attention: false,
+    mlp_tile: 0,
+    offload: false,
+    host_optimizer: false,
+};
 
 fn decoder(golden: &Golden, kind: Kind) -> Decoder {
     Decoder::new(&golden.weights(), kind, Device::Cpu).unwrap()
@@ -149,7 +154,9 @@ fn whatever_saves_memory_changes_nothing() {
             Way { offload: true, ..PLAIN },
             Way { mlp_tile: 7, ..PLAIN },
             Way { save_attention: true, ..PLAIN },
-            Way { save_attention: true, mlp_tile: 7, offload: true, host_optimizer: false },
+            Way { save_attention: true, mlp_tile: 7, offload: true, ..PLAIN },
+            Way { save_layers: true, ..PLAIN },
+            Way { save_layers: true, mlp_tile: 7, ..PLAIN },
         ] {
             let (loss, sums) = back(&decoder, &rows, way);
             assert!((loss - golden.said.full.loss).abs() <= 1e-5, "{} {way:?}", golden.name);
@@ -186,6 +193,24 @@ fn recomputed_gradients_are_those_of_plain_autograd_to_the_bit() {
                         assert!(sum == *expected.as_ref().unwrap(), "{}", parameter.name());
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Whether a layer is kept or computed again, a run that goes on with less memory goes on the same.
+#[test]
+fn what_is_kept_gives_the_bits_of_what_is_computed_again() {
+    for golden in Golden::all() {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let mut decoder = decoder(&golden, kind);
+            train_all(&mut decoder);
+            let rows = rows(&golden, &decoder, true);
+            let (loss, again) = back(&decoder, &rows, PLAIN);
+            let (loss_kept, kept) = back(&decoder, &rows, Way { save_layers: true, ..PLAIN });
+            assert_eq!(loss, loss_kept, "{}", golden.name);
+            for (again, kept) in again.sums().iter().zip(kept.sums()) {
+                assert!(again == kept, "{} {kind:?}", golden.name);
             }
         }
     }

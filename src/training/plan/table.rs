@@ -42,6 +42,7 @@ impl Plan {
             ("optimizer", memory.optimizer),
             ("layer inputs", memory.layer_inputs),
             ("attention", memory.attention),
+            ("layers", memory.layers),
             ("one layer", memory.layer),
             ("one MLP", memory.mlp),
             ("logits", memory.logits),

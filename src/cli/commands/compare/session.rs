@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataset::Said;
@@ -16,9 +17,10 @@ use super::outcome::{Key, Outcome, Steps};
 use super::queries::Query;
 use crate::args::RunArgs;
 use crate::bill::Bill;
-use crate::commands::exec::{Stop, recording_failed};
+use crate::commands::exec::{Stop, recording_failed, server};
 use crate::compose;
 use crate::error::{CliError, Exit};
+use crate::local::{self, Server};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -45,8 +47,9 @@ struct Done {
 }
 
 impl Job<'_> {
-    /// Runs it to its end; `None` when somebody interrupted it.
-    pub(super) fn run(&self) -> Result<Option<Outcome>, CliError> {
+    /// Runs it to its end; `None` when somebody interrupted it. `kept` is the server of the last
+    /// model of this machine: it goes on for the same one and ends for another.
+    pub(super) fn run(&self, kept: &mut Option<Arc<Server>>) -> Result<Option<Outcome>, CliError> {
         let store = Store::open()?;
         let scratch = tempfile::Builder::new().prefix("limn-compare-").tempdir();
         let scratch = scratch.map_err(|error| {
@@ -64,14 +67,14 @@ impl Job<'_> {
         };
         let run = RunArgs { workspace: Some(workspace), ..self.run.clone() };
         let settings = Settings::resolve(&run)?;
-        let options = match compose::options(&settings, self.private, None) {
-            Ok(options) => options,
-            // A model that cannot be had is a result: the other one still runs.
+        // A model that cannot be had is a result: the other one still runs.
+        let server = match loaded(&settings, kept) {
             Err(error) if error.exit == Exit::ModelUnreachable => {
                 return Ok(Some(self.not_begun(error.to_string())));
             }
-            Err(error) => return Err(error),
+            server => server?,
         };
+        let options = compose::options(&settings, self.private, None, server.as_ref())?;
         let (id, done) = compose::run(async {
             let session = Session::start(options).await.map_err(recording_failed)?;
             let id = session.id();
@@ -117,6 +120,26 @@ impl Job<'_> {
             ..self.not_begun(String::new())
         }
     }
+}
+
+/// The server of a model of this machine, once it answers. Of two such models each has the machine
+/// for itself while it is its turn.
+fn loaded(
+    settings: &Settings,
+    kept: &mut Option<Arc<Server>>,
+) -> Result<Option<Arc<Server>>, CliError> {
+    let Some(launch) = settings.endpoint().and_then(|endpoint| endpoint.local.as_ref()) else {
+        return Ok(None);
+    };
+    if kept.as_ref().is_none_or(|kept| kept.launch() != launch) {
+        // It ends before the next one takes its memory.
+        *kept = None;
+        *kept = server(settings)?;
+    }
+    if let Some(server) = kept {
+        compose::run(local::load(server))??;
+    }
+    Ok(kept.clone())
 }
 
 fn empty(place: PathBuf) -> Result<PathBuf, CliError> {

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::Check;
-use crate::commands::train;
+use crate::limn_train;
 
 const NAME: &str = "training";
 
 pub(super) fn check() -> Check {
-    let runner = match train::runner() {
+    let runner = match limn_train::find() {
         Ok(runner) => runner,
         // Most people train nothing.
         Err(error) => return Check::fact(NAME, error.message, None),
