@@ -22,8 +22,8 @@ use crate::shape::ModelShape;
 pub use machine::{Kind, Machine};
 pub use memory::{MemoryUse, Way};
 pub use speed::Work;
-pub use table::duration;
 pub(crate) use table::thousands;
+pub use table::{duration, gib};
 
 /// How a run is computed, from the fastest to the one that needs least. Each rung keeps what the
 /// ones before it changed.

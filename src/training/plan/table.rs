@@ -62,7 +62,8 @@ impl Plan {
 }
 
 /// Bytes in GiB, or MiB where they are few.
-pub(super) fn gib(bytes: u64) -> String {
+#[must_use]
+pub fn gib(bytes: u64) -> String {
     let gib = bytes as f64 / f64::from(1 << 30);
     if gib >= 100.0 {
         format!("{gib:.0} GiB")

@@ -50,7 +50,7 @@ pub(super) fn train(bench: &Bench) -> Result<Vec<Figure>> {
     run_command(&mut cargo(&[&["build", "--release", "--locked"], &package[..]].concat()))?;
     let world = World::new("train")?;
     let model = world.folder.join("model");
-    run_command(program(&python, &[]).arg(script()).arg("model").arg(&model))?;
+    run_command(program(&python, &[]).arg(script("train.py")).arg("model").arg(&model))?;
     let mut figures = Vec::new();
     let precisions = if computes_bf16() { &["f32", "bf16"][..] } else { &["f32"] };
     for length in LENGTHS {
@@ -148,7 +148,13 @@ fn theirs(
 ) -> Result<Ran> {
     let report = world.folder.join("theirs.json");
     let mut probe = Probe::new(Path::new(python))?;
-    probe.command().arg(script()).arg("run").arg(model).arg(rows).args([method, precision]);
+    probe
+        .command()
+        .arg(script("train.py"))
+        .arg("run")
+        .arg(model)
+        .arg(rows)
+        .args([method, precision]);
     probe.command().stdout(fs::File::create(&report)?);
     let ran = succeeded("train.py", probe.run()?)?;
     let said: Value =
@@ -184,12 +190,13 @@ fn compared(name: &str, length: usize, ours: &Ran, theirs: &Ran) -> Result<Vec<F
     ])
 }
 
-fn script() -> PathBuf {
-    root().join("tools/xtask/bench/train.py")
+/// A script beside this.
+pub(super) fn script(name: &str) -> PathBuf {
+    root().join("tools/xtask/bench").join(name)
 }
 
 /// The Python to compare with: `LIMN_PYTHON`, or that of the interop environment.
-fn python() -> Option<String> {
+pub(super) fn python() -> Option<String> {
     let named = std::env::var("LIMN_PYTHON").ok();
     let made = python_in(&target().join(interop::train::FOLDER));
     named.or_else(|| made.exists().then(|| made.to_string_lossy().into_owned()))
