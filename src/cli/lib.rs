@@ -10,6 +10,7 @@ mod commands;
 mod compose;
 mod error;
 mod packages;
+mod patience;
 mod print;
 mod settings;
 mod store;
