@@ -59,10 +59,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("alacritty_terminal", &["screen"]),
     ("async-openai", &["model"]),
+    ("axum", &["serving"]),
     ("clap", &["cli"]),
     ("crossterm", &["tui"]),
     ("minijinja", &["chat"]),
+    ("hyper", &["serving"]),
     ("landlock", &["sandbox"]),
+    ("llguidance", &["serving"]),
     ("portable-pty", &["sandbox"]),
     ("ratatui", &["tui"]),
     ("reqwest", &["model", "toolbox"]),

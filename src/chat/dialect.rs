@@ -103,6 +103,11 @@ impl Dialect {
         self.stops.contains(&id)
     }
 
+    /// The tokens at which the model stops.
+    pub fn stops(&self) -> impl Iterator<Item = u32> {
+        self.stops.iter().copied()
+    }
+
     /// The token that would end a reply, where the template leaves it to whoever speaks next.
     pub(crate) fn stop_after(&self, calls: bool) -> Option<u32> {
         if calls { self.probe.after_calls } else { self.probe.after_text }

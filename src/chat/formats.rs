@@ -7,9 +7,13 @@
 mod deepseek;
 mod glm;
 mod hermes;
+mod live;
 mod llama3;
+mod stream;
 
 use serde_json::Value;
+
+pub use stream::{Heard, ReplyReader};
 
 #[cfg(test)]
 mod tests;
@@ -69,59 +73,11 @@ impl Format {
     /// opened the thoughts; `tools` as they were offered, since GLM says no types.
     #[must_use]
     pub fn read(self, reply: &str, thinking: bool, tools: &[Value]) -> Said {
-        let (reasoning, rest) = thoughts(reply, thinking);
-        let (text, calls) = match self {
-            Self::Hermes => hermes::read(rest),
-            Self::Llama3 => llama3::read(rest),
-            Self::Glm => glm::read(rest, tools),
-            Self::DeepSeek => deepseek::read(rest),
-        };
-        // A template puts line ends around the parts; they are nobody's.
-        let text = if calls.is_empty() { text.as_str() } else { text.trim_end_matches('\n') };
-        let text = if reasoning.is_some() { text.trim_start_matches('\n') } else { text };
-        Said { reasoning, text: text.to_owned(), calls }
+        let mut reader = ReplyReader::new(Some(self), thinking, tools);
+        let mut heard = reader.push(reply);
+        heard.extend(reader.end());
+        Said::of(heard, reader.has_thought())
     }
-}
-
-/// Takes the thoughts off the beginning of a reply.
-fn thoughts(reply: &str, thinking: bool) -> (Option<String>, &str) {
-    let opened = reply.trim_start().strip_prefix("<think>");
-    let Some(within) = opened.or(thinking.then_some(reply)) else { return (None, reply) };
-    match within.split_once("</think>") {
-        Some((thought, rest)) => (Some(thought.trim_matches('\n').to_owned()), rest),
-        // It was cut short while it thought.
-        None => (Some(within.trim_matches('\n').to_owned()), ""),
-    }
-}
-
-/// Splits a text at stretches between two tags. What `inside` makes nothing of stays text, as do
-/// tags without their fellow; the space between two calls is nobody's.
-fn between(
-    text: &str,
-    (open, close): (&str, &str),
-    mut inside: impl FnMut(&str) -> Option<Call>,
-) -> (String, Vec<Call>) {
-    let (mut said, mut calls) = (String::new(), Vec::new());
-    let mut rest = text;
-    while let Some(at) = rest.find(open) {
-        let within = &rest[at + open.len()..];
-        // The last one may lack its end: the token that closes it is a stop of some servers.
-        let (body, after) = within.split_once(close).unwrap_or((within, ""));
-        let Some(call) = inside(body) else {
-            said.push_str(&rest[..at + open.len()]);
-            rest = within;
-            continue;
-        };
-        if calls.is_empty() || !rest[..at].trim().is_empty() {
-            said.push_str(&rest[..at]);
-        }
-        calls.push(call);
-        rest = after;
-    }
-    if calls.is_empty() || !rest.trim().is_empty() {
-        said.push_str(rest);
-    }
-    (said, calls)
 }
 
 /// Arguments as the text of an object: themselves, or what a text of them says.

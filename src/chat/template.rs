@@ -50,6 +50,7 @@ pub struct Conversation {
     /// What makes the marks of this conversation occur nowhere in it.
     nonce: String,
     now: Timestamp,
+    variables: BTreeMap<String, Value>,
 }
 
 impl Conversation {
@@ -68,13 +69,28 @@ impl Conversation {
             tools,
             nonce: hasher.finalize().to_hex().to_string(),
             now: Timestamp::from_second(now_s).unwrap_or_default(),
+            variables: BTreeMap::new(),
         }
+    }
+
+    /// The same with variables of the template's own, such as `enable_thinking`. What every template
+    /// is given keeps its meaning.
+    #[must_use]
+    pub fn with_variables(self, variables: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let variable = |(name, value): (&String, _)| (name.clone(), Value::from_serialize(value));
+        Self { variables: variables.iter().map(variable).collect(), ..self }
     }
 
     /// Its first messages.
     pub(crate) fn first(&self, count: usize) -> Self {
         let messages = self.messages.iter().take(count).cloned().collect();
-        Self { messages, tools: self.tools.clone(), nonce: self.nonce.clone(), now: self.now }
+        Self {
+            messages,
+            tools: self.tools.clone(),
+            nonce: self.nonce.clone(),
+            now: self.now,
+            variables: self.variables.clone(),
+        }
     }
 
     /// The conversation with another message in a place.
@@ -213,7 +229,8 @@ impl Template {
     }
 
     fn run(&self, form: &str, of: &Conversation, prompt: bool) -> Result<String, ChatError> {
-        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+        let own = of.variables.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let mut context: BTreeMap<&str, Value> = own.collect();
         for (name, token) in &self.specials {
             context.insert(name, Value::from(token.as_str()));
         }

@@ -34,3 +34,40 @@ fn what_is_no_tokenizer_is_refused_with_its_name() {
     assert!(matches!(Tokenizer::open(folder.path()), Err(ChatError::Format { .. })));
     assert!(matches!(Tokenizer::open(Path::new("/nowhere")), Err(ChatError::Io { .. })));
 }
+
+#[test]
+fn what_begins_a_text_and_what_parts_one_is_known() {
+    let mut json: serde_json::Value = serde_json::from_str(TINY).unwrap();
+    let added = |id: u32, content: &str, special: bool| {
+        serde_json::json!({
+            "id": id, "content": content, "special": special, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        })
+    };
+    json["added_tokens"] = vec![
+        added(4, "<s>", true),
+        added(5, "<｜User｜>", false),
+        added(6, "<think>", false),
+        added(7, "¶", true),
+    ]
+    .into();
+    json["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [
+            { "SpecialToken": { "id": "<s>", "type_id": 0 } },
+            { "Sequence": { "id": "A", "type_id": 0 } },
+        ],
+        "pair": [
+            { "Sequence": { "id": "A", "type_id": 0 } },
+            { "Sequence": { "id": "B", "type_id": 1 } },
+        ],
+        "special_tokens": { "<s>": { "id": "<s>", "ids": [4], "tokens": ["<s>"] } },
+    });
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    assert_eq!(tokenizer.begin(), [4]);
+    assert_eq!(tokenizer.encode("ab").unwrap().ids, [2], "a template writes it itself");
+    let mut controls: Vec<&str> = tokenizer.controls().collect();
+    controls.sort_unstable();
+    assert_eq!(controls, ["<s>", "<｜User｜>"], "tags are text, and a single sign cannot be cut");
+    assert!(Tokenizer::from_json(TINY.as_bytes()).unwrap().begin().is_empty());
+}

@@ -1,15 +1,18 @@
 //! A model's own tokenizer, in the form in which Hugging Face publishes it.
 
 mod bytes;
+mod spelling;
 
 use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::PostProcessorWrapper;
 
 use bytes::Bytes;
+use spelling::Spelling;
 
 use crate::error::ChatError;
 use crate::gguf;
@@ -27,14 +30,21 @@ pub struct Tokens {
     pub places: Vec<Range<usize>>,
 }
 
-/// A model's tokenizer.
+/// A model's tokenizer. A copy is the same one.
+#[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Arc<tokenizers::Tokenizer>,
     /// The quick way, where the tokenizer is of that kind.
-    bytes: Option<Bytes>,
+    bytes: Option<Arc<Bytes>>,
+    /// `None` when what its tokens stand for is not known.
+    spelling: Option<Arc<Spelling>>,
     hash: String,
+    /// What its post-processor put before a text.
+    begin: Arc<[u32]>,
+    /// What parts a text, written out.
+    controls: Arc<[String]>,
     /// The special tokens: control, never text.
-    specials: Vec<(String, u32)>,
+    specials: Arc<[(String, u32)]>,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -71,6 +81,7 @@ impl Tokenizer {
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        let (begin, controls) = (begin(&inner), controls(&inner));
         // A post-processor adds what templates write themselves, and may shrink the places of
         // tokens to what is not space.
         inner.with_post_processor(None::<PostProcessorWrapper>);
@@ -85,7 +96,16 @@ impl Tokenizer {
             .collect();
         specials.sort_by_key(|(_, id)| *id);
         let hash = blake3::hash(json).to_hex().to_string();
-        Ok(Self { inner, bytes: Bytes::of(json), hash, specials })
+        let (bytes, spelling) = (Bytes::of(json).map(Arc::new), Spelling::of(json).map(Arc::new));
+        Ok(Self {
+            inner: Arc::new(inner),
+            bytes,
+            spelling,
+            hash,
+            begin,
+            controls,
+            specials: specials.into(),
+        })
     }
 
     /// BLAKE3 of its JSON, hexadecimal.
@@ -131,10 +151,40 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// One more than the highest id. A model may compute logits for more than these.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let highest = self.inner.get_vocab(true).into_values().max();
+        highest.and_then(|id| usize::try_from(id).ok()).map_or(0, |id| id + 1)
+    }
+
+    /// The bytes that a token stands for; those of a character may be several tokens. `None` when
+    /// the token is unknown, or the tokenizer of a kind that does not say.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let token = self.inner.id_to_token(id)?;
+        if self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id) {
+            return Some(token.into_bytes());
+        }
+        Some(self.spelling.as_ref()?.bytes(&token))
+    }
+
     /// Whether a token is special: control, never text.
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {
         self.specials.iter().any(|(_, special)| *special == id)
+    }
+
+    /// The spellings of tokens with which a template parts a text: the special ones, and those that
+    /// some models have beside them and spell alike, as `<｜User｜>`. None is a single sign.
+    pub fn controls(&self) -> impl Iterator<Item = &str> {
+        self.controls.iter().map(String::as_str)
+    }
+
+    /// The tokens that it puts before a text by itself, where no template does.
+    #[must_use]
+    pub fn begin(&self) -> &[u32] {
+        &self.begin
     }
 
     /// The first special token whose spelling stands in a text: written out it would be read as
@@ -145,6 +195,30 @@ impl Tokenizer {
         spellings
             .find(|spelling| memchr::memmem::find(text.as_bytes(), spelling.as_bytes()).is_some())
     }
+}
+
+/// What a post-processor puts before a text.
+fn begin(tokenizer: &tokenizers::Tokenizer) -> Arc<[u32]> {
+    let ids = |special: bool| tokenizer.encode("a", special).ok().map(|it| it.get_ids().to_vec());
+    let (Some(with), Some(without)) = (ids(true), ids(false)) else { return Arc::default() };
+    let at = with.windows(without.len().max(1)).position(|window| window == without);
+    at.map_or(Arc::default(), |at| with[..at].into())
+}
+
+/// Spellings of tokens with which a template parts a text.
+fn controls(tokenizer: &tokenizers::Tokenizer) -> Arc<[String]> {
+    let is_alike = |spelling: &str| {
+        [("<|", "|>"), ("<｜", "｜>")]
+            .iter()
+            .any(|(open, close)| spelling.starts_with(open) && spelling.ends_with(close))
+    };
+    tokenizer
+        .get_added_tokens_decoder()
+        .into_values()
+        .filter(|token| token.special || is_alike(&token.content))
+        .map(|token| token.content)
+        .filter(|spelling| spelling.chars().nth(1).is_some())
+        .collect()
 }
 
 /// Reads a file of a sensible size.

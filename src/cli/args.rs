@@ -5,6 +5,7 @@
 mod checkpoints;
 mod datasets;
 mod isolation;
+mod serve;
 mod sessions;
 mod train;
 
@@ -23,6 +24,7 @@ pub(crate) use datasets::{
     VerifyArgs, VersionArgs,
 };
 pub(crate) use isolation::{PresetArg, SandboxArgs};
+pub(crate) use serve::ServeArgs;
 pub(crate) use sessions::{ListArgs, PlayArgs};
 pub(crate) use train::{
     AttachArgs, DeviceArg, MergeArgs, MethodArg, PrecisionArg, RecipeArgs, ResumeRunArgs,
@@ -86,6 +88,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Import(ImportCommand),
     Train(Box<TrainArgs>),
+    Serve(Box<ServeArgs>),
     Models(ModelsArgs),
     #[command(subcommand)]
     Key(KeyCommand),
@@ -137,7 +140,8 @@ pub(crate) struct ExecArgs {
 /// How a session runs: each flag wins over its setting.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunArgs {
-    /// The model: a name the endpoint knows, `PROVIDER/MODEL`, `scripted:FILE`, or `cassette:DIR`.
+    /// The model: a name the endpoint knows, `PROVIDER/MODEL`, `local:RUN` (one of this machine),
+    /// `scripted:FILE`, or `cassette:DIR`.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// The provider, by its name: `limn models` lists them.
@@ -383,11 +387,12 @@ pub(crate) enum ReviewArg {
     None,
 }
 
-/// List the providers: their address, their API, and whether their key is there.
+/// List the providers (their address, their API, and whether their key is there) and the models of
+/// this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  limn models --remote ollama")]
 pub(crate) struct ModelsArgs {
-    /// Only this provider.
+    /// Only this provider; `local`: only the models of this machine.
     pub(crate) provider: Option<String>,
     /// Ask the provider which models it has: the one named, or the one that is chosen.
     #[arg(long)]

@@ -15,6 +15,7 @@ pub(crate) mod models;
 pub(crate) mod play;
 pub(crate) mod rewind;
 pub(crate) mod rm;
+pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod store;

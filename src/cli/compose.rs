@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat::Tokenizer;
 use model::{
-    CassetteModel, EndpointConfig, EndpointModel, Model, OUTPUT_MAX, Profile, RetryPolicy,
+    CassetteModel, EndpointConfig, EndpointModel, Host, Model, OUTPUT_MAX, Profile, RetryPolicy,
     ScriptedModel,
 };
 use record::{Archive, Home, RecordError};
@@ -13,12 +14,18 @@ use sandbox::{Policy, PolicyFile, Preset, Sandbox, Surroundings, Tier};
 use serde_json::{Value, json};
 use session::{Instructions, Options, Window};
 use toolbox::{SearchEndpoint, Setup, Toolbox, Web};
-use trajectory::event::ConfigChanged;
+use trajectory::event::{ConfigChanged, ModelChanged};
 use trajectory::{Body, Event, SessionId};
 
+use crate::args::RunArgs;
 use crate::error::{CliError, Exit};
+use crate::local::{self, Server};
 use crate::packages::{self, Sources};
 use crate::settings::{self, Endpoint, ModelChoice, Provider, Settings};
+
+/// How long a model of this machine may be silent: a processor reads a long prompt for minutes, and
+/// a server that dies is noticed at once.
+const LOCAL_SILENCE: Duration = Duration::from_secs(3_600);
 
 /// Runs a session on one thread, since waiting is all it does there. What hangs in a file system
 /// does not keep the program from ending.
@@ -41,6 +48,8 @@ pub(crate) struct Resumable {
     pub(crate) id: SessionId,
     /// Where it worked last.
     pub(crate) workspace: PathBuf,
+    /// The model of this machine that answered last, if it was one.
+    local: Option<String>,
 }
 
 impl Resumable {
@@ -57,6 +66,22 @@ impl Resumable {
                 last.display()
             ))),
         }
+    }
+
+    /// The model it goes on with, where nobody names one: one of this machine goes on answering, as
+    /// long as it is here. What was said to it is sent to nobody else unasked.
+    pub(crate) fn model(&self, run: &RunArgs) -> Result<Option<String>, CliError> {
+        if run.model.is_some() || settings::variable("LIMN_MODEL").is_some() {
+            return Ok(run.model.clone());
+        }
+        let Some(model) = &self.local else { return Ok(None) };
+        let name = model.strip_prefix(local::PREFIX).unwrap_or(model);
+        local::find(name, &settings::user_file()?).map(|_| Some(model.clone())).map_err(|error| {
+            CliError::usage(format!(
+                "{error} Session {} went on with {model}; name another model with --model.",
+                self.id
+            ))
+        })
     }
 }
 
@@ -79,7 +104,14 @@ pub(crate) fn find_resumable(id: &str) -> Result<Resumable, CliError> {
     let began_in = archive.session().map_err(failed)?.environment.cwd;
     let events = archive.events().map_err(failed)?;
     let workspace = last_workspace(began_in, events.iter().map(|event| &**event));
-    Ok(Resumable { id, workspace })
+    let model = events.iter().rev().find_map(|event| match &event.body {
+        Body::ModelChanged(model) => Some(model),
+        _ => None,
+    });
+    let is_local =
+        |it: &&ModelChanged| it.provider == local::PROVIDER && it.model.starts_with(local::PREFIX);
+    let local = model.filter(is_local).map(|it| it.model.clone());
+    Ok(Resumable { id, workspace, local })
 }
 
 /// Where a session worked last.
@@ -94,13 +126,16 @@ pub(crate) fn last_workspace<'a>(
     moved.unwrap_or(began_in).into()
 }
 
-/// Everything a session works with.
+/// Everything a session works with. The server is one that was loaded, where the model needs one.
 pub(crate) fn options(
     settings: &Settings,
     private: bool,
     cassette: Option<&Path>,
+    server: Option<&Arc<Server>>,
 ) -> Result<Options, CliError> {
-    options_with(settings, model(settings, cassette)?, private)
+    let model = model(settings, cassette, server)?;
+    let window = window(settings, server.map(Arc::as_ref))?;
+    options_in(settings, (model, window), private, sandbox(settings)?)
 }
 
 /// The same with a model that is there already.
@@ -109,7 +144,7 @@ pub(crate) fn options_with(
     model: Model,
     private: bool,
 ) -> Result<Options, CliError> {
-    options_in(settings, model, private, sandbox(settings)?)
+    options_in(settings, (model, window(settings, None)?), private, sandbox(settings)?)
 }
 
 /// The same in a sandbox that was begun already, with the model that the settings name.
@@ -117,14 +152,17 @@ pub(crate) fn options_for_terminal(
     settings: &Settings,
     private: bool,
     sandbox: Sandbox,
+    server: Option<&Arc<Server>>,
 ) -> Result<Options, CliError> {
-    let options = options_in(settings, model(settings, None)?, private, sandbox)?;
+    let model = model(settings, None, server)?;
+    let window = window(settings, server.map(Arc::as_ref))?;
+    let options = options_in(settings, (model, window), private, sandbox)?;
     Ok(Options { interactive: true, ..options })
 }
 
 fn options_in(
     settings: &Settings,
-    model: Model,
+    (model, window): (Model, Window),
     private: bool,
     sandbox: Sandbox,
 ) -> Result<Options, CliError> {
@@ -144,7 +182,7 @@ fn options_in(
         workspace: settings.workspace.clone(),
         model: Arc::new(model),
         retry: retry(settings),
-        window: window(settings)?,
+        window,
         instructions: instructions(settings),
         toolbox: Arc::new(toolbox),
         sandbox: tier,
@@ -222,17 +260,33 @@ fn retry(settings: &Settings) -> RetryPolicy {
     }
 }
 
-fn window(settings: &Settings) -> Result<Window, CliError> {
+/// Tokens that fit into a request and its reply: as the server says, else as far as anybody knows.
+pub(crate) fn tokens_max(settings: &Settings, server: Option<&Server>) -> Option<u64> {
+    let known = || settings.catalogue.context_window(&settings.endpoint()?.model);
+    server.and_then(Server::context).or_else(known)
+}
+
+fn window(settings: &Settings, server: Option<&Server>) -> Result<Window, CliError> {
     let default = Window::default();
     let (shorten_at, compact_at) = (settings.context.shorten_at, settings.context.compact_at);
     let Some(endpoint) = settings.endpoint() else {
         return Ok(Window { shorten_at, compact_at, ..default });
     };
-    let tokenizer = endpoint.provider.tokenizer.as_deref().map(Tokenizer::open).transpose();
-    let tokenizer = tokenizer.map_err(|error| CliError::usage(error.to_string()))?;
+    let tokenizer = match &endpoint.local {
+        // Without it tokens are estimated; whether the model can be served is the server's to say.
+        Some(launch) => Tokenizer::of_model(&launch.base).ok(),
+        None => endpoint
+            .provider
+            .tokenizer
+            .as_deref()
+            .map(Tokenizer::open)
+            .transpose()
+            .map_err(|error| CliError::usage(error.to_string()))?,
+    };
+    let tokens = tokens_max(settings, server);
     Ok(Window {
-        tokens: settings.catalogue.context_window(&endpoint.model),
-        reply_tokens: reply_tokens(settings, endpoint),
+        tokens,
+        reply_tokens: reply_tokens(settings, endpoint, tokens),
         shorten_at,
         compact_at,
         tokenizer: tokenizer.map(Arc::new),
@@ -241,14 +295,14 @@ fn window(settings: &Settings) -> Result<Window, CliError> {
 
 /// The tokens that are kept free for a reply: what the user limits replies to, else as many as
 /// most replies take, as far as the model can write them.
-fn reply_tokens(settings: &Settings, endpoint: &Endpoint) -> u64 {
+fn reply_tokens(settings: &Settings, endpoint: &Endpoint, window: Option<u64>) -> u64 {
     let params = &endpoint.provider.params;
     let param = OUTPUT_MAX.iter().find_map(|name| params.get(*name)?.as_u64());
     let facts = settings.catalogue.facts(&endpoint.model);
     let most = facts.and_then(|facts| facts.output_max).unwrap_or(u64::MAX);
     let usual = Window::default().reply_tokens.min(most);
     // Servers refuse a request whose limit does not fit behind it, and no more is kept free.
-    let window = settings.catalogue.context_window(&endpoint.model).unwrap_or(u64::MAX);
+    let window = window.unwrap_or(u64::MAX);
     let wanted = settings.context.reply_tokens.unwrap_or(usual);
     param.unwrap_or_else(|| wanted.min((window / 4).max(1)))
 }
@@ -261,10 +315,14 @@ fn instructions(settings: &Settings) -> Instructions {
     Instructions::Read { own }
 }
 
-fn model(settings: &Settings, cassette: Option<&Path>) -> Result<Model, CliError> {
+fn model(
+    settings: &Settings,
+    cassette: Option<&Path>,
+    server: Option<&Arc<Server>>,
+) -> Result<Model, CliError> {
     let model = match (&settings.model, cassette) {
         (ModelChoice::Endpoint(endpoint), cassette) => {
-            let config = endpoint_config(endpoint, settings)?;
+            let config = endpoint_config(endpoint, settings, server)?;
             EndpointModel::new(config).and_then(|model| match cassette {
                 Some(dir) => CassetteModel::record(model, dir).map(Model::from),
                 None => Ok(Model::from(model)),
@@ -278,7 +336,11 @@ fn model(settings: &Settings, cassette: Option<&Path>) -> Result<Model, CliError
 }
 
 /// What is needed to ask a provider: its key is fetched here, and kept nowhere else.
-fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointConfig, CliError> {
+fn endpoint_config(
+    endpoint: &Endpoint,
+    settings: &Settings,
+    server: Option<&Arc<Server>>,
+) -> Result<EndpointConfig, CliError> {
     let provider = &endpoint.provider;
     let mut config = EndpointConfig::new(&provider.base_url, &endpoint.model);
     config.profile = profile(provider)?;
@@ -293,8 +355,13 @@ fn endpoint_config(endpoint: &Endpoint, settings: &Settings) -> Result<EndpointC
     // would only cut it.
     let is_limited = OUTPUT_MAX.iter().any(|name| config.params.contains_key(*name));
     if !is_limited && (settings.context.reply_tokens.is_some() || config.profile.limits_output) {
-        let most = reply_tokens(settings, endpoint);
+        let window = tokens_max(settings, server.map(Arc::as_ref));
+        let most = reply_tokens(settings, endpoint, window);
         config.params.insert("max_tokens".to_owned(), most.into());
+    }
+    if endpoint.local.is_some() {
+        config.host = server.map(|server| Arc::<Server>::clone(server) as Arc<dyn Host>);
+        config.silence = LOCAL_SILENCE;
     }
     config.silence = provider.silence.unwrap_or(config.silence);
     Ok(config)

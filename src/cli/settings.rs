@@ -10,6 +10,7 @@ mod context;
 mod file;
 mod key;
 pub(crate) mod keyring;
+mod local;
 mod place;
 mod provider;
 mod rules;
@@ -34,15 +35,17 @@ use crate::error::CliError;
 use place::{number_variable, word_variable};
 
 pub(crate) use catalogue::Catalogue;
-pub(crate) use choice::{Endpoint, ModelChoice, chosen_provider, provider};
+pub(crate) use choice::{Endpoint, ModelChoice, NO_MODEL, chosen_provider, provider, refuse_mixed};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;
+pub(crate) use local::expanded;
 pub(crate) use place::{CACHES_DEPTH, cache, caches, home, user_file_path, variable};
 pub(crate) use provider::{Provider, names as provider_names};
 pub(crate) use rules::remember;
 pub(crate) use terminal::TerminalFile;
 pub(crate) use trust::{Entry, Trusted};
+pub(crate) use url::is_loopback;
 pub(crate) use web::WebSettings;
 pub(crate) use workspace::{Found, PLACE as WORKSPACE_FILE, find as workspace_file};
 

@@ -140,24 +140,28 @@ impl Catalogue {
     /// for when it is not there as it is.
     #[must_use]
     pub fn find(&self, model: &str) -> Option<&ModelFacts> {
-        let model = model.trim().to_ascii_lowercase();
-        let bare = model.rsplit_once('/').map_or(model.as_str(), |(_, name)| name);
-        let plain = bare.split_once(':').map_or(bare, |(name, _)| name);
-        let names = [model.as_str(), bare, plain];
-        let find = |rows: &'_ [ModelFacts]| -> Option<usize> {
-            names.iter().find_map(|name| {
-                let fitting = rows.iter().enumerate().filter(|(_, row)| {
-                    fits(row.pattern.to_ascii_lowercase().as_bytes(), name.as_bytes())
-                });
-                // Of rows that say as much, the later one counts.
-                fitting.max_by_key(|(_, row)| row.weight()).map(|(place, _)| place)
-            })
-        };
-        match find(&self.overrides) {
-            Some(place) => self.overrides.get(place),
-            None => find(&self.models).and_then(|place| self.models.get(place)),
-        }
+        self.find_own(model).or_else(|| find(&self.models, model))
     }
+
+    /// What the settings alone say of it: of a model whose name says nothing about what it is.
+    #[must_use]
+    pub fn find_own(&self, model: &str) -> Option<&ModelFacts> {
+        find(&self.overrides, model)
+    }
+}
+
+fn find<'a>(rows: &'a [ModelFacts], model: &str) -> Option<&'a ModelFacts> {
+    let model = model.trim().to_ascii_lowercase();
+    let bare = model.rsplit_once('/').map_or(model.as_str(), |(_, name)| name);
+    let plain = bare.split_once(':').map_or(bare, |(name, _)| name);
+    let names = [model.as_str(), bare, plain];
+    names.iter().find_map(|name| {
+        let fitting = rows
+            .iter()
+            .filter(|row| fits(row.pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()));
+        // Of rows that say as much, the later one counts.
+        fitting.max_by_key(|row| row.weight())
+    })
 }
 
 /// Whether a name fits a pattern. Linear but for the last star, which alone is tried again.

@@ -9,6 +9,7 @@
 //! not the server's. How long a reply may take in all is not limited here: whoever asks drops the
 //! future when they have waited enough.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use crate::encode::{Encoder, Request};
 use crate::error::ModelError;
 use crate::exchange::Exchange;
 use crate::failure::Fault;
+use crate::hosted::{Host, Way};
 use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::receive::{Appetite, Ending, Head};
@@ -71,6 +73,9 @@ pub struct EndpointConfig {
     pub provider: String,
     /// The base URL, such as `http://127.0.0.1:8080/v1`.
     pub base_url: String,
+    /// Whoever keeps the server, where that is not said by its base URL: then that, and the key, are
+    /// the host's.
+    pub host: Option<Arc<dyn Host>>,
     /// The model's name as the server knows it.
     pub model: String,
     /// The key, where the server wants one. Without it no `Authorization` header is sent.
@@ -94,6 +99,7 @@ impl EndpointConfig {
         Self {
             provider: "openai-compatible".to_owned(),
             base_url: base_url.to_owned(),
+            host: None,
             model: model.to_owned(),
             key: None,
             api: Api::default(),
@@ -118,7 +124,7 @@ impl EndpointConfig {
 pub struct EndpointModel {
     provider: String,
     encoder: Encoder,
-    transport: Transport,
+    way: Way,
     key: Option<ApiKey>,
     silence: Duration,
 }
@@ -129,11 +135,14 @@ impl EndpointModel {
     /// # Errors
     /// When the base URL is none, the key cannot be sent, or a parameter's name is taken.
     pub fn new(config: EndpointConfig) -> Result<Self, ModelError> {
-        let key = config.key.filter(|key| !key.is_empty());
+        let key = config.key.filter(|key| !key.is_empty() && config.host.is_none());
         Ok(Self {
             provider: config.provider,
             encoder: Encoder::new(&config.model, config.api, config.profile, &config.params)?,
-            transport: Transport::new(&config.base_url, key.as_ref().map(|key| &key.0))?,
+            way: match config.host {
+                Some(host) => Way::hosted(host),
+                None => Way::fixed(&config.base_url, key.as_ref())?,
+            },
             key,
             silence: config.silence,
         })
@@ -144,7 +153,7 @@ impl EndpointModel {
     pub fn description(&self) -> ModelChanged {
         ModelChanged {
             provider: self.provider.clone(),
-            endpoint: Some(self.transport.base_url().to_owned()),
+            endpoint: self.way.base_url().map(str::to_owned),
             ..self.encoder.description()
         }
     }
@@ -166,9 +175,26 @@ impl EndpointModel {
         sink: &mpsc::Sender<Progress>,
         exchange: &Exchange,
     ) -> Result<(), Fault> {
-        let peer = self.transport.peer();
+        let open = self.way.open().await?;
+        if let Some(key) = open.key {
+            exchange.hide(key);
+        }
+        match self.receive_by(&open.transport, request, sink, exchange).await {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(self.way.explained(fault).await),
+        }
+    }
+
+    async fn receive_by(
+        &self,
+        transport: &Transport,
+        request: &Request,
+        sink: &mpsc::Sender<Progress>,
+        exchange: &Exchange,
+    ) -> Result<(), Fault> {
+        let peer = transport.peer();
         let mut silence = Silence::new(self.silence);
-        let sending = self.transport.send(self.encoder.api(), request.body());
+        let sending = transport.send(self.encoder.api(), request.body());
         let Some(sent) = silence.watch(sending).await else {
             return Err(silence.fault(peer));
         };

@@ -47,6 +47,11 @@ impl Exchange {
         *self.lock() = Reception::new(request, dialect).without(secret);
     }
 
+    /// A secret that became known only after the asking began.
+    pub(crate) fn hide(&self, secret: SecretString) {
+        self.lock().hide(secret);
+    }
+
     pub(crate) fn begin(&self, head: Head, of_server: bool) {
         self.lock().begin(head, of_server);
     }

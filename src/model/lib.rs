@@ -14,6 +14,8 @@
 //! connection to a stream that stops early, is a [`Failure`] that says what happened, what to do,
 //! and carries what had arrived.
 //!
+//! Where a server is, is said by a base URL, or by a [`Host`] that starts it when it is asked.
+//!
 //! In what servers differ is data: a [`Profile`] for what one kind of server accepts, the
 //! [`Catalogue`] for what is known of a model.
 //!
@@ -32,6 +34,7 @@ mod error;
 mod exchange;
 mod failure;
 mod finish;
+mod hosted;
 mod list;
 mod peer;
 mod profile;
@@ -62,6 +65,7 @@ pub use endpoint::{ApiKey, EndpointConfig, EndpointModel};
 pub use error::ModelError;
 pub use exchange::Exchange;
 pub use failure::{Failure, FailureKind};
+pub use hosted::{Address, Host, HostFailure, Saying};
 pub use list::list;
 pub use profile::{EffortForm, EmptyContent, MalformedBack, Profile, ReasoningBack};
 pub use receive::parse;

@@ -121,6 +121,11 @@ impl Reception {
         Self { secret: secret.filter(|secret| !secret.expose_secret().is_empty()), ..self }
     }
 
+    /// Blots this out of what comes from here on.
+    pub(crate) fn hide(&mut self, secret: SecretString) {
+        self.secret = Some(secret);
+    }
+
     /// The response begins. `of_server` says whether a server gave the status.
     pub(crate) fn begin(&mut self, head: Head, of_server: bool) {
         self.reply.http_status = of_server.then_some(head.status);

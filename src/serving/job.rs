@@ -5,6 +5,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::constraint::Constraint;
 use crate::engine::EngineError;
 
 /// Something to generate.
@@ -16,6 +17,8 @@ pub struct Job {
     pub prompt: Vec<u32>,
     /// How the next token is chosen.
     pub sampling: Sampling,
+    /// What the tokens have to spell; `None` allows anything.
+    pub constraint: Option<Constraint>,
     /// Tokens after which nothing follows. The one that was sampled is said too.
     pub stops: Vec<u32>,
     /// Tokens to generate at most; prompt and these fit into a slot.
@@ -87,8 +90,12 @@ pub enum End {
     Stop,
     /// As many tokens as were wanted.
     Length,
-    /// The grammar is complete and allows nothing more.
+    /// The grammar is complete and allows nothing more, and there is no stop that could be said.
     Complete,
     /// The engine failed.
     Failed(EngineError),
+    /// Who reads the steps did not for so long that it was given up.
+    Stalled,
+    /// The server goes down.
+    Shutdown,
 }

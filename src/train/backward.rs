@@ -3,7 +3,8 @@
 //! Forward, nothing is kept but the input of each layer. Back, from the last layer to the first,
 //! each is computed again with a graph of its own and gives the gradient of its input. So memory is
 //! that of one layer and the inputs of all, whatever the depth; the price is a second forward pass.
-//! The gradients are those of a graph of the whole model, to the bit.
+//! Where there is memory for it, the graph of each layer is kept instead, and nothing is computed
+//! twice. Either way the gradients are those of a graph of the whole model, to the bit.
 
 use tch::{Device, Tensor};
 use training::plan::Way;
@@ -14,6 +15,24 @@ use crate::gradients::Gradients;
 use crate::loss::{Chunks, loss_backward};
 use crate::row::Row;
 use crate::torch::gradients;
+
+/// What waits of a layer for the way back.
+enum Kept {
+    /// All that it computed, as a graph between the two.
+    Graph {
+        /// What went in.
+        input: Tensor,
+        /// What came out.
+        output: Tensor,
+    },
+    /// What it is computed from again.
+    Input {
+        /// What went in.
+        input: Tensor,
+        /// What attention gave, where that is kept.
+        saved: Option<Saved>,
+    },
+}
 
 /// Computes a row there and back. Its gradients are added to the sums; the sum of losses over its
 /// trained tokens is returned.
@@ -31,29 +50,51 @@ pub fn row_backward(
     let mut kept = Vec::with_capacity(decoder.layers().len());
     let mut stream = decoder.embed(&row.ids)?;
     for layer in decoder.layers() {
-        let attention = layer.project.forward(&stream, &row.places)?;
-        let (found, saved) = if way.save_attention {
-            let saved = attention.save(&row.places)?;
-            (saved.found()?, Some(saved))
-        } else {
-            (attention.forward(&row.places)?, None)
-        };
-        drop(attention);
-        let next =
-            layer.feed.forward_in_tiles(&layer.close.forward(&stream, &found)?, way.mlp_tile)?;
-        kept.push((if way.offload { stream.f_to_device(Device::Cpu)? } else { stream }, saved));
+        let (next, waits) = layer_forward(layer, stream, &row.places, way)?;
+        kept.push(waits);
         stream = next;
     }
     let (loss, mut back) = loss_backward(decoder, &stream, &row.targets, chunks, sums)?;
     drop(stream);
     for layer in decoder.layers().iter().rev() {
         let lost = || TrainError::Torch("a layer is lost".to_owned());
-        let (input, saved) = kept.pop().ok_or_else(lost)?;
-        let input = input.f_to_device(decoder.device())?;
-        back = layer_backward(layer, &input, saved, &row.places, &back, way, sums)?;
+        back = match kept.pop().ok_or_else(lost)? {
+            Kept::Graph { input, output } => {
+                through(&[&output], &[&back], &input, &layer.trained(), sums)?
+            }
+            Kept::Input { input, saved } => {
+                let input = input.f_to_device(decoder.device())?;
+                layer_backward(layer, &input, saved, &row.places, &back, way, sums)?
+            }
+        };
     }
     sums.add_rows(decoder.embedding(), &row.ids, &back)?;
     Ok(loss)
+}
+
+/// What comes out of a layer, and what of it waits.
+fn layer_forward(
+    layer: &Layer,
+    stream: Tensor,
+    places: &Places,
+    way: Way,
+) -> Result<(Tensor, Kept)> {
+    if way.save_layers {
+        let input = leaf(&stream)?;
+        let output = tch::with_grad(|| layer.forward(&input, places, way.mlp_tile))?;
+        return Ok((output.f_detach()?, Kept::Graph { input, output }));
+    }
+    let attention = layer.project.forward(&stream, places)?;
+    let (found, saved) = if way.save_attention {
+        let saved = attention.save(places)?;
+        (saved.found()?, Some(saved))
+    } else {
+        (attention.forward(places)?, None)
+    };
+    drop(attention);
+    let next = layer.feed.forward_in_tiles(&layer.close.forward(&stream, &found)?, way.mlp_tile)?;
+    let input = if way.offload { stream.f_to_device(Device::Cpu)? } else { stream };
+    Ok((next, Kept::Input { input, saved }))
 }
 
 /// The gradient of a layer's input from that of its output, both `[length, hidden]`.

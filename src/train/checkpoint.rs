@@ -16,12 +16,9 @@ use crate::error::{Result, TrainError};
 use crate::optimizer::{Optimizer, State};
 use crate::trainer::Trainer;
 use crate::weights::{
-    ADAPTER_FILE, AdapterConfig, Entry, Tensors, write_adapter, write_companions, write_file,
-    write_model,
+    ADAPTER_FILE, AdapterConfig, Entry, MASTERS, Tensors, write_adapter, write_companions,
+    write_file, write_model,
 };
-
-/// The masters, where no adapter is trained.
-const MASTERS: &str = "masters.safetensors";
 
 /// The means of gradients and of their squares.
 const MOMENTS: &str = "moments.safetensors";

@@ -12,14 +12,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::error::Result;
 use crate::run::{Ended, run as train};
 use crate::torch::Cuda;
-use crate::{doctor, merge};
+use crate::{doctor, merge, serve};
 
 const USAGE: &str = "\
-Usage: limn-train run RUN | merge RUN --out DIR | doctor
+Usage: limn-train run RUN | merge RUN --out DIR | serve TARGET [FLAGS] | doctor
 
-People use `limn train`, which starts this program.
+People use `limn train` and `limn serve`, which start this program.
   run RUN              trains what the folder says, from its newest checkpoint; a signal saves
   merge RUN --out DIR  writes a model with the adapter of a run in its weights
+  serve TARGET         serves a model or what came of a run; `limn-train serve --help` has the flags
   doctor               says as JSON which libtorch runs, and what it computes with
 ";
 
@@ -37,6 +38,8 @@ pub fn run(cuda: &Cuda, args: impl Iterator<Item = OsString>) -> ExitCode {
     match words.as_slice() {
         ["doctor"] => say(&format!("{:#}\n", doctor::report(cuda)), ExitCode::SUCCESS),
         ["--help" | "-h"] => say(USAGE, ExitCode::SUCCESS),
+        ["serve", "--help" | "-h"] => say(serve::USAGE, ExitCode::SUCCESS),
+        ["serve", ..] => serve::serve(args.iter().skip(1).cloned(), cuda),
         ["run", ..] if args.len() == 2 => run_folder(path(1), cuda),
         ["merge", ..] if args.len() == 4 && args.get(2).is_some_and(|it| it == "--out") => {
             ended(merge::merge(path(1), path(3)))

@@ -13,6 +13,7 @@
 mod adapter;
 mod attention;
 mod cache;
+mod kept;
 mod layer;
 mod linear;
 mod norm;

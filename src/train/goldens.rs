@@ -35,6 +35,7 @@ pub(crate) struct Said {
     /// The adapter is trained.
     pub(crate) adapter: Trained,
     pub(crate) recipe: Recipe,
+    pub(crate) generations: Vec<Generation>,
     /// Other `rope_parameters`, by the name of their kind.
     #[serde(default)]
     pub(crate) positions: BTreeMap<String, serde_json::Value>,
@@ -45,6 +46,15 @@ pub(crate) struct Said {
 pub(crate) struct Sequence {
     pub(crate) ids: Vec<i64>,
     pub(crate) mask: Vec<u8>,
+}
+
+/// A prompt, and the likeliest tokens after it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Generation {
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) base: Vec<u32>,
+    /// With the adapter.
+    pub(crate) adapter: Vec<u32>,
 }
 
 /// Of all sequences together.

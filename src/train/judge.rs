@@ -7,13 +7,14 @@
 
 use chat::Dialect;
 use serde_json::{Map, Value};
+use serving::{Piece, Want};
 use training::answers::Answer;
 use training::data::Sample;
 
 use crate::decoder::{Cache, Decoder};
 use crate::error::Result;
 
-/// Prompts are read in pieces of this many tokens, so that the mask of a piece stays small.
+/// Prompts are read in pieces of this many tokens, so that the rows of a piece stay few.
 const PIECE_TOKENS: usize = 512;
 
 /// Of a prompt, as much as this is kept with its answer.
@@ -64,7 +65,7 @@ pub fn judge(
     let Some(format) = dialect.format() else { return Ok(judged) };
     for sample in samples {
         let sample = sample?;
-        let mut cache = Cache::new(decoder, sample.ids.len() + limits.tokens)?;
+        let mut cache = Cache::new(decoder, 1, sample.ids.len() + limits.tokens)?;
         for reply in replies(&sample) {
             if judged.replies == limits.replies as u64 {
                 return Ok(judged);
@@ -88,14 +89,14 @@ pub fn judge(
             judged.answers.push(Answer { sample, asked, wanted, said, valid, exact, step: 0 });
             // What was generated is not what comes next in the sample, and of the next prompt one
             // token at least is computed, as its logits are asked for.
-            cache.truncate(reply.start - 1);
+            cache.truncate(0, reply.start - 1);
         }
     }
     Ok(judged)
 }
 
-/// Generates the likeliest tokens after a prompt, of which the cache has a beginning, up to where
-/// the model stops.
+/// Generates the likeliest tokens after a prompt, of which the cache's first slot has a beginning, up
+/// to where the model stops.
 ///
 /// # Errors
 /// When memory runs out.
@@ -106,20 +107,21 @@ pub fn generate(
     tokens_max: usize,
     cache: &mut Cache,
 ) -> Result<Vec<u32>> {
-    let mut logits = None;
-    let wide: Vec<i64> = prompt.iter().map(|id| i64::from(*id)).collect();
-    for piece in wide[cache.length()..].chunks(PIECE_TOKENS) {
-        logits = Some(decoder.next_logits(piece, cache)?);
-    }
     let mut said = Vec::new();
-    while let Some(found) = logits.take() {
-        let best = found.f_argmax(None, false)?.f_int64_value(&[])?;
-        let Ok(id) = u32::try_from(best) else { break };
+    let (mut rest, mut answer) = (prompt.get(cache.length(0)..).unwrap_or_default(), None);
+    while !rest.is_empty() {
+        let (tokens, after) = rest.split_at(rest.len().min(PIECE_TOKENS));
+        let want = if after.is_empty() { Want::Best } else { Want::Nothing };
+        answer = decoder.advance(cache, &[Piece { slot: 0, tokens, want }])?.pop();
+        rest = after;
+    }
+    while let Some(serving::Answer::Best(id)) = answer.take() {
         if dialect.is_stop(id) || said.len() == tokens_max {
             break;
         }
         said.push(id);
-        logits = Some(decoder.next_logits(&[best], cache)?);
+        let piece = Piece { slot: 0, tokens: &[id], want: Want::Best };
+        answer = decoder.advance(cache, &[piece])?.pop();
     }
     Ok(said)
 }

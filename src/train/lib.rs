@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod command;
 pub mod decoder;
 mod doctor;
+pub mod engine;
 mod error;
 #[cfg(test)]
 mod goldens;
@@ -21,6 +22,7 @@ pub mod method;
 pub mod optimizer;
 pub mod row;
 pub mod run;
+mod serve;
 pub mod torch;
 pub mod trainer;
 pub mod weights;

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    train::torch::keep_freed();
     // Before anything asks libtorch whether there is a GPU: it remembers the answer.
     let cuda = train::torch::load_cuda();
     train::command::run(&cuda, std::env::args_os().skip(1))

@@ -38,12 +38,12 @@ pub fn merge(run: &Path, out: &Path) -> Result<()> {
     let weights = Weights::open(&recipe.model)?;
     let adapter = Adapter::open(&adapter, weights.shape())?;
     fs::create_dir_all(out).map_err(|source| TrainError::Io { path: out.to_owned(), source })?;
-    write_merged(&weights, &adapter, kind(recipe.precision), out)?;
+    merged(&weights, &adapter, kind(recipe.precision), out)?;
     copy_companions(&recipe.model, out)
 }
 
 /// Writes the weights one by one, each with what stands beside it. Sums are made in f32.
-fn write_merged(weights: &Weights, adapter: &Adapter, kind: Kind, out: &Path) -> Result<()> {
+pub(crate) fn merged(weights: &Weights, adapter: &Adapter, kind: Kind, out: &Path) -> Result<()> {
     let shape = weights.shape();
     let linears: BTreeMap<String, Linear> = shape
         .linears()

@@ -1,7 +1,7 @@
 //! A run, from its folder to what comes of it: the recipe, read from top to bottom.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;

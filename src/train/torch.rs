@@ -16,8 +16,8 @@ mod tests;
 
 pub use bytes::{Number, filled, map, read_into, write_numbers};
 pub use cuda::{Cuda, load_cuda};
-pub use kernels::{Backend, KeptAttention, Kernels, attention_backend};
-pub use memory::{Memory, give_back, grant, memory, reset_peak};
+pub use kernels::{Backend, KeptAttention, Kernels, attention_backend, attention_part};
+pub use memory::{Memory, give_back, grant, keep_freed, memory, reset_peak};
 
 use tch::Tensor;
 

@@ -30,6 +30,9 @@ pub use adapter::{Adapter, AdapterConfig, write_adapter};
 pub use tensors::Tensors;
 pub use write::{Entry, Give, write_file, write_model};
 
+/// The file of a checkpoint that has all weights as they are trained, where no adapter is.
+pub(crate) const MASTERS: &str = "masters.safetensors";
+
 /// A model on disk whose tensors are all there.
 #[derive(Debug)]
 pub struct Weights {
@@ -51,6 +54,19 @@ impl Weights {
         };
         let sizes = tensors.iter().map(|(name, sizes)| (name.to_owned(), sizes.to_vec()));
         shape.check_tensors(sizes, path)?;
+        tensors.check_floats()?;
+        Ok(Self { shape, tensors })
+    }
+
+    /// Opens what a checkpoint has of a model all of whose weights are trained.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or the tensors are not those of the model.
+    pub fn of_checkpoint(model: &Path, checkpoint: &Path) -> Result<Self> {
+        let (shape, file) = (ModelShape::of_model(model)?, checkpoint.join(MASTERS));
+        let tensors = Tensors::open(&file)?;
+        let sizes = tensors.iter().map(|(name, sizes)| (name.to_owned(), sizes.to_vec()));
+        shape.check_tensors(sizes, &file)?;
         tensors.check_floats()?;
         Ok(Self { shape, tensors })
     }

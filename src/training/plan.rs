@@ -22,15 +22,18 @@ use crate::shape::ModelShape;
 pub use machine::{Kind, Machine};
 pub use memory::{MemoryUse, Way};
 pub use speed::Work;
-pub use table::duration;
 pub(crate) use table::thousands;
+pub use table::{duration, gib};
 
 /// How a run is computed, from the fastest to the one that needs least. Each rung keeps what the
 /// ones before it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
-    /// Everything is on the device, and what attention gave is kept for the way back.
+    /// All that the layers computed is kept for the way back.
+    LayersKept,
+    /// Everything is on the device. Layers are computed again on the way back, but for what attention
+    /// gave.
     AllOnDevice,
     /// Attention is computed again on the way back.
     AttentionAgain,
@@ -46,7 +49,8 @@ pub enum Rung {
 
 impl Rung {
     /// The rungs, from the top.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::LayersKept,
         Self::AllOnDevice,
         Self::AttentionAgain,
         Self::SmallTiles,
@@ -59,6 +63,7 @@ impl Rung {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::LayersKept => "layers_kept",
             Self::AllOnDevice => "all_on_device",
             Self::AttentionAgain => "attention_again",
             Self::SmallTiles => "small_tiles",
@@ -78,7 +83,8 @@ impl Rung {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::AllOnDevice => "everything on the device",
+            Self::LayersKept => "all that the layers computed kept for the way back",
+            Self::AllOnDevice => "layers computed again on the way back, all but their attention",
             Self::AttentionAgain => "attention computed again on the way back",
             Self::SmallTiles => "MLPs in small tiles",
             Self::Offload => "layer inputs in the host's memory",
@@ -211,6 +217,13 @@ impl Plan {
                 "Only {steps} steps of the optimizer: {STEPS_WANTED} are the least that teach \
                  something. Choose a smaller --batch or more --epochs."
             ));
+        }
+        if self.machine.emulates(recipe.precision) {
+            advice.push(
+                "This processor has no instructions for bf16, and computes it some twenty times \
+                 slower than single precision. Choose --precision f32."
+                    .to_owned(),
+            );
         }
         if longest > shape.max_position {
             let made_for = shape.max_position;

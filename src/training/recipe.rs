@@ -187,6 +187,9 @@ pub struct Lengths {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
+    /// Whether all that the layers computed is kept, or computed a second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_layers: Option<bool>,
     /// Whether what attention gave is kept, or computed a second time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_attention: Option<bool>,
@@ -402,8 +405,13 @@ fn method(said: Value) -> Result<Method, TrainingError> {
 }
 
 /// Optional keys are not in the table of a recipe that leaves them open.
-const OPTIONAL: [&str; 4] =
-    ["template", "memory.save_attention", "memory.offload", "memory.host_optimizer"];
+const OPTIONAL: [&str; 5] = [
+    "template",
+    "memory.save_layers",
+    "memory.save_attention",
+    "memory.offload",
+    "memory.host_optimizer",
+];
 
 /// Puts what was said over what was not.
 fn merge(whole: &mut Table, said: Table, at: &str) -> Result<(), TrainingError> {

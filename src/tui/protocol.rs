@@ -199,6 +199,8 @@ pub enum Update {
     Counted(Vec<(u32, Usage)>),
     /// What the user thought of steps of the past, by their events.
     Rated(Vec<(u64, Rating)>),
+    /// Something goes on that can be stopped as a round can; its end is told as a round's is.
+    Working,
     /// The round is over.
     RoundOver(Ended),
     /// What frames the session.

@@ -204,6 +204,9 @@ impl View {
             Update::Rated(rated) => {
                 rated.into_iter().for_each(|(seq, rating)| self.conversation.rated(seq, rating));
             }
+            Update::Working => {
+                self.working.get_or_insert(self.now_us);
+            }
             Update::RoundOver(ended) => return self.round_over(ended),
             Update::Facts(facts) => self.frame(*facts),
             Update::Recent(recent) => self.facts.recent = recent,

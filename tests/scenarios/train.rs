@@ -17,6 +17,17 @@ use crate::world::{PATIENCE, Run, World, run, server, shell};
 /// Where the script waits until something is written there, or it is told to stop.
 const WAITS: &str = "mkfifo \"$run/gate\"; exec 8<>\"$run/gate\"; read line <&8";
 
+/// The sizes of a model that has no weights here.
+pub const TINY: [(&str, usize); 7] = [
+    ("hidden_size", 64),
+    ("intermediate_size", 128),
+    ("num_hidden_layers", 2),
+    ("num_attention_heads", 4),
+    ("num_key_value_heads", 2),
+    ("vocab_size", 1024),
+    ("max_position_embeddings", 8192),
+];
+
 /// What stands before and after what a run does.
 const HEAD: &str = r#"#!/bin/sh
 [ "$1" = run ] || { echo "merged: $*"; exit 0; }
@@ -30,13 +41,13 @@ trap 'say "\"stopped\",\"step\":2,\"saved\":2,\"why\":\"asked to\""; exit 0' TER
 say "\"started\",\"pid\":$$,\"steps\":3,\"device\":\"a script\""
 "#;
 
-struct Training {
-    world: World,
+pub struct Training {
+    pub world: World,
 }
 
 impl Training {
     /// A dataset of one recorded session, a small model, and a runner that does this.
-    fn new(does: &str) -> Self {
+    pub fn new(does: &str) -> Self {
         let world = World::new();
         let server = server([shell("echo one"), Reply::text("It says one.")]);
         world.exec(&server.url(), &["What does it say?"]).succeeds();
@@ -50,12 +61,11 @@ impl Training {
             fs::copy(model().join(name), small.join(name)).unwrap();
         }
         let training = Self { world };
-        training.config(&json!({
-            "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
-            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "vocab_size": 1024, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
-            "tie_word_embeddings": true,
-        }));
+        let mut config = json!({
+            "architectures": ["LlamaForCausalLM"], "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+        });
+        TINY.iter().for_each(|(key, size)| config[key] = (*size).into());
+        training.config(&config);
         training.runner(does);
         training
     }
@@ -70,7 +80,7 @@ impl Training {
         fs::set_permissions(self.world.path("runner"), mode).unwrap();
     }
 
-    fn folder(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.world.path("run")
     }
 
@@ -95,7 +105,7 @@ impl Training {
         ["data-v1", "small", "run"].map(|name| self.world.path(name).to_str().unwrap().to_owned())
     }
 
-    fn begins(&self, more: &[&str]) -> Run {
+    pub fn begins(&self, more: &[&str]) -> Run {
         let paths = self.paths();
         let mut args = Self::begin(&paths, more);
         if more.contains(&"--template") {
@@ -115,14 +125,14 @@ impl Training {
         fs::read_to_string(self.folder().join("metrics.jsonl")).unwrap_or_default()
     }
 
-    fn of_run<'a>(&self, command: &'a str, folder: &'a str, more: &[&'a str]) -> Run {
+    pub fn of_run<'a>(&self, command: &'a str, folder: &'a str, more: &[&'a str]) -> Run {
         self.train(&[&[command, folder], more].concat())
     }
 }
 
 /// Waits for something that another process does.
 #[track_caller]
-fn until(is_so: impl Fn() -> bool) {
+pub fn until(is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "it does not come");
@@ -152,7 +162,7 @@ fn a_plan_says_what_a_run_would_take_and_begins_nothing() {
     let plan = training.begins(&["--plan", "--json", "--method", "full"]).succeeds();
     let [plan] = plan.json_lines().try_into().unwrap();
     assert_eq!(plan["type"], "plan");
-    assert_eq!(plan["plan"]["rung"], "all_on_device");
+    assert_eq!(plan["plan"]["rung"], "layers_kept");
     assert_eq!(plan["plan"]["parameters"][0], plan["plan"]["parameters"][1]);
 }
 

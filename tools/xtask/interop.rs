@@ -3,6 +3,7 @@
 //! The packages are from PyPI, in an environment of their own below the target folder, made once.
 //! Tests do without them: this is for whoever changes a format, or one of the versions below.
 
+mod serve;
 pub(crate) mod train;
 
 use std::fs;
@@ -17,6 +18,7 @@ use crate::process::{cargo, program, root, run as run_command, target};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask interop        what limn exports, and who reads it
        cargo xtask interop train  limn-train, and what it is to be the same as: 5 GB of packages
+       cargo xtask interop serve  limn-train serve, asked by OpenAI's own client
 
 Records a few sessions on a scripted model, exports them in every format, and reads them with
 transformers, trl, datasets, atif and axolotl: the same rows, ids and masks. Needs Python 3.11 and, the
@@ -58,6 +60,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     match args {
         [] => {}
         [part] if part == "train" => return train::run(),
+        [part] if part == "serve" => return serve::run(),
         [other, ..] => {
             let told = format!("interop takes no `{other}`; see cargo xtask interop --help");
             return Err(crate::Usage(told).into());

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::stream::Json;
 use super::{Call, object};
+
+const TAG: &str = "<|python_tag|>";
 
 #[derive(Deserialize)]
 struct Written<'a> {
@@ -12,29 +15,40 @@ struct Written<'a> {
     parameters: Option<&'a RawValue>,
 }
 
-pub(super) fn read(text: &str) -> (String, Vec<Call>) {
-    let body = text.trim();
-    let body = body.strip_prefix("<|python_tag|>").unwrap_or(body).trim_start();
-    match calls(body) {
-        Some(calls) => (String::new(), calls),
-        None => (text.to_owned(), Vec::new()),
-    }
-}
-
-/// The calls, when the text is nothing else.
-fn calls(body: &str) -> Option<Vec<Call>> {
+/// The calls, when the reply is nothing else; none when it is text; `None` when it is too early to
+/// say, which it is up to the end unless it is text.
+pub(super) fn find(text: &str, is_end: bool) -> Option<Vec<Call>> {
+    let begun = text.trim_start();
+    let body = match begun.strip_prefix(TAG) {
+        Some(body) => body.trim_start(),
+        None if TAG.starts_with(begun) && !is_end => return None,
+        None => begun,
+    };
     let mut calls = Vec::new();
     let mut rest = body;
     while !rest.is_empty() {
-        let mut written = serde_json::Deserializer::from_str(rest).into_iter::<Written<'_>>();
-        let call = written.next()?.ok()?;
-        let arguments = match call.parameters {
-            Some(raw) => object(raw)?,
-            None => "{}".to_owned(),
+        if !rest.starts_with('{') {
+            return Some(Vec::new());
+        }
+        let end = match Json::of(rest) {
+            Json::End(end) => end,
+            Json::Open => return is_end.then(Vec::new),
+            Json::Broken => return Some(Vec::new()),
         };
-        let end = written.byte_offset();
-        calls.push(Call { name: call.name, arguments });
+        match call(&rest[..end]) {
+            Some(call) => calls.push(call),
+            None => return Some(Vec::new()),
+        }
         rest = rest[end..].trim_start_matches(|sign: char| sign == ';' || sign.is_whitespace());
     }
-    (!calls.is_empty()).then_some(calls)
+    is_end.then_some(calls)
+}
+
+fn call(body: &str) -> Option<Call> {
+    let written: Written<'_> = serde_json::from_str(body).ok()?;
+    let arguments = match written.parameters {
+        Some(raw) => object(raw)?,
+        None => "{}".to_owned(),
+    };
+    Some(Call { name: written.name, arguments })
 }

@@ -339,7 +339,7 @@ const fn stays(c: char) -> bool {
 }
 
 /// The letter that stands for each byte.
-fn alphabet() -> Vec<char> {
+pub(super) fn alphabet() -> Vec<char> {
     let mut next = 256u32;
     let letter = |byte: u8| match byte {
         b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 /// Fine-tune a model on a dataset. The run is a folder, goes on without a terminal, and can be
 /// watched, stopped and gone on with.
@@ -63,7 +64,7 @@ pub(crate) struct RecipeArgs {
     /// Where the order of the samples comes from.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// In what the model is computed.
+    /// In what the model is computed; bf16 where the device has units for it, unless given.
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionArg>,
     /// What computes.
@@ -106,13 +107,15 @@ pub(crate) enum MethodArg {
     Lora,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum PrecisionArg {
     Bf16,
     F32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DeviceArg {
     /// A GPU where there is one, else the processor.
     Auto,

@@ -144,6 +144,10 @@ fn model() -> Vec<Check> {
         }
     };
     let provider = &endpoint.provider;
+    if let Some(launch) = &endpoint.local {
+        let found = format!("{}, served from {}", endpoint.model, launch.target.display());
+        return vec![Check::good("model", found)];
+    }
     let at = format!("{} of {} at {}", endpoint.model, provider.name, provider.base_url);
     let mut checks = vec![
         Check::good("model", at),

@@ -4,6 +4,7 @@ mod printer;
 mod prompts;
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use session::{Command, Notice, Session, SessionError, Summary};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,8 +16,9 @@ use crate::attachments::Ready;
 use crate::bill::Bill;
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
+use crate::local::{self, Server};
 use crate::print::note;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 pub(crate) use printer::{Printer, verdict};
 pub(crate) use prompts::Prompts;
@@ -26,10 +28,17 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
     let mut run = args.run.clone();
     let resumed = args.resume.as_deref().map(compose::find_resumable).transpose()?;
     if let Some(resumed) = &resumed {
+        run.model = resumed.model(&run)?;
         run.workspace = Some(resumed.goes_on_in(run.workspace.as_deref())?);
     }
     let settings = Settings::resolve(&run)?;
-    let options = compose::options(&settings, args.private, args.cassette.as_deref())?;
+    settings::refuse_mixed(&run, &settings)?;
+    let server = server(&settings)?;
+    if let Some(server) = &server {
+        compose::run(local::load(server))??;
+    }
+    let cassette = args.cassette.as_deref();
+    let options = compose::options(&settings, args.private, cassette, server.as_ref())?;
     let prompts = asked.open()?;
     if prompts.have_pictures() && !compose::shows_pictures(&settings) {
         note(
@@ -48,6 +57,12 @@ pub(crate) fn run(args: &ExecArgs) -> CliResult {
         }
         drive(session, prompts, printer).await
     })?
+}
+
+/// The server of a model of this machine, which tells the person at the keyboard what it does.
+pub(crate) fn server(settings: &Settings) -> Result<Option<Arc<Server>>, CliError> {
+    let launch = settings.endpoint().and_then(|endpoint| endpoint.local.as_ref());
+    launch.map(|launch| Server::new(launch, Box::new(note)).map(Arc::new)).transpose()
 }
 
 fn recording_failed(error: SessionError) -> CliError {

@@ -1,4 +1,4 @@
-//! `limn models`: the providers, and whether they can be used.
+//! `limn models`: the providers, and whether they can be used; the models of this machine.
 
 use model::Profile;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::args::{ModelsArgs, RunArgs};
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note, safe};
+use crate::local::{self, Local};
+use crate::print::{Out, note, safe, safe_line};
 use crate::settings::{self, Catalogue, KeyState, Provider, UserFile};
 
 pub(crate) fn run(args: &ModelsArgs) -> CliResult {
@@ -14,13 +15,16 @@ pub(crate) fn run(args: &ModelsArgs) -> CliResult {
     if args.remote {
         return remote(args, &file);
     }
-    let providers: Result<Vec<Provider>, CliError> = match &args.provider {
-        Some(name) => Ok(vec![Provider::named(name, &file)?]),
-        None => settings::provider_names(&file)
-            .iter()
-            .map(|name| Provider::named(name, &file))
-            .collect(),
+    let known = settings::provider_names(&file);
+    let asks_for_local = args.provider.as_deref() == Some(local::PROVIDER);
+    let names = match &args.provider {
+        // A provider of the settings may have that name, too.
+        Some(name) if asks_for_local && !known.contains(name) => Vec::new(),
+        Some(name) => vec![name.clone()],
+        None => known,
     };
+    let providers: Result<Vec<Provider>, CliError> =
+        names.iter().map(|name| Provider::named(name, &file)).collect();
     let mut out = Out::new();
     for provider in providers? {
         if args.json {
@@ -29,8 +33,26 @@ pub(crate) fn run(args: &ModelsArgs) -> CliResult {
             out.line(&line(&provider));
         }
     }
-    if !args.json {
-        note("Choose with --model PROVIDER/MODEL, or `provider` and `model` in config.toml.");
+    let locals =
+        if asks_for_local || args.provider.is_none() { local::list(&file) } else { Vec::new() };
+    for local in &locals {
+        if args.json {
+            out.json(&local.to_json());
+        } else {
+            out.line(&local_line(local));
+        }
+    }
+    out.flush();
+    if args.json {
+        return Ok(Exit::Completed);
+    }
+    if asks_for_local && locals.is_empty() {
+        note(
+            "No model of this machine is known: `limn train` makes runs, and `runs` in [local] of \
+             config.toml says where others lie. --model local:PATH takes any.",
+        );
+    } else {
+        note("Choose with --model PROVIDER/MODEL or --model local:RUN, or in config.toml.");
     }
     Ok(Exit::Completed)
 }
@@ -73,6 +95,16 @@ fn line(provider: &Provider) -> String {
         profile(provider),
         safe(&provider.base_url),
         safe(&key),
+    )
+}
+
+fn local_line(local: &Local) -> String {
+    let name = format!("{}{}", local::PREFIX, local.name);
+    format!(
+        "{:<32} {:<56} {}",
+        safe_line(&name),
+        safe_line(&local.about()),
+        safe_line(&local.path.display().to_string())
     )
 }
 

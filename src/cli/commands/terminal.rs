@@ -18,6 +18,7 @@ mod orders;
 mod pictures;
 mod prepared;
 mod search;
+mod served;
 
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,6 +36,7 @@ use crate::bill::Bill;
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::note;
+use crate::settings;
 use driver::{Driver, Parted};
 use facts::Chosen;
 
@@ -80,6 +82,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> CliResult {
     }
     let found = compose::find_resumable(&args.id)?;
     let mut run = args.run.clone();
+    run.model = found.model(&run)?;
     run.workspace = Some(found.goes_on_in(run.workspace.as_deref())?);
     open(&run, false, None, Some(found.id))
 }
@@ -111,6 +114,7 @@ fn open(
     }
     need_terminal()?;
     let chosen = Chosen::of(run)?;
+    settings::refuse_mixed(run, &chosen.settings)?;
     let (taste, wrong) = chosen.settings.terminal.taste();
     let mut view = view(chosen.facts(private)).liked(taste, background(), &wrong);
     let (commands, commands_end) = mpsc::channel(COMMANDS_WAITING_MAX);

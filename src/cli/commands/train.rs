@@ -24,6 +24,8 @@ use crate::args::{
     AttachArgs, MergeArgs, ResumeRunArgs, RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs,
 };
 use crate::error::{CliError, CliResult, Exit};
+use crate::limn_train;
+use crate::local;
 use crate::print::{Out, Progress, note, safe};
 use crate::settings;
 
@@ -36,11 +38,6 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
         Some(TrainCommand::Runner(args)) => become_runner(args),
         None => begin(args),
     }
-}
-
-/// The program that trains.
-pub(super) fn runner() -> Result<PathBuf, CliError> {
-    runner::find()
 }
 
 /// Plans a run and begins it.
@@ -67,8 +64,9 @@ fn begin(args: &TrainArgs) -> CliResult {
                    smaller model or shorter samples, or go on with several GPUs (--hand-over DIR).";
         return Err(CliError::failed(why));
     }
-    let runner = runner::find()?;
+    let runner = limn_train::find()?;
     let run = Run::create(&absolute_of(out)?, &recipe)?;
+    local::remember(run.folder());
     run.write_dataset(&DatasetFacts::of(&dataset, &split))?;
     run.write_plan(&plan)?;
     start(&run, &runner, args.watch)
@@ -136,7 +134,7 @@ fn resume(args: &ResumeRunArgs) -> CliResult {
             args.run.display()
         )));
     }
-    start(&run, &runner::find()?, args.watch)
+    start(&run, &limn_train::find()?, args.watch)
 }
 
 fn stop(args: &StopArgs) -> CliResult {
@@ -146,7 +144,12 @@ fn stop(args: &StopArgs) -> CliResult {
 
 fn merge(args: &MergeArgs) -> CliResult {
     let run = Run::open(&absolute_of(&args.run)?)?;
-    runner::merge(&run, &absolute_of(&args.out)?)
+    let out = absolute_of(&args.out)?;
+    let merged = runner::merge(&run, &out)?;
+    if merged == Exit::Completed {
+        local::remember(&out);
+    }
+    Ok(merged)
 }
 
 fn become_runner(args: &RunnerArgs) -> CliResult {

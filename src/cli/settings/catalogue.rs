@@ -5,6 +5,10 @@ use serde::Deserialize;
 
 use super::file::UserFile;
 use crate::args::ToolsArg;
+use crate::local;
+
+/// What tokens of this machine cost.
+const FREE: Price = Price { input: 0.0, cached: None, output: 0.0 };
 
 /// A table of `[models]` as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -67,14 +71,16 @@ impl Catalogue {
         }
     }
 
-    /// All that is known of a model.
+    /// All that is known of a model. What one of this machine is called says nothing about what it
+    /// is, so the built-in table is not about it.
     pub(crate) fn facts(&self, model: &str) -> Option<&ModelFacts> {
-        self.table.find(model)
+        if is_local(model) { self.table.find_own(model) } else { self.table.find(model) }
     }
 
     /// What its tokens cost.
     pub(crate) fn price(&self, model: &str) -> Option<Price> {
-        self.facts(model)?.price
+        let price = self.facts(model).and_then(|facts| facts.price);
+        price.or_else(|| is_local(model).then_some(FREE))
     }
 
     /// How many tokens it can hold.
@@ -97,6 +103,10 @@ impl Catalogue {
     pub(crate) fn date(&self) -> &str {
         self.table.date()
     }
+}
+
+fn is_local(model: &str) -> bool {
+    model.starts_with(local::PREFIX)
 }
 
 fn facts(pattern: &str, model: &ModelFile) -> ModelFacts {

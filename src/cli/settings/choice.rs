@@ -8,13 +8,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::catalogue::Catalogue;
 use super::file::UserFile;
 use super::key::KeySource;
 use super::place::{variable, word_variable};
 use super::provider::{OPENAI, Provider, ProviderName, names};
-use super::url;
-use crate::args::RunArgs;
+use super::{Settings, url};
+use crate::args::{Api, RunArgs};
 use crate::error::CliError;
+use crate::local::{self, Launch};
+
+/// What is said where no model is named.
+pub(crate) const NO_MODEL: &str = "No model is chosen. Name one with --model, LIMN_MODEL or `model` \
+                                   in config.toml; `limn demo` needs none.";
 
 /// What answers.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub(crate) enum ModelChoice {
 pub(crate) struct Endpoint {
     pub(crate) model: String,
     pub(crate) provider: Provider,
+    /// How its server is started, where limn does that: a model of this machine.
+    pub(crate) local: Option<Launch>,
 }
 
 /// How near to the user something was said.
@@ -61,16 +69,17 @@ pub(super) fn model(run: &RunArgs, file: &UserFile) -> Result<ModelChoice, CliEr
         (file.model.clone().unwrap_or_default(), Nearness::File)
     };
     if name.trim().is_empty() {
-        return Err(CliError::usage(
-            "No model is chosen. Name one with --model, LIMN_MODEL or `model` in config.toml; \
-             `limn demo` needs none.",
-        ));
+        return Err(CliError::usage(NO_MODEL));
     }
     if let Some(path) = name.strip_prefix("scripted:") {
         return Ok(ModelChoice::Scripted(path.into()));
     }
     if let Some(path) = name.strip_prefix("cassette:") {
         return Ok(ModelChoice::Cassette(path.into()));
+    }
+    if let Some(name) = name.strip_prefix(local::PREFIX) {
+        let endpoint = of_this_machine(name, run, file)?;
+        return Ok(ModelChoice::Endpoint(Box::new(endpoint)));
     }
     let (named, named_nearness) = named(run, file)?;
     let prefix = name.split_once('/').filter(|(prefix, model)| {
@@ -80,17 +89,65 @@ pub(super) fn model(run: &RunArgs, file: &UserFile) -> Result<ModelChoice, CliEr
     });
     let endpoint = match prefix {
         Some((prefix, model)) => {
-            Endpoint { model: model.to_owned(), provider: provider(prefix, file)? }
+            Endpoint { model: model.to_owned(), provider: provider(prefix, file)?, local: None }
         }
-        None => Endpoint { model: name, provider: chosen(named, file)? },
+        None => Endpoint { model: name, provider: chosen(named, file)?, local: None },
     };
     finish(endpoint, run, file).map(|endpoint| ModelChoice::Endpoint(Box::new(endpoint)))
+}
+
+/// A model of this machine. What is said of other servers, in the file and in the environment, is
+/// not about it.
+fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoint, CliError> {
+    let found = local::find(name, file)?;
+    let model = format!("{}{}", local::PREFIX, found.name);
+    if !found.has_weights() {
+        return Err(CliError::usage(format!(
+            "{model} has saved nothing yet that could be served. Let it train on: limn train resume \
+             {}",
+            found.path.display()
+        )));
+    }
+    let context = Catalogue::of(file, run.context_window).context_window(&model);
+    let context = context.or(file.local.context.map(std::num::NonZeroU64::get));
+    let launch = Launch {
+        name: model.clone(),
+        base: found.whole(),
+        target: found.path,
+        arguments: file.local.arguments(context),
+        patience: file.local.patience(),
+    };
+    let mut provider = Provider::of_this_machine(file);
+    provider.silence = run.silence.map(Duration::from_secs);
+    provider.retries = run.retries;
+    Ok(Endpoint { model, provider, local: Some(launch) })
+}
+
+/// What flags say of a server is said in vain where limn starts its own.
+pub(crate) fn refuse_mixed(run: &RunArgs, settings: &Settings) -> Result<(), CliError> {
+    let Some(endpoint) = settings.endpoint().filter(|it| it.local.is_some()) else {
+        return Ok(());
+    };
+    let flags = [
+        ("--base-url", run.base_url.is_some()),
+        ("--provider", run.provider.is_some()),
+        ("--api-key-env", run.api_key_env.is_some()),
+        ("--api responses", run.api == Some(Api::Responses)),
+    ];
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(CliError::usage(format!(
+            "{flag} is about another server than that of {}, which limn starts itself. Leave it \
+             out, or name a model of that server with --model.",
+            endpoint.model
+        ))),
+    }
 }
 
 /// The provider that is chosen, whatever the model is: for listings.
 pub(crate) fn chosen_provider(run: &RunArgs, file: &UserFile) -> Result<Provider, CliError> {
     match model(run, file) {
-        Ok(ModelChoice::Endpoint(endpoint)) => Ok(endpoint.provider),
+        Ok(ModelChoice::Endpoint(endpoint)) if endpoint.local.is_none() => Ok(endpoint.provider),
         _ => chosen(named(run, file)?.0, file),
     }
 }

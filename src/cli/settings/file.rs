@@ -11,6 +11,7 @@ use trajectory::ApprovalMode;
 
 use super::catalogue::ModelFile;
 use super::context::ContextFile;
+use super::local::LocalFile;
 use super::place::user_file_path;
 use super::provider::{ProviderFile, ProviderName};
 use super::rules::{AllowedFile, RulesFile};
@@ -52,6 +53,9 @@ pub(crate) struct UserFile {
     pub(super) models: BTreeMap<String, ModelFile>,
     #[serde(default)]
     pub(super) context: ContextFile,
+    /// Models of this machine.
+    #[serde(default)]
+    pub(crate) local: LocalFile,
     #[serde(default)]
     pub(super) web: WebFile,
     #[serde(default)]

@@ -15,6 +15,7 @@ use super::key::KeySource;
 use super::url;
 use crate::args::{Api, ThinkArg};
 use crate::error::CliError;
+use crate::local;
 
 /// A provider that needs no settings.
 struct Known {
@@ -165,6 +166,17 @@ impl Provider {
             silence: None,
             retries: None,
             tokenizer: None,
+        }
+    }
+
+    /// limn itself, which starts a server for a model of this machine.
+    pub(super) fn of_this_machine(file: &UserFile) -> Self {
+        Self {
+            name: local::PROVIDER.to_owned(),
+            api: Some(Api::Chat),
+            profile: Some("limn".to_owned()),
+            params: file.local.params.clone(),
+            ..Self::unnamed(String::new())
         }
     }
 

@@ -76,6 +76,9 @@ fn what_is_wrong_is_named_with_its_line() {
         ("[models.a]\ncontext = 5", 2, "context"),
         ("[context]\nshorten_at = 70", 2, "no share"),
         ("[context]\nreply_tokens = 0", 2, "nonzero"),
+        ("[local]\nruns = ['runs']", 2, "absolute path"),
+        ("[local]\ndevice = 'gpu'", 2, "gpu"),
+        ("[local]\ncontext = 0", 2, "nonzero"),
         ("[rules]\ndeny = ['*']", 2, "names a command"),
         ("[web]\nsearch_url = 'https://x'", 2, "{query}"),
         ("[web]\nallow_private = ['http://x/']", 2, "no host"),
@@ -324,6 +327,24 @@ fn shortening_comes_before_compacting() {
 fn key_of(script: &str) -> Result<String, String> {
     let argv = ["sh", "-c", script].map(str::to_owned);
     command::first_line(&argv).map_err(|error| error.message)
+}
+
+#[test]
+fn a_model_of_this_machine_is_served_as_the_settings_say() {
+    let told = |text: &str, context| {
+        let arguments = user(text).local.arguments(context).into_iter();
+        arguments.map(|it| it.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told("", None), "--slots 1");
+    let all = "[local]\nslots = 2\ndevice = 'cpu'\nprecision = 'f32'\ntemplate = 'chatml-tools'\n";
+    let expected = "--context 4096 --slots 2 --device cpu --precision f32 --template chatml-tools";
+    assert_eq!(told(all, Some(4096)), expected);
+    // Its tokens cost nothing, and what is known of a model of that name elsewhere is not about it.
+    let catalogue = Catalogue::of(&user("[models.\"local:*\"]\ntools = 'sii'\n"), None);
+    assert_eq!(catalogue.price("local:gpt-5").map(|price| price.output), Some(0.0));
+    assert_eq!(catalogue.context_window("local:gpt-5"), None);
+    assert_eq!(catalogue.tools("local:gpt-5"), crate::args::ToolsArg::Sii);
+    assert!(catalogue.context_window("gpt-5").is_some());
 }
 
 #[test]

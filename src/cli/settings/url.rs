@@ -30,7 +30,7 @@ pub(super) fn same_origin(one: &str, other: &str) -> bool {
 }
 
 /// Whether an address is on this machine.
-pub(super) fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     let Some(origin) = origin(url) else { return false };
     let host = origin.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);

@@ -81,6 +81,8 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
             ..HOSTED
         },
     ),
+    // Our own, which serves models of text alone.
+    ("limn", Row { effort: EffortForm::Template, images: false, ..BASE }),
     ("vllm", Row { effort: EffortForm::Template, ..BASE }),
     ("sglang", Row { effort: EffortForm::Template, ..BASE }),
     // Some of its templates add strings without asking whether there is one.

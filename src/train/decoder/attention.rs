@@ -45,20 +45,6 @@ impl Attention {
         Ok(Saved(kept.collect::<Result<_>>()?))
     }
 
-    /// What new tokens find among all keys, `[rows, heads · head_dim]`: everything, or what the mask
-    /// `[rows, keys]` lets them see.
-    ///
-    /// # Errors
-    /// When memory runs out.
-    pub fn look(&self, mask: Option<&Tensor>) -> Result<Tensor> {
-        let [query, key, value] = self.repeated()?;
-        let shares = query.size().get(1) != key.size().get(1);
-        let found = Tensor::f_scaled_dot_product_attention(
-            &query, &key, &value, mask, 0.0, false, None, shares,
-        )?;
-        in_a_row(vec![found])
-    }
-
     /// The same numbers without their graph.
     ///
     /// # Errors

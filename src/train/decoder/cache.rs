@@ -1,109 +1,245 @@
 //! Keys and values of what was said before, so that the next token costs one token.
 //!
-//! The room for all of them is taken at the beginning and never moves. What comes next may be one
-//! token or a chunk of a prompt; either looks at everything before it and at nothing after.
+//! There are slots, each with room for one text. The room for all of them is taken at the beginning
+//! and never moves, and so are the angles of all positions: what a step needs is found by numbers
+//! alone, as a recorded sequence of GPU calls would ask for.
+//!
+//! A call brings pieces of several texts: one token, or a chunk of a prompt. All their rows go
+//! through each linear layer together; attention looks at each piece's own slot, at everything
+//! before a token and at nothing after it.
 
+use serving::{Answer, Piece, Want};
 use tch::{Device, Kind, Tensor};
+use training::shape::ModelShape;
 
-use crate::decoder::{Attention, Decoder, Layer, Places};
+use crate::decoder::kept::{Kept, Look, Span};
+use crate::decoder::rotary::Angles;
+use crate::decoder::{Decoder, Places};
 use crate::error::{Result, TrainError};
 
-/// The keys and values of one text, layer by layer.
+/// The keys and values of several texts, layer by layer.
 #[derive(Debug)]
 pub struct Cache {
-    /// `[kv_heads, capacity, head_dim]` each.
+    /// `[slots, kv_heads, slot_tokens, head_dim]` each.
     layers: Vec<(Tensor, Tensor)>,
-    length: usize,
-    capacity: usize,
+    /// The tokens that each slot holds.
+    lengths: Vec<usize>,
+    slot_tokens: usize,
+    /// Of all positions of a slot.
+    angles: Angles,
 }
 
 impl Cache {
-    /// Room for so many tokens of a model.
+    /// Room for so many texts of so many tokens of a model.
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn new(decoder: &Decoder, capacity: usize) -> Result<Self> {
-        let shape = decoder.shape();
-        let sizes = [shape.kv_heads, capacity, shape.head_dim].map(as_i64);
-        let zeros = || Tensor::f_zeros(sizes, (decoder.kind(), decoder.device()));
-        let layers = (0..shape.layers).map(|_| Ok((zeros()?, zeros()?)));
-        Ok(Self { layers: layers.collect::<Result<_>>()?, length: 0, capacity })
+    pub fn new(decoder: &Decoder, slots: usize, slot_tokens: usize) -> Result<Self> {
+        let (shape, kind, device) = (decoder.shape(), decoder.kind(), decoder.device());
+        let sizes = [slots, shape.kv_heads, slot_tokens, shape.head_dim].map(as_i64);
+        let room = || match device {
+            // Of the processor's memory what is written is taken, and not before; nothing is read
+            // that was not written.
+            Device::Cpu => Tensor::f_empty(sizes, (kind, device)),
+            _ => Tensor::f_zeros(sizes, (kind, device)),
+        };
+        let positions: Vec<i64> = (0..as_i64(slot_tokens)).collect();
+        Ok(Self {
+            layers: (0..shape.layers).map(|_| Ok((room()?, room()?))).collect::<Result<_>>()?,
+            lengths: vec![0; slots],
+            slot_tokens,
+            angles: Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?,
+        })
     }
 
-    /// The tokens that are in it.
+    /// The bytes that a cache takes when all its slots are full.
     #[must_use]
-    pub fn length(&self) -> usize {
-        self.length
+    pub fn bytes(shape: &ModelShape, kind: Kind, slots: usize, slot_tokens: usize) -> u64 {
+        let numbers = [slots, slot_tokens, shape.layers, 2, shape.kv_width()];
+        let bytes = kind.elt_size_in_bytes() as u64;
+        numbers.iter().fold(bytes, |product, number| product.saturating_mul(*number as u64))
     }
 
-    /// Forgets all but the first so many.
-    pub fn truncate(&mut self, length: usize) {
-        self.length = self.length.min(length);
+    /// The texts that it holds at once.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// The tokens that a slot has room for.
+    #[must_use]
+    pub fn slot_tokens(&self) -> usize {
+        self.slot_tokens
+    }
+
+    /// The tokens that are in a slot.
+    #[must_use]
+    pub fn length(&self, slot: usize) -> usize {
+        self.lengths.get(slot).copied().unwrap_or(0)
+    }
+
+    /// Forgets all of a slot but its first so many tokens.
+    pub fn truncate(&mut self, slot: usize, tokens: usize) {
+        if let Some(length) = self.lengths.get_mut(slot) {
+            *length = tokens.min(*length);
+        }
+    }
+
+    /// Makes a slot hold the first so many tokens of another, and nothing else.
+    ///
+    /// # Errors
+    /// When there is no such slot, or it holds fewer.
+    pub fn copy(&mut self, from: usize, to: usize, tokens: usize) -> Result<()> {
+        if to >= self.slots() || self.length(from) < tokens {
+            let told = format!("slot {from} has no {tokens} tokens that slot {to} could hold");
+            return Err(TrainError::Torch(told));
+        }
+        if from != to {
+            let _guard = tch::no_grad_guard();
+            let part = |of: &Tensor, slot: usize| {
+                of.f_select(0, as_i64(slot))?.f_narrow(1, 0, as_i64(tokens))
+            };
+            for (keys, values) in &self.layers {
+                part(keys, to)?.f_copy_(&part(keys, from)?)?;
+                part(values, to)?.f_copy_(&part(values, from)?)?;
+            }
+        }
+        self.lengths[to] = tokens;
+        Ok(())
+    }
+
+    /// Where the tokens of pieces go, piece by piece.
+    fn spans(&self, pieces: &[Piece<'_>]) -> Result<Vec<Span>> {
+        let mut taken = vec![false; self.slots()];
+        let mut start = 0;
+        let span = |piece: &Piece<'_>| -> Result<Span> {
+            let told = |what: String| Err(TrainError::Torch(what));
+            let slot = piece.slot;
+            let Some(is_taken) = taken.get_mut(slot) else {
+                return told(format!("there is no slot {slot}"));
+            };
+            if std::mem::replace(is_taken, true) {
+                return told(format!("two pieces are for slot {slot}"));
+            }
+            let (before, rows) = (self.length(slot), piece.tokens.len());
+            if rows == 0 || rows > self.slot_tokens - before {
+                let room = self.slot_tokens - before;
+                return told(format!("{rows} tokens do not fit where {room} do"));
+            }
+            let first = start;
+            start += as_i64(rows);
+            Ok(Span { slot: as_i64(slot), before: as_i64(before), rows: first..start })
+        };
+        pieces.iter().map(span).collect()
+    }
+
+    /// The angles of rows.
+    fn places(&self, spans: &[Span], device: Device) -> Result<Places> {
+        if let [span] = spans {
+            let rows = span.rows.end - span.rows.start;
+            return Ok(Places::elsewhere(self.angles.narrow(span.before, rows)?));
+        }
+        let positions: Vec<i64> = spans.iter().flat_map(Span::positions).collect();
+        let positions = Tensor::f_from_slice(&positions)?.f_to_device(device)?;
+        Ok(Places::elsewhere(self.angles.select(&positions)?))
     }
 }
 
 impl Decoder {
-    /// What comes after the last of these tokens, which follow what is in the cache: logits `[vocab]`
-    /// in f32. The tokens are in the cache then.
+    /// Computes tokens that follow what slots hold, and says what comes after each piece, in their
+    /// order. The tokens are in their slots then; where it fails, the slots hold what they held.
     ///
     /// # Errors
-    /// When there is no token, no room, or memory runs out.
-    pub fn next_logits(&self, ids: &[i64], cache: &mut Cache) -> Result<Tensor> {
+    /// When a piece is empty or has no room, a token is none of the model's, or memory runs out.
+    pub fn advance(&self, cache: &mut Cache, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
         let _guard = tch::no_grad_guard();
-        if ids.is_empty() || cache.length + ids.len() > cache.capacity {
-            let (more, room) = (ids.len(), cache.capacity - cache.length);
-            return Err(TrainError::Torch(format!("{more} tokens do not fit where {room} do")));
+        let spans = cache.spans(pieces)?;
+        let ids = self.ids(pieces)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        let (kind, device) = (self.kind(), self.device());
-        let window = cache.length..cache.length + ids.len();
-        let places = Places::window(self.shape(), window, kind, device)?;
-        let mask = mask(ids.len(), cache.length, device)?;
-        let mut stream = self.embed(&Tensor::f_from_slice(ids)?.f_to_device(device)?)?;
-        for (layer, (keys, values)) in self.layers().iter().zip(&cache.layers) {
-            let room = Room { keys, values, length: cache.length, mask: mask.as_ref() };
-            stream = room.through(layer, &stream, &places)?;
+        let places = cache.places(&spans, self.device())?;
+        let asked = self.asked(pieces, &spans)?;
+        let ends: Vec<usize> =
+            spans.iter().filter_map(|span| usize::try_from(span.end()).ok()).collect();
+        let look = Look::new(spans, self.device())?;
+        let mut stream = self.embed(&Tensor::f_from_slice(&ids)?.f_to_device(self.device())?)?;
+        let last = self.layers().len() - 1;
+        for (at, (layer, (keys, values))) in self.layers().iter().zip(&cache.layers).enumerate() {
+            let new = layer.project.forward(&stream, &places)?;
+            let mut found = Kept { keys, values }.look(&new, &look)?;
+            // Of the last layer only that is of use which something is said after.
+            if at == last {
+                let Some(asked) = &asked else { break };
+                if asked.numel() < ids.len() {
+                    stream = stream.f_index_select(0, asked)?;
+                    found = found.f_index_select(0, asked)?;
+                }
+            }
+            stream = layer.feed.forward(&layer.close.forward(&stream, &found)?)?;
         }
-        cache.length += ids.len();
-        let last = stream.f_narrow(0, as_i64(ids.len()) - 1, 1)?;
-        let normal = self.norm().forward(&last)?;
-        let logits = normal.f_linear(self.head().value(), None::<&Tensor>)?;
-        Ok(logits.f_squeeze_dim(0)?.f_to_kind(Kind::Float)?)
-    }
-}
-
-/// One layer's part of a cache.
-struct Room<'a> {
-    keys: &'a Tensor,
-    values: &'a Tensor,
-    length: usize,
-    mask: Option<&'a Tensor>,
-}
-
-impl Room<'_> {
-    fn through(&self, layer: &Layer, stream: &Tensor, places: &Places) -> Result<Tensor> {
-        let new = layer.project.forward(stream, places)?;
-        let (start, rows) = (as_i64(self.length), stream.size2()?.0);
-        let all = |room: &Tensor, new: &Tensor| -> Result<Tensor> {
-            room.f_narrow(1, start, rows)?.f_copy_(new)?;
-            Ok(room.f_narrow(1, 0, start + rows)?)
+        let answers = match asked {
+            Some(_) => self.answers(&stream, pieces)?,
+            None => vec![Answer::Nothing; pieces.len()],
         };
-        let (key, value) = (all(self.keys, &new.key)?, all(self.values, &new.value)?);
-        let found = Attention { query: new.query, key, value }.look(self.mask)?;
-        layer.feed.forward(&layer.close.forward(stream, &found)?)
+        for (piece, end) in pieces.iter().zip(ends) {
+            if let Some(length) = cache.lengths.get_mut(piece.slot) {
+                *length = end;
+            }
+        }
+        Ok(answers)
     }
-}
 
-/// Who may look at whom, `[rows, before + rows]`; none is needed where a single token looks at all.
-///
-/// The causal flag of libtorch's kernels aligns the first row with the first key, which is right
-/// only where nothing stands before.
-fn mask(rows: usize, before: usize, device: Device) -> Result<Option<Tensor>> {
-    if rows == 1 {
-        return Ok(None);
+    /// The tokens of all pieces. One that the model does not know would end a GPU's context.
+    fn ids(&self, pieces: &[Piece<'_>]) -> Result<Vec<i64>> {
+        let known = |id: &u32| {
+            if (*id as usize) < self.shape().vocab {
+                return Ok(i64::from(*id));
+            }
+            let vocab = self.shape().vocab;
+            Err(TrainError::Torch(format!(
+                "the model has {vocab} tokens, and {id} is none of them"
+            )))
+        };
+        pieces.iter().flat_map(|piece| piece.tokens).map(known).collect()
     }
-    let sizes = [rows, before + rows].map(as_i64);
-    let ones = Tensor::f_ones(sizes, (Kind::Bool, device))?;
-    Ok(Some(ones.f_tril(as_i64(before))?))
+
+    /// The rows after which something is to be said.
+    fn asked(&self, pieces: &[Piece<'_>], spans: &[Span]) -> Result<Option<Tensor>> {
+        let asks = pieces.iter().zip(spans).filter(|(piece, _)| piece.want != Want::Nothing);
+        let rows: Vec<i64> = asks.map(|(_, span)| span.rows.end - 1).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Tensor::f_from_slice(&rows)?.f_to_device(self.device())?))
+    }
+
+    /// What is said after these rows, one for each piece that asks.
+    fn answers(&self, stream: &Tensor, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
+        let normal = self.norm().forward(stream)?;
+        let logits = normal.f_linear(self.head().value(), None::<&Tensor>)?;
+        let logits = logits.f_to_kind(Kind::Float)?;
+        // Of tokens that are alike the lowest is taken, on every device.
+        let best = if pieces.iter().any(|piece| piece.want == Want::Best) {
+            Vec::<i64>::try_from(logits.f_argmax(-1, false)?)?
+        } else {
+            Vec::new()
+        };
+        let mut rows = 0..;
+        let answer = |piece: &Piece<'_>| -> Result<Answer> {
+            if piece.want == Want::Nothing {
+                return Ok(Answer::Nothing);
+            }
+            let row = rows.next().unwrap_or_default();
+            if piece.want == Want::Logits {
+                return Ok(Answer::Logits(Vec::<f32>::try_from(logits.f_get(row)?)?));
+            }
+            let best = usize::try_from(row).ok().and_then(|row| best.get(row));
+            let best = best.and_then(|id| u32::try_from(*id).ok());
+            Ok(Answer::Best(best.ok_or_else(|| TrainError::Torch("no token is best".to_owned()))?))
+        };
+        pieces.iter().map(answer).collect()
+    }
 }
 
 fn as_i64(number: usize) -> i64 {

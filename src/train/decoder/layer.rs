@@ -116,6 +116,12 @@ impl Layer {
         self.feed.forward_in_tiles(&self.close.forward(stream, &found)?, tile)
     }
 
+    /// What of it is trained.
+    #[must_use]
+    pub fn trained(&self) -> Vec<&Parameter> {
+        [self.project.trained(), self.close.trained(), self.feed.trained()].concat()
+    }
+
     /// Its parameters by published names, without adapters.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         let norms = self.norms().into_iter().flat_map(Norm::parameters);

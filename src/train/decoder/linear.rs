@@ -47,9 +47,9 @@ impl Linear {
         self.adapter.as_ref()
     }
 
-    /// Puts an adapter beside it, or takes it away.
-    pub fn set_adapter(&mut self, adapter: Option<Adapter>) {
-        self.adapter = adapter;
+    /// Puts an adapter beside it, or nothing, and gives what stood there.
+    pub fn set_adapter(&mut self, adapter: Option<Adapter>) -> Option<Adapter> {
+        std::mem::replace(&mut self.adapter, adapter)
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.

@@ -36,21 +36,9 @@ impl Places {
         })
     }
 
-    /// The tokens at these positions of one text.
-    ///
-    /// # Errors
-    /// When memory runs out.
-    pub fn window(
-        shape: &ModelShape,
-        positions: Range<usize>,
-        kind: Kind,
-        device: Device,
-    ) -> Result<Self> {
-        let positions: Vec<i64> =
-            positions.filter_map(|position| i64::try_from(position).ok()).collect();
-        let rows = i64::try_from(positions.len()).unwrap_or(0);
-        let angles = Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?;
-        Ok(Self { segments: std::iter::once(0..rows).collect(), angles })
+    /// Rows at these angles, whose texts do not begin in this row: nothing attends within it.
+    pub(super) fn elsewhere(angles: Angles) -> Self {
+        Self { segments: Vec::new(), angles }
     }
 
     /// Where each trajectory lies in the row.

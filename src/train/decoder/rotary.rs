@@ -48,6 +48,27 @@ impl Angles {
         })
     }
 
+    /// The angles of so many rows from this one, in the same memory.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub(super) fn narrow(&self, start: i64, rows: i64) -> Result<Self> {
+        self.each(&|of| Ok(of.f_narrow(0, start, rows)?))
+    }
+
+    /// The angles of these rows.
+    ///
+    /// # Errors
+    /// When there is no such row, or memory runs out.
+    pub(super) fn select(&self, rows: &Tensor) -> Result<Self> {
+        self.each(&|of| Ok(of.f_index_select(0, rows)?))
+    }
+
+    fn each(&self, part: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let (cosines, sines) = (part(&self.cosines)?, part(&self.sines)?);
+        Ok(Self { cosines, sines, ..*self })
+    }
+
     /// Turns heads, `[heads, length, head_dim]`.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
+use serving::{Answer, Piece, Want};
 use tch::{Device, Kind, Tensor};
 use training::data::Sample;
 use training::plan::Way;
 
-use super::{Cache, Decoder, Places};
+use super::kept::{Kept, Look, Span, Together};
+use super::{Attention, Cache, Decoder, Places};
 use crate::backward::{layer_backward, row_backward};
 use crate::goldens::Golden;
 use crate::gradients::Gradients;
@@ -11,8 +13,13 @@ use crate::method::{load_adapters, train_all};
 use crate::row::Row;
 use crate::torch::gradients;
 
-const PLAIN: Way =
-    Way { save_attention: false, mlp_tile: 0, offload: false, host_optimizer: false };
+const PLAIN: Way = Way {
+    save_layers: false,
+    save_attention: false,
+    mlp_tile: 0,
+    offload: false,
+    host_optimizer: false,
+};
 
 fn decoder(golden: &Golden, kind: Kind) -> Decoder {
     Decoder::new(&golden.weights(), kind, Device::Cpu).unwrap()
@@ -163,7 +170,9 @@ fn whatever_saves_memory_changes_nothing() {
             Way { offload: true, ..PLAIN },
             Way { mlp_tile: 7, ..PLAIN },
             Way { save_attention: true, ..PLAIN },
-            Way { save_attention: true, mlp_tile: 7, offload: true, host_optimizer: false },
+            Way { save_attention: true, mlp_tile: 7, offload: true, ..PLAIN },
+            Way { save_layers: true, ..PLAIN },
+            Way { save_layers: true, mlp_tile: 7, ..PLAIN },
         ] {
             let (loss, sums) = back(&decoder, &rows, way);
             assert!((loss - golden.said.full.loss).abs() <= 1e-5, "{} {way:?}", golden.name);
@@ -205,27 +214,84 @@ fn recomputed_gradients_are_those_of_plain_autograd_to_the_bit() {
     }
 }
 
+/// Whether a layer is kept or computed again, a run that goes on with less memory goes on the same.
+#[test]
+fn what_is_kept_gives_the_bits_of_what_is_computed_again() {
+    for golden in Golden::all() {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let mut decoder = decoder(&golden, kind);
+            train_all(&mut decoder);
+            let rows = rows(&golden, &decoder, true);
+            let (loss, again) = back(&decoder, &rows, PLAIN);
+            let (loss_kept, kept) = back(&decoder, &rows, Way { save_layers: true, ..PLAIN });
+            assert_eq!(loss, loss_kept, "{}", golden.name);
+            for (again, kept) in again.sums().iter().zip(kept.sums()) {
+                assert!(again == kept, "{} {kind:?}", golden.name);
+            }
+        }
+    }
+}
+
+/// The logits after the last of these tokens, which follow what the slot holds.
+fn after(decoder: &Decoder, cache: &mut Cache, slot: usize, ids: &[i64]) -> Tensor {
+    let tokens: Vec<u32> = ids.iter().map(|id| u32::try_from(*id).unwrap()).collect();
+    let piece = Piece { slot, tokens: &tokens, want: Want::Logits };
+    match decoder.advance(cache, &[piece]).unwrap().as_slice() {
+        [Answer::Logits(logits)] => Tensor::from_slice(logits),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_text_in_pieces_says_what_it_says_at_once() {
     for golden in Golden::all() {
         let decoder = decoder(&golden, Kind::Float);
         let ids = &golden.said.sequences[0].ids;
         let whole = logits(&decoder, ids);
-        for pieces in [vec![ids.len()], vec![5, 1, 1, 7, 1], vec![1, 2, 3, 4, 5]] {
-            let mut cache = Cache::new(&decoder, ids.len()).unwrap();
+        for pieces in [vec![ids.len()], vec![5, 1, 1, 7, 1, 9], vec![1, 2, 3, 4, 5]] {
+            let mut cache = Cache::new(&decoder, 2, ids.len()).unwrap();
             for piece in pieces {
-                let from = cache.length();
-                let found = decoder.next_logits(&ids[from..from + piece], &mut cache).unwrap();
-                let at = cache.length() as i64 - 1;
+                let from = cache.length(1);
+                let found = after(&decoder, &mut cache, 1, &ids[from..from + piece]);
+                let at = cache.length(1) as i64 - 1;
                 assert!(off(&found, &whole.get(at)) <= 1e-4, "{} {at}", golden.name);
             }
             // What was forgotten is said anew.
-            let all = cache.length();
-            cache.truncate(3);
-            let again = decoder.next_logits(&ids[3..all], &mut cache).unwrap();
+            let all = cache.length(1);
+            cache.truncate(1, 3);
+            let again = after(&decoder, &mut cache, 1, &ids[3..all]);
             assert!(off(&again, &whole.get(all as i64 - 1)) <= 1e-4, "{}", golden.name);
-            let full = vec![3; ids.len()];
-            assert!(decoder.next_logits(&full, &mut cache).is_err());
+            assert_eq!(cache.length(0), 0, "the other slot is nobody's");
         }
     }
+}
+
+/// The way of a GPU, computed by the processor.
+#[test]
+fn single_tokens_of_several_texts_find_together_what_they_find_apart() {
+    let golden = Golden::of("qwen3");
+    let decoder = decoder(&golden, Kind::Float);
+    let shape = decoder.shape();
+    let (heads, kv, width) = (shape.heads as i64, shape.kv_heads as i64, shape.head_dim as i64);
+    tch::manual_seed(7);
+    let random = |sizes: &[i64]| Tensor::randn(sizes, (Kind::Float, Device::Cpu));
+    let (keys, values) = (random(&[5, kv, 12, width]), random(&[5, kv, 12, width]));
+    let new = Attention {
+        query: random(&[heads, 3, width]),
+        key: random(&[kv, 3, width]),
+        value: random(&[kv, 3, width]),
+    };
+    let spans = || {
+        let span =
+            |(row, (slot, before)): (i64, (i64, i64))| Span { slot, before, rows: row..row + 1 };
+        (0..).zip([(3, 0), (1, 11), (4, 6)]).map(span).collect::<Vec<_>>()
+    };
+    let (same_keys, same_values) = (keys.copy(), values.copy());
+    let apart = Kept { keys: &keys, values: &values };
+    let apart = apart.look(&new, &Look::Apart(spans())).unwrap();
+    let together = Kept { keys: &same_keys, values: &same_values };
+    let look = Look::Together(Together::new(&spans(), Device::Cpu).unwrap());
+    let together = together.look(&new, &look).unwrap();
+    assert!(off(&together, &apart) <= 1e-6);
+    assert!(keys == same_keys && values == same_values, "the same is kept");
 }

@@ -97,6 +97,9 @@ POSITIONS = {
     },
 }
 
+# Tokens that are generated; the model is not let stop.
+GENERATED = 56
+
 RANK, ALPHA = 4, 8
 STEPS, WARMUP = 20, 2
 FULL_RATE, ADAPTER_RATE, DECAY = 2e-3, 1e-2, 0.1
@@ -211,6 +214,22 @@ def curve(model, all_sequences, peak, decay):
     return row
 
 
+def generated(model, prompt):
+    """The likeliest tokens after a prompt. A close race would be a matter of rounding."""
+    model.generation_config.eos_token_id = None
+    said = model.generate(
+        input_ids=torch.tensor([prompt]),
+        max_new_tokens=GENERATED,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    best = torch.cat(said.logits).topk(2).values
+    gap = (best[:, 0] - best[:, 1]).min().item()
+    assert gap > 1e-4, f"two tokens are {gap} apart: choose another prompt"
+    return said.sequences[0, len(prompt) :].tolist()
+
+
 def load(folder, adapter=False, kind=torch.float32):
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=kind, attn_implementation="eager"
@@ -269,6 +288,13 @@ def make(name, config, folder, seed):
         arrays["adapter.logits.0"] = logits_of(adapted, data[0])
         merged = adapted.merge_and_unload()
         arrays["merged.logits.0"] = logits_of(merged, data[0])
+        adapted = load(folder, adapter=True)
+        prompts = [data[0]["ids"], data[1]["ids"][:5], data[2]["ids"][:1]]
+        prompts.append([3 + at * 7 % 125 for at in range(100)])
+        golden["generations"] = [
+            {"prompt": it, "base": generated(model, it), "adapter": generated(adapted, it)}
+            for it in prompts
+        ]
         for kind, rope in POSITIONS.items() if name == "llama" else []:
             other = LlamaConfig(**{**config.to_dict(), "rope_parameters": dict(rope)})
             moved = AutoModelForCausalLM.from_config(other, attn_implementation="eager")

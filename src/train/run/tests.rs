@@ -27,10 +27,10 @@ use crate::weights::{Adapter, Entry, Weights, write_model};
 const CHILD: &str = "LIMN_TRAIN_TEST_RUN";
 
 /// A tiny model with a tokenizer, a dataset, and runs.
-struct World(TempDir);
+pub(crate) struct World(TempDir);
 
 impl World {
-    fn new(family: &'static str) -> Self {
+    pub(crate) fn new(family: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         fs::create_dir(&model).unwrap();
@@ -55,11 +55,11 @@ impl World {
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn recipe(&self, method: Method) -> Recipe {
+    pub(crate) fn recipe(&self, method: Method) -> Recipe {
         let mut recipe = Recipe::new(&self.path("model"), &self.path("rows.jsonl"), method);
         recipe.device = recipe::Device::Cpu;
         recipe.precision = Precision::F32;
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Makes a run ready, as `limn train` does.
-    fn ready(&self, name: &str, recipe: &Recipe) -> PathBuf {
+    pub(crate) fn ready(&self, name: &str, recipe: &Recipe) -> PathBuf {
         let run = Run::create(&self.path(name), recipe).unwrap();
         let preparation = Preparation {
             dataset: &recipe.dataset,
@@ -88,7 +88,7 @@ impl World {
     }
 }
 
-fn train(folder: &Path) -> Result<Ended, String> {
+pub(crate) fn train(folder: &Path) -> Result<Ended, String> {
     let stop = Arc::new(AtomicBool::new(false));
     run(folder, &Cuda::Absent(PathBuf::new()), &stop).map_err(|error| error.to_string())
 }
@@ -109,7 +109,7 @@ fn losses(folder: &Path) -> Vec<(u64, f64)> {
     steps(folder).into_values().map(|step| (step.step, step.loss)).collect()
 }
 
-fn lora() -> Method {
+pub(crate) fn lora() -> Method {
     Method::Lora(Lora { rank: 4, alpha: 8 })
 }
 

@@ -99,3 +99,12 @@ impl KeptAttention {
         shim::attention_backward(gradient, parts, &self.saved, self.backend)
     }
 }
+
+/// What queries find among a part of the keys, and the logarithms of the sums of exponentials by
+/// which parts are joined (batch × heads × rows). No way back is kept.
+///
+/// # Errors
+/// When memory runs out, or no kernel is for these shapes.
+pub fn attention_part(parts: [&Tensor; 3], is_causal: bool) -> Result<[Tensor; 2]> {
+    shim::attention_part(parts, is_causal)
+}

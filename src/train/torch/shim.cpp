@@ -298,6 +298,52 @@ int limn_attention_forward(
   });
 }
 
+// Attention over a part of the keys, with the logarithms of the sums of exponentials by which parts
+// are joined (batch × heads × rows). The way back is not wanted. On the processor there are as many
+// heads of keys as of queries, which may lie in the same memory.
+int limn_attention_part(
+    const at::Tensor* query, const at::Tensor* key, const at::Tensor* value, int is_causal,
+    at::Tensor** found, at::Tensor** sums) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    const bool causal = is_causal != 0;
+    at::Tensor kept[2];
+    if (query->is_cpu()) {
+      std::tie(kept[0], kept[1]) = at::_scaled_dot_product_flash_attention_for_cpu(
+          *query, *key, *value, /*dropout_p=*/0.0, causal);
+    } else {
+      const bool shared = query->size(1) != key->size(1);
+      const int64_t backend = at::_fused_sdp_choice(
+          *query, *key, *value, /*attn_mask=*/{}, /*dropout_p=*/0.0, causal,
+          /*scale=*/std::nullopt, shared);
+      if (backend == CUDNN) {
+        auto all = at::_scaled_dot_product_cudnn_attention(
+            *query, *key, *value, /*attn_bias=*/{}, /*compute_log_sumexp=*/true,
+            /*dropout_p=*/0.0, causal, /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(all);
+        kept[1] = std::get<1>(all);
+      } else if (backend == FLASH) {
+        auto all = at::_scaled_dot_product_flash_attention(
+            *query, *key, *value, /*dropout_p=*/0.0, causal, /*return_debug_mask=*/false);
+        kept[0] = std::get<0>(all);
+        kept[1] = std::get<1>(all);
+      } else {
+        // In single precision. Its sums lie in rows that are longer than there are queries.
+        const auto wide = [&](const at::Tensor& of) {
+          return shared ? of.repeat_interleave(query->size(1) / of.size(1), 1) : of;
+        };
+        auto all = at::_scaled_dot_product_efficient_attention(
+            *query, wide(*key), wide(*value), /*attn_bias=*/{}, /*compute_log_sumexp=*/true,
+            /*dropout_p=*/0.0, causal);
+        kept[0] = std::get<0>(all);
+        kept[1] = std::get<1>(all).narrow(2, 0, query->size(2));
+      }
+    }
+    *found = new at::Tensor(kept[0]);
+    *sums = new at::Tensor(kept[1]);
+  });
+}
+
 // Gradients of queries, keys and values from that of what was found.
 int limn_attention_backward(
     const at::Tensor* gradient, const at::Tensor* query, const at::Tensor* key,

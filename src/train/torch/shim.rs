@@ -64,6 +64,14 @@ unsafe extern "C" {
         saved: *mut Made,
         backend: *mut i64,
     ) -> c_int;
+    fn limn_attention_part(
+        query: Raw,
+        key: Raw,
+        value: Raw,
+        is_causal: c_int,
+        found: *mut Made,
+        sums: *mut Made,
+    ) -> c_int;
     fn limn_attention_backward(
         gradient: Raw,
         query: Raw,
@@ -217,6 +225,25 @@ pub(super) fn attention_forward(parts: [&Tensor; 3]) -> Result<([Tensor; 4], i64
         limn_attention_forward(query, key, value, saved.as_mut_ptr(), &raw mut backend)
     })?;
     Ok((saved.map(own), backend))
+}
+
+/// What attention found among these keys, and the logarithms of the sums of exponentials.
+#[allow(unsafe_code, reason = "a call of the shim, and tensors that it made")]
+pub(super) fn attention_part(parts: [&Tensor; 3], is_causal: bool) -> Result<[Tensor; 2]> {
+    let [query, key, value] = parts.map(|tensor| tensor.as_ptr().cast());
+    let [mut found, mut sums] = [std::ptr::null_mut(); 2];
+    // SAFETY: the tensors are borrowed for the call, and the results outlive it.
+    checked(unsafe {
+        limn_attention_part(
+            query,
+            key,
+            value,
+            c_int::from(is_causal),
+            &raw mut found,
+            &raw mut sums,
+        )
+    })?;
+    Ok([found, sums].map(own))
 }
 
 /// The gradients of queries, keys and values.

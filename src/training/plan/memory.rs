@@ -33,6 +33,16 @@ const LIVE_QUERY: u64 = 5;
 const LIVE_KV: u64 = 5;
 /// The same within the MLP: gate, up, what comes of them, and their gradients.
 const LIVE_MLP: u64 = 8;
+/// Numbers of the width of the stream that a layer leaves for the way back: its input, two norms in
+/// single precision and as they are used, and the sum between.
+const KEPT_HIDDEN: u64 = 7;
+/// The same of the width of the queries: turned, what attention gives, and on a processor keys and
+/// values that are repeated for the heads that share them.
+const KEPT_QUERY: u64 = 4;
+/// The same of keys and values.
+const KEPT_KV: u64 = 2;
+/// The same within the MLP: gate, up, and what comes of them.
+const KEPT_MLP: u64 = 4;
 /// Bytes of a logit while its loss and gradient are made: as it was computed, in single precision,
 /// its probability, its gradient.
 const LOGIT_BYTES: u64 = 14;
@@ -40,6 +50,9 @@ const LOGIT_BYTES: u64 = 14;
 /// How a run is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
+    /// All that the layers computed is kept; what follows about attention is then of no use.
+    #[serde(default)]
+    pub save_layers: bool,
     /// What attention gave is kept.
     pub save_attention: bool,
     /// For how many tokens at once an MLP is computed.
@@ -58,6 +71,7 @@ impl Way {
         let small = rung >= Rung::SmallTiles;
         let tile = if small { TILE_TOKENS_SMALL } else { TILE_TOKENS };
         Self {
+            save_layers: memory.save_layers.unwrap_or(rung < Rung::AllOnDevice),
             save_attention: memory.save_attention.unwrap_or(rung < Rung::AttentionAgain),
             mlp_tile: if recipe.lengths.mlp_tile > 0 { recipe.lengths.mlp_tile } else { tile },
             offload: memory.offload.unwrap_or(rung >= Rung::Offload),
@@ -79,6 +93,9 @@ pub struct MemoryUse {
     pub layer_inputs: u64,
     /// What attention gave, where it is kept.
     pub attention: u64,
+    /// What else the layers computed, where it is kept.
+    #[serde(default)]
+    pub layers: u64,
     /// The layer at work, without its MLP.
     pub layer: u64,
     /// The MLP at work.
@@ -109,6 +126,8 @@ impl MemoryUse {
         // Offloaded, one is computed with while the next one comes.
         let held = if way.offload { layers.min(2) } else { layers };
         let sums = tokens * shape.heads as u64 * 4;
+        let inner = tokens * shape.intermediate as u64 * bytes;
+        let kept = KEPT_HIDDEN * stream + KEPT_QUERY * heads + KEPT_KV * keys + KEPT_MLP * inner;
         let tile = tokens.min(way.mlp_tile as u64);
         let chunk = tokens.min(recipe.lengths.loss_chunk as u64);
         let is_cuda = machine.kind == Kind::Cuda;
@@ -116,8 +135,14 @@ impl MemoryUse {
             weights: all * bytes + adapter_copies(recipe, trained),
             gradients: 4 * trained,
             optimizer: if way.host_optimizer { 0 } else { state_bytes(recipe) * trained },
-            layer_inputs: held * stream,
-            attention: if way.save_attention { layers * (heads + sums) } else { 0 },
+            // What is kept of a layer has its input in it, and what attention gave.
+            layer_inputs: if way.save_layers { 0 } else { held * stream },
+            attention: if way.save_attention && !way.save_layers {
+                layers * (heads + sums)
+            } else {
+                0
+            },
+            layers: if way.save_layers { layers * (kept + sums) } else { 0 },
             layer: LIVE_HIDDEN * stream + LIVE_QUERY * heads + LIVE_KV * keys,
             mlp: LIVE_MLP * tile * shape.intermediate as u64 * bytes,
             logits: LOGIT_BYTES * chunk * shape.vocab as u64,
@@ -133,6 +158,7 @@ impl MemoryUse {
             + self.optimizer
             + self.layer_inputs
             + self.attention
+            + self.layers
             + self.layer
             + self.mlp
             + self.logits

@@ -42,6 +42,7 @@ impl Plan {
             ("optimizer", memory.optimizer),
             ("layer inputs", memory.layer_inputs),
             ("attention", memory.attention),
+            ("layers", memory.layers),
             ("one layer", memory.layer),
             ("one MLP", memory.mlp),
             ("logits", memory.logits),
@@ -61,7 +62,8 @@ impl Plan {
 }
 
 /// Bytes in GiB, or MiB where they are few.
-pub(super) fn gib(bytes: u64) -> String {
+#[must_use]
+pub fn gib(bytes: u64) -> String {
     let gib = bytes as f64 / f64::from(1 << 30);
     if gib >= 100.0 {
         format!("{gib:.0} GiB")

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::recipe::{Lora, Memory};
+use crate::recipe::{Lora, Memory, Precision};
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -46,7 +46,7 @@ fn lora() -> Recipe {
 }
 
 fn way(save_attention: bool, host_optimizer: bool) -> Way {
-    Way { save_attention, mlp_tile: 16_384, offload: false, host_optimizer }
+    Way { save_layers: false, save_attention, mlp_tile: 16_384, offload: false, host_optimizer }
 }
 
 fn plan(shape: &ModelShape, recipe: &Recipe, tokens: usize, machine: &Machine) -> Plan {
@@ -100,12 +100,12 @@ fn the_ladder_is_gone_down_until_it_fits() {
     assert!(full.way.host_optimizer && full.way.offload);
     assert!(full.host_bytes as f64 > 12.0 * 8e9);
     let rungs: Vec<Rung> = full.refused.iter().map(|refusal| refusal.rung).collect();
-    assert_eq!(rungs, Rung::ALL[..4]);
+    assert_eq!(rungs, Rung::ALL[..5]);
     assert!(full.refused[0].why.contains("of the device's memory, and 139 GiB are free"));
     let poor = Machine { host_bytes: 16 << 30, ..h200() };
     let poor = plan(&eight, &recipe(Method::Full), 152_000, &poor);
     assert_eq!(poor.rung, Rung::HandOver);
-    assert!(poor.refused[4].why.contains("of the host's memory"), "{:?}", poor.refused);
+    assert!(poor.refused[5].why.contains("of the host's memory"), "{:?}", poor.refused);
     assert!(poor.advice.iter().any(|sentence| sentence.contains("One device is not enough")));
 }
 
@@ -116,7 +116,10 @@ fn what_the_recipe_says_counts_more_than_the_rung() {
     recipe.lengths.mlp_tile = 512;
     let plan = plan(&sizes()[0], &recipe, 8_192, &h200());
     assert_eq!((plan.way.save_attention, plan.way.mlp_tile), (false, 512));
-    assert_eq!((plan.rung, plan.memory.attention), (Rung::AllOnDevice, 0));
+    assert_eq!((plan.rung, plan.memory.attention), (Rung::LayersKept, 0));
+    recipe.memory.save_layers = Some(false);
+    let again = self::plan(&sizes()[0], &recipe, 8_192, &h200());
+    assert!(!again.way.save_layers && again.memory.total() < plan.memory.total());
 }
 
 #[test]
@@ -125,7 +128,11 @@ fn a_processor_has_no_host_to_put_things_on() {
     let plan = plan(&sizes()[0], &recipe(Method::Full), 512, &machine);
     assert_eq!(plan.rung, Rung::HandOver);
     let tried: Vec<Rung> = plan.refused.iter().map(|refusal| refusal.rung).collect();
-    assert_eq!(tried, Rung::ALL[..3]);
+    assert_eq!(tried, Rung::ALL[..4]);
+    let slow = Machine { device_bytes: 64 << 30, has_bf16: false, ..machine };
+    let slow = self::plan(&sizes()[0], &recipe(Method::Full), 512, &slow);
+    assert_eq!((slow.rung, slow.machine.precision()), (Rung::LayersKept, Precision::F32));
+    assert!(slow.advice.iter().any(|sentence| sentence.contains("no instructions for bf16")));
     let here = Machine::processor();
     assert!(here.device_bytes > 0 && here.flops > 0.0);
 }

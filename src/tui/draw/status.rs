@@ -85,5 +85,11 @@ fn right(view: &View) -> Vec<Span<'static>> {
 }
 
 fn dollars(cost: f64) -> String {
-    if cost < 0.1 { format!("${cost:.4}") } else { format!("${cost:.2}") }
+    if cost == 0.0 {
+        "$0".to_owned()
+    } else if cost < 0.1 {
+        format!("${cost:.4}")
+    } else {
+        format!("${cost:.2}")
+    }
 }

@@ -327,8 +327,10 @@ pub(super) fn play(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(vec![figure("opened", opens), figure("a jump", jumps), figure("a step back", steps)])
 }
 
-/// Where a playback says that it stands.
+/// Where a playback says that it stands: in the last line of the screen that says so, for what is
+/// played may have the word, too.
 fn place(screen: &str) -> Option<String> {
-    let (_, behind) = screen.split_once(" event ")?;
-    Some(behind.split(' ').next()?.to_owned())
+    let mut lines = screen.lines().rev();
+    let (event, _) = lines.find_map(|line| line.split_once(" event ")?.1.split_once(" of "))?;
+    Some(event.to_owned())
 }

@@ -58,11 +58,7 @@ impl Classroom {
 
     /// Plays a session in a folder of its own.
     fn play(&self, lesson: &Lesson, workspace: &Path) -> Result<()> {
-        for (path, content) in &lesson.files {
-            let path = workspace.join(path);
-            fs::create_dir_all(path.parent().unwrap_or(workspace))?;
-            fs::write(path, content)?;
-        }
+        lesson.lay(workspace)?;
         let prompts = workspace.with_extension("jsonl");
         let lines =
             lesson.questions.iter().map(|it| format!("{}\n", json!({ "prompt": it.asked })));

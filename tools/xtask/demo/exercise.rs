@@ -10,7 +10,7 @@ use training::answers::{self, Answer};
 use training::metrics::{HeldOut, History};
 
 use super::classroom::Classroom;
-use super::lessons::lessons;
+use super::lessons::{Lesson, lessons};
 use super::{small, smollm2};
 use crate::process::run as run_command;
 use crate::table::Table;
@@ -34,14 +34,14 @@ pub(crate) const SHORT: Exercise = Exercise {
     is_real: false,
     recipe: r#"# A model that knows nothing: all weights, a high rate.
 method = "full"
-epochs = 8
+epochs = 16
 batch = 2
 precision = "f32"
 device = "cpu"
 
 [optimizer]
-learning_rate = 3e-3
-learning_rate_min = 3e-4
+learning_rate = 5e-3
+learning_rate_min = 5e-4
 
 [cadence]
 eval_steps = 100000
@@ -79,8 +79,10 @@ pub(crate) fn run(room: &Classroom, runner: &Path, exercise: &Exercise) -> Resul
     println!("exported to {}", data.display());
     let model = model(room, exercise, &data)?;
     let run = room.path("run");
-    train(room, runner, &[&data, &model, &run], exercise.recipe)?;
-    tell(&run)
+    train(room, runner, &[&data, &model, &run], exercise)?;
+    tell(&run)?;
+    let held_out = lessons.iter().find(|lesson| lesson.held_out);
+    ask(room, runner, &run, held_out.context("no lesson is held out")?)
 }
 
 fn model(room: &Classroom, exercise: &Exercise, data: &Path) -> Result<PathBuf> {
@@ -97,14 +99,41 @@ fn train(
     room: &Classroom,
     runner: &Path,
     [data, model, run]: &[&Path; 3],
-    recipe: &str,
+    exercise: &Exercise,
 ) -> Result<()> {
     let file = room.path("recipe.toml");
-    fs::write(&file, recipe)?;
+    fs::write(&file, exercise.recipe)?;
     let mut train = room.command(&["train"]);
     train.arg(data).arg("--model").arg(model).arg("--out").arg(run).arg("--recipe").arg(&file);
-    train.args(["--template", "chatml-tools"]).env("LIMN_TRAIN", runner);
-    run_command(&mut train)
+    if exercise.is_real {
+        // Its own template drops tools.
+        train.args(["--template", "chatml-tools"]);
+    } else {
+        // Matrices are so small that threads would mostly wait for each other.
+        train.env("OMP_NUM_THREADS", "1");
+    }
+    run_command(train.env("LIMN_TRAIN", runner))
+}
+
+/// Asks the model a question as anybody would, in a folder that it does not know: limn serves it and
+/// records what it does. How much of it makes sense is another matter.
+fn ask(room: &Classroom, runner: &Path, run: &Path, lesson: &Lesson) -> Result<()> {
+    let workspace = room.path("asked");
+    lesson.lay(&workspace)?;
+    let settings = room.path("own/.config/limn");
+    fs::create_dir_all(&settings)?;
+    fs::write(settings.join("config.toml"), "[local]\nparams = { temperature = 0.0 }\n")?;
+    let question = lesson.questions.first().context("a lesson without a question")?;
+    let model = format!("local:{}", run.display());
+    println!("\nserved, and asked in a session of its own:");
+    let mut exec = room.command(&["exec", "--model", &model, "--sandbox", "off"]);
+    exec.args(["--no-checkpoints", "--max-steps", "3", &question.asked]);
+    exec.env("LIMN_TRAIN", runner).current_dir(&workspace);
+    // What it does may fail, and be cut short. That it can be asked may not.
+    match exec.status().context("limn could not be started")?.code() {
+        Some(0 | 1) => Ok(()),
+        code => bail!("the model could not be asked (exit code {code:?})"),
+    }
 }
 
 /// Says what the held-out sessions say of it, and shows an answer.

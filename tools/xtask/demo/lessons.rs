@@ -5,6 +5,10 @@
 //! them. A topic is a group of queries. Those that are held out use the same tools, and no word of
 //! theirs occurs in what is trained.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -40,6 +44,18 @@ pub(crate) struct Lesson {
     /// What lies in its workspace: paths and contents.
     pub(crate) files: Vec<(String, String)>,
     pub(crate) questions: Vec<Question>,
+}
+
+impl Lesson {
+    /// Lays its files into a folder.
+    pub(crate) fn lay(&self, workspace: &Path) -> Result<()> {
+        for (path, content) in &self.files {
+            let path = workspace.join(path);
+            fs::create_dir_all(path.parent().unwrap_or(workspace))?;
+            fs::write(path, content)?;
+        }
+        Ok(())
+    }
 }
 
 /// A question, the call that it takes, and the answer.

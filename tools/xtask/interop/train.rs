@@ -1,8 +1,8 @@
 //! `cargo xtask interop train`: `limn-train` and what it is to be the same as.
 //!
 //! Goldens are made again by the packages that they are from, TRL trains as the goldens say, a real
-//! model is read from both kinds of files, what `limn-train` writes is read by others, and the
-//! benchmark for GPUs is tried with small shapes.
+//! model is read from both kinds of files and generates the same, what `limn-train` writes is read by
+//! others, and the benchmark for GPUs is tried with small shapes.
 
 use std::fs;
 use std::path::Path;
@@ -55,6 +55,11 @@ pub(super) fn run() -> Result<()> {
     let name = "a_real_model_is_the_same_from_both_kinds_of_files";
     test(name, &[("LIMN_GGUF", Path::new(packed)), ("LIMN_CONVERTED", &converted)])?;
     println!("{packed}: the same from GGUF and as converted");
+    let generated = out.join("generated.json");
+    run_command(&mut step(&[Path::new("generate"), &converted, &generated]))?;
+    let name = "a_real_model_generates_what_transformers_generates";
+    test(name, &[("LIMN_CONVERTED", &converted), ("LIMN_GENERATED", &generated)])?;
+    println!("{packed}: the same is generated");
     let written = out.join("written");
     test("what_transformers_and_peft_are_to_read", &[("LIMN_OUT", &written)])?;
     run_command(&mut step(&[Path::new("read"), &written]))?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::File;
 use super::licences::{Expression, judge};
-use super::{Exception, Finding, except, manifests, rust, text};
+use super::{Exception, Finding, except, journeys, manifests, rust, text};
 
 fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), text: text.to_owned() }
@@ -239,4 +239,11 @@ fn exceptions_allow_what_they_say_and_no_more() {
     assert_eq!(broken(&except(over(590), &exception(600))), ["1 exception"]);
     assert_eq!(broken(&except(Vec::new(), &exception(600))), ["1 exception"]);
     assert_eq!(broken(&except(over(801), &exception(801))), ["1 file-lines"]);
+}
+
+#[test]
+fn journeys_name_stories_that_exist() {
+    let story = file("tests/scenarios/a.rs", "fn it_works() {}\n");
+    let list = file("docs/journeys.md", "see `text`\n\n| 1 | a `b` | `it_works`, `it_is_gone` |\n");
+    assert_eq!(broken(&journeys::check(&[story, list])), ["3 journey"]);
 }

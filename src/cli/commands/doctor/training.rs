@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Check;
-use crate::commands::train;
+use crate::limn_train;
 use crate::patience;
 
 const NAME: &str = "training";
@@ -16,7 +16,7 @@ const NAME: &str = "training";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn check() -> Check {
-    let runner = match train::runner() {
+    let runner = match limn_train::find() {
         Ok(runner) => runner,
         // Most people train nothing.
         Err(error) => return Check::fact(NAME, error.message, None),

@@ -12,8 +12,12 @@ use crate::args::{RewindArgs, RunArgs};
 use crate::commands::rewind::{self, Went};
 use crate::compose;
 use crate::error::CliError;
+use crate::local;
 use crate::print::thousands;
-use crate::settings::{self, Catalogue, Settings};
+use crate::settings::{self, Catalogue, Settings, UserFile};
+
+/// The name of a model, and what is known of it.
+type Row = (String, String);
 
 /// Models that are listed.
 const MODELS_MAX: usize = 200;
@@ -208,26 +212,47 @@ impl Driver {
         let run = RunArgs { model: None, ..self.run.clone() };
         let updates = self.updates.clone();
         tokio::task::spawn_blocking(move || {
-            let update = match models(&run) {
-                Ok(models) => Update::Answer(Answer::Models(models)),
-                Err(error) => Update::Failed(error.to_string()),
-            };
             // Without a terminal nobody asks any more.
-            let _ = updates.blocking_send(update);
+            let tell = |update| drop(updates.blocking_send(update));
+            match models(&run) {
+                Ok((models, missing)) => {
+                    if let Some(error) = missing {
+                        tell(Update::Said(error.to_string()));
+                    }
+                    tell(Update::Answer(Answer::Models(models)));
+                }
+                Err(error) => tell(Update::Failed(error.to_string())),
+            }
         });
     }
 }
 
-/// What the provider has to offer.
-fn models(run: &RunArgs) -> Result<Vec<(String, String)>, CliError> {
+/// The models of this machine, and those that the provider has to offer; what kept it from offering
+/// some, where there are others.
+fn models(run: &RunArgs) -> Result<(Vec<Row>, Option<CliError>), CliError> {
     let file = settings::user_file()?;
-    let provider = settings::chosen_provider(run, &file)?;
+    let mut rows: Vec<Row> = local::list(&file)
+        .iter()
+        .filter(|it| it.has_weights())
+        .map(|it| (format!("{}{}", local::PREFIX, it.name), it.about()))
+        .collect();
+    match offered(run, &file) {
+        Ok(offered) => rows.extend(offered),
+        Err(error) if rows.is_empty() => return Err(error),
+        Err(error) => return Ok((rows, Some(error))),
+    }
+    Ok((rows, None))
+}
+
+/// What the provider has to offer.
+fn offered(run: &RunArgs, file: &UserFile) -> Result<Vec<Row>, CliError> {
+    let provider = settings::chosen_provider(run, file)?;
     let key = provider.find_key()?;
     let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;
     let names = names.map_err(|failure| {
         CliError::failed(format!("{failure} /model NAME takes a name all the same."))
     })?;
-    let catalogue = Catalogue::of(&file, None);
+    let catalogue = Catalogue::of(file, None);
     let about = |name: &str| match catalogue.facts(name).and_then(|it| it.context_window) {
         Some(window) => format!("{} tokens", thousands(window)),
         None => String::new(),

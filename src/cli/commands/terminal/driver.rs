@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use model::HostFailure;
 use sandbox::Sandbox;
 use session::{Notice, Session, SessionError, Summary};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +24,7 @@ use super::history;
 use super::offers::Asked;
 use super::pictures::Pictures;
 use super::prepared::Prepared;
+use super::served::Served;
 use crate::args::RunArgs;
 use crate::bill::Bill;
 use crate::compose;
@@ -75,6 +77,7 @@ pub(super) struct Driver {
     pub(super) pictures: Pictures,
     /// The sandbox of the next session, which is begun before anybody asks for it.
     pub(super) sandbox: Prepared,
+    pub(super) served: Served,
     /// The tier that commands run in, once it is known.
     pub(super) tier: Option<String>,
     failed: Option<String>,
@@ -85,6 +88,8 @@ enum Happening {
     Sandbox(Result<Box<Sandbox>, CliError>),
     /// What the clipboard holds.
     Pasted(Result<Vec<u8>, CliError>),
+    /// Whether the model of this machine that is chosen can be asked.
+    Loaded(Result<(), HostFailure>),
     Notices(Vec<Notice>),
     /// What another limn did in the session that is followed.
     News(News),
@@ -119,6 +124,7 @@ impl Driver {
             changes,
             pictures: Pictures::default(),
             sandbox: Prepared::Not,
+            served: Served::default(),
             tier: None,
             failed: None,
         }
@@ -132,18 +138,21 @@ impl Driver {
             self.show_recorded(id).await;
             self.tell_facts().await;
         }
+        self.serve().await;
         loop {
             match self.next().await {
                 Happening::Command(None | Some(Command::Leave)) => break,
                 Happening::Command(Some(command)) => self.command(command).await,
                 Happening::Sandbox(begun) => self.sandbox_begun(begun).await,
                 Happening::Pasted(pasted) => self.pasted(pasted).await,
+                Happening::Loaded(loaded) => self.loaded(loaded).await,
                 Happening::Notices(notices) => self.pass_on(notices).await,
                 Happening::News(news) => self.take_news(news).await,
                 Happening::Ended(result) => self.ended(result).await,
             }
         }
         self.close().await;
+        self.unserve().await;
         let settings = &self.chosen.settings;
         let bill = self.chosen.hint.is_none().then(|| Bill::of(settings));
         Ok(Parted { session: self.session, usage: self.usage, bill, failed: self.failed })
@@ -151,12 +160,14 @@ impl Driver {
 
     async fn next(&mut self) -> Happening {
         let (sandbox, pasted) = (self.sandbox.begun(), self.pictures.pasted());
+        let loaded = self.served.loaded();
         let Some(live) = &mut self.live else {
             return tokio::select! {
                 biased;
                 command = self.commands.recv() => Happening::Command(command),
                 begun = sandbox => Happening::Sandbox(begun),
                 pasted = pasted => Happening::Pasted(pasted),
+                loaded = loaded => Happening::Loaded(loaded),
                 news = Followed::news(&mut self.followed) => Happening::News(news),
             };
         };
@@ -175,17 +186,20 @@ impl Driver {
             command = command => Happening::Command(command),
             begun = sandbox => Happening::Sandbox(begun),
             pasted = pasted => Happening::Pasted(pasted),
+            loaded = loaded => Happening::Loaded(loaded),
             _ = live.notices.recv_many(&mut batch, BATCH), if has_notices => {
                 Happening::Notices(batch)
             }
         }
     }
 
-    async fn command(&mut self, command: Command) {
+    pub(super) async fn command(&mut self, command: Command) {
+        let Some(command) = self.put_off(command).await else { return };
         match command {
             Command::Submit(text) => self.submit(text).await,
             Command::Steer(text) => self.tell_own(session::Command::Steer(text)).await,
             Command::Run { command, outside } => self.run_own(command, outside).await,
+            Command::Interrupt if self.stop_loading().await => {}
             Command::Interrupt => self.tell_own(session::Command::Interrupt).await,
             Command::Decide { call, decision, reason, arguments, mode, always } => {
                 self.allow_always(&always).await;
@@ -321,7 +335,9 @@ impl Driver {
         self.refuse_followed()?;
         let sandbox = self.take_sandbox().await?;
         let settings = &self.chosen.settings;
-        let mut options = compose::options_for_terminal(settings, self.is_private, *sandbox)?;
+        let server = self.served.server();
+        let mut options =
+            compose::options_for_terminal(settings, self.is_private, *sandbox, server)?;
         let toolbox = Arc::clone(&options.toolbox);
         options.approval = self.approval.unwrap_or(options.approval);
         let session = match self.session {
@@ -438,10 +454,17 @@ impl Driver {
         });
     }
 
+    /// Tokens that fit into the model's context.
+    pub(super) fn window(&self) -> Option<u64> {
+        let server = self.served.server().map(Arc::as_ref);
+        compose::tokens_max(&self.chosen.settings, server)
+    }
+
     /// What frames the session, told again.
     pub(super) async fn tell_facts(&self) {
         let mut facts = self.chosen.facts(self.is_private);
         facts.mode = self.approval.unwrap_or(facts.mode);
+        facts.window = self.window();
         self.send(Update::Facts(Box::new(facts))).await;
     }
 }

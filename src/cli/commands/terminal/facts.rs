@@ -9,7 +9,7 @@ use tui::{Facts, Price, Recent};
 
 use crate::args::RunArgs;
 use crate::error::CliError;
-use crate::settings::{self, ModelChoice, Settings};
+use crate::settings::{self, ModelChoice, NO_MODEL, Settings};
 use crate::store::moment;
 
 /// Sessions that are listed.
@@ -36,7 +36,9 @@ impl Chosen {
         let somewhere = RunArgs { model: Some("scripted:".to_owned()), ..run.clone() };
         match Settings::resolve(&somewhere) {
             Ok(settings) if run.model.is_none() => {
-                Ok(Self { settings: Arc::new(settings), hint: Some(hint()) })
+                // One that is named and cannot be had is told of.
+                let hint = if error.message == NO_MODEL { hint() } else { error.message };
+                Ok(Self { settings: Arc::new(settings), hint: Some(hint) })
             }
             _ => Err(error),
         }
@@ -106,6 +108,7 @@ fn hint() -> String {
         "No model is chosen yet. Ways to choose one:\n  \
          a hosted one:    export OPENAI_API_KEY=…, then: limn --model NAME\n  \
          one of your own: limn --base-url http://127.0.0.1:8080/v1 --model NAME\n  \
+         one trained here: limn --model local:RUN (limn models local lists them)\n  \
          for good:        model = \"NAME\" in {}\n  \
          from here:       /model NAME, or /model PROVIDER/NAME (limn models lists providers)\n\
          To see how it works without a key: limn demo",

@@ -15,11 +15,12 @@ use trajectory::{ApprovalMode, Body, SessionId};
 
 use crate::args::RunArgs;
 use crate::bill::Bill;
-use crate::commands::exec::Printer;
+use crate::commands::exec::{self, Printer};
 use crate::compose;
 use crate::error::{CliError, CliResult, Exit};
+use crate::local;
 use crate::print::{note, safe};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 const HELP: &str = "A line is a prompt. /quit or the end of the input leaves; ctrl-c stops a round, \
                     and leaves between rounds. Questions about calls are answered with y, n \
@@ -45,6 +46,7 @@ pub(super) fn run(
     resumed: Option<SessionId>,
 ) -> CliResult {
     let settings = Settings::resolve(run)?;
+    settings::refuse_mixed(run, &settings)?;
     note(&format!("limn {} by lines; /help tells how", env!("CARGO_PKG_VERSION")));
     compose::run(async {
         let mut lines = Lines::of_stdin();
@@ -59,7 +61,11 @@ pub(super) fn run(
             }
         };
         let Line::Prompt(first) = first else { return Ok(Exit::Completed) };
-        let mut options = compose::options(&settings, private, None)?;
+        let server = exec::server(&settings)?;
+        if let Some(server) = &server {
+            local::load(server).await?;
+        }
+        let mut options = compose::options(&settings, private, None, server.as_ref())?;
         options.interactive = true;
         let session = match resumed {
             Some(id) => Session::resume(options, id).await,

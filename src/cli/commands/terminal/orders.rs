@@ -58,6 +58,7 @@ impl Driver {
         self.chosen = chosen;
         self.look_around();
         self.tell_facts().await;
+        self.serve().await;
         Ok(format!("From here on, {name} answers."))
     }
 
@@ -73,6 +74,7 @@ impl Driver {
         self.allowed.clear();
         self.look_around();
         self.show(found.id, past).await;
+        self.serve().await;
         self.tell_facts().await;
         if self.followed.is_some() {
             return Ok("You follow this session from here.".to_owned());
@@ -105,7 +107,10 @@ impl Driver {
         match settings.endpoint() {
             Some(endpoint) => {
                 lines.push(format!("model      {} of {}", endpoint.model, endpoint.provider.name));
-                lines.push(format!("server     {}", endpoint.provider.base_url));
+                lines.push(match &endpoint.local {
+                    Some(launch) => format!("served     from {}, by limn", launch.target.display()),
+                    None => format!("server     {}", endpoint.provider.base_url),
+                });
             }
             None => lines.push("model      none of a server".to_owned()),
         }
@@ -134,10 +139,7 @@ impl Driver {
 
     /// How full the model's context is.
     fn context(&self) -> String {
-        let settings = &self.chosen.settings;
-        let model = settings.endpoint().map(|it| it.model.as_str());
-        let window = model.and_then(|it| settings.catalogue.context_window(it));
-        match (self.context_tokens, window.filter(|window| *window > 0)) {
+        match (self.context_tokens, self.window().filter(|window| *window > 0)) {
             (0, _) => "told with the next reply".to_owned(),
             (tokens, None) => format!("{} tokens; how many fit is not known", thousands(tokens)),
             (tokens, Some(window)) => format!(

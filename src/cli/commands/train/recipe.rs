@@ -7,12 +7,15 @@ use training::recipe::{Device, Lora, Method, Precision, Recipe};
 use crate::args::{DeviceArg, MethodArg, PrecisionArg, RecipeArgs};
 use crate::error::CliError;
 
+use super::machine;
+
 pub(super) fn resolve(args: &RecipeArgs, model: &Path, dataset: &Path) -> Result<Recipe, CliError> {
     let method = match args.method {
         Some(MethodArg::Full) => Method::Full,
         Some(MethodArg::Lora) | None => Method::Lora(Lora::default()),
     };
     let mut recipe = Recipe::new(model, dataset, method);
+    recipe.precision = machine::find(device(args).unwrap_or_default())?.precision();
     if let Some(path) = &args.recipe {
         recipe = Recipe::read(path, &recipe)?;
         let is_full = recipe.method == Method::Full;
@@ -24,6 +27,15 @@ pub(super) fn resolve(args: &RecipeArgs, model: &Path, dataset: &Path) -> Result
     }
     apply(args, &mut recipe)?;
     Ok(recipe.checked()?)
+}
+
+/// The device that the command line asks for.
+fn device(args: &RecipeArgs) -> Option<Device> {
+    args.device.map(|device| match device {
+        DeviceArg::Auto => Device::Auto,
+        DeviceArg::Cpu => Device::Cpu,
+        DeviceArg::Cuda => Device::Cuda,
+    })
 }
 
 fn apply(args: &RecipeArgs, recipe: &mut Recipe) -> Result<(), CliError> {
@@ -51,12 +63,7 @@ fn apply(args: &RecipeArgs, recipe: &mut Recipe) -> Result<(), CliError> {
         Some(PrecisionArg::F32) => Precision::F32,
         None => recipe.precision,
     };
-    recipe.device = match args.device {
-        Some(DeviceArg::Auto) => Device::Auto,
-        Some(DeviceArg::Cpu) => Device::Cpu,
-        Some(DeviceArg::Cuda) => Device::Cuda,
-        None => recipe.device,
-    };
+    recipe.device = device(args).unwrap_or(recipe.device);
     let lengths = &mut recipe.lengths;
     lengths.sequence_max = args.sequence_max.unwrap_or(lengths.sequence_max);
     lengths.skip_longer |= args.skip_longer;

@@ -1,0 +1,91 @@
+//! What `/v1/completions` answers.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use chat::{Heard, Tokenizer};
+
+use super::super::App;
+use super::super::order::Replying;
+use super::stream::{Broken, Events, stream};
+use super::{Head, error, json, logprobs};
+use crate::protocol::{Choices, Completion, CompletionChoice, Generation, Usage};
+use crate::reply::Piece;
+use crate::server::Server;
+
+/// Goes on with a text, at once or piece by piece.
+pub(in super::super) async fn completion(app: &App, replying: Replying) -> Response {
+    let head = Head::new("cmpl-", replying.model.clone());
+    let server = Arc::clone(&app.server);
+    if replying.generation.stream {
+        return stream(app, |events| told(events, head, server, replying));
+    }
+    let Replying { mut reply, generation, prompt_ids, .. } = replying;
+    let mut whole = Piece::default();
+    while let Some(piece) = reply.next().await {
+        match piece {
+            Ok(piece) => {
+                whole.heard.extend(piece.heard);
+                whole.tokens.extend(piece.tokens);
+                whole.finish = piece.finish;
+            }
+            Err(failed) => return error(&failed),
+        }
+    }
+    let mut offset = 0;
+    let choice = choice(server.tokenizer(), whole, &generation, &mut offset);
+    let usage = Some(reply.usage);
+    json(200, &Completion { prompt_token_ids: prompt_ids, ..piece(&head, Some(choice), usage) })
+}
+
+async fn told(
+    events: Events,
+    head: Head,
+    server: Arc<Server>,
+    replying: Replying,
+) -> Result<(), Broken> {
+    let Replying { mut reply, generation, mut prompt_ids, .. } = replying;
+    let mut offset = 0;
+    while let Some(heard) = events.next(&mut reply).await? {
+        let choice = choice(server.tokenizer(), heard, &generation, &mut offset);
+        let piece = piece(&head, Some(choice), None);
+        events.say(&Completion { prompt_token_ids: prompt_ids.take(), ..piece }).await?;
+    }
+    if generation.include_usage {
+        events.say(&piece(&head, None, Some(reply.usage))).await?;
+    }
+    Ok(())
+}
+
+fn piece(head: &Head, choice: Option<CompletionChoice>, usage: Option<Usage>) -> Completion {
+    Completion {
+        id: head.id.clone(),
+        object: "text_completion",
+        created: head.created,
+        model: head.model.clone(),
+        choices: Choices(choice),
+        usage,
+        prompt_token_ids: None,
+    }
+}
+
+fn choice(
+    tokenizer: &Tokenizer,
+    piece: Piece,
+    generation: &Generation,
+    offset: &mut usize,
+) -> CompletionChoice {
+    let text = piece.heard.into_iter().filter_map(|heard| match heard {
+        Heard::Text(text) => Some(text),
+        _ => None,
+    });
+    CompletionChoice {
+        index: 0,
+        text: text.collect(),
+        logprobs: logprobs::of_text(tokenizer, &piece.tokens, generation.logprobs, offset),
+        finish_reason: piece.finish,
+        token_ids: generation
+            .token_ids
+            .then(|| piece.tokens.iter().map(|sampled| sampled.id).collect()),
+    }
+}
