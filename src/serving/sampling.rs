@@ -98,9 +98,9 @@ impl Sampler {
         Ok(Sampled { id, logprob, top })
     }
 
-    /// Also what is no number counts as greedy.
     fn is_greedy(&self) -> bool {
-        !(self.settings.temperature > 0.0) || self.settings.top_k == 1
+        let is_warm = self.settings.temperature > 0.0;
+        !is_warm || self.settings.top_k == 1
     }
 
     fn has_penalty(&self) -> bool {

@@ -218,11 +218,8 @@ fn choose(model: &Path, notices: &mut Vec<String>) -> Result<Dialect, ServeError
 fn defaults(model: &Path) -> Result<Defaults, ServeError> {
     let path = model.join("generation_config.json");
     let bad = |reason: String| ServeError::Generation { path: path.clone(), reason };
-    let about = match std::fs::metadata(&path) {
-        Ok(about) => about,
-        // Of a GGUF file, or of a model without one.
-        Err(_) => return Ok(Defaults::default()),
-    };
+    // A GGUF file has none, and a folder need not.
+    let Ok(about) = std::fs::metadata(&path) else { return Ok(Defaults::default()) };
     if !about.is_file() || about.len() > GENERATION_BYTES_MAX {
         return Err(bad("it is no regular file of a sensible size".to_owned()));
     }

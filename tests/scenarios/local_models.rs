@@ -231,8 +231,12 @@ fn what_never_answers_is_given_up_by_ctrl_c_or_when_its_time_is_up() {
     assert!(stderr.contains("Nothing was begun") && is_gone(pid), "{stderr}");
     local.world().settings("[local]\nwait_s = 0\n");
     local.exec(&["go"]).exits(3).says(&["did not answer within 0 s", "wait_s"]);
-    assert!(is_gone(local.started(2)));
-    assert!(local.world().home().session_ids().unwrap().len() == 1, "only the one trained on");
+    // It may have had no time to say who it is.
+    for pid in local.pids() {
+        assert!(is_gone(pid));
+    }
+    // Only the session that was trained on is there.
+    assert_eq!(local.world().home().session_ids().unwrap().len(), 1);
 }
 
 #[test]
@@ -259,7 +263,7 @@ fn what_cannot_be_served_is_said_before_a_session_begins() {
         .exits(2)
         .says(&["--base-url", "--model"]);
     let none = ["exec", "--model", "local:none", "go"];
-    local.limn(&none).exits(2).says(&["no local model \"none\"", "local:run", "recipe"]);
+    local.limn(&none).exits(2).says(&["no local model \"none\"", "local:run", "limn train"]);
 }
 
 #[test]

@@ -60,15 +60,15 @@ fn arguments(args: &ServeArgs) -> Result<Vec<OsString>, CliError> {
         ("--slots", args.slots.map(|slots| slots.to_string())),
     ];
     for (flag, number) in numbers {
-        number.map(|number| add(flag, number.as_ref()));
+        number.iter().for_each(|number| add(flag, number.as_ref()));
     }
     let texts = [("--host", &args.host), ("--name", &args.name)];
     for (flag, text) in texts {
-        text.as_ref().map(|text| add(flag, text.as_ref()));
+        text.iter().for_each(|text| add(flag, text.as_ref()));
     }
     let files = [("--key-file", &args.key_file), ("--template", &args.template)];
     for (flag, file) in files {
-        file.as_ref().map(|file| add(flag, file.as_os_str()));
+        file.iter().for_each(|file| add(flag, file.as_os_str()));
     }
     if let Some(device) = args.device.and_then(|it| it.to_possible_value()) {
         add("--device", device.get_name().as_ref());

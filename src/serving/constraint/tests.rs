@@ -18,12 +18,18 @@ fn tokenizer() -> &'static Tokenizer {
     TOKENIZER.get_or_init(|| Tokenizer::open(&path).unwrap())
 }
 
-/// What each token spells.
+/// What all tokens spell.
+fn spellings() -> &'static [Vec<u8>] {
+    static SPELLINGS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let spellings = || {
+        let size = u32::try_from(tokenizer().size()).unwrap();
+        (0..size).map(|id| tokenizer().bytes(id).unwrap()).collect()
+    };
+    SPELLINGS.get_or_init(spellings)
+}
+
 fn spelled(id: u32) -> &'static [u8] {
-    static SPELLED: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    let size = u32::try_from(tokenizer().size()).unwrap();
-    let spelled = || (0..size).map(|id| tokenizer().bytes(id).unwrap()).collect();
-    &SPELLED.get_or_init(spelled)[id as usize]
+    &spellings()[id as usize]
 }
 
 fn grammar() -> &'static Grammar {
@@ -290,7 +296,7 @@ impl Babbler {
         let mut ids = Vec::new();
         for _ in 0..600 {
             let allowed = constraint.allowed().unwrap();
-            let size = u32::try_from(tokenizer().size()).unwrap();
+            let size = u32::try_from(spellings().len()).unwrap();
             let may: Vec<u32> = (0..size).filter(|id| allowed.has(*id)).collect();
             if may.is_empty() || (allowed.may_end() && self.wish.is_empty() && self.below(3) == 0) {
                 assert!(allowed.may_end(), "nothing may follow, and it may not end");

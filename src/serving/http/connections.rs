@@ -19,6 +19,9 @@ use super::{App, Patience, routes};
 /// No head of a request is larger.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
+/// How long it may take to say that the server goes down.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long to leave the system alone when it has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,8 +55,9 @@ pub(super) async fn serve(
     let _ = closing.send(true);
     handle.shutdown(patience.end);
     let all = async { while connections.join_next().await.is_some() {} };
-    // Those that are not done by then are dropped, and their requests with them.
-    let _ = timeout(patience.end, all).await;
+    // The scheduler ends what is not done by then, and that has to be said to the client too. What
+    // is still there after that is dropped.
+    let _ = timeout(patience.end + LAST_WORDS, all).await;
     // The engine ends its call before the program does.
     let _ = timeout(patience.end, handle.ended()).await;
 }

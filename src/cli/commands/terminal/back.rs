@@ -16,6 +16,9 @@ use crate::local;
 use crate::print::thousands;
 use crate::settings::{self, Catalogue, Settings, UserFile};
 
+/// The name of a model, and what is known of it.
+type Row = (String, String);
+
 /// Models that are listed.
 const MODELS_MAX: usize = 200;
 
@@ -213,7 +216,9 @@ impl Driver {
             let tell = |update| drop(updates.blocking_send(update));
             match models(&run) {
                 Ok((models, missing)) => {
-                    missing.map(|error| tell(Update::Said(error.to_string())));
+                    if let Some(error) = missing {
+                        tell(Update::Said(error.to_string()));
+                    }
                     tell(Update::Answer(Answer::Models(models)));
                 }
                 Err(error) => tell(Update::Failed(error.to_string())),
@@ -224,9 +229,9 @@ impl Driver {
 
 /// The models of this machine, and those that the provider has to offer; what kept it from offering
 /// some, where there are others.
-fn models(run: &RunArgs) -> Result<(Vec<(String, String)>, Option<CliError>), CliError> {
+fn models(run: &RunArgs) -> Result<(Vec<Row>, Option<CliError>), CliError> {
     let file = settings::user_file()?;
-    let mut rows: Vec<(String, String)> = local::list(&file)
+    let mut rows: Vec<Row> = local::list(&file)
         .iter()
         .filter(|it| it.has_weights())
         .map(|it| (format!("{}{}", local::PREFIX, it.name), it.about()))
@@ -240,7 +245,7 @@ fn models(run: &RunArgs) -> Result<(Vec<(String, String)>, Option<CliError>), Cl
 }
 
 /// What the provider has to offer.
-fn offered(run: &RunArgs, file: &UserFile) -> Result<Vec<(String, String)>, CliError> {
+fn offered(run: &RunArgs, file: &UserFile) -> Result<Vec<Row>, CliError> {
     let provider = settings::chosen_provider(run, file)?;
     let key = provider.find_key()?;
     let names = compose::run(model::list(&provider.base_url, key.as_ref()))?;

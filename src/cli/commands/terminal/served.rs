@@ -77,15 +77,12 @@ impl Driver {
 
     /// Ends the server, and waits for that.
     pub(super) async fn unserve(&mut self) {
-        let served = std::mem::take(&mut self.served);
-        if let Some(loading) = &served.loading {
+        if let Some(loading) = self.served.loading.take() {
             loading.abort();
+            self.forget_waiting().await;
         }
-        if let Some(server) = served.server {
+        if let Some(server) = std::mem::take(&mut self.served).server {
             server.stop().await;
-        }
-        if served.loading.is_some() {
-            self.send(Update::RoundOver(Ended::Failed)).await;
         }
     }
 

@@ -124,13 +124,13 @@ fn deltas(heard: Vec<Heard>) -> Vec<Delta> {
                 deltas.push(Delta { reasoning_content: Some(text), ..Delta::default() });
             }
             (Heard::CallName { index, name: tool }, _) => {
-                deltas.push(call(CallDelta { index: Some(index), ..named(tool) }))
+                deltas.push(call(CallDelta { index: Some(index), ..named(tool) }));
             }
-            (Heard::CallArguments { index, delta }, _) => deltas.push(call(CallDelta {
-                index: Some(index),
-                function: FunctionDelta { name: None, arguments: delta },
-                ..CallDelta::default()
-            })),
+            (Heard::CallArguments { index, delta }, _) => {
+                let function = FunctionDelta { name: None, arguments: delta };
+                let more = CallDelta { index: Some(index), function, ..CallDelta::default() };
+                deltas.push(call(more));
+            }
         }
     }
     deltas
