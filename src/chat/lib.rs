@@ -25,7 +25,7 @@ pub use dialect::Dialect;
 pub use error::ChatError;
 pub use estimate::estimate;
 pub use formats::{Call, Format, Heard, ReplyReader, Said};
-pub use mask::{Masked, Reply, Unfit, Wanted};
+pub use mask::{Masked, Origin, Reply, Unfit, Wanted};
 pub use probe::Part;
 pub use template::{Conversation, Rendered, Template};
 pub use tokenizer::{Tokenizer, Tokens};

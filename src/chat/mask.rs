@@ -9,8 +9,14 @@
 //! A reply that is trained in part is told apart by rendering it without its later parts: the
 //! tokens up to where the two part ways are those of the earlier ones.
 //!
+//! Where the tokens that the model sampled are known, they stand in the place of those that the text
+//! would be cut into, as long as they spell what the template writes ([`sampled`]).
+//!
 //! Nothing is guessed. What cannot be trained as it was written is left out and said ([`Unfit`]);
 //! what contradicts itself is an error with its place.
+
+mod common;
+mod sampled;
 
 use std::ops::Range;
 
@@ -20,6 +26,8 @@ use crate::dialect::Dialect;
 use crate::error::{ChatError, near};
 use crate::template::{Conversation, Rendered};
 use crate::tokenizer::Tokens;
+use common::{common, same, strings};
+use sampled::Swap;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +62,19 @@ pub enum Unfit {
     PartsTogether,
 }
 
+/// Where the tokens of a reply come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Its text was cut into tokens: which ones the model sampled is not known.
+    #[default]
+    Text,
+    /// They are the ones that the model sampled.
+    Sampled,
+    /// Its text was cut into tokens, since those that the model sampled spell another text than the
+    /// template writes.
+    OtherText,
+}
+
 /// A reply that is trained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -66,6 +87,8 @@ pub struct Reply {
     /// The first token is not trained: it stands across the end of the prompt, or the prompt alone
     /// is split into other tokens.
     pub straddles: bool,
+    /// Where its tokens come from.
+    pub origin: Origin,
 }
 
 /// A conversation as tokens, each trained or not.
@@ -105,6 +128,21 @@ impl Dialect {
         wanted: &[Wanted],
         now_s: i64,
     ) -> Result<Masked, ChatError> {
+        self.mask_sampled((messages, tools), wanted, &[], now_s)
+    }
+
+    /// The same with the tokens that the model sampled for each message, where they are known: the
+    /// tokens of a reply are exactly these then, however its text would have been cut.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn mask_sampled(
+        &self,
+        (messages, tools): (&[Value], &[Value]),
+        wanted: &[Wanted],
+        sampled: &[Option<&[u32]>],
+        now_s: i64,
+    ) -> Result<Masked, ChatError> {
         let conversation = self.conversation(messages, tools, now_s)?;
         let rendered = self.template().render_marked(&conversation)?;
         let tokens = self.tokenizer().encode(&rendered.text)?;
@@ -113,8 +151,16 @@ impl Dialect {
             ids: tokens.ids.clone(),
             ..Masked::default()
         };
-        let mut masking =
-            Masking { dialect: self, messages, conversation, rendered, tokens, masked };
+        let mut masking = Masking {
+            dialect: self,
+            messages,
+            sampled,
+            conversation,
+            rendered,
+            tokens,
+            masked,
+            swaps: Vec::new(),
+        };
         for (message, wanted) in wanted.iter().enumerate().take(messages.len()) {
             if *wanted != Wanted::Nothing {
                 masking.reply(message, wanted)?;
@@ -122,6 +168,7 @@ impl Dialect {
                 masking.masked.spelled += 1;
             }
         }
+        masking.put_in();
         masking.masked.text = masking.rendered.text;
         Ok(masking.masked)
     }
@@ -139,10 +186,12 @@ struct Found {
 struct Masking<'a> {
     dialect: &'a Dialect,
     messages: &'a [Value],
+    sampled: &'a [Option<&'a [u32]>],
     conversation: Conversation,
     rendered: Rendered,
     tokens: Tokens,
     masked: Masked,
+    swaps: Vec<Swap>,
 }
 
 impl Masking<'_> {
@@ -161,8 +210,16 @@ impl Masking<'_> {
             self.masked.unfit.push((message, Unfit::PartsTogether));
             return Ok(());
         };
-        let straddles = self.straddles(&found)?;
-        let mut any = false;
+        let straddling = self.straddling(&found)?;
+        let swap = self.swap(message, &found, &stretches, straddling.as_ref());
+        let origin = match (&swap, self.sampled.get(message)) {
+            (Some(_), _) => Origin::Sampled,
+            (None, Some(Some(_))) => Origin::OtherText,
+            _ => Origin::Text,
+        };
+        let straddles = straddling.is_some() && swap.is_none();
+        let mut any = swap.as_ref().is_some_and(Swap::is_trained);
+        let stretches = if swap.is_some() { Vec::new() } else { stretches };
         for stretch in stretches {
             // When the prompt would have been split otherwise, the token after it is not the one
             // that the model was asked for.
@@ -174,12 +231,16 @@ impl Masking<'_> {
             }
         }
         if any {
-            self.masked.empty_thoughts += usize::from(self.has_empty_thought(message, &found));
+            // Of tokens that were sampled it is known whether there was one.
+            let is_guess = swap.is_none() && self.has_empty_thought(message, &found);
+            self.masked.empty_thoughts += usize::from(is_guess);
+            self.swaps.extend(swap);
             self.masked.replies.push(Reply {
                 message,
                 bytes: found.bytes,
                 tokens: found.tokens,
                 straddles,
+                origin,
             });
         }
         Ok(())
@@ -336,15 +397,17 @@ impl Masking<'_> {
         Err(ChatError::MasksDiffer { message, marked: first, prompted, near })
     }
 
-    /// Whether the prompt alone is split into other tokens than it is here.
-    fn straddles(&self, found: &Found) -> Result<bool, ChatError> {
+    /// The tokens of the prompt alone, from a place on, where it is split into other tokens than it
+    /// is here.
+    fn straddling(&self, found: &Found) -> Result<Option<(usize, Vec<u32>)>, ChatError> {
         let first = found.tokens.start;
         let control = |place: &usize| self.dialect.tokenizer().is_special(self.tokens.ids[*place]);
         // Special tokens split a text before anything else does: nothing reaches across one.
         let from = (0..first.min(self.tokens.ids.len())).rev().find(control).unwrap_or(0);
         let begin = self.tokens.places.get(from).map_or(0, |place| place.start);
         let prompt = &self.rendered.text[begin.min(found.bytes.start)..found.bytes.start];
-        Ok(self.dialect.tokenizer().encode(prompt)?.ids != self.masked.ids[from..first])
+        let alone = self.dialect.tokenizer().encode(prompt)?.ids;
+        Ok((alone != self.masked.ids[from..first]).then_some((from, alone)))
     }
 
     /// The tokens of a reply that are trained; `None` when its parts cannot be told apart.
@@ -409,37 +472,4 @@ impl Masking<'_> {
         }
         self.conversation.replacing(message, &self.dialect.shaped(&shorter))
     }
-}
-
-/// How many tokens two lists have in common at their beginning.
-fn same(one: &[u32], other: &[u32]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
-}
-
-/// Every text within a value.
-fn strings<'a>(value: &'a Value, into: &mut Vec<&'a Value>) {
-    match value {
-        Value::String(_) => into.push(value),
-        Value::Array(items) => items.iter().for_each(|item| strings(item, into)),
-        Value::Object(fields) => fields.values().for_each(|field| strings(field, into)),
-        _ => {}
-    }
-}
-
-/// How many bytes two texts have in common at their beginning, cut where a character ends.
-fn common(one: &str, other: &str) -> usize {
-    const STEP: usize = 4096;
-    let (a, b) = (one.as_bytes(), other.as_bytes());
-    let shorter = a.len().min(b.len());
-    let mut same = 0;
-    while same < shorter {
-        let end = (same + STEP).min(shorter);
-        if a[same..end] == b[same..end] {
-            same = end;
-            continue;
-        }
-        same += a[same..end].iter().zip(&b[same..end]).take_while(|(a, b)| a == b).count();
-        break;
-    }
-    one.floor_char_boundary(same)
 }

@@ -145,6 +145,22 @@ impl Tokenizer {
         self.inner.decode(ids, false).ok()
     }
 
+    /// Whether tokens are exactly this text, every one of them known.
+    #[must_use]
+    pub fn spells(&self, ids: &[u32], text: &str) -> bool {
+        if ids.iter().any(|id| self.inner.id_to_token(*id).is_none()) {
+            return false;
+        }
+        if self.decode(ids).as_deref() == Some(text) {
+            return true;
+        }
+        // Some decoders drop the space before the first word of a text, and here it is none.
+        let Some(first) = ids.first() else { return false };
+        let (before, behind) = (self.decode(&[*first]), self.decode(&[&[*first], ids].concat()));
+        let behind = before.zip(behind);
+        behind.is_some_and(|(before, behind)| behind.strip_prefix(&before) == Some(text))
+    }
+
     /// The id of a token.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {

@@ -3,6 +3,7 @@
 //! environment.
 
 mod checkpoints;
+mod compare;
 mod datasets;
 mod isolation;
 mod serve;
@@ -18,6 +19,7 @@ pub(crate) use checkpoints::{
     CheckpointTakeArgs, CopyHow, ForkArgs, RewindArgs, StoreBackupArgs, StoreCheckArgs,
     StoreCommand, StoreGcArgs, StoreRebuildArgs, StoreStatsArgs,
 };
+pub(crate) use compare::CompareArgs;
 pub(crate) use datasets::{
     CardArgs, ConsentArg, DatasetCommand, DiffArgs, ExportArgs, FilesArg, FilterArgs, FormatArg,
     ImportBundleArgs, ImportCommand, InspectArgs, RowsArg, StatsArgs, StatusArg, TokensArgs,
@@ -88,6 +90,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Import(ImportCommand),
     Train(Box<TrainArgs>),
+    Compare(Box<CompareArgs>),
     Serve(Box<ServeArgs>),
     Models(ModelsArgs),
     #[command(subcommand)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod annotate;
 pub(crate) mod checkpoint;
+pub(crate) mod compare;
 pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod doctor;

@@ -12,6 +12,7 @@ mod error;
 mod limn_train;
 mod local;
 mod packages;
+mod patience;
 mod print;
 mod settings;
 mod store;
@@ -60,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Dataset(DatasetCommand::Card(args)) => commands::dataset::card(args),
         Command::Import(ImportCommand::Bundle(args)) => commands::import::run(args),
         Command::Train(args) => commands::train::run(args),
+        Command::Compare(args) => commands::compare::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Models(args) => commands::models::run(args),
         Command::Key(KeyCommand::Set(args)) => commands::key::set(args),

@@ -5,12 +5,16 @@
 //! call alone. A row says where it comes from: the session, and for each reply that is trained its
 //! tokens, its request and its events.
 //!
+//! Where the server that sampled a reply gave its tokens, the row has exactly these, however their
+//! text would be cut; the ledger counts them, and says why others were cut from their text.
+//!
 //! A row that is longer than asked for is left out and named, never cut: a reply without its
 //! beginning is another lesson.
 
 use std::collections::HashMap;
 
-use chat::{Dialect, Masked, Part, Unfit, Wanted};
+use chat::{Dialect, Masked, Origin, Part, Unfit, Wanted};
+use record::ReplyTokens;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trajectory::event::Attachment;
@@ -101,6 +105,9 @@ pub(crate) struct Row {
 pub(crate) struct RowReply {
     /// Its first token and the one after its last.
     tokens: [usize; 2],
+    /// They are the ones that the model sampled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sampled: bool,
     request: Option<u32>,
     events: Vec<EventId>,
 }
@@ -114,7 +121,7 @@ pub(crate) fn write(
     let mut lines = pass.lines(Format::Tokens)?;
     for chosen in pass.chosen() {
         let Some(recording) = pass.open(chosen)? else { continue };
-        let mut session = Session::of(recording);
+        let mut session = Session::of(recording)?;
         let samples = std::mem::take(&mut session.recording.samples);
         let events = std::mem::take(&mut session.recording.events);
         // A template without a place for reasoning was given it within the text, and so it stays.
@@ -147,13 +154,33 @@ pub(crate) fn write(
 struct Session {
     recording: Recording,
     ids: HashMap<u64, EventId>,
+    /// What was sampled for each request, as far as it is on record.
+    sampled: HashMap<u32, Sampled>,
     began_s: i64,
 }
 
+/// The tokens of a reply.
+struct Sampled {
+    tokenizer: Option<String>,
+    /// How many tokens its prompt had, and a digest over them.
+    prompt: Option<(usize, blake3::Hash)>,
+    ids: Vec<u32>,
+}
+
 impl Session {
-    fn of(recording: Recording) -> Self {
+    fn of(recording: Recording) -> Result<Self, DatasetError> {
         let ids = recording.events.iter().map(|event| (event.seq, event.id)).collect();
-        Self { ids, began_s: recording.began_s(), recording }
+        let mut sampled = HashMap::new();
+        recording.archive.reply_tokens(&mut |tokens| {
+            let ReplyTokens { request, tokenizer, prompt, sampled: ids } = tokens;
+            let prompt = prompt.map(|prompt| (prompt.len(), digest(&prompt)));
+            sampled.insert(request, Sampled { tokenizer, prompt, ids });
+        })?;
+        Ok(Self { ids, sampled, began_s: recording.began_s(), recording })
+    }
+
+    fn sampled_for(&self, message: &SampleMessage) -> Option<&Sampled> {
+        message.request.and_then(|request| self.sampled.get(&request))
     }
 
     /// Whether an image stands in the sample as an image, not as a line of text.
@@ -188,11 +215,20 @@ impl Session {
             .map(|(message, chat)| wanted(message, chat, &mut ledger))
             .collect();
         let tools: Vec<Value> = sample.tools.iter().map(ToolSpec::to_chat).collect();
-        let masked =
-            target.dialect.mask(&chats, &tools, &wanted, self.began_s).map_err(|error| {
-                DatasetError::Chat { session: self.recording.name.clone(), sample: number, error }
-            })?;
+        let sampled: Vec<Option<&[u32]>> = sample
+            .messages
+            .iter()
+            .map(|message| self.sampled_for(message).map(|it| it.ids.as_slice()))
+            .collect();
+        let conversation = (chats.as_slice(), tools.as_slice());
+        let masked = target.dialect.mask_sampled(conversation, &wanted, &sampled, self.began_s);
+        let masked = masked.map_err(|error| DatasetError::Chat {
+            session: self.recording.name.clone(),
+            sample: number,
+            error,
+        })?;
         count(&masked, &mut ledger);
+        self.count_origins(&masked, sample, target.dialect.tokenizer().hash(), &mut ledger);
         count_respelled(&masked, sample, &mut ledger);
         if masked.replies.is_empty() {
             pass.ledger.add_left_out(&ledger);
@@ -213,6 +249,50 @@ impl Session {
         Ok(serde_json::to_string(&self.row(sample, (number, row), masked)).ok())
     }
 
+    /// Counts which replies are the tokens that were sampled, and why others are not. A recording
+    /// without any says nothing of it.
+    fn count_origins(&self, masked: &Masked, sample: &Sample, target: &str, ledger: &mut Ledger) {
+        if self.sampled.is_empty() {
+            return;
+        }
+        for reply in &masked.replies {
+            let sampled = self.sampled_for(&sample.messages[reply.message]);
+            let by = sampled.and_then(|it| it.tokenizer.as_deref());
+            let (what, note) = match reply.origin {
+                Origin::Sampled => {
+                    ledger.keep("replies_as_sampled");
+                    let prompt = sampled.and_then(|it| it.prompt);
+                    let same = |(count, digest_of): (usize, blake3::Hash)| {
+                        count == reply.tokens.start && digest(&masked.ids[..count]) == digest_of
+                    };
+                    if prompt.is_none_or(same) {
+                        continue;
+                    }
+                    (
+                        "prompts_in_other_tokens",
+                        "Replies as they were sampled whose prompt stands here in other tokens \
+                         than the model read.",
+                    )
+                }
+                Origin::OtherText if by.is_some_and(|by| by != target) => (
+                    "replies_of_another_tokenizer",
+                    "Replies whose text was cut into tokens, since another tokenizer sampled them.",
+                ),
+                Origin::OtherText => (
+                    "replies_the_template_spells",
+                    "Replies whose text was cut into tokens, since the template spells them \
+                     otherwise than they were sampled.",
+                ),
+                Origin::Text => (
+                    "replies_of_unknown_tokens",
+                    "Replies whose text was cut into tokens, since those that were sampled are not \
+                     on record.",
+                ),
+            };
+            ledger.lose(what, 1, note);
+        }
+    }
+
     fn row(&self, sample: &Sample, (number, row): (usize, usize), masked: Masked) -> Row {
         let labels = masked.ids.iter().zip(&masked.trained);
         let labels = labels.map(|(id, trained)| if *trained { i64::from(*id) } else { UNTRAINED });
@@ -220,6 +300,7 @@ impl Session {
             let message = &sample.messages[reply.message];
             RowReply {
                 tokens: [reply.tokens.start, reply.tokens.end],
+                sampled: reply.origin == Origin::Sampled,
                 request: message.request,
                 events: message.seqs.iter().filter_map(|seq| self.ids.get(seq)).copied().collect(),
             }
@@ -234,6 +315,15 @@ impl Session {
             sampled_from: sample.model.clone(),
         }
     }
+}
+
+/// A digest over tokens.
+fn digest(ids: &[u32]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for id in ids {
+        hasher.update(&id.to_le_bytes());
+    }
+    hasher.finalize()
 }
 
 /// The messages as templates read them.

@@ -7,12 +7,14 @@
 //! when it never comes, a replacement stands in its place.
 
 mod chat;
+mod ids;
 mod responses;
 mod think;
 
 use trajectory::event::ReasoningField;
 use trajectory::{Progress, Usage};
 
+use self::ids::Ids;
 use self::responses::Item;
 use self::think::{Inline, Segment};
 use crate::api::{Api, Dialect};
@@ -56,6 +58,7 @@ pub(crate) struct Accumulator {
     /// `reasoning_details`, piece by piece.
     details: Vec<serde_json::Value>,
     pub(crate) usage: Option<Usage>,
+    pub(crate) ids: Ids,
     pub(crate) finish_reason: Option<String>,
     pub(crate) response_id: Option<String>,
     pub(crate) model_served: Option<String>,

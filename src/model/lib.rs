@@ -69,7 +69,7 @@ pub use hosted::{Address, Host, HostFailure, Saying};
 pub use list::list;
 pub use profile::{EffortForm, EmptyContent, MalformedBack, Profile, ReasoningBack};
 pub use receive::parse;
-pub use reply::{Part, Reply};
+pub use reply::{Part, Reply, TokenIds};
 pub use retry::RetryPolicy;
 pub use scripted::ScriptedModel;
 

@@ -92,6 +92,8 @@ pub struct Profile {
     pub effort: EffortForm,
     /// `stream_options` is accepted: usage comes with the stream.
     pub stream_options: bool,
+    /// The ids of tokens are asked for (`return_token_ids`) and recorded.
+    pub token_ids: bool,
     /// A limit on output tokens is always said: without one the server cuts replies at a limit of
     /// its own that is lower than what the model can write.
     pub limits_output: bool,

@@ -262,6 +262,7 @@ impl Reception {
         Reply {
             parts: accumulator.parts,
             usage: accumulator.usage,
+            tokens: accumulator.ids.whole(),
             finish_reason: accumulator.finish_reason,
             response_id: accumulator.response_id,
             model_served: accumulator.model_served,

@@ -5,6 +5,15 @@ use std::time::Duration;
 pub use trajectory::Part;
 use trajectory::Usage;
 
+/// The tokens of a reply and of its prompt, as the server says them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenIds {
+    /// The ids of the prompt, where the server gives them.
+    pub prompt: Option<Vec<u32>>,
+    /// The ids that were sampled, the one at which the model stopped included.
+    pub sampled: Vec<u32>,
+}
+
 /// A reply, or as much of one as has arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -12,6 +21,8 @@ pub struct Reply {
     pub parts: Vec<Part>,
     /// Tokens, as the server counted them.
     pub usage: Option<Usage>,
+    /// The ids of its tokens, where the server gave all of them.
+    pub tokens: Option<TokenIds>,
     /// Why the model stopped: `stop`, `tool_calls`, `length`, …
     pub finish_reason: Option<String>,
     /// The server's name for the reply.

@@ -39,6 +39,9 @@ pub(crate) struct Chunk<'a> {
     pub(crate) choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow)]
     pub(crate) usage: Option<&'a RawValue>,
+    /// The ids of the prompt's tokens, where they were asked for.
+    #[serde(borrow)]
+    pub(crate) prompt_token_ids: Option<&'a RawValue>,
     /// llama.cpp's own count.
     #[serde(borrow)]
     pub(crate) timings: Option<&'a RawValue>,
@@ -56,6 +59,9 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<Delta<'a>>,
     #[serde(borrow)]
     pub(crate) finish_reason: Loose<'a>,
+    /// The ids that were sampled since the last piece.
+    #[serde(borrow)]
+    pub(crate) token_ids: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
 }

@@ -5,6 +5,7 @@ mod events;
 mod outputs;
 mod requests;
 mod sessions;
+mod tokens;
 mod verify;
 
 use std::path::{Path, PathBuf};

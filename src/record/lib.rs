@@ -30,6 +30,7 @@ mod recorder;
 mod recovery;
 mod rows;
 mod schema;
+mod tokens;
 mod writer;
 
 pub use archive::{
@@ -52,6 +53,7 @@ pub use rows::{
     Write,
 };
 pub use rusqlite::types::{Value, ValueRef};
+pub use tokens::{ReplyTokens, TokenLog};
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ mod run;
 mod stutter;
 mod tool;
 
-use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart};
+use record::{Archive, Ordinals, RecordError, Recorder, Resumed, SessionStart, TokenLog};
 use tokio::sync::mpsc;
 use trajectory::event::{ApprovalDecision, ConfigChanged, Ended, UserEdit};
 use trajectory::{
@@ -146,6 +146,7 @@ pub struct Session {
     context: Context,
     continued: Continued,
     media: Media,
+    tokens: TokenLog,
     /// How it left the workspace when it was last at work, where that is known.
     left_at: Option<workspace::Hash>,
     /// What the driver has not been shown yet.
@@ -267,6 +268,7 @@ impl Session {
             context,
             continued,
             media,
+            tokens: TokenLog::default(),
             left_at,
             shown_late,
         })

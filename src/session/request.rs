@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent::{Input, Remedy};
-use model::{Failure, FailureKind, Model, Reply, Request, RetryPolicy};
-use record::{Ack, RequestFinished, RequestStarted, Row, Write};
+use model::{Failure, FailureKind, Model, Reply, Request, RetryPolicy, TokenIds};
+use record::{Ack, ReplyTokens, RequestFinished, RequestStarted, Row, Write};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ pub(crate) struct Asking {
 pub(crate) struct Concluded {
     pub(crate) input: Input,
     pub(crate) row: RequestFinished,
+    /// The tokens of a reply that counts, where the server gave them.
+    pub(crate) tokens: Option<ReplyTokens>,
     pub(crate) unreachable: bool,
     /// What of the stream could not be read, told in a sentence.
     pub(crate) skipped: Option<String>,
@@ -169,8 +171,9 @@ impl Asking {
         let row =
             |reply: &Reply, error| finished_row((self.request, self.attempt), reply, error, ended);
         Ok(match result {
-            Ok(reply) => Concluded {
+            Ok(mut reply) => Concluded {
                 row: row(&reply, None),
+                tokens: reply.tokens.take().map(|ids| reply_tokens(self.request, ids)),
                 unreachable: false,
                 skipped: skipped(&reply),
                 overflow: None,
@@ -186,6 +189,7 @@ impl Asking {
                 let error = Some(format!("{}: {failure}", failure.kind.as_str()));
                 Concluded {
                     row: row(&failure.partial, error),
+                    tokens: None,
                     unreachable: is_unreachable(failure.kind) && failure.partial.parts.is_empty(),
                     skipped: skipped(&failure.partial),
                     overflow: match failure.kind {
@@ -322,6 +326,12 @@ fn finished_row(
         t_first_ns: reply.first_at.map(nanos),
         t_end_ns: nanos(ended),
     }
+}
+
+/// Who knows the tokenizer says so where the session is at hand.
+fn reply_tokens(request: u32, ids: TokenIds) -> ReplyTokens {
+    let TokenIds { prompt, sampled } = ids;
+    ReplyTokens { request, tokenizer: None, prompt, sampled }
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use agent::{Effect, Input, Remedy};
-use record::{Blob, Direction, NewEvent, Row, Write};
+use record::{Blob, Direction, NewEvent, ReplyTokens, RequestFinished, Row, Write};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use toolbox::{JobEvent, Toolbox};
@@ -64,6 +64,8 @@ pub(crate) struct Loop {
     /// Rows and bytes that belong to the next events, in the same transaction.
     pub(crate) rows: Vec<Row>,
     blobs: Vec<Blob>,
+    /// What goes before the next events.
+    before: Vec<Body>,
     /// The last request, as it was sent.
     sent: Option<Sent>,
     usage: Usage,
@@ -104,6 +106,7 @@ pub(crate) async fn run(
         network,
         rows: Vec::new(),
         blobs: Vec::new(),
+        before: Vec::new(),
         sent: None,
         usage: Usage::default(),
         unreachable: false,
@@ -291,9 +294,22 @@ impl Loop {
             let error = ErrorEvent { stage: ErrorStage::Model, message, request };
             self.record(vec![error.into()], false).await?;
         }
+        if let Some(tokens) = concluded.tokens {
+            self.keep_tokens(tokens, &mut concluded.row);
+        }
         // With the reply's events, in one transaction: it takes the place of the drafts.
         self.rows.push(Row::from(concluded.row));
         self.decide(concluded.input).await
+    }
+
+    /// The tokens of a reply go on record with it.
+    fn keep_tokens(&mut self, tokens: ReplyTokens, row: &mut RequestFinished) {
+        let Session { options, tokens: log, .. } = &mut self.session;
+        let tokenizer = options.window.tokenizer.as_ref().map(|it| it.hash().to_owned());
+        let response = row.response.get_or_insert_default();
+        let (event, blob) = log.take(ReplyTokens { tokenizer, ..tokens }, response);
+        self.before.push(event.into());
+        self.blobs.push(blob);
     }
 
     async fn finished(&mut self) -> Result<(), SessionError> {
@@ -341,6 +357,7 @@ impl Loop {
             // Bytes wait for the event that names them.
             return Ok(());
         }
+        let bodies = self.before.drain(..).chain(bodies).collect();
         let mut write = events_write(round, bodies);
         write.rows = std::mem::take(&mut self.rows);
         write.blobs = std::mem::take(&mut self.blobs);

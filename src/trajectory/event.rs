@@ -19,7 +19,7 @@ pub use context::{
 pub use lifecycle::{
     Ended, ErrorEvent, ErrorStage, Interruption, InterruptionCause, RoundEnded, SessionEnded,
 };
-pub use reply::{AssistantText, Reasoning, ReasoningField, ReasoningForm, ToolCall};
+pub use reply::{AssistantText, Cut, Reasoning, ReasoningField, ReasoningForm, Sampled, ToolCall};
 pub use tool_use::{
     ApprovalDecision, ApprovalEvent, BackgroundExit, CallStatus, DecidedBy, Exit, NetworkRequest,
     Observation, OutputRef, ToolStarted, Truncation,
@@ -131,9 +131,11 @@ impl Body {
             | Self::Rewind(_)
             | Self::Approval(ApprovalEvent { by: DecidedBy::User, .. })
             | Self::Interruption(Interruption { cause: InterruptionCause::User }) => Source::User,
-            Self::Reasoning(_) | Self::Message(_) | Self::ToolCall(_) | Self::Plan(_) => {
-                Source::Model
-            }
+            Self::Reasoning(_)
+            | Self::Message(_)
+            | Self::ToolCall(_)
+            | Self::Sampled(_)
+            | Self::Plan(_) => Source::Model,
             Self::Observation(_) | Self::BackgroundExit(_) | Self::NetworkRequest(_) => {
                 Source::Environment
             }
@@ -190,6 +192,8 @@ bodies! {
     Message(AssistantText) = "message",
     /// The model calls a tool.
     ToolCall(ToolCall) = "tool_call",
+    /// The tokens of a reply, where the server gave them.
+    Sampled(Sampled) = "sampled",
     /// A call is about to run: the intent, durable before any side effect.
     ToolStarted(ToolStarted) = "tool_started",
     /// What came of a call; each call has exactly one.

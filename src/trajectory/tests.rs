@@ -431,7 +431,7 @@ fn bodies_survive_json_and_unknown_kinds_are_left_alone() {
     }
     assert_eq!(Body::decode("telepathy", b"{}").unwrap(), None);
     assert!(Body::decode("prompt", b"[1]").is_err());
-    assert_eq!(Body::KINDS.len(), 25);
+    assert_eq!(Body::KINDS.len(), 26);
 }
 
 #[test]

@@ -247,7 +247,7 @@ pub fn template(name: &str) -> PathBuf {
 
 pub const TOOL_AWARE: &str = "assets/templates/chatml-tools.jinja";
 
-fn export_tokens(world: &World, out: &Path, more: &[&str]) -> crate::world::Run {
+pub fn export_tokens(world: &World, out: &Path, more: &[&str]) -> crate::world::Run {
     let (model, template) = (model(), template(TOOL_AWARE));
     let args = ["--status", "all", "--tokenizer", model.to_str().unwrap(), "--template"];
     export(world, "tokens", out, &[&args[..], &[template.to_str().unwrap()], more].concat())
@@ -271,6 +271,11 @@ pub fn ids(row: &Value, key: &str) -> Vec<i64> {
 pub fn prompt(archive: &record::Archive, dialect: &chat::Dialect, request: u32) -> Vec<i64> {
     let body = archive.request_body(request, 1).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
+    prompt_of(&body, dialect).into_iter().map(i64::from).collect()
+}
+
+/// The tokens of a request, as a server would read it.
+pub fn prompt_of(body: &Value, dialect: &chat::Dialect) -> Vec<u32> {
     let mut messages = body["messages"].as_array().unwrap().clone();
     for message in &mut messages {
         let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
@@ -281,7 +286,7 @@ pub fn prompt(archive: &record::Archive, dialect: &chat::Dialect, request: u32) 
     }
     let sent = dialect.conversation(&messages, body["tools"].as_array().unwrap(), 0).unwrap();
     let text = dialect.template().render(&sent, true).unwrap();
-    dialect.tokenizer().encode(&text).unwrap().ids.into_iter().map(i64::from).collect()
+    dialect.tokenizer().encode(&text).unwrap().ids
 }
 
 /// What is trained of a row, reply by reply; the prompt of each is the request that was sent.

@@ -25,6 +25,8 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Delta(Value),
+    /// The ids of tokens that were sampled since the last event.
+    Tokens(Vec<u32>),
     /// A call whose input is no JSON: a custom tool of Responses, a function of one string else.
     Freeform {
         id: String,
@@ -73,6 +75,7 @@ pub struct Reply {
     pub(crate) end: End,
     pub(crate) finish_reason: Option<String>,
     pub(crate) usage: Option<Value>,
+    pub(crate) prompt_ids: Option<Vec<u32>>,
     pub(crate) model: String,
     pub(crate) summarized: bool,
     pub(crate) carriage_returns: bool,
@@ -103,6 +106,7 @@ impl Reply {
             usage: Some(
                 json!({"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}),
             ),
+            prompt_ids: None,
             model: "mock-model".to_owned(),
             summarized: true,
             carriage_returns: false,
@@ -257,6 +261,20 @@ impl Reply {
     #[must_use]
     pub fn delta(mut self, delta: Value) -> Self {
         self.steps.push(Step::Delta(delta));
+        self
+    }
+
+    /// Says these as the ids of the prompt's tokens, with the first event (Chat Completions).
+    #[must_use]
+    pub fn prompt_ids(mut self, ids: impl Into<Vec<u32>>) -> Self {
+        self.prompt_ids = Some(ids.into());
+        self
+    }
+
+    /// Adds an event without text that says that these tokens were sampled (Chat Completions).
+    #[must_use]
+    pub fn token_ids(mut self, ids: impl Into<Vec<u32>>) -> Self {
+        self.steps.push(Step::Tokens(ids.into()));
         self
     }
 

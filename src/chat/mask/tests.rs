@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::fixtures::{self, DEEPSEEK, TOOL_AWARE, dialect};
 use crate::{ChatError, Dialect, Masked, Unfit, Wanted};
 
-fn conversation(name: &str) -> (Vec<Value>, Vec<Value>) {
+pub(super) fn conversation(name: &str) -> (Vec<Value>, Vec<Value>) {
     let all = fixtures::load("conversations.json");
     let found = all.as_array().unwrap().iter().find(|it| it["name"] == name).unwrap();
     let list = |key: &str| found[key].as_array().cloned().unwrap_or_default();
@@ -12,7 +12,7 @@ fn conversation(name: &str) -> (Vec<Value>, Vec<Value>) {
 }
 
 /// Everything that the assistant says is wanted.
-fn all(messages: &[Value]) -> Vec<Wanted> {
+pub(super) fn all(messages: &[Value]) -> Vec<Wanted> {
     let wanted = |message: &Value| match message["role"].as_str() {
         Some("assistant") => Wanted::Everything,
         _ => Wanted::Nothing,
@@ -25,7 +25,7 @@ fn mask(dialect: &Dialect, messages: &[Value], tools: &[Value]) -> Result<Masked
 }
 
 /// What is trained, stretch by stretch, as text.
-fn trained(dialect: &Dialect, masked: &Masked) -> Vec<String> {
+pub(super) fn trained(dialect: &Dialect, masked: &Masked) -> Vec<String> {
     let mut stretches: Vec<Vec<u32>> = Vec::new();
     let mut open = false;
     for (id, is_trained) in masked.ids.iter().zip(&masked.trained) {
@@ -220,7 +220,7 @@ fn a_template_that_forgets_earlier_thoughts_is_told_apart_from_one_that_keeps_th
 }
 
 /// A template of which the generation prompt and the tags can be chosen.
-fn made(family: &str, prompt: &str, before: &str, inside: &str) -> Dialect {
+pub(super) fn made(family: &str, prompt: &str, before: &str, inside: &str) -> Dialect {
     let folder = fixtures::folder(family, None);
     let source = format!(
         "{{%- for m in messages %}}{{{{- '<|im_start|>' + m.role + '\\n' }}}}{{%- if m.role == 'assistant' %}}{before}{{%- generation %}}{inside}{{{{- m.content + '<|im_end|>' }}}}{{%- endgeneration %}}{{{{- '\\n' }}}}{{%- else %}}{{{{- m.content + '<|im_end|>\\n' }}}}{{%- endif %}}{{%- endfor %}}{{%- if add_generation_prompt %}}{{{{- '<|im_start|>assistant\\n{prompt}' }}}}{{%- endif %}}"

@@ -65,7 +65,7 @@ pub(crate) fn server(settings: &Settings) -> Result<Option<Arc<Server>>, CliErro
     launch.map(|launch| Server::new(launch, Box::new(note)).map(Arc::new)).transpose()
 }
 
-fn recording_failed(error: SessionError) -> CliError {
+pub(crate) fn recording_failed(error: SessionError) -> CliError {
     CliError::new(Exit::RecordingFailed, error.to_string())
 }
 
@@ -135,15 +135,15 @@ fn exit_of(summary: &Summary, interrupted: bool) -> Exit {
 
 /// Ctrl-C, SIGTERM and a terminal that goes away: the first stops the session in order, the second
 /// at once.
-struct Stop {
+pub(crate) struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
-    told: bool,
+    pub(crate) told: bool,
 }
 
 impl Stop {
-    fn new() -> Result<Self, CliError> {
+    pub(crate) fn new() -> Result<Self, CliError> {
         let failed = |error| CliError::failed(format!("Cannot listen for signals: {error}."));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
@@ -153,7 +153,7 @@ impl Stop {
         })
     }
 
-    async fn signalled(&mut self) {
+    pub(crate) async fn signalled(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -40,6 +40,7 @@ impl Accumulator {
         }
         keep_first(&mut self.response_id, &chunk.id);
         keep_first(&mut self.model_served, &chunk.model);
+        self.ids.prompt(chunk.prompt_token_ids);
         if let Some(usage) = chunk.usage.and_then(wire::usage) {
             self.usage = Some(usage);
             self.begun = true;
@@ -54,6 +55,8 @@ impl Accumulator {
             if let Some(error) = choice.error {
                 return self.fail(wire::told(error.get().as_bytes()), Some(error.get()));
             }
+            // Tokens of which there is no text yet are a sign, too.
+            self.signs += u64::from(self.ids.more(choice.token_ids));
             // Some servers send empty pieces while nothing is said: that they are there, no more.
             if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref())
                 && !delta.is_blank()

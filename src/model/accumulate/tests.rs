@@ -4,6 +4,7 @@ use trajectory::Message;
 use trajectory::event::{AssistantText, Body, Reasoning, ThinkTags, ToolCall};
 
 use super::*;
+use crate::TokenIds;
 use crate::tests::{TAGGED, call, reasoning, text, transcript};
 
 fn take(accumulator: &mut Accumulator, chunk: &Value) -> Vec<Progress> {
@@ -23,6 +24,58 @@ fn parts(deltas: &[Value]) -> Vec<Part> {
 
 fn calls(calls: Value) -> Value {
     json!({"tool_calls": calls})
+}
+
+fn ids(chunks: &[Value]) -> Option<TokenIds> {
+    let mut accumulator = Accumulator::new(1, TAGGED);
+    for chunk in chunks {
+        take(&mut accumulator, chunk);
+    }
+    accumulator.ids.whole()
+}
+
+#[test]
+fn the_ids_of_tokens_are_put_together() {
+    let piece = |ids: Value| json!({"choices": [{"index": 0, "delta": {}, "token_ids": ids}]});
+    let first = json!({"prompt_token_ids": [5, 6], "choices": [
+        {"index": 0, "delta": {"role": "assistant"}, "token_ids": null},
+    ]});
+    // Tokens that are no text yet come in a piece that says nothing else.
+    let stream = [first.clone(), piece(json!([1, 2])), piece(json!([])), piece(json!([151_645]))];
+    let whole = TokenIds { prompt: Some(vec![5, 6]), sampled: vec![1, 2, 151_645] };
+    assert_eq!(ids(&stream), Some(whole.clone()));
+    // Said again, or by another choice, they are not taken again.
+    let again = json!({"prompt_token_ids": [9], "choices": [{"index": 1, "token_ids": [7]}]});
+    assert_eq!(ids(&[&stream[..], &[again]].concat()), Some(whole.clone()));
+    // In one piece, and with half a character, which is read by the second reader.
+    let message = json!({"role": "assistant", "content": "x"});
+    let object = json!({"prompt_token_ids": [5, 6], "choices": [
+        {"index": 0, "message": message, "token_ids": [1, 2, 151_645]},
+    ]});
+    assert_eq!(ids(std::slice::from_ref(&object)), Some(whole.clone()));
+    let mut accumulator = Accumulator::new(1, TAGGED);
+    let half = object.to_string().replace("\"x\"", r#""\ud83e""#);
+    assert_eq!(accumulator.take(half.as_bytes(), &mut Vec::new()), Taken::Whole);
+    assert_eq!(accumulator.ids.whole(), Some(whole));
+    // Without the prompt's they are worth something, without the reply's nothing.
+    assert_eq!(ids(&[piece(json!([3]))]).unwrap().prompt, None);
+    assert_eq!(ids(&[first]), None);
+}
+
+#[test]
+fn ids_that_cannot_be_read_are_none_and_spoil_nothing_else() {
+    for odd in
+        [json!(["a"]), json!([-1]), json!([4_294_967_296_u64]), json!([1.5]), json!({}), json!("1")]
+    {
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": "x"}, "token_ids": odd}]});
+        let mut accumulator = Accumulator::new(1, TAGGED);
+        take(&mut accumulator, &json!({"choices": [{"index": 0, "token_ids": [1]}]}));
+        take(&mut accumulator, &chunk);
+        assert_eq!(accumulator.parts, [text("x")]);
+        assert_eq!(accumulator.ids.whole(), None, "{odd}");
+    }
+    let prompt = json!({"prompt_token_ids": "?", "choices": [{"index": 0, "token_ids": [1]}]});
+    assert_eq!(ids(&[prompt]), Some(TokenIds { prompt: None, sampled: vec![1] }));
 }
 
 #[test]

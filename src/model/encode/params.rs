@@ -11,6 +11,8 @@ use crate::profile::{EffortForm, Profile};
 
 /// The names of the limit on output tokens: each is sent under the name that the server knows.
 pub const OUTPUT_MAX: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+/// What servers call the wish for the ids of tokens.
+const TOKEN_IDS: &str = "return_token_ids";
 const EFFORT: &str = "reasoning_effort";
 /// Tokens of thought for each effort, where a server wants a number.
 const BUDGETS: [(&str, u64); 4] =
@@ -38,6 +40,9 @@ pub(super) fn as_sent(
         } else {
             merge(&mut sent, key, value.clone());
         }
+    }
+    if api == Api::Chat && profile.token_ids && !sent.contains_key(TOKEN_IDS) {
+        sent.insert(TOKEN_IDS.to_owned(), true.into());
     }
     sent
 }

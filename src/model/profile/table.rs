@@ -12,6 +12,7 @@ pub(super) struct Row {
     call_signatures: bool,
     effort: EffortForm,
     stream_options: bool,
+    token_ids: bool,
     limits_output: bool,
     output_max_key: &'static str,
     system_role: &'static str,
@@ -31,6 +32,7 @@ impl Row {
             reasoning: true,
             effort: self.effort,
             stream_options: self.stream_options,
+            token_ids: self.token_ids,
             limits_output: self.limits_output,
             output_max_key: self.output_max_key.to_owned(),
             system_role: self.system_role.to_owned(),
@@ -51,6 +53,8 @@ pub(super) const BASE: Row = Row {
     call_signatures: true,
     effort: EffortForm::Plain,
     stream_options: true,
+    // Servers that do not know a member of a request may refuse it.
+    token_ids: false,
     limits_output: false,
     output_max_key: "max_tokens",
     system_role: "system",
@@ -81,8 +85,8 @@ pub(super) const PROFILES: &[(&str, Row)] = &[
             ..HOSTED
         },
     ),
-    // Our own, which serves models of text alone.
-    ("limn", Row { effort: EffortForm::Template, images: false, ..BASE }),
+    // Our own, which serves models of text alone, and says the ids of their tokens.
+    ("limn", Row { effort: EffortForm::Template, images: false, token_ids: true, ..BASE }),
     ("vllm", Row { effort: EffortForm::Template, ..BASE }),
     ("sglang", Row { effort: EffortForm::Template, ..BASE }),
     // Some of its templates add strings without asking whether there is one.

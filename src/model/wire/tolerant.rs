@@ -45,6 +45,7 @@ impl Reader {
             b"model" => chunk.model = name(value),
             b"choices" => chunk.choices = reader.list(value, Self::choice),
             b"usage" => chunk.usage = present(value),
+            b"prompt_token_ids" => chunk.prompt_token_ids = present(value),
             b"timings" => chunk.timings = present(value),
             b"error" => chunk.error = present(value),
             _ => {}
@@ -80,6 +81,7 @@ impl Reader {
             b"delta" => choice.delta = reader.object(value, Self::delta),
             b"message" => choice.message = reader.object(value, Self::delta),
             b"finish_reason" => choice.finish_reason = name(value),
+            b"token_ids" => choice.token_ids = present(value),
             b"error" => choice.error = present(value),
             _ => {}
         });

@@ -46,7 +46,7 @@ pub(crate) struct EventRow {
 }
 
 impl EventRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             seq: count(row, "seq")?,
             id: id(row, "id", EventId::from_uuid)?,

@@ -190,7 +190,8 @@ impl Archive {
     }
 
     /// The response to a request, as it was received: empty when nothing came; `None` while it is
-    /// on its way, when a crash took it, and once it is redacted.
+    /// on its way, when a crash took it, and once it is redacted. Ids of its prompt that are
+    /// redacted are missing from it.
     ///
     /// # Errors
     /// When there is no such request, or the response is damaged.
@@ -202,7 +203,7 @@ impl Archive {
                 |row| row.get(0),
             )?;
             let bytes = hash.map(|hash| blob(&self.connection, &hash)).transpose()?;
-            Ok(bytes.flatten())
+            bytes.flatten().map(|bytes| self.whole(request, attempt, bytes)).transpose()
         };
         read().map_err(self.no_request(request, attempt))
     }

@@ -108,3 +108,44 @@ pub struct ToolCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malformed: Option<String>,
 }
+
+/// The tokens of a reply, as the server that sampled them gave them, beside its parts.
+///
+/// A prompt is mostly the prompt before it, so it is kept as what is new: its first `kept` tokens
+/// are those of the prompt and then of the reply of the `sampled` event before this one. The ids
+/// themselves are bytes beside the event, named by their hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// The request it answers.
+    pub request: u32,
+    /// BLAKE3 of the JSON of the tokenizer, hexadecimal, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// How many tokens the prompt had; absent where the server did not give them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
+    /// How many of them, from the first, are those of the event before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kept: u64,
+    /// How many tokens were sampled, the one at which the model stopped included.
+    pub tokens: u64,
+    /// BLAKE3 of the ids, hexadecimal: what is new of the prompt, then the reply.
+    pub blake3: String,
+    /// Where the list of the prompt's ids was taken out of the recorded response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+}
+
+/// Where a list of numbers stood, and how it was spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The byte before which its numbers stood.
+    pub at: u64,
+    /// A space followed each comma.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spaced: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

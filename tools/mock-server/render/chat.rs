@@ -22,11 +22,24 @@ pub(super) fn events(reply: &Reply, number: &str) -> Vec<Vec<u8>> {
         reply.end == End::WithoutFinish && reply.steps.iter().all(|s| matches!(s, Step::Raw(_)));
     let mut events = Vec::with_capacity(reply.steps.len() + 4);
     if !raw_only {
-        events.push(choice(r#"{"role":"assistant","content":""}"#, "null"));
+        let role = choice(r#"{"role":"assistant","content":""}"#, "null");
+        events.push(match &reply.prompt_ids {
+            None => role,
+            Some(ids) => event(&format!(
+                r#""prompt_token_ids":{},"choices":[{{"index":0,"delta":{{"role":"assistant"}}}}]"#,
+                json!(ids)
+            )),
+        });
     }
     for step in &reply.steps {
         match step {
             Step::Raw(bytes) => events.push(bytes.clone()),
+            Step::Tokens(ids) => {
+                let ids = json!(ids);
+                events.push(event(&format!(
+                    r#""choices":[{{"index":0,"delta":{{}},"finish_reason":null,"token_ids":{ids}}}]"#
+                )));
+            }
             Step::Delta(delta) if delta.get("tool_calls").is_some() => {
                 events.push(choice(&delta.to_string().replace("{reply}", number), "null"));
             }

@@ -54,6 +54,8 @@ impl Writer<'_> {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Raw(bytes) => self.events.push(bytes.clone()),
+            // This form has no place for them.
+            Step::Tokens(_) => {}
             Step::Freeform { id, name, input, pieces } => {
                 let id = id.replace("{reply}", self.number);
                 self.close();

@@ -11,7 +11,7 @@ use super::Problems;
 use super::chain::Facts;
 use crate::archive::outputs::{read_execs, read_part};
 use crate::archive::requests::{added_hashes, blob, read_requests, unpack};
-use crate::archive::{RequestRow, bytes, count};
+use crate::archive::{RequestRow, bytes, count, tokens};
 use crate::chain::Digest;
 
 /// Checks every table but the events.
@@ -22,6 +22,9 @@ pub(super) fn check(
 ) -> rusqlite::Result<()> {
     let blobs = check_blobs(connection, problems)?;
     check_requests(connection, facts, &blobs, problems)?;
+    if let Some(problem) = tokens::problem(connection) {
+        problems.add("tokens", problem);
+    }
     check_outputs(connection, facts, problems)
 }
 

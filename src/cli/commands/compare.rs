@@ -1,0 +1,260 @@
+//! `limn compare`: two models, the same tasks, and what each of them did.
+//!
+//! Every session runs through the same machinery as `limn exec`, in a throw-away copy of the
+//! workspace as it was when the comparison began, and is recorded like any other. What goes wrong
+//! with one of them is a result. What came of each is kept as it comes, so that whoever is stopped
+//! goes on where that was.
+
+mod columns;
+mod outcome;
+mod queries;
+mod results;
+mod session;
+mod summary;
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use serde_json::{Value, json};
+use workspace::{Hash, Policy, Workspace};
+
+use crate::args::CompareArgs;
+use crate::commands::checkpoint::NEVER;
+use crate::error::{CliError, CliResult, Exit};
+use crate::print::{Out, note, safe_line};
+use crate::settings::{self, Settings};
+use crate::store::Store;
+
+use columns::{Column, head, side_by_side, verdict};
+use outcome::{Key, Outcome, Side};
+use queries::Query;
+use results::Results;
+use session::Job;
+use summary::Summary;
+
+/// How wide what is not a terminal is.
+const COLUMNS_ELSEWHERE: usize = 120;
+
+pub(crate) fn run(args: &CompareArgs) -> CliResult {
+    let queries = queries::read(args)?;
+    // A name that is no model is said before anything runs.
+    for side in Side::BOTH {
+        let run = args.run_of(side == Side::A);
+        settings::refuse_mixed(&run, &Settings::resolve(&run)?)?;
+    }
+    let mut results = Results::open(args.out.as_deref())?;
+    let trees = trees(&queries)?;
+    let all = jobs(args, &queries, &trees);
+    let mut left = Vec::new();
+    for job in all {
+        match results.get(&job.key) {
+            Some(known)
+                if known.task != job.task || Some(&known.model) != job.run.model.as_ref() =>
+            {
+                return Err(CliError::usage(format!(
+                    "What is in --out came of another task {:?}, model or limit. Name another \
+                     folder.",
+                    job.key.query
+                )));
+            }
+            // A model that was not reached then may be now.
+            Some(known) if known.reached => {}
+            _ => left.push(job),
+        }
+    }
+    let ended = work(args, &left, &mut results)?;
+    let mut out = Out::new();
+    let summary = tell(args, &queries, &results, &mut out);
+    out.flush();
+    Ok(match ended {
+        Exit::Completed if summary.is_one_unreachable() => Exit::ModelUnreachable,
+        ended => ended,
+    })
+}
+
+/// Every workspace as it is now, once.
+fn trees(queries: &[Query]) -> Result<HashMap<PathBuf, Hash>, CliError> {
+    let mut trees = HashMap::new();
+    let store = Store::open()?;
+    for folder in queries.iter().filter_map(|query| query.workspace.as_ref()) {
+        if !trees.contains_key(folder) {
+            let workspace = Workspace::open(folder, store.home.path(), Policy::default(), true)?;
+            trees.insert(folder.clone(), workspace.checkpoint(&NEVER)?.tree);
+        }
+    }
+    Ok(trees)
+}
+
+/// Every session there is to be: task by task, and each task by both models in turn.
+fn jobs<'a>(
+    args: &CompareArgs,
+    queries: &'a [Query],
+    trees: &HashMap<PathBuf, Hash>,
+) -> Vec<Job<'a>> {
+    let mut jobs = Vec::new();
+    for query in queries {
+        for repeat in 1..=args.repeat {
+            for side in Side::BOTH {
+                let run = args.run_of(side == Side::A);
+                let tree = query.workspace.as_ref().and_then(|folder| trees.get(folder)).copied();
+                jobs.push(Job {
+                    key: Key { query: query.id.clone(), repeat, side },
+                    query,
+                    tree,
+                    task: task(query, &run),
+                    run,
+                    private: args.private,
+                });
+            }
+        }
+    }
+    jobs
+}
+
+/// A digest over a task and how it is run.
+fn task(query: &Query, run: &crate::args::RunArgs) -> String {
+    let said = json!([
+        query.prompt,
+        query.workspace,
+        query.check,
+        run.base_url,
+        run.tools,
+        run.max_steps,
+        run.max_tokens,
+        run.timeout,
+    ]);
+    blake3::hash(said.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// Runs what is left, so many at a time, and keeps what comes of it.
+fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResult {
+    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, done) = mpsc::channel();
+    let workers = left.len().min(args.jobs as usize);
+    let (next, is_over) = (&next, &is_over);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                let mut server = None;
+                while !is_over.load(Ordering::Relaxed) {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = left.get(place) else { return };
+                    if sender.send((place, job.run(&mut server))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut ended = Ok(Exit::Completed);
+        for (number, (place, result)) in done.into_iter().enumerate() {
+            let kept = result.and_then(|outcome| match outcome {
+                None => Ok(Exit::Interrupted),
+                Some(outcome) => {
+                    progress(number + 1, left, &left[place], &outcome);
+                    results.put(outcome).map(|()| Exit::Completed)
+                }
+            });
+            match kept {
+                Ok(Exit::Completed) => {}
+                // The first that ends it says why; those that run are waited for.
+                other => {
+                    is_over.store(true, Ordering::Relaxed);
+                    if matches!(ended, Ok(Exit::Completed)) {
+                        ended = other;
+                    }
+                }
+            }
+        }
+        ended
+    })
+}
+
+fn progress(count: usize, left: &[Job<'_>], job: &Job<'_>, outcome: &Outcome) {
+    let Key { query, repeat, side } = &job.key;
+    let again = if *repeat > 1 { format!(" ({repeat})") } else { String::new() };
+    note(&format!(
+        "[{count}/{}] {}{again} · {} {} · {}",
+        left.len(),
+        safe_line(query),
+        side.letter(),
+        safe_line(&outcome.model),
+        verdict(outcome, job.query.check.is_some()),
+    ));
+}
+
+/// Prints what came of it all, as far as it is known.
+fn tell(args: &CompareArgs, queries: &[Query], results: &Results, out: &mut Out) -> Summary {
+    let mut pairs = Vec::new();
+    for query in queries {
+        for repeat in 1..=args.repeat {
+            let key = |side| Key { query: query.id.clone(), repeat, side };
+            let both = Side::BOTH.map(|side| results.get(&key(side)));
+            if args.json {
+                let objects = both.iter().flatten().map(|outcome| to_json(outcome, query));
+                objects.for_each(|object| out.json(&object));
+            } else if both.iter().any(Option::is_some) {
+                show(args, query, repeat, both, out);
+            }
+            if let [Some(a), Some(b)] = both {
+                pairs.push((query.check.is_some(), [a, b]));
+            }
+        }
+    }
+    let summary = Summary::of([&args.a, &args.b], pairs.into_iter());
+    if args.json {
+        out.json(&summary.to_json());
+    } else {
+        summary.lines().iter().for_each(|line| out.line(line));
+    }
+    summary
+}
+
+fn show(
+    args: &CompareArgs,
+    query: &Query,
+    repeat: u32,
+    both: [Option<&Outcome>; 2],
+    out: &mut Out,
+) {
+    let again =
+        if args.repeat > 1 { format!(" ({repeat} of {})", args.repeat) } else { String::new() };
+    let title = crate::print::headline(&query.prompt, 60);
+    out.line(&format!("══ {}{again}: {title}", safe_line(&query.id)));
+    let has_check = query.check.is_some();
+    let models = [&args.a, &args.b];
+    let columns = [0, 1].map(|place: usize| Column {
+        head: head(Side::BOTH[place].letter(), models[place]),
+        outcome: both[place],
+        has_check,
+    });
+    side_by_side(&columns, width()).iter().for_each(|line| out.line(line));
+}
+
+fn to_json(outcome: &Outcome, query: &Query) -> Value {
+    let mut object = json!({
+        "type": "run",
+        "done": outcome.is_done(query.check.is_some()),
+    });
+    if let (Some(object), Ok(Value::Object(fields))) =
+        (object.as_object_mut(), serde_json::to_value(outcome))
+    {
+        object.extend(fields);
+    }
+    object
+}
+
+/// How wide the terminal is.
+fn width() -> usize {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return COLUMNS_ELSEWHERE;
+    }
+    let size = rustix::termios::tcgetwinsize(stdout);
+    size.map_or(COLUMNS_ELSEWHERE, |size| usize::from(size.ws_col))
+}

@@ -1,0 +1,229 @@
+//! One session of a comparison: a fresh copy of the workspace, a model, a prompt, and the command
+//! that says whether the task was done.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dataset::Said;
+use record::{Library, Outcome as Judgement};
+use session::{Command, Notice, Session, SessionError, Summary};
+use tokio::sync::mpsc;
+use trajectory::{Body, SessionId, Usage};
+use workspace::{FreshCopy, Hash, How};
+
+use super::outcome::{Key, Outcome, Steps};
+use super::queries::Query;
+use crate::args::RunArgs;
+use crate::bill::Bill;
+use crate::commands::exec::{Stop, recording_failed, server};
+use crate::compose;
+use crate::error::{CliError, Exit};
+use crate::local::{self, Server};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// The tag of sessions that were compared.
+const TAG: &str = "compare";
+
+/// A session that is to be.
+pub(super) struct Job<'a> {
+    pub(super) key: Key,
+    pub(super) query: &'a Query,
+    /// The workspace as it was when the comparison began.
+    pub(super) tree: Option<Hash>,
+    pub(super) task: String,
+    pub(super) run: RunArgs,
+    pub(super) private: bool,
+}
+
+/// What a session did.
+struct Done {
+    summary: Summary,
+    steps: Steps,
+    took: Duration,
+    interrupted: bool,
+}
+
+impl Job<'_> {
+    /// Runs it to its end; `None` when somebody interrupted it. `kept` is the server of the last
+    /// model of this machine: it goes on for the same one and ends for another.
+    pub(super) fn run(&self, kept: &mut Option<Arc<Server>>) -> Result<Option<Outcome>, CliError> {
+        let store = Store::open()?;
+        let scratch = tempfile::Builder::new().prefix("limn-compare-").tempdir();
+        let scratch = scratch.map_err(|error| {
+            CliError::failed(format!("Cannot make a folder to work in: {error}. Look at TMPDIR."))
+        })?;
+        let place = scratch.path().join("work");
+        // The copy goes when this is dropped, before the folder around it.
+        let copy = match &self.tree {
+            Some(tree) => Some(FreshCopy::new(store.home.path(), tree, &place, How::Copy)?),
+            None => None,
+        };
+        let workspace = match &copy {
+            Some(copy) => copy.root().to_owned(),
+            None => empty(place)?,
+        };
+        let run = RunArgs { workspace: Some(workspace), ..self.run.clone() };
+        let settings = Settings::resolve(&run)?;
+        // A model that cannot be had is a result: the other one still runs.
+        let server = match loaded(&settings, kept) {
+            Err(error) if error.exit == Exit::ModelUnreachable => {
+                return Ok(Some(self.not_begun(error.to_string())));
+            }
+            server => server?,
+        };
+        let options = compose::options(&settings, self.private, None, server.as_ref())?;
+        let (id, done) = compose::run(async {
+            let session = Session::start(options).await.map_err(recording_failed)?;
+            let id = session.id();
+            Ok::<_, CliError>((id, drive(session, self.query).await?))
+        })??;
+        if done.interrupted {
+            return Ok(None);
+        }
+        let outcome = self.outcome(id, done, &Bill::of(&settings));
+        judge(&store, id, &outcome, settings.annotator.as_deref())?;
+        Ok(Some(outcome))
+    }
+
+    fn not_begun(&self, error: String) -> Outcome {
+        Outcome {
+            key: self.key.clone(),
+            model: self.run.model.clone().unwrap_or_default(),
+            task: self.task.clone(),
+            session: None,
+            ended: None,
+            reached: false,
+            error: Some(error),
+            check: None,
+            usage: Usage::default(),
+            cost_usd: None,
+            seconds: 0.0,
+            steps: Vec::new(),
+        }
+    }
+
+    fn outcome(&self, id: SessionId, done: Done, bill: &Bill) -> Outcome {
+        let Done { summary, mut steps, took, .. } = done;
+        Outcome {
+            session: Some(id),
+            ended: Some(summary.ended),
+            reached: !(summary.unreachable && steps.is_empty()),
+            error: steps.error.take(),
+            check: steps.check.take(),
+            usage: summary.usage,
+            cost_usd: bill.cost(&summary.usage),
+            seconds: took.as_secs_f64(),
+            steps: steps.into_steps(),
+            ..self.not_begun(String::new())
+        }
+    }
+}
+
+/// The server of a model of this machine, once it answers. Of two such models each has the machine
+/// for itself while it is its turn.
+fn loaded(
+    settings: &Settings,
+    kept: &mut Option<Arc<Server>>,
+) -> Result<Option<Arc<Server>>, CliError> {
+    let Some(launch) = settings.endpoint().and_then(|endpoint| endpoint.local.as_ref()) else {
+        return Ok(None);
+    };
+    if kept.as_ref().is_none_or(|kept| kept.launch() != launch) {
+        // It ends before the next one takes its memory.
+        *kept = None;
+        *kept = server(settings)?;
+    }
+    if let Some(server) = kept {
+        compose::run(local::load(server))??;
+    }
+    Ok(kept.clone())
+}
+
+fn empty(place: PathBuf) -> Result<PathBuf, CliError> {
+    std::fs::create_dir(&place).map_err(|error| {
+        CliError::failed(format!("Cannot make {}: {error}. Look at TMPDIR.", place.display()))
+    })?;
+    Ok(place)
+}
+
+/// What the check says of a session is kept beside it, as the verdict of a verifier.
+fn judge(
+    store: &Store,
+    id: SessionId,
+    outcome: &Outcome,
+    annotator: Option<&str>,
+) -> Result<(), CliError> {
+    let library = Library::open(&store.home)?;
+    library.annotate(id, &Said::tag_field(TAG), "yes", "user", annotator)?;
+    if let Some(check) = &outcome.check {
+        let judgement = if check.passed { Judgement::Success } else { Judgement::Failure };
+        library.set_outcome(id, judgement, "verifier", None)?;
+    }
+    Ok(())
+}
+
+/// Gives the prompt, then runs the check, and hears what happens.
+async fn drive(session: Session, query: &Query) -> Result<Done, CliError> {
+    let (commands, commands_end) = mpsc::channel(16);
+    let (notices_end, mut notices) = mpsc::channel(1024);
+    let mut running = pin!(session.run(commands_end, notices_end));
+    let mut stop = Stop::new()?;
+    let mut steps = Steps::default();
+    let (began, mut took) = (Instant::now(), None);
+    let prompt = Command::Submit { text: query.prompt.clone(), attached: Vec::new() };
+    // Nobody hears a session that has failed already; its failure comes below.
+    let _ = commands.send(prompt).await;
+    let mut batch = Vec::new();
+    let result: Result<Summary, SessionError> = loop {
+        tokio::select! {
+            biased;
+            () = stop.signalled() => {
+                let _ = commands.send(Command::Interrupt).await;
+                let _ = commands.send(Command::Close).await;
+                stop.told = true;
+            }
+            count = notices.recv_many(&mut batch, 256), if !notices.is_closed() || !notices.is_empty() => {
+                if count == 0 { continue; }
+                for notice in batch.drain(..) {
+                    let next = next(&notice, query, &steps, took.is_some());
+                    if matches!(notice, Notice::RoundOver(_)) {
+                        took.get_or_insert_with(|| began.elapsed());
+                    }
+                    if let Notice::Event(event) = notice {
+                        steps.take(&event.body);
+                    }
+                    if let Some(command) = next.filter(|_| !stop.told) {
+                        let _ = commands.send(command).await;
+                    }
+                }
+            }
+            result = &mut running => break result,
+        }
+    };
+    while let Ok(notice) = notices.try_recv() {
+        if let Notice::Event(event) = notice {
+            steps.take(&event.body);
+        }
+    }
+    let took = took.unwrap_or_else(|| began.elapsed());
+    Ok(Done { summary: result.map_err(recording_failed)?, steps, took, interrupted: stop.told })
+}
+
+/// What is to be done when this happened: the round is followed by the check, where the model has
+/// said anything, and that by the end.
+fn next(notice: &Notice, query: &Query, steps: &Steps, is_over: bool) -> Option<Command> {
+    match notice {
+        Notice::RoundOver(_) if !is_over => Some(match &query.check {
+            Some(check) if !steps.is_empty() => {
+                Command::Run { command: check.clone(), outside: false }
+            }
+            _ => Command::Close,
+        }),
+        Notice::OwnRefused { .. } => Some(Command::Close),
+        Notice::Event(event) if matches!(event.body, Body::UserCommand(_)) => Some(Command::Close),
+        _ => None,
+    }
+}
