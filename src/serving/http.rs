@@ -12,11 +12,11 @@
 mod answer;
 mod body;
 mod connections;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod guard;
 mod order;
 mod routes;
-#[cfg(test)]
-mod tests;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 
 use super::{App, Patience, routes};
 
+#[cfg(test)]
+mod tests;
+
 /// No head of a request is larger.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 

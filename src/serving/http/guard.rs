@@ -16,6 +16,9 @@ use axum::response::Response;
 use super::{App, answer};
 use crate::protocol::ApiError;
 
+#[cfg(test)]
+mod tests;
+
 /// Lets requests through that may be answered, and counts them.
 pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = route(request.uri().path());

@@ -15,6 +15,9 @@ use crate::protocol::{
 use crate::reply::Piece;
 use crate::server::Server;
 
+#[cfg(test)]
+mod tests;
+
 /// Replies to a conversation, at once or piece by piece.
 pub(in super::super) async fn chat(app: &App, replying: Replying) -> Response {
     let head = Head::new("chatcmpl-", replying.model.clone());

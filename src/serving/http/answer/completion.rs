@@ -13,6 +13,9 @@ use crate::protocol::{Choices, Completion, CompletionChoice, Generation, Usage};
 use crate::reply::Piece;
 use crate::server::Server;
 
+#[cfg(test)]
+mod tests;
+
 /// Goes on with a text, at once or piece by piece.
 pub(in super::super) async fn completion(app: &App, replying: Replying) -> Response {
     let head = Head::new("cmpl-", replying.model.clone());

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Site, joined};
+use crate::http::fixtures::{Site, joined};
 
 const COMPLETIONS: &str = "/v1/completions";
 

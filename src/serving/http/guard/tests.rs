@@ -4,9 +4,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Patience, Plan, Site, rest, says, says_with};
 use crate::engine::{EngineError, Facts};
 use crate::fixtures::Fault;
+use crate::http::fixtures::{Plan, Site, chat, qwen3, rest, says, says_with};
+use crate::http::{Listen, Patience};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -220,7 +221,7 @@ async fn an_engine_that_fails_is_an_error_before_and_within_a_stream() {
 #[tokio::test]
 async fn tools_are_refused_where_the_template_drops_them() {
     let mut plan = Plan::new();
-    let chat = super::chat();
+    let chat = chat();
     let template = chat.join("templates/smollm2.jinja");
     plan.server = crate::Server::open(&chat.join("model"), Some(&template)).unwrap();
     let site = plan.open();
@@ -232,10 +233,10 @@ async fn tools_are_refused_where_the_template_drops_them() {
 
 #[test]
 fn others_may_not_ask_without_a_key() {
-    let server = super::qwen3();
+    let server = qwen3();
     let facts = Facts { vocab: 565, slots: 1, slot_tokens: 64, variants: 2 };
     let (engine, _) = crate::fixtures::Arithmetic::new(facts);
-    let listen = super::Listen { host: "0.0.0.0".to_owned(), port: 0 };
+    let listen = Listen { host: "0.0.0.0".to_owned(), port: 0 };
     let served = crate::serve(server, Box::new(engine), &listen, |_| panic!("it serves"), async {});
     assert!(matches!(served, Err(crate::ServeError::KeyNeeded(_))), "{served:?}");
 }

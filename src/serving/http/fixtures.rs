@@ -1,3 +1,5 @@
+//! A server over real HTTP on an engine of arithmetic, for tests.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -16,19 +18,14 @@ use crate::fixtures::{Arithmetic, Control};
 use crate::scheduler::Settings;
 use crate::server::{Model, ServeError, Server};
 
-mod chatting;
-mod completing;
-mod hostile;
-mod living;
-
 /// What is waited for whatever happens: a test that needs it has failed.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
-fn chat() -> PathBuf {
+pub(crate) fn chat() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../chat/fixtures")
 }
 
-fn qwen3() -> Server {
+pub(crate) fn qwen3() -> Server {
     let template = chat().join("templates/qwen3.jinja");
     let server = Server::open(&chat().join("model"), Some(&template)).unwrap();
     server.with_models(vec![
@@ -38,15 +35,15 @@ fn qwen3() -> Server {
 }
 
 /// What a site is like.
-struct Plan {
-    server: Server,
-    facts: Facts,
-    patience: Patience,
-    settings: Settings,
+pub(crate) struct Plan {
+    pub(crate) server: Server,
+    pub(crate) facts: Facts,
+    pub(crate) patience: Patience,
+    pub(crate) settings: Settings,
 }
 
 impl Plan {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = qwen3();
         let vocab = server.tokenizer().size();
         Self {
@@ -57,12 +54,12 @@ impl Plan {
         }
     }
 
-    fn with_key(self, key: &str) -> Self {
+    pub(crate) fn with_key(self, key: &str) -> Self {
         Self { server: self.server.with_key(SecretString::from(key.to_owned())), ..self }
     }
 
     /// Serves it on a free port until it is dropped.
-    fn open(self) -> Site {
+    pub(crate) fn open(self) -> Site {
         let Self { server, facts, patience, settings } = self;
         let tokenizer = server.tokenizer().clone();
         let (engine, control) = Arithmetic::new(facts);
@@ -80,12 +77,12 @@ impl Plan {
 }
 
 /// A server that answers.
-struct Site {
-    ready: Ready,
-    control: Control,
-    tokenizer: chat::Tokenizer,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), ServeError>>>,
+pub(crate) struct Site {
+    pub(crate) ready: Ready,
+    pub(crate) control: Control,
+    pub(crate) tokenizer: chat::Tokenizer,
+    pub(crate) end: Option<oneshot::Sender<()>>,
+    pub(crate) thread: Option<JoinHandle<Result<(), ServeError>>>,
 }
 
 impl Drop for Site {
@@ -100,57 +97,57 @@ impl Drop for Site {
 }
 
 impl Site {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Plan::new().open()
     }
 
-    fn ids(&self, text: &str) -> Vec<u32> {
+    pub(crate) fn ids(&self, text: &str) -> Vec<u32> {
         self.tokenizer.encode(text).unwrap().ids
     }
 
     /// When a user says one thing, the model says another, and stops.
-    fn when(&self, user: &str, reply: &str) {
+    pub(crate) fn when(&self, user: &str, reply: &str) {
         let asked = self.ids(&format!("{user}<|im_end|>\n<|im_start|>assistant\n"));
         self.control.say(&asked, &self.ids(&format!("{reply}<|im_end|>")));
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         client.request(method, format!("{}{path}", self.root())).timeout(WAIT_MAX)
     }
 
-    fn root(&self) -> &str {
+    pub(crate) fn root(&self) -> &str {
         self.ready.url.strip_suffix("/v1").unwrap()
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.root().strip_prefix("http://").unwrap()
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = self.request(Method::GET, path).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    async fn send(&self, path: &str, body: impl ToString) -> Response {
+    pub(crate) async fn send(&self, path: &str, body: impl ToString) -> Response {
         self.request(Method::POST, path).body(body.to_string()).send().await.unwrap()
     }
 
-    async fn post(&self, path: &str, body: impl ToString) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: impl ToString) -> (u16, Value) {
         let response = self.send(path, body).await;
         let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     /// What comes of a chat that goes well.
-    async fn chat(&self, body: Value) -> Value {
+    pub(crate) async fn chat(&self, body: Value) -> Value {
         let (status, answer) = self.post("/v1/chat/completions", body).await;
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
     /// The events of a stream that goes well.
-    async fn stream(&self, path: &str, mut body: Value) -> Vec<Value> {
+    pub(crate) async fn stream(&self, path: &str, mut body: Value) -> Vec<Value> {
         body["stream"] = true.into();
         let response = self.send(path, body).await;
         assert_eq!(response.status(), 200);
@@ -167,7 +164,7 @@ impl Site {
     }
 
     /// Returns when `/metrics` says this.
-    async fn until(&self, line: &str) {
+    pub(crate) async fn until(&self, line: &str) {
         let wait = async {
             while !self.get("/metrics").await.1.lines().any(|said| said == line) {
                 tokio::task::yield_now().await;
@@ -177,7 +174,7 @@ impl Site {
     }
 
     /// A connection on which one writes oneself.
-    fn raw(&self, bytes: &[u8]) -> TcpStream {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         stream.write_all(bytes).unwrap();
@@ -186,7 +183,7 @@ impl Site {
 }
 
 /// All that comes on a connection until the other side closes it.
-fn rest(mut stream: &TcpStream) -> String {
+pub(crate) fn rest(mut stream: &TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}
@@ -198,12 +195,12 @@ fn rest(mut stream: &TcpStream) -> String {
 }
 
 /// A request of one message.
-fn says(text: &str) -> Value {
+pub(crate) fn says(text: &str) -> Value {
     json!({ "model": "run", "messages": [{ "role": "user", "content": text }] })
 }
 
 /// The same with more fields.
-fn says_with(text: &str, fields: Value) -> Value {
+pub(crate) fn says_with(text: &str, fields: Value) -> Value {
     let mut body = says(text);
     for (name, value) in fields.as_object().unwrap() {
         body[name] = value.clone();
@@ -212,6 +209,6 @@ fn says_with(text: &str, fields: Value) -> Value {
 }
 
 /// All pieces of a field of deltas, put together.
-fn joined(events: &[Value], pointer: &str) -> String {
+pub(crate) fn joined(events: &[Value], pointer: &str) -> String {
     events.iter().filter_map(|event| event.pointer(pointer)?.as_str()).collect()
 }

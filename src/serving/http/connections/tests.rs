@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Plan, Site, joined, says, says_with};
+use crate::http::fixtures::{Plan, Site, joined, says, says_with};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -159,7 +159,7 @@ async fn a_server_that_ends_lets_go_of_those_that_go_on_and_on() {
     site.control.release();
     let served = site.thread.take().unwrap().join().unwrap();
     assert!(served.is_ok());
-    let answer = super::rest(&client);
+    let answer = crate::http::fixtures::rest(&client);
     let is_answered =
         answer.is_empty() || answer.contains("200 OK") || answer.contains("goes down");
     assert!(is_answered, "{answer}");

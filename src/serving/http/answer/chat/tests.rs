@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Site, joined, says, says_with};
+use crate::http::fixtures::{Site, joined, says, says_with};
 
 const CHAT: &str = "/v1/chat/completions";
 const CONTENT: &str = "/choices/0/delta/content";
