@@ -12,6 +12,7 @@ mod error;
 mod limn_train;
 mod local;
 mod packages;
+mod patience;
 mod print;
 mod settings;
 mod store;

@@ -5,9 +5,10 @@
 //! is generated greedily, so that the same model gives the same rates, and read as its family
 //! writes calls. One that was cut short has the call that can be read in it, or none.
 
-use chat::{Dialect, Format, Said};
+use chat::Dialect;
 use serde_json::{Map, Value};
-use serving::{Answer, Piece, Want};
+use serving::{Piece, Want};
+use training::answers::Answer;
 use training::data::Sample;
 
 use crate::decoder::{Cache, Decoder};
@@ -15,6 +16,9 @@ use crate::error::Result;
 
 /// Prompts are read in pieces of this many tokens, so that the rows of a piece stay few.
 const PIECE_TOKENS: usize = 512;
+
+/// Of a prompt, as much as this is kept with its answer.
+const ASKED_TOKENS: usize = 200;
 
 /// What is generated, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub struct Limits {
 }
 
 /// What the replies came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judged {
     /// Prompts that were answered by a call when they were recorded.
     pub replies: u64,
@@ -34,13 +38,15 @@ pub struct Judged {
     pub valid: u64,
     /// Of these, answered with a call of the tool that was called.
     pub exact: u64,
+    /// What was said.
+    pub answers: Vec<Answer>,
 }
 
 impl Judged {
     /// The share of replies that are so; `None` without replies.
     #[allow(clippy::cast_precision_loss, reason = "a share")]
     #[must_use]
-    pub fn rate(self, of: u64) -> Option<f64> {
+    pub fn rate(&self, of: u64) -> Option<f64> {
         (self.replies > 0).then(|| of as f64 / self.replies as f64)
     }
 }
@@ -57,7 +63,6 @@ pub fn judge(
 ) -> Result<Judged> {
     let mut judged = Judged::default();
     let Some(format) = dialect.format() else { return Ok(judged) };
-    let read = |ids: &[u32]| read(dialect, format, ids);
     for sample in samples {
         let sample = sample?;
         let mut cache = Cache::new(decoder, 1, sample.ids.len() + limits.tokens)?;
@@ -65,15 +70,23 @@ pub fn judge(
             if judged.replies == limits.replies as u64 {
                 return Ok(judged);
             }
-            let wanted = read(&sample.ids[reply.clone()]);
-            let Some(wanted) = wanted.calls.first() else { continue };
-            let said =
-                generate(decoder, dialect, &sample.ids[..reply.start], limits.tokens, &mut cache)?;
-            let said = read(&said);
+            let wanted = text(dialect, &sample.ids[reply.clone()]);
+            let called = format.read(&wanted, false, &[]);
+            let Some(called) = called.calls.first() else { continue };
+            let prompt = &sample.ids[..reply.start];
+            let said = generate(decoder, dialect, prompt, limits.tokens, &mut cache)?;
+            let said = text(dialect, &said);
+            let calls = format.read(&said, false, &[]).calls;
             let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+            let valid = calls.iter().any(|call| is_object(&call.arguments));
+            let exact = calls.first().is_some_and(|call| call.name == called.name);
             judged.replies += 1;
-            judged.valid += u64::from(said.calls.iter().any(|call| is_object(&call.arguments)));
-            judged.exact += u64::from(said.calls.first().is_some_and(|it| it.name == wanted.name));
+            judged.valid += u64::from(valid);
+            judged.exact += u64::from(exact);
+            let asked = &prompt[prompt.len().saturating_sub(ASKED_TOKENS)..];
+            let asked = dialect.tokenizer().decode(asked).unwrap_or_default();
+            let sample = sample.id.clone();
+            judged.answers.push(Answer { sample, asked, wanted, said, valid, exact, step: 0 });
             // What was generated is not what comes next in the sample, and of the next prompt one
             // token at least is computed, as its logits are asked for.
             cache.truncate(0, reply.start - 1);
@@ -102,7 +115,7 @@ pub fn generate(
         answer = decoder.advance(cache, &[Piece { slot: 0, tokens, want }])?.pop();
         rest = after;
     }
-    while let Some(Answer::Best(id)) = answer.take() {
+    while let Some(serving::Answer::Best(id)) = answer.take() {
         if dialect.is_stop(id) || said.len() == tokens_max {
             break;
         }
@@ -128,9 +141,8 @@ fn replies(sample: &Sample) -> Vec<std::ops::Range<usize>> {
     all
 }
 
-/// A reply in its parts, without the token at which the model stopped.
-fn read(dialect: &Dialect, format: Format, ids: &[u32]) -> Said {
+/// A reply as text, without the token at which the model stopped.
+fn text(dialect: &Dialect, ids: &[u32]) -> String {
     let end = ids.iter().position(|id| dialect.is_stop(*id)).unwrap_or(ids.len());
-    let text = dialect.tokenizer().decode(&ids[..end]).unwrap_or_default();
-    format.read(&text, false, &[])
+    dialect.tokenizer().decode(&ids[..end]).unwrap_or_default()
 }

@@ -6,6 +6,10 @@ use training::data::Sample;
 use crate::decoder::{Decoder, Places};
 use crate::error::Result;
 
+/// On a GPU a trajectory is as long as a multiple of this, so that kernels are planned for a few
+/// lengths instead of for each one.
+const GPU_MULTIPLE: usize = 1_024;
+
 /// A row of tokens on the device, with what is trained of it.
 #[derive(Debug)]
 pub struct Row {
@@ -35,6 +39,16 @@ impl Row {
     /// # Errors
     /// When memory runs out.
     pub fn new(decoder: &Decoder, samples: &[Sample]) -> Result<Self> {
+        let multiple = if decoder.device().is_cuda() { GPU_MULTIPLE } else { 1 };
+        Self::filled_up(decoder, samples, multiple)
+    }
+
+    /// The same; a sample that is alone is followed by tokens that nothing is learned from, up to a
+    /// multiple of so many. Attention only looks back, so they change nothing before them.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn filled_up(decoder: &Decoder, samples: &[Sample], multiple: usize) -> Result<Self> {
         let (mut ids, mut rows, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         for sample in samples {
             for (at, id) in sample.ids.iter().enumerate() {
@@ -46,7 +60,11 @@ impl Row {
                 ids.push(i64::from(*id));
             }
         }
-        let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+        let mut lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+        if let [length] = lengths.as_mut_slice() {
+            *length = length.next_multiple_of(multiple);
+            ids.resize(*length, 0);
+        }
         let device = decoder.device();
         Ok(Self {
             ids: on(device, &ids)?,

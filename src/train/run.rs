@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat::Dialect;
 use training::TrainingError;
+use training::answers::{self, Answer};
 use training::data::{Dataset, Sample, Split};
 use training::folder::{CheckpointFacts, CheckpointFolder, Run};
 use training::metrics::{self, History, Line, Metric, Writer};
@@ -111,6 +112,8 @@ struct Running {
     done: u64,
     /// The last step of which there is a checkpoint.
     saved: u64,
+    /// The last step after which the held-out samples were measured, by this process.
+    measured: Option<u64>,
 }
 
 impl Running {
@@ -168,6 +171,7 @@ impl Running {
             cursor,
             done,
             saved: done,
+            measured: None,
         })
     }
 
@@ -175,6 +179,9 @@ impl Running {
         let mut made = Duration::ZERO;
         let steps: Vec<OptimizerStep> = self.order.from(self.cursor).collect();
         let first = self.done;
+        if first == 0 && self.recipe.cadence.eval_first && !stop.load(Ordering::Relaxed) {
+            self.measure(journal)?;
+        }
         for step in steps {
             if stop.load(Ordering::Relaxed) {
                 self.save(journal)?;
@@ -198,6 +205,9 @@ impl Running {
         }
         if self.saved < self.done {
             self.save(journal)?;
+        }
+        if self.measured != Some(self.done) {
+            self.measure(journal)?;
         }
         self.finish(journal)?;
         Ok(Ended::Finished)
@@ -271,7 +281,8 @@ impl Running {
     }
 
     /// Measures the held-out samples. Where memory does not do for it, the run goes on without.
-    fn measure(&self, journal: &mut Journal) -> Result<()> {
+    fn measure(&mut self, journal: &mut Journal) -> Result<()> {
+        self.measured = Some(self.done);
         if self.split.held_out.is_empty() {
             return Ok(());
         }
@@ -296,6 +307,9 @@ impl Running {
             told.replies = (judged.replies > 0).then_some(judged.replies);
             told.tool_validity = judged.rate(judged.valid);
             told.exact_name = judged.rate(judged.exact);
+            let answers = judged.answers.into_iter();
+            let answers: Vec<Answer> = answers.map(|it| Answer { step: self.done, ..it }).collect();
+            answers::add(self.run.folder(), &answers)?;
         }
         Ok(told)
     }

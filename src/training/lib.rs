@@ -2,12 +2,13 @@
 //!
 //! [`shape`] is what a model consists of, [`recipe`] how it is trained, [`data`] on what, [`order`]
 //! in which order, [`plan`] with how much memory and time; [`handover`] is for what needs more. [`folder`] is where a run keeps itself:
-//! [`metrics`] line by line, checkpoints, and what is made of them ([`curves`], [`card`],
+//! [`metrics`] line by line, [`answers`], checkpoints, and what is made of them ([`curves`], [`card`],
 //! [`tensorboard`]). The terminal and the runner both read and write through this crate, so they
 //! agree without speaking to each other.
 //!
 //! Absent here on purpose: weights and arithmetic, which only the runner knows, and the terminal.
 
+pub mod answers;
 pub mod card;
 pub mod curves;
 pub mod data;

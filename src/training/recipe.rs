@@ -207,8 +207,12 @@ pub struct Memory {
 pub struct Cadence {
     /// A checkpoint after so many steps; 0 saves after each epoch.
     pub save_steps: u64,
-    /// The held-out samples are measured after so many steps; 0 measures after each epoch.
+    /// The held-out samples are measured after so many steps; 0 measures after each epoch. After the
+    /// last step they always are.
     pub eval_steps: u64,
+    /// Whether they are measured before the first step, too: what the model could do already.
+    #[serde(default = "yes")]
+    pub eval_first: bool,
     /// How many checkpoints are kept.
     pub keep: usize,
     /// The share of a dataset without a part of its own for it that is held out.
@@ -253,7 +257,13 @@ impl Recipe {
                 mlp_tile: 0,
             },
             memory: Memory::default(),
-            cadence: Cadence { save_steps: 0, eval_steps: 0, keep: 2, held_out: 0.1 },
+            cadence: Cadence {
+                save_steps: 0,
+                eval_steps: 0,
+                eval_first: true,
+                keep: 2,
+                held_out: 0.1,
+            },
         }
     }
 
@@ -358,6 +368,11 @@ impl Recipe {
             Method::Lora(lora) => Some(lora),
         }
     }
+}
+
+/// What a recipe that was written before there was the key did not say.
+const fn yes() -> bool {
+    true
 }
 
 /// No text is longer, in tokens.

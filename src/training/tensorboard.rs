@@ -40,17 +40,18 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds what a line of the metrics says in numbers.
+    /// Adds what a line of the metrics says in numbers, or that a process began.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn add(&mut self, line: &Line) -> Result<(), TrainingError> {
-        let (step, scalars) = match &line.metric {
-            Metric::Step(step) => (step.step, of_step(step)),
-            Metric::HeldOut(held_out) => (held_out.step, of_held_out(held_out)),
+        let (step, what) = match &line.metric {
+            Metric::Started(started) => (started.step + 1, begun()),
+            Metric::Step(step) => (step.step, summary(&of_step(step))),
+            Metric::HeldOut(held_out) => (held_out.step, summary(&of_held_out(held_out))),
             _ => return Ok(()),
         };
-        let event = event(line.at_ms, step, &summary(&scalars));
+        let event = event(line.at_ms, step, &what);
         self.write(&event)
     }
 
@@ -91,6 +92,12 @@ fn event(at_ms: u64, step: u64, what: &[u8]) -> Vec<u8> {
     }
     event.extend_from_slice(what);
     event
+}
+
+/// `Event.session_log`, whose status is `START`: what was said of this step and later ones by a
+/// process that was killed no longer counts.
+fn begun() -> Vec<u8> {
+    text(7, &[1 << 3, 1])
 }
 
 /// `Event.summary`, with a value for each scalar.

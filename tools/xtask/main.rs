@@ -12,12 +12,14 @@ mod interop;
 mod libtorch;
 mod measure;
 mod process;
+mod random;
 mod screenshots;
 mod setup;
 mod soak;
 mod table;
 mod test;
 mod tidy;
+mod wheels;
 
 use std::process::ExitCode;
 
@@ -51,7 +53,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "demo",
-        about: "build limn and run its demo; no key needed",
+        about: "build limn, run its demo, train a small model; no key needed",
         help: demo::HELP,
         run: demo::run,
     },

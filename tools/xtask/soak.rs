@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::Usage;
+use crate::random::Random;
 use crate::table::time_text;
 
 pub(crate) const HELP: &str = "\
@@ -55,30 +56,6 @@ impl Round {
     fn moment(&mut self, latest: Duration) -> Duration {
         let latest = u64::try_from(latest.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.random.below(latest))
-    }
-}
-
-/// Random enough to choose moments and sizes (splitmix64), and the same for the same seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, round: u64) -> Self {
-        let mut random = Self(seed);
-        Self(random.next() ^ round.wrapping_mul(0xD1B5_4A32_D192_ED03))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below this one; 0 for 0.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(limit);
-        u64::try_from(wide >> 64).unwrap_or(0)
     }
 }
 
@@ -195,17 +172,6 @@ mod tests {
         let error = format!("{:#}", soak(&it, &options(9)).unwrap_err());
         assert!(error.contains("soak kill --seed 7 --first 4 --count 1"), "{error}");
         assert!(error.contains("lost a row"), "{error}");
-    }
-
-    #[test]
-    fn random_numbers_depend_on_the_seed_and_the_round_only() {
-        let draw = |seed, round| Random::new(seed, round).next();
-        assert_eq!(draw(1, 1), draw(1, 1));
-        assert_ne!(draw(1, 1), draw(1, 2));
-        assert_ne!(draw(1, 1), draw(2, 1));
-        let mut random = Random::new(3, 1);
-        assert!((0..1000).all(|_| random.below(10) < 10));
-        assert_eq!(random.below(0), 0);
     }
 
     #[test]

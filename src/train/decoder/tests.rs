@@ -136,6 +136,20 @@ fn gradients_are_those_of_transformers_and_peft() {
 }
 
 #[test]
+fn what_fills_a_row_up_changes_nothing() {
+    for golden in Golden::all() {
+        let mut decoder = decoder(&golden, Kind::Float);
+        train_all(&mut decoder);
+        let filled = |sample| Row::filled_up(&decoder, std::slice::from_ref(sample), 64).unwrap();
+        let rows: Vec<Row> = golden.samples().iter().map(filled).collect();
+        assert!(rows.iter().all(|row| row.ids.size()[0] % 64 == 0));
+        let (loss, sums) = back(&decoder, &rows, PLAIN);
+        assert!((loss - golden.said.full.loss).abs() <= 1e-5, "{}: {loss}", golden.name);
+        check_gradients(&golden, "full", &decoder, &sums);
+    }
+}
+
+#[test]
 fn texts_in_one_row_give_what_they_give_alone() {
     for golden in Golden::all() {
         let mut decoder = decoder(&golden, Kind::Float);

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
+use training::answers;
 use training::data::{Preparation, prepare};
 use training::folder::{DatasetFacts, Run};
 use training::metrics::{Metric, Step, read_all};
@@ -255,6 +256,62 @@ fn what_cannot_be_trained_says_why() {
     assert!(matches!(&lines.last().unwrap().metric, Metric::Stopped(it) if it.failed));
 }
 
+/// A disk of its own for a run; nobody but root may mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path, bytes: u64) -> Option<Self> {
+        fs::create_dir(path).unwrap();
+        let disk = Self(path.to_owned());
+        disk.mounted(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).then_some(disk)
+    }
+
+    fn grow(&self, bytes: u64) {
+        assert!(self.mounted(&["-o", &format!("remount,size={bytes}")]));
+    }
+
+    fn mounted(&self, args: &[&str]) -> bool {
+        let mount = Command::new("mount").args(args).arg(&self.0).output();
+        mount.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+fn bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| entry.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn a_disk_that_fills_up_stops_a_run_which_goes_on_when_there_is_room() {
+    let world = World::new("llama");
+    let recipe = world.recipe(Method::Full);
+    let whole = world.ready("whole", &recipe);
+    train(&whole).unwrap();
+    let checkpoint =
+        bytes(&fs::read_dir(whole.join("checkpoints")).unwrap().next().unwrap().unwrap().path());
+    // Room for one checkpoint and for all that is said, and not for the next one.
+    let Some(disk) = SmallDisk::mount(&world.path("disk"), checkpoint * 7 / 4) else {
+        assert!(std::env::var_os("CI").is_none(), "CI cannot skip this: no disk can be mounted");
+        println!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let run = world.ready("disk/run", &recipe);
+    let why = train(&run).unwrap_err();
+    assert!(why.contains("No space left"), "{why}");
+    let kept: Vec<PathBuf> =
+        fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(kept.len() == 1 && bytes(&kept[0]) == checkpoint, "{kept:?}");
+    disk.grow(64 << 20);
+    assert_eq!(train(&run), Ok(Ended::Finished));
+    assert_eq!(losses(&run), losses(&whole));
+}
+
 /// A tiny model without any training, with the tokenizer of the fixtures of `chat`.
 fn untrained(folder: &Path) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chat/fixtures/model");
@@ -321,5 +378,13 @@ fn a_model_that_made_no_call_learns_to_make_them() {
             _ => None,
         })
         .collect();
+    assert_eq!(rates.first(), Some(&(Some(0.0), Some(0.0))), "{rates:?}");
     assert_eq!(rates.last(), Some(&(Some(1.0), Some(1.0))), "{rates:?}");
+    // What was said is kept, with what it was said to.
+    let answers = answers::read_all(&run).unwrap();
+    let (first, last) = (answers.first().unwrap(), answers.last().unwrap());
+    assert!(first.step == 0 && !first.valid, "{first:?}");
+    assert!(last.step > 0 && last.valid && last.exact, "{last:?}");
+    assert!(last.asked.ends_with("<|im_start|>assistant\n"), "{last:?}");
+    assert!(last.said.starts_with("<tool_call>") && last.wanted.contains("\"read\""), "{last:?}");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::metrics::{HeldOut, Step};
+use crate::metrics::{HeldOut, Started, Step};
 
 /// Written by `RecordWriter` of the package `tensorboard` 2.21.0, with the events of this file.
 const GOLDEN: &[u8] = include_bytes!("golden.tfevents");
@@ -36,6 +36,20 @@ fn a_file_is_the_one_that_tensorboard_itself_writes() {
     }
     let path = folder.path().join("events.out.tfevents.1764000000.a_host_1_2");
     assert_eq!(std::fs::read(path).unwrap(), GOLDEN);
+}
+
+#[test]
+fn a_process_that_goes_on_takes_back_what_came_after_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut events = EventFile::create(folder.path(), 0, "one").unwrap();
+    let path = folder.path().join("events.out.tfevents.0000000000.one");
+    let before = std::fs::read(&path).unwrap().len();
+    let started = Started { step: 5, ..Started::default() };
+    events.add(&Line { at_ms: 0, metric: Metric::Started(started) }).unwrap();
+    let added = std::fs::read(&path).unwrap().split_off(before);
+    // The length, its checksum, the time, the step after the checkpoint, session_log { START }.
+    let expected = [&[9, 0, 0, 0, 0, 0, 0, 0, 0][..], &[2 << 3, 6], &[7 << 3 | 2, 2, 1 << 3, 1]];
+    assert_eq!(added[12..added.len() - 4], expected.concat());
 }
 
 #[test]

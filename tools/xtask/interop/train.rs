@@ -1,8 +1,8 @@
 //! `cargo xtask interop train`: `limn-train` and what it is to be the same as.
 //!
 //! Goldens are made again by the packages that they are from, TRL trains as the goldens say, a real
-//! model is read from both kinds of files and generates the same, and what `limn-train` writes is read
-//! by others.
+//! model is read from both kinds of files and generates the same, what `limn-train` writes is read by
+//! others, and the benchmark for GPUs is tried with small shapes.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,27 @@ pub(super) fn run() -> Result<()> {
     println!("{packed}: the same is generated");
     let written = out.join("written");
     test("what_transformers_and_peft_are_to_read", &[("LIMN_OUT", &written)])?;
-    run_command(&mut step(&[Path::new("read"), &written]))
+    run_command(&mut step(&[Path::new("read"), &written]))?;
+    on_a_gpu(&python, &out.join("gpu"))
+}
+
+/// The benchmark for GPUs, with small shapes on the processor: it works, and losses and gradients
+/// of five steps are those of TRL.
+fn on_a_gpu(python: &str, out: &Path) -> Result<()> {
+    run_command(&mut cargo(&["build", "--locked", "--bin", "limn"]))?;
+    run_command(&mut cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "limn-train",
+        "--features",
+        "torch",
+    ]))?;
+    let mut bench = program(python, &["tools/xtask/gpu/bench.py", "--tiny", "--minutes", "60"]);
+    for (flag, name) in [("--limn", "limn"), ("--limn-train", "limn-train")] {
+        bench.arg(flag).arg(target().join("debug").join(name));
+    }
+    run_command(bench.arg("--out").arg(out))
 }
 
 /// Runs one of those tests of `limn-train` that need to be told of files.

@@ -21,7 +21,7 @@ fn mask(dialect: &Dialect, messages: &[Value], sampled: &[(usize, &[u32])]) -> M
     dialect.mask_sampled((messages, &tools), &all(messages), &by_message, 0).unwrap()
 }
 
-fn reply<'a>(masked: &'a Masked, number: usize) -> &'a [u32] {
+fn reply(masked: &Masked, number: usize) -> &[u32] {
     &masked.ids[masked.replies[number].tokens.clone()]
 }
 

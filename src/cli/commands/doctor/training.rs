@@ -1,14 +1,19 @@
 //! Whether models can be trained here, and on what: `limn-train` says it of itself.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Check;
 use crate::limn_train;
+use crate::patience;
 
 const NAME: &str = "training";
+
+/// Longer than a slow disk and the slowest driver that works take together.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn check() -> Check {
     let runner = match limn_train::find() {
@@ -20,18 +25,15 @@ pub(super) fn check() -> Check {
         Ok(said) => judge(&said),
         Err(why) => {
             let found = format!("{} {why}", runner.display());
-            Check::bad(NAME, found, Some("Build it again, beside the libtorch it is run with."))
+            Check::bad(NAME, found, Some(BROKEN))
         }
     }
 }
 
 /// What the runner says of its libtorch.
 fn ask(runner: &Path) -> Result<Value, String> {
-    let said = Command::new(runner)
-        .arg("doctor")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot be started: {error}"))?;
+    let said = patience::ask(Command::new(runner).arg("doctor"), PATIENCE);
+    let said = said.map_err(|error| error.to_string())?;
     if !said.status.success() {
         let told = String::from_utf8_lossy(&said.stderr);
         let line = told.lines().last().unwrap_or_default().to_owned();
@@ -64,5 +66,8 @@ pub(super) fn judge(said: &Value) -> Check {
         None => Check::fact(NAME, found, Some(GPU)),
     }
 }
+
+const BROKEN: &str = "Build it again, beside the libtorch it is run with. Where it does not answer, \
+    see whether nvidia-smi does: a driver that hangs needs the machine started again.";
 
 const GPU: &str = "For a GPU, name the lib folder of a PyTorch with CUDA by LD_LIBRARY_PATH.";
