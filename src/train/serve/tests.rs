@@ -223,7 +223,7 @@ fn memory_is_said_before_it_is_taken() {
     let each = 2 * 2 * 16 * 4;
     let room = (4, 1 << 20);
     let told = memory(&shape, Kind::Float, room, &machine(plan::Kind::Cuda, u64::MAX)).unwrap();
-    assert!(told.contains(&plan::gib(4 * each << 20)), "{told}");
+    assert!(told.contains(&plan::gib((4 * each) << 20)), "{told}");
     let full = memory(&shape, Kind::Float, room, &machine(plan::Kind::Cuda, 1 << 29));
     let full = full.unwrap_err().to_string();
     assert!(full.contains("512 MiB are free") && full.contains("--slots"), "{full}");

@@ -137,7 +137,7 @@ def generate(folder, out):
     prompts = [[1, 9690, 198], list(range(400, 700)), [1 + at * 104729 % 49000 for at in range(40)]]
     rows = []
     for prompt in prompts:
-        said = model.generate(torch.tensor([prompt]), max_new_tokens=96, do_sample=False)
+        said = model.generate(torch.tensor([prompt]), max_new_tokens=48, do_sample=False)
         rows.append({"prompt": prompt, "said": said[0, len(prompt) :].tolist()})
     pathlib.Path(out).write_text(json.dumps(rows))
 
