@@ -144,7 +144,12 @@ fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResul
                 while !is_over.load(Ordering::Relaxed) {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = left.get(place) else { return };
-                    if sender.send((place, job.run(&mut server))).is_err() {
+                    let result = job.run(&mut server);
+                    // Here, not where it is read: nothing more is begun meanwhile.
+                    if !matches!(result, Ok(Some(_))) {
+                        is_over.store(true, Ordering::Relaxed);
+                    }
+                    if sender.send((place, result)).is_err() {
                         return;
                     }
                 }
