@@ -1,7 +1,7 @@
 //! Models of this machine: runs of `limn train`, folders of models, GGUF files. They have names
 //! (`local:RUN`), and limn starts a server for the one that is asked.
 //!
-//! [`list`] is what there is, [`remembered`] which runs were made here, [`server`] is a server while
+//! [`mod@list`] is what there is, [`remembered`] which runs were made here, [`server`] is a server while
 //! it runs, [`process`] the process behind it.
 
 mod list;
