@@ -1,5 +1,5 @@
-//! The whole loop with the real `limn-train`, with `-- --ignored`: it has to be built beside limn
-//! (`cargo build --package limn-train --features torch`). A session is recorded, exported, trained on
+//! The whole loop with the real `limn-train`, with `-- --ignored` (`cargo xtask test` does that in
+//! its stage `train`, where it is built beside limn): a session is recorded, exported, trained on
 //! until a tiny model knows it by heart, and the model says it again in a session of its own.
 
 use std::fs;
@@ -52,7 +52,7 @@ fn weights() -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs limn-train beside limn"]
+#[ignore = "needs limn-train beside limn: cargo xtask test --only train"]
 fn a_model_that_was_trained_on_a_session_says_it_again_in_one_of_its_own() {
     let training = Training::new("");
     let world = &training.world;

@@ -23,7 +23,8 @@ Stages, in order:
   tidy     the limits of docs/STYLE.md, licences included
   deny     duplicate and banned crates (skipped without cargo-deny)
   test     all tests but those of limn-train
-  train    limn-train, which needs libtorch: clippy, its tests, its documentation
+  train    limn-train, which needs libtorch: clippy, its tests, what it trained asked by limn,
+           its documentation
   docs     the documentation builds without a warning
 
 After setup nothing needs the network. Ends with the time of each stage; the first failure ends
@@ -164,6 +165,11 @@ fn train(shared: &mut Run) -> Result<Outcome> {
     let clippy = [&["clippy", "--all-targets"], &package[..], &["--", "-D", "warnings"]].concat();
     run_command(&mut shared.cargo(&clippy))?;
     run_command(&mut shared.cargo(&[&["test"], &package[..]].concat()))?;
+    // Beside limn, which finds it there: the loop from a recording to a model that says it again.
+    run_command(&mut shared.cargo(&[&["build"], &package[..]].concat()))?;
+    let story =
+        ["test", "--workspace", "--locked", "--test", "scenarios", "trained::", "--", "--ignored"];
+    run_command(&mut shared.cargo(&story))?;
     document(shared, &package)
 }
 
