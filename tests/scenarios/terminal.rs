@@ -46,8 +46,9 @@ fn a_call_is_asked_about_allowed_and_denied() {
     let server =
         server([shell("echo one; exit 3"), shell("echo two > two"), Reply::text("As you say.")]);
     let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
-    terminal.shows("May it? shell").press("y").shows("exit 3");
-    terminal.shows("May it? shell").shows("echo two").press("n").shows("why not");
+    terminal.shows("May it? shell").press("y").shows("exit 3 ·");
+    // What it would do stands in the question alone, and only in this one.
+    terminal.shows("writes  two").press("n").shows("why not");
     terminal.press("not now").press(ENTER).shows("As you say.").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
     assert!(!world.path("work/two").exists());
