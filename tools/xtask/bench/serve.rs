@@ -70,11 +70,17 @@ pub(super) fn serve(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+fn samples(of: &Value, key: &str) -> Samples {
+    let numbers = of[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    Samples::of(numbers.iter().filter_map(Value::as_f64))
+}
+
 fn rows(precision: &str, ours: &Value, name: &str, theirs: &Value) -> Vec<Figure> {
-    let samples = |of: &Value, key: &str| {
-        let numbers = of[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        Samples::of(numbers.iter().filter_map(Value::as_f64))
-    };
+    // A table comes at the end, which is far.
+    for (key, what, _) in MEASURES {
+        let [ours, theirs] = [ours, theirs].map(|of| samples(of, key).median());
+        println!("  {precision}, {what}: {ours:.3}, {name} {theirs:.3}");
+    }
     let row = |(key, what, unit): &(&str, &str, Unit)| {
         let figure = Figure::new(&format!("serve: {precision}, {what}"), *unit, samples(ours, key));
         figure.against(name, &samples(theirs, key))
