@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 fn main() {
-    for file in ["shim.cpp", "few_rows.cpp", "few_rows.hpp"] {
+    for file in ["shim.cpp", "blocks.cpp", "blocks.hpp", "few_rows.cpp", "few_rows.hpp"] {
         println!("cargo:rerun-if-changed=torch/{file}");
     }
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -33,6 +33,7 @@ fn main() {
         // A product and a sum are one operation where the processor has it.
         .flag("-ffp-contract=fast")
         .file("torch/shim.cpp")
+        .file("torch/blocks.cpp")
         .file("torch/few_rows.cpp")
         .compile("limn_shim");
     let place = libtorch.canonicalize().unwrap_or(libtorch).join("lib");

@@ -43,28 +43,13 @@ pub fn grant(bytes: Option<usize>) {
     shim::memory_limit(bytes.unwrap_or(usize::MAX));
 }
 
-/// Lets the C library keep what tensors on the processor gave back, for the next of their size. To
-/// be called first thing in `main`.
+/// Begins to count the tensors that are made on the processor, and to keep what they give back for
+/// the next of their size. To be called first thing in `main`, so that all are counted.
 ///
-/// Otherwise each large tensor is fresh pages of the kernel, zeroed as they are touched, and a step
-/// touches gigabytes of them: with this it is a quarter faster.
+/// Without it each large tensor is fresh pages of the kernel, zeroed as they are touched, and a step
+/// touches gigabytes of them.
 pub fn keep_freed() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        let set = |option, bytes| {
-            // SAFETY: mallopt takes two numbers, and no other thread runs yet.
-            #[allow(unsafe_code, reason = "the C library's settings of its allocator")]
-            unsafe {
-                libc::mallopt(option, bytes) != 0
-            }
-        };
-        // From this size on a block is a mapping of its own. Before 2.35 glibc takes 32 MiB at most,
-        // and whoever sets any of these has to say it: it does not find the size by itself any more.
-        let _ = set(libc::M_MMAP_THRESHOLD, i32::MAX) || set(libc::M_MMAP_THRESHOLD, 32 << 20);
-        // So much may lie free at the end of the heap, and it grows by at least so much.
-        let _ = set(libc::M_TRIM_THRESHOLD, i32::MAX);
-        let _ = set(libc::M_TOP_PAD, 64 << 20);
-    }
+    count();
 }
 
 /// Gives back what the allocator of a GPU keeps and nobody uses.

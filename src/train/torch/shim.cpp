@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <mutex>
+#include <memory>
 #include <new>
 #include <string>
 #include <tuple>
@@ -28,6 +28,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
+#include "blocks.hpp"
 #include "few_rows.hpp"
 
 namespace {
@@ -75,7 +76,7 @@ std::vector<at::Tensor> collect(at::Tensor* const* tensors, size_t count) {
 // What a thread may still take of the processor's memory.
 thread_local size_t granted = std::numeric_limits<size_t>::max();
 
-// Memory of the processor, counted and bounded.
+// Memory of the processor, counted and bounded; large blocks are kept when they are given back.
 //
 // Tensors on the processor come from here. The counts are what a plan is compared with where there
 // is no GPU, and the bound makes an allocation fail as it would on a full one.
@@ -87,21 +88,24 @@ class CountingAllocator final : public c10::Allocator {
     TORCH_CHECK_WITH(
         OutOfMemoryError, bytes <= granted, "out of memory: ", bytes, " bytes where ", granted,
         " are left");
+    auto held = std::make_unique<Held>();
+    held->owner = this;
+    held->bytes = bytes;
+    if (bytes < limn::Blocks::LEAST) {
+      held->inner = beneath_->allocate(bytes);
+      held->data = held->inner.get();
+    } else {
+      held->data = blocks_.take(bytes, &held->length);
+      TORCH_CHECK_WITH(
+          OutOfMemoryError, held->data, "out of memory: the system has no ", bytes, " bytes");
+    }
     const size_t now = used_.fetch_add(bytes) + bytes;
     size_t peak = peak_.load();
     while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
     }
-    c10::DataPtr inner;
-    try {
-      inner = beneath_->allocate(bytes);
-    } catch (...) {
-      used_.fetch_sub(bytes);
-      throw;
-    }
-    void* data = inner.get();
     if (granted != std::numeric_limits<size_t>::max()) granted -= bytes;
-    auto* held = new Held{std::move(inner), bytes, this};
-    return c10::DataPtr(data, held, &CountingAllocator::release, c10::Device(c10::kCPU));
+    void* data = held->data;
+    return c10::DataPtr(data, held.release(), &CountingAllocator::release, c10::Device(c10::kCPU));
   }
 
   void copy_data(void* to, const void* from, size_t bytes) const override {
@@ -114,19 +118,23 @@ class CountingAllocator final : public c10::Allocator {
 
  private:
   struct Held {
+    CountingAllocator* owner = nullptr;
+    void* data = nullptr;
+    size_t bytes = 0;
+    // Of a block that is a mapping of its own; otherwise it is the other allocator's.
+    size_t length = 0;
     c10::DataPtr inner;
-    size_t bytes;
-    CountingAllocator* owner;
   };
 
   static void release(void* context) {
-    auto* held = static_cast<Held*>(context);
+    const std::unique_ptr<Held> held(static_cast<Held*>(context));
     held->owner->used_.fetch_sub(held->bytes);
     if (granted != std::numeric_limits<size_t>::max()) granted += held->bytes;
-    delete held;
+    if (held->length) held->owner->blocks_.give(held->data, held->length);
   }
 
   c10::Allocator* beneath_;
+  limn::Blocks blocks_;
   std::atomic<size_t> used_{0};
   std::atomic<size_t> peak_{0};
 };

@@ -42,6 +42,43 @@ fn a_product_of_few_rows_is_that_of_many() {
     assert!(matches!(error, TrainError::Torch(_)), "{error}");
 }
 
+/// The most memory that this process ever had, in bytes.
+#[cfg(target_os = "linux")]
+fn resident_most() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// In a process of its own, where nobody else takes blocks.
+#[test]
+#[ignore = "started by the test below"]
+#[cfg(target_os = "linux")]
+fn a_child_gives_blocks_back() {
+    super::keep_freed();
+    let numbers = |count: i64| Tensor::ones([count], (Kind::Float, Device::Cpu));
+    // One that was given back is the next of its size.
+    let place = numbers(1 << 20).data_ptr();
+    assert_eq!(numbers(1 << 20).data_ptr(), place);
+    // Of blocks of many sizes, one after the other, no more stay than one.
+    let before = resident_most();
+    for count in (2 << 20..16 << 20).step_by(1 << 18) {
+        drop(numbers(count));
+    }
+    let grown = resident_most() - before;
+    assert!(grown < (64 << 20) + (24 << 20), "{grown} bytes where the largest block has 64 MiB");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_was_given_back_is_kept_and_never_more_than_was_in_use() {
+    let child = ["--exact", "torch::tests::a_child_gives_blocks_back", "--ignored", "--nocapture"];
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(program).args(child).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+}
+
 #[test]
 fn what_takes_no_gradient_is_said_and_nothing_crashes() {
     let constant = Tensor::from_slice(&[1.0_f32]);

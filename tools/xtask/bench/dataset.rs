@@ -4,9 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+use chat::{Dialect, Wanted};
 use mock_server::{MockServer, Reply, Scenario};
+use serde_json::Value;
 
 use super::figures::{STEP_BYTES, World, peaks, shell, succeeded, walls};
 use super::{Bench, Figure, Unit};
@@ -71,20 +74,27 @@ pub(super) fn tokens(bench: &Bench) -> Result<Vec<Figure>> {
     let args = ["tokens", "--tokenizer", &model, "--template", &template];
     let ours = repeat(bench.reps, || export(bench, &world, &out, &args))?;
     let ledger = out.join("ledger.json");
-    let kept: serde_json::Value = serde_json::from_slice(&fs::read(&ledger)?)?;
+    let kept: Value = serde_json::from_slice(&fs::read(&ledger)?)?;
     let count = kept["kept"]["tokens"].as_f64().context("a ledger counts tokens")?;
     let theirs = repeat(bench.reps, || transformers(&[&model, &template], &rows, &ledger));
+    let alone = repeat(bench.reps, || in_memory(&[&model, &template], &rows, count))?;
     let rate = |walls: &[f64]| Samples::of(walls.iter().map(|seconds| count / seconds));
     let seconds: Vec<f64> = ours.iter().map(|run| run.wall.as_secs_f64()).collect();
-    let name = "dataset: tokens a second, from the store to the file";
-    let mut tokens = Figure::new(name, Unit::Count, rate(&seconds));
-    match theirs {
-        Ok(theirs) => tokens = tokens.against("transformers, in memory", &rate(&theirs)),
-        Err(error) => println!("  without transformers: {error:#}"),
+    let figure = |what: &str, seconds: &[f64]| {
+        let name = format!("dataset: tokens a second, {what}");
+        let figure = Figure::new(&name, Unit::Count, rate(seconds));
+        match &theirs {
+            Ok(theirs) => figure.against("transformers, in memory", &rate(theirs)),
+            Err(_) => figure,
+        }
+    };
+    if let Err(error) = &theirs {
+        println!("  without transformers: {error:#}");
     }
     Ok(vec![
         Figure::new("dataset: rows that are made tokens", Unit::Bytes, Samples::of([bytes])),
-        tokens,
+        figure("in memory", &alone),
+        figure("from the store to the file", &seconds),
         Figure::new("dataset: as tokens, peak memory", Unit::Bytes, peaks(&ours)),
     ])
 }
@@ -165,6 +175,32 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
         bytes += if about.is_dir() { folder_bytes(&entry.path())? } else { about.len() };
     }
     Ok(bytes)
+}
+
+/// The seconds that we take for what `transformers` does: rows in memory become tokens and a mask.
+fn in_memory(model: &[&str; 2], rows: &Path, count: f64) -> Result<f64> {
+    let [folder, template] = model.map(Path::new);
+    let dialect = Dialect::open(folder, Some(template))?;
+    let rows: Vec<Value> = fs::read_to_string(rows)?
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<serde_json::Result<_>>()?;
+    let began = Instant::now();
+    let mut tokens = 0;
+    for row in &rows {
+        let list = |name: &str| row[name].as_array().map(Vec::as_slice).unwrap_or_default();
+        let wanted = |message: &Value| match message["role"].as_str() {
+            Some("assistant") => Wanted::Everything,
+            _ => Wanted::Nothing,
+        };
+        let wanted: Vec<Wanted> = list("messages").iter().map(wanted).collect();
+        tokens += dialect.mask(list("messages"), list("tools"), &wanted, 0)?.ids.len();
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    if tokens as f64 != count {
+        println!("  not like with like: {tokens} tokens in memory, {count} of the export");
+    }
+    Ok(seconds)
 }
 
 /// The versions are those of `src/chat/fixtures/make.py`.
