@@ -134,6 +134,37 @@ fn an_error_names_the_field_that_is_wrong() {
 }
 
 #[test]
+fn a_list_is_no_object() {
+    for (fields, param) in [
+        (json!({ "tools": [["function", { "name": "x" }]] }), "tools[0]"),
+        (json!({ "tools": [{ "type": "function", "function": ["x", {}] }] }), "tools[0]"),
+        (json!({ "tools": [tool("x")], "tool_choice": [{ "name": "x" }] }), "tool_choice"),
+        (json!({ "tools": [tool("x")], "tool_choice": { "function": ["x"] } }), "tool_choice"),
+        (json!({ "messages": [["user", "Hello"]] }), "messages[0]"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [["text", "Hello"]] }] }),
+            "messages[0].content",
+        ),
+        (
+            json!({ "messages": [{ "role": "assistant", "tool_calls": [["id", { "name": "x" }]] }] }),
+            "messages[0].tool_calls[0]",
+        ),
+        (
+            json!({ "messages": [{ "role": "assistant", "tool_calls": [{ "function": ["x"] }] }] }),
+            "messages[0].tool_calls[0]",
+        ),
+        (json!({ "response_format": ["json_object"] }), "response_format"),
+        (
+            json!({ "response_format": { "type": "json_schema", "json_schema": [{}] } }),
+            "response_format",
+        ),
+        (json!({ "stream_options": [true] }), "stream_options"),
+    ] {
+        check_refused(fields, param, "expected an object");
+    }
+}
+
+#[test]
 fn what_cannot_be_obeyed_is_refused() {
     for (field, value) in [
         ("n", json!(2)),
