@@ -80,6 +80,28 @@ impl Format {
     }
 }
 
+impl Said {
+    /// What was heard, put together.
+    fn of(heard: Vec<Heard>, has_thought: bool) -> Self {
+        let mut said = Self { reasoning: has_thought.then(String::new), ..Self::default() };
+        for part in heard {
+            match part {
+                Heard::Reasoning(more) => said.reasoning.get_or_insert_default().push_str(&more),
+                Heard::Text(more) => said.text.push_str(&more),
+                Heard::CallName { name, .. } => {
+                    said.calls.push(Call { name, arguments: String::new() });
+                }
+                Heard::CallArguments { index, delta } => {
+                    if let Some(call) = said.calls.get_mut(index) {
+                        call.arguments.push_str(&delta);
+                    }
+                }
+            }
+        }
+        said
+    }
+}
+
 /// Arguments as the text of an object: themselves, or what a text of them says.
 fn object(raw: &serde_json::value::RawValue) -> Option<String> {
     let text = raw.get();

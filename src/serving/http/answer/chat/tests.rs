@@ -142,6 +142,42 @@ async fn one_call_at_a_time_is_one_call() {
 }
 
 #[tokio::test]
+async fn a_call_that_a_stop_cuts_short_is_told_like_one_that_is_too_long() {
+    let site = Site::open();
+    site.when("Where is it", CALL);
+    let (before, within) = CALL.split_once("the sea").unwrap();
+    let ids = site.ids(CALL);
+    let begun = site.ids(before).len();
+    let inside = begun..ids.len() - site.ids(within).len();
+    // A token that comes in the arguments first, and is none of the call's own.
+    let stop = ids[inside.clone()].iter().find(|id| !ids[..begun].contains(id)).unwrap();
+    for (fields, finish) in [
+        (json!({ "stop": "the" }), "stop"),
+        (json!({ "stop_token_ids": [stop] }), "stop"),
+        (json!({ "max_tokens": inside.start }), "length"),
+    ] {
+        let mut fields = fields;
+        fields["tools"] = json!([look()]);
+        let answer = site.chat(says_with("Where is it", fields.clone())).await;
+        let choice = &answer["choices"][0];
+        assert_eq!(choice["finish_reason"], finish, "{answer}");
+        let call = &choice["message"]["tool_calls"][0]["function"];
+        let arguments = call["arguments"].as_str().unwrap();
+        assert_eq!(call["name"], "look");
+        assert!(arguments.starts_with("{\"at\": \""), "{arguments}");
+        assert!(serde_json::from_str::<Value>(arguments).is_err(), "{arguments}");
+        let events = site.stream(CHAT, says_with("Where is it", fields)).await;
+        let pointer = "/choices/0/delta/tool_calls/0/function/arguments";
+        assert_eq!(joined(&events, pointer), arguments);
+        assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], finish);
+    }
+    // One that is whole but for the tag that closes it is a call.
+    let fields = json!({ "stop": "</tool_call>", "tools": [look()] });
+    let answer = site.chat(says_with("Where is it", fields)).await;
+    assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
+}
+
+#[tokio::test]
 async fn a_call_that_is_required_is_made_whatever_the_model_would_say() {
     let site = Site::open();
     site.when("Where is it", "I would rather not.");
