@@ -119,10 +119,11 @@ fn constraint(
         let made = grammar(app)?.json_schema(schema, thinking);
         return made.map(Some).map_err(|error| refused("response_format", &error));
     }
-    if !request.offers() {
+    if !request.offers() && !request.forbids_calls() {
         return Ok(None);
     }
-    let is_must = request.choice != ToolChoice::Auto;
+    // A call that is wanted has to come; what is merely allowed or forbidden is held to where it can be.
+    let is_must = matches!(request.choice, ToolChoice::Required | ToolChoice::Named(_));
     let Some(format) = app.server.dialect.format() else {
         let message = "`tool_choice` asks for a call, and the chat template writes calls in a form that is not known here. Set it to \"auto\", and read calls from the text.";
         return if is_must { Err(ApiError::unsupported("tool_choice", message)) } else { Ok(None) };

@@ -81,6 +81,14 @@ impl ChatRequest {
     pub(crate) fn offers(&self) -> bool {
         !self.tools.is_empty() && self.choice != ToolChoice::None
     }
+
+    /// Whether none may be where a model could come to call one: it was told of tools, or reads
+    /// calls in what was said before.
+    pub(crate) fn forbids_calls(&self) -> bool {
+        let has_calls = |message: &Value| message.get("tool_calls").is_some();
+        let is_tempted = !self.tools.is_empty() || self.messages.iter().any(has_calls);
+        is_tempted && self.choice == ToolChoice::None
+    }
 }
 
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {

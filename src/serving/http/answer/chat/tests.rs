@@ -200,13 +200,31 @@ async fn a_call_that_is_required_is_made_whatever_the_model_would_say() {
 }
 
 #[tokio::test]
-async fn tools_that_may_not_be_called_stay_text() {
+async fn where_no_tool_may_be_called_no_call_is_written() {
     let site = Site::open();
-    site.when("Where is it", CALL);
-    let fields = json!({ "tools": [look()], "tool_choice": "none" });
-    let answer = site.chat(says_with("Where is it", fields)).await;
-    assert_eq!(answer["choices"][0]["message"]["content"], CALL);
-    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    site.when("Where is it", &format!("I look.\n{CALL}"));
+    let called = json!([
+        { "role": "assistant", "tool_calls": [
+            { "id": "1", "type": "function", "function": { "name": "look", "arguments": "{}" } },
+        ] },
+        { "role": "tool", "tool_call_id": "1", "content": "Nothing." },
+        { "role": "user", "content": "Where is it" },
+    ]);
+    for fields in [json!({ "tools": [look()] }), json!({ "messages": called })] {
+        let mut body = says_with("Where is it", fields);
+        for (choice, is_free) in [("auto", true), ("none", false)] {
+            body["tool_choice"] = choice.into();
+            body["max_tokens"] = 300.into();
+            body["temperature"] = 0.into();
+            let answer = site.chat(body.clone()).await;
+            let message = &answer["choices"][0]["message"];
+            let text = message["content"].as_str().unwrap();
+            assert!(text.starts_with("I look."), "{answer}");
+            let is_call = !message["tool_calls"].is_null() || text.contains("<tool_call>");
+            assert_eq!(is_call, is_free, "{choice}: {answer}");
+            assert_ne!(answer["choices"][0]["finish_reason"], json!(null));
+        }
+    }
 }
 
 #[tokio::test]
