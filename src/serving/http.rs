@@ -113,7 +113,8 @@ pub(crate) struct App {
 /// once clients can ask. It blocks, and has a runtime of its own, in which `shutdown` is awaited.
 ///
 /// # Errors
-/// When the address cannot be had, or others could ask without a key.
+/// When the address cannot be had, or others could ask without a key; later, when what generates
+/// has failed for good.
 pub fn serve(
     server: Server,
     engine: Box<dyn Engine>,
@@ -170,8 +171,7 @@ fn serve_with(
         // Before somebody waits for it. Who asks meanwhile waits for this one.
         tokio::task::spawn_blocking(move || drop(order::grammar(&early)));
         ready(&said);
-        connections::serve(listener, app, shutdown).await;
-        Ok(())
+        connections::serve(listener, app, shutdown).await
     });
     runtime.shutdown_timeout(BLOCKING_END);
     served

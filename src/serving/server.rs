@@ -60,6 +60,9 @@ pub enum ServeError {
     /// A model that the engine does not have, or a name that is there twice.
     #[error("The model {0:?} cannot be served. Give each name once, for a model that is there.")]
     Model(String),
+    /// The thread that generates has failed.
+    #[error("What generates replies has failed, and none can come any more. Serve again.")]
+    Scheduler,
     /// The system gives no threads or no events.
     #[error("The server cannot begin: {0}. Free some of the system's resources.")]
     System(#[source] std::io::Error),
