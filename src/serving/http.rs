@@ -72,6 +72,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// For the next piece of a body.
     pub(crate) body: Duration,
+    /// Bytes of bodies that are not read yet, all together; more wait.
+    pub(crate) bodies_bytes: usize,
     /// For a client that does not take what it is sent.
     pub(crate) unread: Duration,
     /// Until a stream says that it is still alive.
@@ -86,6 +88,7 @@ impl Default for Patience {
             connections: 1024,
             head: Duration::from_secs(60),
             body: Duration::from_secs(30),
+            bodies_bytes: 256 << 20,
             unread: Duration::from_secs(60),
             silence: Duration::from_secs(10),
             end: Duration::from_secs(2),
@@ -104,6 +107,8 @@ pub(crate) struct App {
     /// The digest of the key: two digests are compared in the same time whatever they are.
     pub(crate) key: Option<blake3::Hash>,
     pub(crate) readers: Arc<Semaphore>,
+    /// Room for bodies.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) patience: Patience,
     /// When it began, in seconds of the Unix epoch.
     pub(crate) began_s: u64,
@@ -164,6 +169,7 @@ fn serve_with(
             grammar: std::sync::OnceLock::new(),
             metrics: Arc::default(),
             readers: Arc::new(Semaphore::new(READ_AT_ONCE)),
+            room: body::room(patience.bodies_bytes),
             patience,
             began_s: now_s(),
         });

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::body::Received;
 use super::{App, guard, now_s};
 use crate::constraint::{Calls, Constraint, ConstraintError, Grammar, ToolChoice};
 use crate::job::{Job, Sampling};
@@ -45,7 +46,7 @@ pub(super) struct Replying {
 /// Reads a request on a thread of its own.
 pub(super) async fn read(
     app: &Arc<App>,
-    bytes: Vec<u8>,
+    body: Received,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<Order, ApiError> {
     let permit = Arc::clone(&app.readers).acquire_owned().await;
@@ -53,7 +54,7 @@ pub(super) async fn read(
     let order = tokio::task::spawn_blocking(move || {
         // It goes on when its client is gone, and takes its place until it is done.
         let _permit = permit;
-        read(&shared, &bytes)
+        read(&shared, &body.bytes)
     })
     .await;
     // It fails when it panics.

@@ -98,8 +98,8 @@ async fn replying(
     arrived: Instant,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<order::Replying, ApiError> {
-    let bytes = body::read(request, app.patience.body).await?;
-    let order = order::read(app, bytes, read).await?;
+    let body = body::read(request, app.patience.body, &app.room).await?;
+    let order = order::read(app, body, read).await?;
     order::submit(app, order, arrived)
 }
 
