@@ -12,6 +12,8 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::prompt::Controls;
+
 #[cfg(test)]
 mod tests;
 
@@ -97,6 +99,8 @@ impl Default for Defaults {
 /// What is served.
 pub struct Server {
     pub(crate) dialect: Dialect,
+    /// What no client may spell as such.
+    pub(crate) controls: Controls,
     pub(crate) models: Vec<Model>,
     pub(crate) defaults: Defaults,
     pub(crate) key: Option<SecretString>,
@@ -144,9 +148,12 @@ impl Server {
                     .to_owned(),
             );
         }
+        let fault = |reason| ChatError::Format { path: model.to_owned(), reason };
+        let controls = Controls::new(dialect.tokenizer()).map_err(fault)?;
         let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
         Ok(Self {
             dialect,
+            controls,
             models: vec![Model { name: name.into_owned(), variant: 0 }],
             defaults: defaults(model)?,
             key: None,

@@ -20,7 +20,7 @@ use crate::protocol::ApiError;
 #[cfg(test)]
 mod tests;
 
-/// No request is larger.
+/// No request is larger, whatever would fit into the context.
 pub(super) const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// No request takes longer to arrive, in pauses of the longest that is borne.
@@ -65,6 +65,7 @@ pub(super) fn room(bytes: usize) -> Arc<Semaphore> {
 /// find room.
 pub(super) async fn read(
     body: Body,
+    bytes_max: usize,
     patience: Duration,
     all: &Arc<Semaphore>,
 ) -> Result<Received, ApiError> {
@@ -83,10 +84,9 @@ pub(super) async fn read(
             Some(Err(_)) => {
                 return Err(ApiError::bad("The request broke off. Send it again."));
             }
-            Some(Ok(piece)) if received.bytes.len() + piece.len() > BODY_BYTES_MAX => {
-                let message = format!(
-                    "The request is larger than {BODY_BYTES_MAX} bytes. Send a smaller one."
-                );
+            Some(Ok(piece)) if received.bytes.len() + piece.len() > bytes_max => {
+                let message =
+                    format!("The request is larger than {bytes_max} bytes. Send a smaller one.");
                 return Err(ApiError::new(413, message));
             }
             Some(Ok(piece)) => {

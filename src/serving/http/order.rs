@@ -88,7 +88,7 @@ pub(super) fn chat(app: &App, body: &[u8]) -> Result<Order, ApiError> {
 pub(super) fn completion(app: &App, body: &[u8]) -> Result<Order, ApiError> {
     let request = CompletionRequest::read(body)?;
     let model = model(app, &request.generation)?;
-    let prompt = app.server.text(&request.prompt, app.facts)?;
+    let prompt = app.server.text(request.prompt, app.facts)?;
     let stops = request.generation.stops.clone();
     let hearing = Hearing { plain: true, stops, ..Hearing::default() };
     Ok(Order { model, prompt, constraint: None, hearing, generation: request.generation })
@@ -164,7 +164,8 @@ pub(super) fn submit(app: &App, order: Order, arrived: Instant) -> Result<Replyi
     let context = app.facts.slot_tokens;
     let room = context.saturating_sub(prompt.ids.len());
     if room < generation.tokens_max.unwrap_or(1) {
-        return Err(too_long(context, &prompt.ids.len().to_string(), generation.tokens_max));
+        let tokens = prompt.ids.len().to_string();
+        return Err(too_long(prompt.field, context, &tokens, generation.tokens_max));
     }
     let tokens_max = generation.tokens_max.unwrap_or(room);
     let own = if generation.ignore_eos { None } else { Some(app.server.dialect.stops()) };

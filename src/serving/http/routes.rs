@@ -13,9 +13,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::body::{self, BODY_BYTES_MAX};
 use super::order::{self, Order};
-use super::{App, answer, body, guard};
+use super::{App, answer, guard};
 use crate::metrics::Now;
+use crate::prompt::request_bytes_max;
 use crate::protocol::ApiError;
 use crate::server::Model;
 
@@ -98,7 +100,8 @@ async fn replying(
     arrived: Instant,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<order::Replying, ApiError> {
-    let body = body::read(request, app.patience.body, &app.room).await?;
+    let bytes_max = request_bytes_max(app.facts.slot_tokens).min(BODY_BYTES_MAX);
+    let body = body::read(request, bytes_max, app.patience.body, &app.room).await?;
     let order = order::read(app, body, read).await?;
     order::submit(app, order, arrived)
 }

@@ -9,18 +9,20 @@ use super::{events, read, room};
 const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_secs(60);
 
+const MOST: usize = 100_000;
+
 #[tokio::test]
 async fn what_all_clients_send_has_one_room() {
     let all = room(64 << 10);
     let body = |bytes: usize| Body::from(vec![b'x'; bytes]);
-    let first = read(body(40_000), LONG, &all).await.unwrap();
+    let first = read(body(40_000), MOST, LONG, &all).await.unwrap();
     assert_eq!(first.bytes.len(), 40_000);
-    let error = read(body(40_000), SHORT, &all).await.unwrap_err();
+    let error = read(body(40_000), MOST, SHORT, &all).await.unwrap_err();
     assert_eq!((error.status, error.retry_after_s.is_some()), (503, true), "{error:?}");
     // A small one finds its place beside it, and what was refused has left none taken.
-    drop(read(body(20_000), LONG, &all).await.unwrap());
+    drop(read(body(20_000), MOST, LONG, &all).await.unwrap());
     // One that waits is read when the other is done with.
-    let waits = read(body(60_000), LONG, &all);
+    let waits = read(body(60_000), MOST, LONG, &all);
     let ends = async { drop(first) };
     assert_eq!(tokio::join!(waits, ends).0.unwrap().bytes.len(), 60_000);
     assert_eq!(all.available_permits(), 64);
@@ -34,6 +36,6 @@ async fn a_body_in_many_pieces_has_the_room_of_its_bytes() {
         sender.try_send(vec![b'x'; 50].into()).unwrap();
     }
     drop(sender);
-    let received = read(events(pieces), LONG, &all).await.unwrap();
+    let received = read(events(pieces), MOST, LONG, &all).await.unwrap();
     assert_eq!((received.bytes.len(), all.available_permits()), (5000, 3));
 }
