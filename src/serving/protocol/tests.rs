@@ -229,7 +229,12 @@ fn a_prompt_is_a_text_or_tokens() {
     assert_eq!(read(json!(["Once"])).unwrap(), Written::Text("Once".to_owned()));
     assert_eq!(read(json!([1, 2])).unwrap(), Written::Ids(vec![1, 2]));
     assert_eq!(read(json!([[1, 2]])).unwrap(), Written::Ids(vec![1, 2]));
-    assert!(read(json!(["a", "b"])).unwrap_err().message.contains("several texts"));
+    assert_eq!(read(json!([])).unwrap(), Written::Ids(vec![]));
+    for several in [json!(["a", "b"]), json!(["a", 1]), json!([[1], [2], "c"])] {
+        assert!(read(several).unwrap_err().message.contains("several texts"));
+    }
+    let spaced = CompletionRequest::read(b"{\"prompt\": [ \n[ 1 , 2 ] ]}").unwrap();
+    assert_eq!(spaced.prompt, Written::Ids(vec![1, 2]));
     for wrong in [json!(7), json!([1, -1]), json!([1, "a"]), json!({}), json!([[[1]]]), Value::Null]
     {
         assert_eq!(read(wrong).unwrap_err().param.as_deref(), Some("prompt"));
