@@ -12,6 +12,7 @@
 //! library's own limits bound what becomes of them.
 
 mod calls;
+mod kept;
 mod tokens;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 pub use calls::{Calls, ToolChoice};
+use kept::Kept;
 use tokens::Tokens;
 
 #[cfg(test)]
@@ -95,6 +97,8 @@ pub struct Grammar {
     end: u32,
     /// Whether the tokenizer has a token at which thoughts begin.
     thinks: bool,
+    /// By the text of the grammar. Nothing is said by one that is kept, but by its copies.
+    kept: Kept<Result<Arc<Matcher>, String>>,
 }
 
 impl fmt::Debug for Grammar {
@@ -124,7 +128,7 @@ impl Grammar {
         limits.max_lexer_states = LEXER_STATES_MAX;
         limits.verbose_errors = false;
         factory.quiet();
-        Ok(Self { factory, end, thinks: tokenizer.id("<think>").is_some() })
+        Ok(Self { factory, end, thinks: tokenizer.id("<think>").is_some(), kept: Kept::default() })
     }
 
     /// A reply that is JSON of this schema, after the thoughts where the model has any; `thinking`
@@ -170,20 +174,37 @@ impl Grammar {
             return Err(ConstraintError::TooLarge { at, bytes, most: SCHEMAS_BYTES_MAX });
         }
         let of = |tools: &[calls::Tool]| calls.lark(tools, self.thinks);
-        let reason = match self.made(of(&tools)?) {
+        let mut reason = match self.made(of(&tools)?) {
             Ok(constraint) => return Ok(constraint),
             Err(reason) => reason,
         };
-        // The library does not say which one it was.
-        for tool in &tools {
-            if let Err(reason) = self.made(of(std::slice::from_ref(tool))?) {
-                return Err(ConstraintError::Schema { at: tool.at(), reason });
+        // The library does not say which one it was. Where no call is demanded nobody is told.
+        let mut wrong = tools.as_slice();
+        while wrong.len() > 1 && !calls.is_free() {
+            let (first, second) = wrong.split_at(wrong.len() / 2);
+            let mut fault = None;
+            for half in [first, second] {
+                if fault.is_none() {
+                    fault = self.compiled(of(half)?).err().map(|reason| (half, reason));
+                }
             }
+            // It may be that they fail together only.
+            let Some((half, why)) = fault else { break };
+            (wrong, reason) = (half, why);
         }
-        Err(ConstraintError::Schema { at: "What tools holds".to_owned(), reason })
+        let at = match wrong {
+            [tool] => tool.at(),
+            _ => "What tools holds".to_owned(),
+        };
+        Err(ConstraintError::Schema { at, reason })
     }
 
     fn made(&self, lark: String) -> Result<Constraint, String> {
+        let matcher = self.kept.get(&lark, || self.compiled(lark.clone()).map(Arc::new))?;
+        Ok(Constraint { matcher: Box::new(matcher.deep_clone()), end: self.end })
+    }
+
+    fn compiled(&self, lark: String) -> Result<Matcher, String> {
         let parser = catch_unwind(AssertUnwindSafe(|| {
             self.factory.create_parser(TopLevelGrammar::from_lark(lark))
         }));
@@ -192,7 +213,7 @@ impl Grammar {
         let matcher = Matcher::new(Ok(parser));
         match matcher.get_error() {
             Some(reason) => Err(brief(&reason)),
-            None => Ok(Constraint { matcher: Box::new(matcher), end: self.end }),
+            None => Ok(matcher),
         }
     }
 }

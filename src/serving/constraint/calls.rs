@@ -108,27 +108,34 @@ impl Tool {
 }
 
 impl Calls<'_> {
+    /// Whether a reply may do without calls.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.choice, ToolChoice::Auto | ToolChoice::None)
+    }
+
     /// The tools that may be called.
     pub(super) fn wanted(&self) -> Result<Vec<Tool>, ConstraintError> {
         let all = || self.tools.iter().enumerate().map(|(place, tool)| Tool::new(place, tool));
         let wanted = match &self.choice {
             ToolChoice::None => Vec::new(),
-            ToolChoice::Auto => all().collect::<Result<_, _>>()?,
-            ToolChoice::Required => all().collect::<Result<Vec<_>, _>>()?,
+            ToolChoice::Auto | ToolChoice::Required => all().collect::<Result<_, _>>()?,
             ToolChoice::Named(name) => {
                 let place = self.tools.iter().position(|tool| tool["function"]["name"] == **name);
                 let place = place.ok_or_else(|| ConstraintError::UnknownTool(name.clone()))?;
                 vec![Tool::new(place, &self.tools[place])?]
             }
         };
-        let is_must = !matches!(self.choice, ToolChoice::None | ToolChoice::Auto);
-        if is_must && wanted.is_empty() { Err(ConstraintError::NoTools) } else { Ok(wanted) }
+        if !self.is_free() && wanted.is_empty() {
+            Err(ConstraintError::NoTools)
+        } else {
+            Ok(wanted)
+        }
     }
 
     /// The grammar, in the library's dialect of Lark.
     pub(super) fn lark(&self, tools: &[Tool], thinks: bool) -> Result<String, ConstraintError> {
         let mut lark = String::from("start: ");
-        let is_free = matches!(self.choice, ToolChoice::Auto | ToolChoice::None);
+        let is_free = self.is_free();
         let family = Family::of(self.format);
         push_thoughts(&mut lark, self.thinking, thinks || is_free);
         lark.push_str("reply\n");

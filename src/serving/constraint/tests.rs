@@ -219,14 +219,41 @@ fn what_cannot_be_enforced_is_refused_with_its_place() {
     assert_eq!(with(&tools(), unknown), ConstraintError::UnknownTool("zap".to_owned()));
     let bad =
         function("bad", &json!({"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}));
-    let error = with(&[tools()[0].clone(), bad], ToolChoice::Auto).to_string();
-    assert!(error.contains("tools[1]") && error.contains("\"bad\""), "{error}");
+    let good = |count: usize| (0..count).map(|_| tools()[0].clone());
+    for place in [0, 1, 4, 6] {
+        let tools: Vec<Value> = good(place).chain([bad.clone()]).chain(good(6 - place)).collect();
+        let error = with(&tools, ToolChoice::Required).to_string();
+        assert!(error.contains(&format!("tools[{place}]")) && error.contains("\"bad\""), "{error}");
+        // Where no call is demanded nobody is told, and it is not looked for.
+        let error = with(&tools, ToolChoice::Auto).to_string();
+        assert!(error.contains("What tools holds"), "{error}");
+    }
     let named = function("a\nb", &json!({"type": "object"}));
     assert!(matches!(with(&[named], ToolChoice::Auto), ConstraintError::Schema { .. }));
     let typed = function("a", &json!({"type": "string"}));
     assert!(matches!(with(&[typed], ToolChoice::Auto), ConstraintError::Schema { .. }));
     let error = grammar().json_schema(&json!({"type": "objekt"}), false).unwrap_err();
     assert!(error.to_string().contains("response_format"), "{error}");
+}
+
+#[test]
+fn a_grammar_is_compiled_once_and_begins_anew_with_each_reply() {
+    let grammar = Grammar::new(tokenizer()).unwrap();
+    let tools = tools();
+    let calls = calls(Format::Hermes, ToolChoice::Required, &tools);
+    for text in [HERMES, HERMES_OTHER, HERMES] {
+        assert!(takes(grammar.calls(&calls).unwrap(), text), "{text:?}");
+    }
+    let lark = calls.lark(&calls.wanted().unwrap(), grammar.thinks).unwrap();
+    assert!(grammar.kept.get(&lark, || panic!("it is compiled again")).is_ok());
+    // What cannot be compiled is not tried again either.
+    let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}});
+    let bad = [function("bad", &schema)];
+    let calls = Calls { tools: &bad, choice: ToolChoice::Auto, ..calls };
+    let lark = calls.lark(&calls.wanted().unwrap(), grammar.thinks).unwrap();
+    let reason = grammar.calls(&calls).unwrap_err().to_string();
+    let kept = grammar.kept.get(&lark, || panic!("it is compiled again")).err().unwrap();
+    assert!(reason.contains(&kept), "{reason} {kept}");
 }
 
 fn nested(depth: usize) -> Value {
