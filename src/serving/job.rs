@@ -23,8 +23,9 @@ pub struct Job {
     pub stops: Vec<u32>,
     /// Tokens to generate at most; prompt and these fit into a slot.
     pub tokens_max: usize,
-    /// Where the steps go.
-    pub steps: mpsc::Sender<Step>,
+    /// Where the steps go. It has room for all of them, and there are no more than the tokens and two:
+    /// who reads slowly holds up nobody, and takes no slot longer than its reply is written.
+    pub steps: mpsc::UnboundedSender<Step>,
 }
 
 /// How the next token is chosen. The order: repetition penalty, then what a grammar allows, then
@@ -94,8 +95,6 @@ pub enum End {
     Complete,
     /// The engine failed.
     Failed(EngineError),
-    /// Who reads the steps did not for so long that it was given up.
-    Stalled,
     /// The server goes down.
     Shutdown,
 }

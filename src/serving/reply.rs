@@ -25,7 +25,7 @@ pub(crate) struct Piece {
 pub(crate) struct Reply {
     speech: Speech,
     /// Dropped as soon as nothing more is wanted, which frees the slot.
-    steps: Option<mpsc::Receiver<Step>>,
+    steps: Option<mpsc::UnboundedReceiver<Step>>,
     /// Tokens that are control and no part of the text.
     stops: Vec<u32>,
     next: Piece,
@@ -39,7 +39,7 @@ impl Reply {
     /// The beginning of a reply to a prompt of so many tokens.
     pub(crate) fn new(
         speech: Speech,
-        steps: mpsc::Receiver<Step>,
+        steps: mpsc::UnboundedReceiver<Step>,
         (prompt_tokens, stops): (usize, Vec<u32>),
         metrics: Arc<Metrics>,
         arrived: Instant,

@@ -5,24 +5,22 @@
 //! piece of the prompt of those that begin, in one call for each model. So a long prompt holds up
 //! nobody's words for longer than its piece takes.
 //!
-//! It never waits for a reader. Steps go into the job's channel as long as there is room; a job
-//! whose channel is full skips turns, and is given up when it stays so. A reader that is gone frees
-//! its job at the next turn, wherever that is.
+//! It never waits for a reader: a job's channel has room for all that will come of it. A reader that
+//! is gone frees its job at the next turn, wherever that is.
 //!
 //! The thread ends when all [`Handle`]s are gone and their jobs done, or at [`Handle::shutdown`].
 
 mod running;
 mod turn;
-mod wait;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::engine::{Engine, Facts};
 use crate::job::{End, Job, Step};
@@ -38,13 +36,11 @@ pub struct Settings {
     pub waiting_max: usize,
     /// Tokens of prompts that a turn computes.
     pub turn_tokens: usize,
-    /// After so long a job whose steps nobody takes is given up.
-    pub stalled_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { waiting_max: 256, turn_tokens: 512, stalled_max: Duration::from_secs(60) }
+        Self { waiting_max: 256, turn_tokens: 512 }
     }
 }
 
@@ -111,13 +107,19 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct Shared {
     inbox: Mutex<Inbox>,
-    /// Something is in the inbox.
-    news: Notify,
+    /// Something is in the inbox, or nothing will be any more.
+    news: Condvar,
 }
 
 impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when there is something in the inbox, or it is closed.
+    fn wait(&self) {
+        let is_idle = |inbox: &mut Inbox| inbox.jobs.is_empty() && !inbox.is_closed;
+        drop(self.news.wait_while(self.inbox(), is_idle));
     }
 
     /// Takes no more jobs, and ends those that wait.
@@ -129,8 +131,8 @@ impl Shared {
             if deadline.is_some() { std::mem::take(&mut inbox.jobs) } else { VecDeque::new() };
         drop(inbox);
         for job in jobs {
-            // A channel without room for this has had no step yet.
-            let _ = job.steps.try_send(Step::Ended(End::Shutdown));
+            // Whoever is gone need not know.
+            let _ = job.steps.send(Step::Ended(End::Shutdown));
         }
         self.news.notify_one();
     }

@@ -19,9 +19,6 @@ use crate::scheduler::Refused;
 use crate::server::Model;
 use crate::speech::{Hearing, Speech};
 
-/// Steps beside the tokens: the first and the last.
-const STEPS_BESIDE: usize = 2;
-
 /// When to ask again where too many wait.
 const RETRY_AFTER_S: u32 = 2;
 
@@ -171,8 +168,7 @@ pub(super) fn submit(app: &App, order: Order, arrived: Instant) -> Result<Replyi
     let own = if generation.ignore_eos { None } else { Some(app.server.dialect.stops()) };
     let stops: Vec<u32> =
         own.into_iter().flatten().chain(generation.stop_ids.iter().copied()).collect();
-    // There is room for all that will come: a client that reads slowly holds nobody up.
-    let (sender, steps) = mpsc::channel(tokens_max + STEPS_BESIDE);
+    let (sender, steps) = mpsc::unbounded_channel();
     let speech = Speech::new(Arc::clone(&app.server), hearing);
     let counted = (prompt.ids.len(), stops.clone());
     let reply = Reply::new(speech, steps, counted, Arc::clone(&app.metrics), arrived);
