@@ -59,10 +59,7 @@ impl Reply {
     pub(crate) async fn next(&mut self) -> Option<Result<Piece, ApiError>> {
         while let Some(steps) = &mut self.steps {
             match steps.recv().await {
-                Some(Step::Started { cached }) => {
-                    self.usage.cached = cached;
-                    self.metrics.prompt(self.usage.prompt, cached);
-                }
+                Some(Step::Started { cached }) => self.usage.cached = cached,
                 Some(Step::Token(sampled)) => {
                     self.token(sampled);
                     if self.speech.is_over() {

@@ -90,7 +90,7 @@ pub struct Load {
     pub cached_tokens: u64,
     /// Tokens that were sampled.
     pub sampled_tokens: u64,
-    /// Calls of the engine that failed.
+    /// Calls of the engine that failed, those too that were tried again.
     pub failures: u64,
 }
 

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use super::body::{self, BODY_BYTES_MAX};
 use super::order::{self, Order};
 use super::{App, answer, guard};
-use crate::metrics::Now;
 use crate::prompt::request_bytes_max;
 use crate::protocol::ApiError;
 use crate::server::Model;
@@ -44,13 +43,7 @@ async fn health() -> Response {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let load = app.handle.load();
-    let text = app.metrics.text(Now {
-        slots: app.facts.slots,
-        running: load.busy,
-        waiting: load.waiting,
-        held_tokens: load.held,
-    });
+    let text = app.metrics.text(app.facts.slots, &app.handle.load());
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, METRICS_TYPE);
     response

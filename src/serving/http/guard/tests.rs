@@ -227,6 +227,7 @@ async fn an_engine_that_fails_is_an_error_before_and_within_a_stream() {
     let last = events.last().unwrap();
     assert_eq!(last["error"]["type"], "server_error", "{last}");
     assert_eq!(site.chat(says("Hello there")).await["choices"][0]["finish_reason"], "stop");
+    site.until("limn_engine_failures_total 2").await;
 }
 
 #[tokio::test]
