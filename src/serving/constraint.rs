@@ -26,6 +26,7 @@ use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+pub(crate) use calls::{NAME_BYTES_MAX, is_name};
 pub use calls::{Calls, ToolChoice};
 use kept::Kept;
 use tokens::Tokens;
@@ -34,11 +35,8 @@ use tokens::Tokens;
 mod tests;
 
 /// Bytes of a schema, and how deep it nests: more than any tool that a person wrote needs.
-const SCHEMA_BYTES_MAX: usize = 256 << 10;
+pub(crate) const SCHEMA_BYTES_MAX: usize = 256 << 10;
 const SCHEMA_DEPTH_MAX: usize = 64;
-
-/// Bytes of all schemas of a request together.
-const SCHEMAS_BYTES_MAX: usize = 2 << 20;
 
 /// What the library may spend. A thousand units of fuel are about 20 µs, a state of the lexer is a
 /// kilobyte or two.
@@ -165,13 +163,8 @@ impl Grammar {
     /// When a tool's schema is too large or cannot be enforced, or there is none to be called.
     pub fn calls(&self, calls: &Calls<'_>) -> Result<Constraint, ConstraintError> {
         let tools = calls.wanted()?;
-        let mut bytes = 0;
         for tool in &tools {
-            bytes += check(&tool.at(), &tool.parameters)?;
-        }
-        if bytes > SCHEMAS_BYTES_MAX {
-            let at = "What tools holds".to_owned();
-            return Err(ConstraintError::TooLarge { at, bytes, most: SCHEMAS_BYTES_MAX });
+            check(&tool.at(), &tool.parameters)?;
         }
         let of = |tools: &[calls::Tool]| calls.lark(tools, self.thinks);
         let mut reason = match self.made(of(&tools)?) {
@@ -279,8 +272,8 @@ impl Allowed {
     }
 }
 
-/// A schema is bounded before anything looks into it; says how many bytes it has.
-fn check(at: &str, schema: &Value) -> Result<usize, ConstraintError> {
+/// A schema is bounded before anything looks into it.
+fn check(at: &str, schema: &Value) -> Result<(), ConstraintError> {
     if !is_shallower(schema, SCHEMA_DEPTH_MAX) {
         return Err(ConstraintError::TooDeep { at: at.to_owned(), most: SCHEMA_DEPTH_MAX });
     }
@@ -293,7 +286,7 @@ fn check(at: &str, schema: &Value) -> Result<usize, ConstraintError> {
         let reason = "it is no object".to_owned();
         return Err(ConstraintError::Schema { at: at.to_owned(), reason });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn is_shallower(value: &Value, depth: usize) -> bool {

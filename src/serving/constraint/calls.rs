@@ -14,8 +14,15 @@ use serde_json::{Value, json};
 
 use super::ConstraintError;
 
-/// Characters of a tool's name.
-const NAME_CHARS_MAX: usize = 256;
+/// No name of a tool is longer.
+pub(crate) const NAME_BYTES_MAX: usize = 128;
+
+/// Whether this may be the name of a tool. It stands in prompts and in grammars, and a sign that
+/// means something there is none of a name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_plain = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_plain)
+}
 
 /// Arguments as models were taught to write them, with or without a space.
 pub(super) fn options() -> Value {
@@ -71,9 +78,8 @@ impl Tool {
             reason: reason.to_owned(),
         };
         let name = function["name"].as_str().ok_or_else(|| fault("it has no name"))?;
-        let is_sign = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_sign) {
-            return Err(fault("its name is more than letters, digits and _-.:/"));
+        if !is_name(name) {
+            return Err(fault("its name is more than some letters, digits and _-.:/"));
         }
         let mut parameters = match &function["parameters"] {
             Value::Null => json!({"properties": {}}),

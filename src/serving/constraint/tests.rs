@@ -228,8 +228,10 @@ fn what_cannot_be_enforced_is_refused_with_its_place() {
         let error = with(&tools, ToolChoice::Auto).to_string();
         assert!(error.contains("What tools holds"), "{error}");
     }
-    let named = function("a\nb", &json!({"type": "object"}));
-    assert!(matches!(with(&[named], ToolChoice::Auto), ConstraintError::Schema { .. }));
+    for name in ["a\nb", "", &"a".repeat(129)] {
+        let named = function(name, &json!({"type": "object"}));
+        assert!(matches!(with(&[named], ToolChoice::Auto), ConstraintError::Schema { .. }));
+    }
     let typed = function("a", &json!({"type": "string"}));
     assert!(matches!(with(&[typed], ToolChoice::Auto), ConstraintError::Schema { .. }));
     let error = grammar().json_schema(&json!({"type": "objekt"}), false).unwrap_err();

@@ -8,14 +8,12 @@ use super::error::ApiError;
 use super::fields::{Fields, Object, value};
 use super::generation::{Generation, NAMES, logprobs_within};
 use super::message;
-use crate::constraint::ToolChoice;
+use crate::constraint::{NAME_BYTES_MAX, SCHEMA_BYTES_MAX, ToolChoice, is_name};
 
-/// Tools in a request, the JSON of all together, and that of a schema for the reply, in bytes.
+/// Tools in a request, and the bytes of their JSON all together. What a grammar takes of each is for
+/// it to say.
 const TOOLS_MAX: usize = 512;
 const TOOLS_BYTES_MAX: usize = 1 << 20;
-const SCHEMA_BYTES_MAX: usize = 256 << 10;
-/// No name of a tool is longer.
-const NAME_BYTES_MAX: usize = 128;
 
 /// The form of the reply's text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,10 +137,7 @@ fn tool(param: &str, raw: &RawValue) -> Result<Value, ApiError> {
         );
         return Err(ApiError::field(param, message));
     };
-    // A name stands in prompts and grammars: signs that mean something there are none of a name.
-    let plain = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
-    let name = &function.name;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(plain) {
+    if !is_name(&function.name) {
         let param = format!("{param}.function.name");
         let message = format!(
             "`{param}` is no name of a tool. Give 1 to {NAME_BYTES_MAX} letters, digits, `_` and `-`."

@@ -112,7 +112,9 @@ fn an_error_names_the_field_that_is_wrong() {
         "no call of a function",
     );
     check_refused(json!({ "tools": [{ "type": "web_search" }] }), "tools[0]", "\"web_search\"");
-    check_refused(json!({ "tools": [tool("a b")] }), "tools[0].function.name", "letters");
+    for name in ["a b", "", &"a".repeat(129)] {
+        check_refused(json!({ "tools": [tool(name)] }), "tools[0].function.name", "letters");
+    }
     check_refused(json!({ "tool_choice": "maybe" }), "tool_choice", "\"maybe\"");
     check_refused(json!({ "tool_choice": "required" }), "tool_choice", "not in `tools`");
     check_refused(
