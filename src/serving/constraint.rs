@@ -26,8 +26,7 @@ use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-pub(crate) use calls::{NAME_BYTES_MAX, is_name};
-pub use calls::{Calls, ToolChoice};
+pub(crate) use calls::{Calls, NAME_BYTES_MAX, ToolChoice, is_name};
 use kept::Kept;
 use tokens::Tokens;
 
@@ -48,7 +47,7 @@ const REASON_CHARS_MAX: usize = 300;
 
 /// Why there is no constraint.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ConstraintError {
+pub(crate) enum ConstraintError {
     /// It is not known which bytes the tokens stand for.
     #[error(
         "What a reply spells cannot be enforced with this tokenizer: {0}. Ask without tool_choice and response_format."
@@ -89,7 +88,7 @@ pub enum ConstraintError {
 }
 
 /// The tokens of a model, as grammars need them. Making one takes a moment: once for a server.
-pub struct Grammar {
+pub(crate) struct Grammar {
     factory: ParserFactory,
     /// Stands for the end of a reply: a token that there is not.
     end: u32,
@@ -110,7 +109,7 @@ impl Grammar {
     ///
     /// # Errors
     /// When it is not known which bytes they stand for.
-    pub fn new(tokenizer: &Tokenizer) -> Result<Self, ConstraintError> {
+    pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self, ConstraintError> {
         let fault = |reason: String| ConstraintError::Tokenizer(brief(&reason));
         let made = catch_unwind(AssertUnwindSafe(|| {
             let tokens = Tokens::new(tokenizer.clone())?;
@@ -134,7 +133,7 @@ impl Grammar {
     ///
     /// # Errors
     /// When the schema is too large, or is not one that can be enforced.
-    pub fn json_schema(
+    pub(crate) fn json_schema(
         &self,
         schema: &Value,
         thinking: bool,
@@ -148,20 +147,12 @@ impl Grammar {
         self.made(lark).map_err(|reason| ConstraintError::Schema { at: AT.to_owned(), reason })
     }
 
-    /// A reply that is any JSON object.
-    ///
-    /// # Errors
-    /// Never for a tokenizer that works.
-    pub fn json_object(&self, thinking: bool) -> Result<Constraint, ConstraintError> {
-        self.json_schema(&json!({"type": "object"}), thinking)
-    }
-
     /// Replies with calls of these tools, as many and as free as was chosen. It may take some
     /// milliseconds for each tool.
     ///
     /// # Errors
     /// When a tool's schema is too large or cannot be enforced, or there is none to be called.
-    pub fn calls(&self, calls: &Calls<'_>) -> Result<Constraint, ConstraintError> {
+    pub(crate) fn calls(&self, calls: &Calls<'_>) -> Result<Constraint, ConstraintError> {
         let tools = calls.wanted()?;
         for tool in &tools {
             check(&tool.at(), &tool.parameters)?;
@@ -212,7 +203,7 @@ impl Grammar {
 }
 
 /// What the tokens of one reply have to spell.
-pub struct Constraint {
+pub(crate) struct Constraint {
     matcher: Box<Matcher>,
     end: u32,
 }

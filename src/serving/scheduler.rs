@@ -31,11 +31,11 @@ mod tests;
 
 /// How a scheduler works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Jobs that wait at most; more are refused.
-    pub waiting_max: usize,
+    pub(crate) waiting_max: usize,
     /// Tokens of prompts that a turn computes.
-    pub turn_tokens: usize,
+    pub(crate) turn_tokens: usize,
 }
 
 impl Default for Settings {
@@ -46,7 +46,7 @@ impl Default for Settings {
 
 /// Why a job is not taken.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// Too many wait already.
     #[error("{0} requests wait already. Try again in a while.")]
     Full(usize),
@@ -75,23 +75,23 @@ pub enum Refused {
 
 /// What a scheduler is at, and what it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// Slots with a job.
-    pub busy: usize,
+    pub(crate) busy: usize,
     /// Jobs that wait for one.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Tokens that all slots hold.
-    pub held: usize,
+    pub(crate) held: usize,
     /// Jobs that ended, however they did.
-    pub ended: u64,
+    pub(crate) ended: u64,
     /// Tokens of prompts that were computed so far.
-    pub prompt_tokens: u64,
+    pub(crate) prompt_tokens: u64,
     /// Tokens of prompts that needed not be computed.
-    pub cached_tokens: u64,
+    pub(crate) cached_tokens: u64,
     /// Tokens that were sampled.
-    pub sampled_tokens: u64,
+    pub(crate) sampled_tokens: u64,
     /// Calls of the engine that failed, those too that were tried again.
-    pub failures: u64,
+    pub(crate) failures: u64,
 }
 
 /// What waits for the thread.
@@ -140,7 +140,7 @@ impl Shared {
 
 /// Where jobs are handed in; a copy leads to the same thread.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<Seat>);
+pub(crate) struct Handle(Arc<Seat>);
 
 #[derive(Debug)]
 struct Seat {
@@ -161,7 +161,7 @@ impl Drop for Seat {
 ///
 /// # Errors
 /// When the system gives none.
-pub fn start(engine: Box<dyn Engine>, settings: Settings) -> io::Result<Handle> {
+pub(crate) fn start(engine: Box<dyn Engine>, settings: Settings) -> io::Result<Handle> {
     let facts = engine.facts();
     let shared = Arc::<Shared>::default();
     let (said, load) = watch::channel(Load::default());
@@ -188,7 +188,7 @@ impl Handle {
     ///
     /// # Errors
     /// When it cannot be done, or not now.
-    pub fn submit(&self, job: Job) -> Result<(), Refused> {
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Refused> {
         let Facts { vocab, slot_tokens, variants, .. } = self.0.facts;
         if job.prompt.is_empty() {
             return Err(Refused::Empty);
@@ -219,28 +219,21 @@ impl Handle {
         Ok(())
     }
 
-    /// What the engine is made of.
-    #[must_use]
-    pub fn facts(&self) -> Facts {
-        self.0.facts
-    }
-
     /// What it is at.
-    #[must_use]
-    pub fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> Load {
         let load = *self.0.load.borrow();
         Load { waiting: self.0.shared.inbox().jobs.len(), ..load }
     }
 
     /// Takes no more jobs and ends those that wait; those that run have so long to end by
     /// themselves. Returns at once: [`Handle::ended`] waits.
-    pub fn shutdown(&self, patience: Duration) {
+    pub(crate) fn shutdown(&self, patience: Duration) {
         let now = Instant::now();
         self.0.shared.close(Some(now.checked_add(patience).unwrap_or(now)));
     }
 
     /// Returns when the thread has ended, and the engine is gone.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let mut load = self.0.load.clone();
         while load.changed().await.is_ok() {}
     }

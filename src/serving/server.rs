@@ -175,14 +175,12 @@ impl Server {
     }
 
     /// What a user should know of how it is served, a sentence each.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
+    pub(crate) fn notices(&self) -> &[String] {
         &self.notices
     }
 
     /// The model's tokenizer.
-    #[must_use]
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
         self.dialect.tokenizer()
     }
 

@@ -35,7 +35,7 @@ pub(super) fn options() -> Value {
 
 /// Who decides whether a tool is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToolChoice {
+pub(crate) enum ToolChoice {
     /// The model: any text, and calls after it.
     Auto,
     /// Nobody: text without calls.
@@ -48,17 +48,17 @@ pub enum ToolChoice {
 
 /// Which calls a reply may hold.
 #[derive(Clone, Debug)]
-pub struct Calls<'a> {
+pub(crate) struct Calls<'a> {
     /// How the model writes them.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Whether the prompt has opened the thoughts.
-    pub thinking: bool,
+    pub(crate) thinking: bool,
     /// The tools, as Chat Completions has them.
-    pub tools: &'a [Value],
+    pub(crate) tools: &'a [Value],
     /// Who decides.
-    pub choice: ToolChoice,
+    pub(crate) choice: ToolChoice,
     /// Whether there may be more than one call.
-    pub parallel: bool,
+    pub(crate) parallel: bool,
 }
 
 /// A tool that may be called.

@@ -37,6 +37,11 @@ fn grammar() -> &'static Grammar {
     GRAMMAR.get_or_init(|| Grammar::new(tokenizer()).unwrap())
 }
 
+/// Any JSON object.
+fn object() -> Constraint {
+    grammar().json_schema(&json!({"type": "object"}), false).unwrap()
+}
+
 fn function(name: &str, parameters: &Value) -> Value {
     json!({"type": "function", "function": {"name": name, "description": "d", "parameters": parameters}})
 }
@@ -191,14 +196,14 @@ fn a_json_schema_is_all_that_a_reply_may_be() {
         let constraint = grammar().json_schema(&schema, false).unwrap();
         assert_eq!(takes(constraint, text), expected, "{text:?}");
     }
-    assert!(takes(grammar().json_object(false).unwrap(), "{\"x\": [1, {}]}"));
-    assert!(!takes(grammar().json_object(false).unwrap(), "[1]"));
+    assert!(takes(object(), "{\"x\": [1, {}]}"));
+    assert!(!takes(object(), "[1]"));
     assert!(takes(grammar().json_schema(&schema, true).unwrap(), "Hm.</think>{\"a\": 1}"));
 }
 
 #[test]
 fn control_tokens_and_unknown_ids_are_in_no_grammar() {
-    let mut constraint = grammar().json_object(false).unwrap();
+    let mut constraint = object();
     constraint.take(tokenizer().id("{").unwrap()).unwrap();
     constraint.take(tokenizer().id("\"").unwrap()).unwrap();
     let allowed = constraint.allowed().unwrap();

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::Sampling;
+use crate::job::Sampling;
 use crate::sampling::{Choice, Sampler};
 
 const PLAIN: Sampling = Sampling {

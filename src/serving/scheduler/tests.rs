@@ -3,11 +3,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::constraint::{Calls, Grammar, ToolChoice};
 use crate::fixtures::{Arithmetic, Control, Counts, Fault, best};
+use crate::job::{End, Job, Sampling, Step};
 use crate::scheduler::{Handle, Refused, Settings, start};
-use crate::{
-    Answer, Calls, End, Engine, EngineError, Facts, Grammar, Job, Piece, Sampling, Step, ToolChoice,
-};
+use crate::{Answer, Engine, EngineError, Facts, Piece};
 
 const FACTS: Facts = Facts { vocab: 97, slots: 4, slot_tokens: 600, variants: 2 };
 
