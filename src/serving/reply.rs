@@ -21,6 +21,13 @@ pub(crate) struct Piece {
     pub(crate) finish: Option<&'static str>,
 }
 
+impl Piece {
+    /// The ids of its tokens.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().map(|sampled| sampled.id).collect()
+    }
+}
+
 /// A reply as it comes.
 pub(crate) struct Reply {
     speech: Speech,
@@ -78,6 +85,18 @@ impl Reply {
             }
         }
         None
+    }
+
+    /// All that comes, to the end.
+    pub(crate) async fn rest(&mut self) -> Result<Piece, ApiError> {
+        let mut rest = Piece::default();
+        while let Some(piece) = self.next().await {
+            let piece = piece?;
+            rest.heard.extend(piece.heard);
+            rest.tokens.extend(piece.tokens);
+            rest.finish = piece.finish;
+        }
+        Ok(rest)
     }
 
     fn token(&mut self, sampled: Sampled) {
