@@ -18,6 +18,25 @@ pub use stream::{Heard, ReplyReader};
 #[cfg(test)]
 mod tests;
 
+/// What spells thoughts and calls. Where a tokenizer has a special token for one of these it is a
+/// part of the reply all the same. The tag with which Llama 3 may begin is none: its calls do
+/// without.
+pub const TAGS: [&str; 13] = [
+    stream::THINK,
+    stream::THOUGHT,
+    hermes::OPEN,
+    hermes::CLOSE,
+    glm::KEY[0],
+    glm::KEY[1],
+    glm::VALUE[0],
+    glm::VALUE[1],
+    deepseek::CALLS_BEGIN,
+    deepseek::CALLS_END,
+    deepseek::BEGIN,
+    deepseek::END,
+    deepseek::SEPARATOR,
+];
+
 /// How a family writes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

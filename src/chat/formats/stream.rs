@@ -16,8 +16,8 @@ use super::{Call, Format, deepseek, glm, hermes, llama3};
 #[cfg(test)]
 mod tests;
 
-const THINK: &str = "<think>";
-const THOUGHT: &str = "</think>";
+pub(super) const THINK: &str = "<think>";
+pub(super) const THOUGHT: &str = "</think>";
 
 /// A call is tried again with every piece while it is this short, to see early that it is none, and
 /// then whenever what may close it comes.
