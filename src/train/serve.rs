@@ -91,6 +91,7 @@ fn attempt(words: impl Iterator<Item = OsString>, cuda: &Cuda) -> Result<(), (St
 }
 
 fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
+    let end = end(options.until_stdin_ends);
     // What can be refused at once is, before a model is read.
     let key = key(options.key_file.as_deref())?;
     let is_open = options.host.parse().is_ok_and(|address: IpAddr| !address.is_loopback());
@@ -112,12 +113,11 @@ fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
     let mut notices = opened.notices.clone();
     notices.push(memory(&shape, kind, room, &machine)?);
     Kernels::default().apply()?;
-    let engine = engine(&opened, kind, device, room)?;
-    // What was mapped to be read is not needed any more.
-    drop(opened);
+    // What was mapped to be read goes with the thread that reads it.
+    let engine = apart(move || engine(&opened, kind, device, room))?;
     let listen = Listen { host: options.host.clone(), port: options.port };
     let ready = |ready: &Ready| say(ready, &notices, options.json);
-    serving::serve(server, Box::new(engine), &listen, ready, end(options.until_stdin_ends))?;
+    serving::serve(server, Box::new(engine), &listen, ready, end)?;
     Ok(())
 }
 
@@ -164,7 +164,7 @@ fn say(ready: &Ready, notices: &[String], as_json: bool) {
 /// Over when the server is to end: at a signal, and with its input where that is asked for.
 fn end(until_stdin_ends: bool) -> impl Future<Output = ()> {
     let (ended, input_ended) = oneshot::channel::<()>();
-    // Begins at once, so that nothing is missed while a model is read.
+    // Begins before a model is read: what ends meanwhile ends the server as soon as it is.
     if until_stdin_ends {
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
@@ -226,6 +226,14 @@ fn memory(
             gib(machine.device_bytes)
         ))),
     }
+}
+
+/// Does something on a thread of its own, with which those that helped it end. Threads of OpenMP
+/// that nobody will use again are counted all the same, and where there are more of them than cores,
+/// those in use go to sleep between any two operations: a token took half as long again.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, Failed> + Send) -> Result<T, Failed> {
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Reads the weights, and takes the memory.
