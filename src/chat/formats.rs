@@ -18,6 +18,25 @@ pub use stream::{Heard, ReplyReader};
 #[cfg(test)]
 mod tests;
 
+/// What spells thoughts and calls. Where a tokenizer has a special token for one of these it is a
+/// part of the reply all the same. The tag with which Llama 3 may begin is none: its calls do
+/// without.
+pub const TAGS: [&str; 13] = [
+    stream::THINK,
+    stream::THOUGHT,
+    hermes::OPEN,
+    hermes::CLOSE,
+    glm::KEY[0],
+    glm::KEY[1],
+    glm::VALUE[0],
+    glm::VALUE[1],
+    deepseek::CALLS_BEGIN,
+    deepseek::CALLS_END,
+    deepseek::BEGIN,
+    deepseek::END,
+    deepseek::SEPARATOR,
+];
+
 /// How a family writes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -77,6 +96,28 @@ impl Format {
         let mut heard = reader.push(reply);
         heard.extend(reader.end());
         Said::of(heard, reader.has_thought())
+    }
+}
+
+impl Said {
+    /// What was heard, put together.
+    fn of(heard: Vec<Heard>, has_thought: bool) -> Self {
+        let mut said = Self { reasoning: has_thought.then(String::new), ..Self::default() };
+        for part in heard {
+            match part {
+                Heard::Reasoning(more) => said.reasoning.get_or_insert_default().push_str(&more),
+                Heard::Text(more) => said.text.push_str(&more),
+                Heard::CallName { name, .. } => {
+                    said.calls.push(Call { name, arguments: String::new() });
+                }
+                Heard::CallArguments { index, delta } => {
+                    if let Some(call) = said.calls.get_mut(index) {
+                        call.arguments.push_str(&delta);
+                    }
+                }
+            }
+        }
+        said
     }
 }
 

@@ -24,7 +24,7 @@ mod tokenizer;
 pub use dialect::Dialect;
 pub use error::ChatError;
 pub use estimate::estimate;
-pub use formats::{Call, Format, Heard, ReplyReader, Said};
+pub use formats::{Call, Format, Heard, ReplyReader, Said, TAGS};
 pub use mask::{Masked, Origin, Reply, Unfit, Wanted};
 pub use probe::Part;
 pub use template::{Conversation, Rendered, Template};

@@ -12,6 +12,7 @@
 //! library's own limits bound what becomes of them.
 
 mod calls;
+mod kept;
 mod tokens;
 
 use std::fmt;
@@ -25,18 +26,16 @@ use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-pub use calls::{Calls, ToolChoice};
+pub(crate) use calls::{Calls, NAME_BYTES_MAX, ToolChoice, is_name};
+use kept::Kept;
 use tokens::Tokens;
 
 #[cfg(test)]
 mod tests;
 
 /// Bytes of a schema, and how deep it nests: more than any tool that a person wrote needs.
-const SCHEMA_BYTES_MAX: usize = 256 << 10;
+pub(crate) const SCHEMA_BYTES_MAX: usize = 256 << 10;
 const SCHEMA_DEPTH_MAX: usize = 64;
-
-/// Bytes of all schemas of a request together.
-const SCHEMAS_BYTES_MAX: usize = 2 << 20;
 
 /// What the library may spend. A thousand units of fuel are about 20 µs, a state of the lexer is a
 /// kilobyte or two.
@@ -48,7 +47,7 @@ const REASON_CHARS_MAX: usize = 300;
 
 /// Why there is no constraint.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ConstraintError {
+pub(crate) enum ConstraintError {
     /// It is not known which bytes the tokens stand for.
     #[error(
         "What a reply spells cannot be enforced with this tokenizer: {0}. Ask without tool_choice and response_format."
@@ -89,12 +88,14 @@ pub enum ConstraintError {
 }
 
 /// The tokens of a model, as grammars need them. Making one takes a moment: once for a server.
-pub struct Grammar {
+pub(crate) struct Grammar {
     factory: ParserFactory,
     /// Stands for the end of a reply: a token that there is not.
     end: u32,
     /// Whether the tokenizer has a token at which thoughts begin.
     thinks: bool,
+    /// By the text of the grammar. Nothing is said by one that is kept, but by its copies.
+    kept: Kept<Result<Arc<Matcher>, String>>,
 }
 
 impl fmt::Debug for Grammar {
@@ -108,7 +109,7 @@ impl Grammar {
     ///
     /// # Errors
     /// When it is not known which bytes they stand for.
-    pub fn new(tokenizer: &Tokenizer) -> Result<Self, ConstraintError> {
+    pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self, ConstraintError> {
         let fault = |reason: String| ConstraintError::Tokenizer(brief(&reason));
         let made = catch_unwind(AssertUnwindSafe(|| {
             let tokens = Tokens::new(tokenizer.clone())?;
@@ -124,7 +125,7 @@ impl Grammar {
         limits.max_lexer_states = LEXER_STATES_MAX;
         limits.verbose_errors = false;
         factory.quiet();
-        Ok(Self { factory, end, thinks: tokenizer.id("<think>").is_some() })
+        Ok(Self { factory, end, thinks: tokenizer.id("<think>").is_some(), kept: Kept::default() })
     }
 
     /// A reply that is JSON of this schema, after the thoughts where the model has any; `thinking`
@@ -132,7 +133,7 @@ impl Grammar {
     ///
     /// # Errors
     /// When the schema is too large, or is not one that can be enforced.
-    pub fn json_schema(
+    pub(crate) fn json_schema(
         &self,
         schema: &Value,
         thinking: bool,
@@ -146,44 +147,48 @@ impl Grammar {
         self.made(lark).map_err(|reason| ConstraintError::Schema { at: AT.to_owned(), reason })
     }
 
-    /// A reply that is any JSON object.
-    ///
-    /// # Errors
-    /// Never for a tokenizer that works.
-    pub fn json_object(&self, thinking: bool) -> Result<Constraint, ConstraintError> {
-        self.json_schema(&json!({"type": "object"}), thinking)
-    }
-
     /// Replies with calls of these tools, as many and as free as was chosen. It may take some
     /// milliseconds for each tool.
     ///
     /// # Errors
     /// When a tool's schema is too large or cannot be enforced, or there is none to be called.
-    pub fn calls(&self, calls: &Calls<'_>) -> Result<Constraint, ConstraintError> {
+    pub(crate) fn calls(&self, calls: &Calls<'_>) -> Result<Constraint, ConstraintError> {
         let tools = calls.wanted()?;
-        let mut bytes = 0;
         for tool in &tools {
-            bytes += check(&tool.at(), &tool.parameters)?;
-        }
-        if bytes > SCHEMAS_BYTES_MAX {
-            let at = "What tools holds".to_owned();
-            return Err(ConstraintError::TooLarge { at, bytes, most: SCHEMAS_BYTES_MAX });
+            check(&tool.at(), &tool.parameters)?;
         }
         let of = |tools: &[calls::Tool]| calls.lark(tools, self.thinks);
-        let reason = match self.made(of(&tools)?) {
+        let mut reason = match self.made(of(&tools)?) {
             Ok(constraint) => return Ok(constraint),
             Err(reason) => reason,
         };
-        // The library does not say which one it was.
-        for tool in &tools {
-            if let Err(reason) = self.made(of(std::slice::from_ref(tool))?) {
-                return Err(ConstraintError::Schema { at: tool.at(), reason });
+        // The library does not say which one it was. Where no call is demanded nobody is told.
+        let mut wrong = tools.as_slice();
+        while wrong.len() > 1 && !calls.is_free() {
+            let (first, second) = wrong.split_at(wrong.len() / 2);
+            let mut fault = None;
+            for half in [first, second] {
+                if fault.is_none() {
+                    fault = self.compiled(of(half)?).err().map(|reason| (half, reason));
+                }
             }
+            // It may be that they fail together only.
+            let Some((half, why)) = fault else { break };
+            (wrong, reason) = (half, why);
         }
-        Err(ConstraintError::Schema { at: "What tools holds".to_owned(), reason })
+        let at = match wrong {
+            [tool] => tool.at(),
+            _ => "What tools holds".to_owned(),
+        };
+        Err(ConstraintError::Schema { at, reason })
     }
 
     fn made(&self, lark: String) -> Result<Constraint, String> {
+        let matcher = self.kept.get(&lark, || self.compiled(lark.clone()).map(Arc::new))?;
+        Ok(Constraint { matcher: Box::new(matcher.deep_clone()), end: self.end })
+    }
+
+    fn compiled(&self, lark: String) -> Result<Matcher, String> {
         let parser = catch_unwind(AssertUnwindSafe(|| {
             self.factory.create_parser(TopLevelGrammar::from_lark(lark))
         }));
@@ -192,13 +197,13 @@ impl Grammar {
         let matcher = Matcher::new(Ok(parser));
         match matcher.get_error() {
             Some(reason) => Err(brief(&reason)),
-            None => Ok(Constraint { matcher: Box::new(matcher), end: self.end }),
+            None => Ok(matcher),
         }
     }
 }
 
 /// What the tokens of one reply have to spell.
-pub struct Constraint {
+pub(crate) struct Constraint {
     matcher: Box<Matcher>,
     end: u32,
 }
@@ -258,8 +263,8 @@ impl Allowed {
     }
 }
 
-/// A schema is bounded before anything looks into it; says how many bytes it has.
-fn check(at: &str, schema: &Value) -> Result<usize, ConstraintError> {
+/// A schema is bounded before anything looks into it.
+fn check(at: &str, schema: &Value) -> Result<(), ConstraintError> {
     if !is_shallower(schema, SCHEMA_DEPTH_MAX) {
         return Err(ConstraintError::TooDeep { at: at.to_owned(), most: SCHEMA_DEPTH_MAX });
     }
@@ -272,7 +277,7 @@ fn check(at: &str, schema: &Value) -> Result<usize, ConstraintError> {
         let reason = "it is no object".to_owned();
         return Err(ConstraintError::Schema { at: at.to_owned(), reason });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn is_shallower(value: &Value, depth: usize) -> bool {

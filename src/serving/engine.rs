@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct Facts {
     /// Logits of an answer: ids from 0 to this are known.
     pub vocab: usize,
-    /// Texts that it holds at once.
+    /// Texts that it holds at once: one or more.
     pub slots: usize,
     /// Tokens that a slot holds.
     pub slot_tokens: usize,

@@ -72,6 +72,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// For the next piece of a body.
     pub(crate) body: Duration,
+    /// Bytes of bodies that are not read yet, all together; more wait.
+    pub(crate) bodies_bytes: usize,
     /// For a client that does not take what it is sent.
     pub(crate) unread: Duration,
     /// Until a stream says that it is still alive.
@@ -86,6 +88,7 @@ impl Default for Patience {
             connections: 1024,
             head: Duration::from_secs(60),
             body: Duration::from_secs(30),
+            bodies_bytes: 256 << 20,
             unread: Duration::from_secs(60),
             silence: Duration::from_secs(10),
             end: Duration::from_secs(2),
@@ -104,6 +107,8 @@ pub(crate) struct App {
     /// The digest of the key: two digests are compared in the same time whatever they are.
     pub(crate) key: Option<blake3::Hash>,
     pub(crate) readers: Arc<Semaphore>,
+    /// Room for bodies.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) patience: Patience,
     /// When it began, in seconds of the Unix epoch.
     pub(crate) began_s: u64,
@@ -113,7 +118,8 @@ pub(crate) struct App {
 /// once clients can ask. It blocks, and has a runtime of its own, in which `shutdown` is awaited.
 ///
 /// # Errors
-/// When the address cannot be had, or others could ask without a key.
+/// When the address cannot be had, or others could ask without a key; later, when what generates
+/// has failed for good.
 pub fn serve(
     server: Server,
     engine: Box<dyn Engine>,
@@ -163,6 +169,7 @@ fn serve_with(
             grammar: std::sync::OnceLock::new(),
             metrics: Arc::default(),
             readers: Arc::new(Semaphore::new(READ_AT_ONCE)),
+            room: body::room(patience.bodies_bytes),
             patience,
             began_s: now_s(),
         });
@@ -170,8 +177,7 @@ fn serve_with(
         // Before somebody waits for it. Who asks meanwhile waits for this one.
         tokio::task::spawn_blocking(move || drop(order::grammar(&early)));
         ready(&said);
-        connections::serve(listener, app, shutdown).await;
-        Ok(())
+        connections::serve(listener, app, shutdown).await
     });
     runtime.shutdown_timeout(BLOCKING_END);
     served

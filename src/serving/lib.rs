@@ -2,7 +2,7 @@
 //!
 //! Two seams make it. An [`Engine`] computes: tokens in, logits out, with the keys and values of
 //! earlier tokens kept in slots; `limn-train` has the one of libtorch, tests have one of arithmetic.
-//! A [`Job`] is what one request wants generated, in tokens. Between the two stands the scheduler, a
+//! A job is what one request wants generated, in tokens. Between the two stands the scheduler, a
 //! thread of its own that owns the engine; above stand text, tools and HTTP.
 //!
 //! A request goes down through `http` (who may ask), `protocol` (what is asked), `prompt` (as
@@ -29,9 +29,6 @@ mod server;
 mod slots;
 mod speech;
 
-pub use constraint::{Calls, Constraint, ConstraintError, Grammar, ToolChoice};
 pub use engine::{Answer, Engine, EngineError, Facts, Piece, Want};
 pub use http::{Listen, Ready, serve};
-pub use job::{End, Job, Logprob, Sampled, Sampling, Step};
-pub use scheduler::{Handle, Load, Refused, Settings, start};
 pub use server::{Model, ServeError, Server};

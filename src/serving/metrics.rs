@@ -1,10 +1,13 @@
-//! What `/metrics` says, in the text form of Prometheus.
+//! What `/metrics` says, in the text form of Prometheus: what the scheduler counts, and beside it
+//! what only HTTP sees, answers and how long they took.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::scheduler::Load;
 
 /// Upper bounds of the histograms, in milliseconds.
 const BOUNDS_MS: [u64; 14] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 15_000, 60_000];
@@ -50,20 +53,8 @@ impl Histogram {
 pub(crate) struct Metrics {
     /// By route and status.
     requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    prompt_tokens: AtomicU64,
-    cached_tokens: AtomicU64,
-    generated_tokens: AtomicU64,
     first_token: Histogram,
     next_token: Histogram,
-}
-
-/// What is true now.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Now {
-    pub(crate) slots: usize,
-    pub(crate) running: usize,
-    pub(crate) waiting: usize,
-    pub(crate) held_tokens: usize,
 }
 
 impl Metrics {
@@ -73,20 +64,13 @@ impl Metrics {
         *requests.entry((route, status)).or_default() += 1;
     }
 
-    /// A prompt was taken, of which so much was computed before.
-    pub(crate) fn prompt(&self, tokens: usize, cached: usize) {
-        self.prompt_tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-        self.cached_tokens.fetch_add(cached as u64, Ordering::Relaxed);
-    }
-
     /// A token came, so long after the request or after the token before it.
     pub(crate) fn token(&self, is_first: bool, after: Duration) {
-        self.generated_tokens.fetch_add(1, Ordering::Relaxed);
         if is_first { &self.first_token } else { &self.next_token }.add(after);
     }
 
-    /// All of it.
-    pub(crate) fn text(&self, now: Now) -> String {
+    /// All of it, of a server with so many slots.
+    pub(crate) fn text(&self, slots: usize, load: &Load) -> String {
         let mut out = String::new();
         let name = "limn_requests_total";
         let _ = writeln!(out, "# HELP {name} Requests answered.\n# TYPE {name} counter");
@@ -96,19 +80,27 @@ impl Metrics {
         }
         drop(requests);
         let counters = [
-            ("limn_prompt_tokens_total", "Tokens of prompts.", &self.prompt_tokens),
-            ("limn_cached_tokens_total", "Of these, computed before.", &self.cached_tokens),
-            ("limn_generated_tokens_total", "Tokens generated.", &self.generated_tokens),
+            (
+                "limn_prompt_tokens_total",
+                "Tokens of prompts.",
+                load.prompt_tokens + load.cached_tokens,
+            ),
+            ("limn_cached_tokens_total", "Of these, computed before.", load.cached_tokens),
+            ("limn_generated_tokens_total", "Tokens generated.", load.sampled_tokens),
+            (
+                "limn_engine_failures_total",
+                "Calls of the engine that failed, those too that were tried again.",
+                load.failures,
+            ),
         ];
         for (name, help, count) in counters {
-            let count = count.load(Ordering::Relaxed);
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
         }
         let gauges = [
-            ("limn_slots", "Texts that can be generated at once.", now.slots),
-            ("limn_requests_running", "Requests in a slot.", now.running),
-            ("limn_requests_waiting", "Requests that wait for one.", now.waiting),
-            ("limn_held_tokens", "Tokens whose keys and values are kept.", now.held_tokens),
+            ("limn_slots", "Texts that can be generated at once.", slots),
+            ("limn_requests_running", "Requests in a slot.", load.busy),
+            ("limn_requests_waiting", "Requests that wait for one.", load.waiting),
+            ("limn_held_tokens", "Tokens whose keys and values are kept.", load.held),
         ];
         for (name, help, value) in gauges {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");

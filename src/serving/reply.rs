@@ -21,11 +21,18 @@ pub(crate) struct Piece {
     pub(crate) finish: Option<&'static str>,
 }
 
+impl Piece {
+    /// The ids of its tokens.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().map(|sampled| sampled.id).collect()
+    }
+}
+
 /// A reply as it comes.
 pub(crate) struct Reply {
     speech: Speech,
     /// Dropped as soon as nothing more is wanted, which frees the slot.
-    steps: Option<mpsc::Receiver<Step>>,
+    steps: Option<mpsc::UnboundedReceiver<Step>>,
     /// Tokens that are control and no part of the text.
     stops: Vec<u32>,
     next: Piece,
@@ -39,7 +46,7 @@ impl Reply {
     /// The beginning of a reply to a prompt of so many tokens.
     pub(crate) fn new(
         speech: Speech,
-        steps: mpsc::Receiver<Step>,
+        steps: mpsc::UnboundedReceiver<Step>,
         (prompt_tokens, stops): (usize, Vec<u32>),
         metrics: Arc<Metrics>,
         arrived: Instant,
@@ -59,10 +66,7 @@ impl Reply {
     pub(crate) async fn next(&mut self) -> Option<Result<Piece, ApiError>> {
         while let Some(steps) = &mut self.steps {
             match steps.recv().await {
-                Some(Step::Started { cached }) => {
-                    self.usage.cached = cached;
-                    self.metrics.prompt(self.usage.prompt, cached);
-                }
+                Some(Step::Started { cached }) => self.usage.cached = cached,
                 Some(Step::Token(sampled)) => {
                     self.token(sampled);
                     if self.speech.is_over() {
@@ -81,6 +85,18 @@ impl Reply {
             }
         }
         None
+    }
+
+    /// All that comes, to the end.
+    pub(crate) async fn rest(&mut self) -> Result<Piece, ApiError> {
+        let mut rest = Piece::default();
+        while let Some(piece) = self.next().await {
+            let piece = piece?;
+            rest.heard.extend(piece.heard);
+            rest.tokens.extend(piece.tokens);
+            rest.finish = piece.finish;
+        }
+        Ok(rest)
     }
 
     fn token(&mut self, sampled: Sampled) {

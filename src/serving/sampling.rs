@@ -109,21 +109,19 @@ impl Sampler {
 
     /// What may be chosen at all, with the penalty.
     fn candidates(&self, logits: &[f32], choice: Choice<'_>) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = (0..)
+            .zip(logits.iter().copied())
+            .filter(|(id, logit)| *logit > f32::NEG_INFINITY && choice.has(*id))
+            .collect();
         let penalty = self.settings.repetition_penalty;
-        let penalized = |id: u32, logit: f32| {
-            if !self.occurred.contains(&id) {
-                logit
-            } else if logit > 0.0 {
-                logit / penalty
-            } else {
-                logit * penalty
+        // A text has far fewer tokens than there are.
+        for id in &self.occurred {
+            if let Ok(place) = candidates.binary_search_by_key(id, |(id, _)| *id) {
+                let logit = &mut candidates[place].1;
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
-        };
-        (0..)
-            .zip(logits)
-            .filter(|(id, logit)| **logit > f32::NEG_INFINITY && choice.has(*id))
-            .map(|(id, logit)| (id, penalized(id, *logit)))
-            .collect()
+        }
+        candidates
     }
 
     /// Leaves the candidates that are drawn from, and says how likely each is, up to a factor.

@@ -5,24 +5,22 @@
 //! piece of the prompt of those that begin, in one call for each model. So a long prompt holds up
 //! nobody's words for longer than its piece takes.
 //!
-//! It never waits for a reader. Steps go into the job's channel as long as there is room; a job
-//! whose channel is full skips turns, and is given up when it stays so. A reader that is gone frees
-//! its job at the next turn, wherever that is.
+//! It never waits for a reader: a job's channel has room for all that will come of it. A reader that
+//! is gone frees its job at the next turn, wherever that is.
 //!
 //! The thread ends when all [`Handle`]s are gone and their jobs done, or at [`Handle::shutdown`].
 
 mod running;
 mod turn;
-mod wait;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::engine::{Engine, Facts};
 use crate::job::{End, Job, Step};
@@ -33,24 +31,22 @@ mod tests;
 
 /// How a scheduler works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Jobs that wait at most; more are refused.
-    pub waiting_max: usize,
+    pub(crate) waiting_max: usize,
     /// Tokens of prompts that a turn computes.
-    pub turn_tokens: usize,
-    /// After so long a job whose steps nobody takes is given up.
-    pub stalled_max: Duration,
+    pub(crate) turn_tokens: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { waiting_max: 256, turn_tokens: 512, stalled_max: Duration::from_secs(60) }
+        Self { waiting_max: 256, turn_tokens: 512 }
     }
 }
 
 /// Why a job is not taken.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// Too many wait already.
     #[error("{0} requests wait already. Try again in a while.")]
     Full(usize),
@@ -79,23 +75,23 @@ pub enum Refused {
 
 /// What a scheduler is at, and what it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// Slots with a job.
-    pub busy: usize,
+    pub(crate) busy: usize,
     /// Jobs that wait for one.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Tokens that all slots hold.
-    pub held: usize,
+    pub(crate) held: usize,
     /// Jobs that ended, however they did.
-    pub ended: u64,
+    pub(crate) ended: u64,
     /// Tokens of prompts that were computed so far.
-    pub prompt_tokens: u64,
+    pub(crate) prompt_tokens: u64,
     /// Tokens of prompts that needed not be computed.
-    pub cached_tokens: u64,
+    pub(crate) cached_tokens: u64,
     /// Tokens that were sampled.
-    pub sampled_tokens: u64,
-    /// Calls of the engine that failed.
-    pub failures: u64,
+    pub(crate) sampled_tokens: u64,
+    /// Calls of the engine that failed, those too that were tried again.
+    pub(crate) failures: u64,
 }
 
 /// What waits for the thread.
@@ -111,13 +107,19 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct Shared {
     inbox: Mutex<Inbox>,
-    /// Something is in the inbox.
-    news: Notify,
+    /// Something is in the inbox, or nothing will be any more.
+    news: Condvar,
 }
 
 impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when there is something in the inbox, or it is closed.
+    fn wait(&self) {
+        let is_idle = |inbox: &mut Inbox| inbox.jobs.is_empty() && !inbox.is_closed;
+        drop(self.news.wait_while(self.inbox(), is_idle));
     }
 
     /// Takes no more jobs, and ends those that wait.
@@ -129,8 +131,8 @@ impl Shared {
             if deadline.is_some() { std::mem::take(&mut inbox.jobs) } else { VecDeque::new() };
         drop(inbox);
         for job in jobs {
-            // A channel without room for this has had no step yet.
-            let _ = job.steps.try_send(Step::Ended(End::Shutdown));
+            // Whoever is gone need not know.
+            let _ = job.steps.send(Step::Ended(End::Shutdown));
         }
         self.news.notify_one();
     }
@@ -138,7 +140,7 @@ impl Shared {
 
 /// Where jobs are handed in; a copy leads to the same thread.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<Seat>);
+pub(crate) struct Handle(Arc<Seat>);
 
 #[derive(Debug)]
 struct Seat {
@@ -159,7 +161,7 @@ impl Drop for Seat {
 ///
 /// # Errors
 /// When the system gives none.
-pub fn start(engine: Box<dyn Engine>, settings: Settings) -> io::Result<Handle> {
+pub(crate) fn start(engine: Box<dyn Engine>, settings: Settings) -> io::Result<Handle> {
     let facts = engine.facts();
     let shared = Arc::<Shared>::default();
     let (said, load) = watch::channel(Load::default());
@@ -186,7 +188,7 @@ impl Handle {
     ///
     /// # Errors
     /// When it cannot be done, or not now.
-    pub fn submit(&self, job: Job) -> Result<(), Refused> {
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Refused> {
         let Facts { vocab, slot_tokens, variants, .. } = self.0.facts;
         if job.prompt.is_empty() {
             return Err(Refused::Empty);
@@ -217,28 +219,21 @@ impl Handle {
         Ok(())
     }
 
-    /// What the engine is made of.
-    #[must_use]
-    pub fn facts(&self) -> Facts {
-        self.0.facts
-    }
-
     /// What it is at.
-    #[must_use]
-    pub fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> Load {
         let load = *self.0.load.borrow();
         Load { waiting: self.0.shared.inbox().jobs.len(), ..load }
     }
 
     /// Takes no more jobs and ends those that wait; those that run have so long to end by
     /// themselves. Returns at once: [`Handle::ended`] waits.
-    pub fn shutdown(&self, patience: Duration) {
+    pub(crate) fn shutdown(&self, patience: Duration) {
         let now = Instant::now();
         self.0.shared.close(Some(now.checked_add(patience).unwrap_or(now)));
     }
 
     /// Returns when the thread has ended, and the engine is gone.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let mut load = self.0.load.clone();
         while load.changed().await.is_ok() {}
     }

@@ -12,6 +12,8 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::prompt::Controls;
+
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +62,9 @@ pub enum ServeError {
     /// A model that the engine does not have, or a name that is there twice.
     #[error("The model {0:?} cannot be served. Give each name once, for a model that is there.")]
     Model(String),
+    /// The thread that generates has failed.
+    #[error("What generates replies has failed, and none can come any more. Serve again.")]
+    Scheduler,
     /// The system gives no threads or no events.
     #[error("The server cannot begin: {0}. Free some of the system's resources.")]
     System(#[source] std::io::Error),
@@ -94,6 +99,8 @@ impl Default for Defaults {
 /// What is served.
 pub struct Server {
     pub(crate) dialect: Dialect,
+    /// What no client may spell as such.
+    pub(crate) controls: Controls,
     pub(crate) models: Vec<Model>,
     pub(crate) defaults: Defaults,
     pub(crate) key: Option<SecretString>,
@@ -141,9 +148,12 @@ impl Server {
                     .to_owned(),
             );
         }
+        let fault = |reason| ChatError::Format { path: model.to_owned(), reason };
+        let controls = Controls::new(dialect.tokenizer()).map_err(fault)?;
         let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
         Ok(Self {
             dialect,
+            controls,
             models: vec![Model { name: name.into_owned(), variant: 0 }],
             defaults: defaults(model)?,
             key: None,
@@ -165,14 +175,12 @@ impl Server {
     }
 
     /// What a user should know of how it is served, a sentence each.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
+    pub(crate) fn notices(&self) -> &[String] {
         &self.notices
     }
 
     /// The model's tokenizer.
-    #[must_use]
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
         self.dialect.tokenizer()
     }
 

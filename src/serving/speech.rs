@@ -124,9 +124,10 @@ impl Speech {
         self.ended
     }
 
-    /// Whether it called a tool.
+    /// Whether it called a tool. What ended within a call's arguments called nothing that could be
+    /// run: it is a reply that was cut short.
     pub(crate) fn has_calls(&self) -> bool {
-        self.calls > 0
+        self.calls > 0 && !self.reader.as_ref().is_some_and(ReplyReader::is_in_call)
     }
 
     /// How many tokens were thoughts.
@@ -161,6 +162,8 @@ impl Speech {
             if self.one_call && self.calls == 1 {
                 heard.truncate(place);
                 self.ended = true;
+                // Nothing is heard any more, and the call that was not wanted is none.
+                self.reader = None;
                 break;
             }
             self.calls += 1;

@@ -9,8 +9,8 @@ use super::Call;
 use super::hermes::{CLOSE, OPEN};
 use super::stream::{Found, Json, open_tag};
 
-const KEY: [&str; 2] = ["<arg_key>", "</arg_key>"];
-const VALUE: [&str; 2] = ["<arg_value>", "</arg_value>"];
+pub(super) const KEY: [&str; 2] = ["<arg_key>", "</arg_key>"];
+pub(super) const VALUE: [&str; 2] = ["<arg_value>", "</arg_value>"];
 
 const NAME_BYTES_MAX: usize = 1024;
 

@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::glm::Texts;
 use super::live::{Head, Live};
-use super::{Call, Format, Said, deepseek, glm, hermes, llama3};
+use super::{Call, Format, deepseek, glm, hermes, llama3};
 
 #[cfg(test)]
 mod tests;
 
-const THINK: &str = "<think>";
-const THOUGHT: &str = "</think>";
+pub(super) const THINK: &str = "<think>";
+pub(super) const THOUGHT: &str = "</think>";
 
 /// A call is tried again with every piece while it is this short, to see early that it is none, and
 /// then whenever what may close it comes.
@@ -127,6 +127,13 @@ impl ReplyReader {
         self.go_on(true);
         self.voice.end();
         std::mem::take(&mut self.voice.heard)
+    }
+
+    /// Whether a call was begun of which not all arguments were there, as when a reply ends within
+    /// them. A call that is heard only when it is whole is never one.
+    #[must_use]
+    pub fn is_in_call(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| !live.is_done())
     }
 
     /// Whether there were thoughts, be they empty.
@@ -444,28 +451,6 @@ impl Voice {
         if self.calls == 0 && !kept.is_empty() {
             self.hear(Heard::Text(kept));
         }
-    }
-}
-
-impl Said {
-    /// What was heard, put together.
-    pub(super) fn of(heard: Vec<Heard>, has_thought: bool) -> Self {
-        let mut said = Self { reasoning: has_thought.then(String::new), ..Self::default() };
-        for part in heard {
-            match part {
-                Heard::Reasoning(more) => said.reasoning.get_or_insert_default().push_str(&more),
-                Heard::Text(more) => said.text.push_str(&more),
-                Heard::CallName { name, .. } => {
-                    said.calls.push(Call { name, arguments: String::new() });
-                }
-                Heard::CallArguments { index, delta } => {
-                    if let Some(call) = said.calls.get_mut(index) {
-                        call.arguments.push_str(&delta);
-                    }
-                }
-            }
-        }
-        said
     }
 }
 

@@ -14,8 +14,15 @@ use serde_json::{Value, json};
 
 use super::ConstraintError;
 
-/// Characters of a tool's name.
-const NAME_CHARS_MAX: usize = 256;
+/// No name of a tool is longer.
+pub(crate) const NAME_BYTES_MAX: usize = 128;
+
+/// Whether this may be the name of a tool. It stands in prompts and in grammars, and a sign that
+/// means something there is none of a name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_plain = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_plain)
+}
 
 /// Arguments as models were taught to write them, with or without a space.
 pub(super) fn options() -> Value {
@@ -28,7 +35,7 @@ pub(super) fn options() -> Value {
 
 /// Who decides whether a tool is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToolChoice {
+pub(crate) enum ToolChoice {
     /// The model: any text, and calls after it.
     Auto,
     /// Nobody: text without calls.
@@ -41,17 +48,17 @@ pub enum ToolChoice {
 
 /// Which calls a reply may hold.
 #[derive(Clone, Debug)]
-pub struct Calls<'a> {
+pub(crate) struct Calls<'a> {
     /// How the model writes them.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Whether the prompt has opened the thoughts.
-    pub thinking: bool,
+    pub(crate) thinking: bool,
     /// The tools, as Chat Completions has them.
-    pub tools: &'a [Value],
+    pub(crate) tools: &'a [Value],
     /// Who decides.
-    pub choice: ToolChoice,
+    pub(crate) choice: ToolChoice,
     /// Whether there may be more than one call.
-    pub parallel: bool,
+    pub(crate) parallel: bool,
 }
 
 /// A tool that may be called.
@@ -71,9 +78,8 @@ impl Tool {
             reason: reason.to_owned(),
         };
         let name = function["name"].as_str().ok_or_else(|| fault("it has no name"))?;
-        let is_sign = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_sign) {
-            return Err(fault("its name is more than letters, digits and _-.:/"));
+        if !is_name(name) {
+            return Err(fault("its name is more than some letters, digits and _-.:/"));
         }
         let mut parameters = match &function["parameters"] {
             Value::Null => json!({"properties": {}}),
@@ -108,27 +114,34 @@ impl Tool {
 }
 
 impl Calls<'_> {
+    /// Whether a reply may do without calls.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.choice, ToolChoice::Auto | ToolChoice::None)
+    }
+
     /// The tools that may be called.
     pub(super) fn wanted(&self) -> Result<Vec<Tool>, ConstraintError> {
         let all = || self.tools.iter().enumerate().map(|(place, tool)| Tool::new(place, tool));
         let wanted = match &self.choice {
             ToolChoice::None => Vec::new(),
-            ToolChoice::Auto => all().collect::<Result<_, _>>()?,
-            ToolChoice::Required => all().collect::<Result<Vec<_>, _>>()?,
+            ToolChoice::Auto | ToolChoice::Required => all().collect::<Result<_, _>>()?,
             ToolChoice::Named(name) => {
                 let place = self.tools.iter().position(|tool| tool["function"]["name"] == **name);
                 let place = place.ok_or_else(|| ConstraintError::UnknownTool(name.clone()))?;
                 vec![Tool::new(place, &self.tools[place])?]
             }
         };
-        let is_must = !matches!(self.choice, ToolChoice::None | ToolChoice::Auto);
-        if is_must && wanted.is_empty() { Err(ConstraintError::NoTools) } else { Ok(wanted) }
+        if !self.is_free() && wanted.is_empty() {
+            Err(ConstraintError::NoTools)
+        } else {
+            Ok(wanted)
+        }
     }
 
     /// The grammar, in the library's dialect of Lark.
     pub(super) fn lark(&self, tools: &[Tool], thinks: bool) -> Result<String, ConstraintError> {
         let mut lark = String::from("start: ");
-        let is_free = matches!(self.choice, ToolChoice::Auto | ToolChoice::None);
+        let is_free = self.is_free();
         let family = Family::of(self.format);
         push_thoughts(&mut lark, self.thinking, thinks || is_free);
         lark.push_str("reply\n");

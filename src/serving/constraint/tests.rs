@@ -37,6 +37,11 @@ fn grammar() -> &'static Grammar {
     GRAMMAR.get_or_init(|| Grammar::new(tokenizer()).unwrap())
 }
 
+/// Any JSON object.
+fn object() -> Constraint {
+    grammar().json_schema(&json!({"type": "object"}), false).unwrap()
+}
+
 fn function(name: &str, parameters: &Value) -> Value {
     json!({"type": "function", "function": {"name": name, "description": "d", "parameters": parameters}})
 }
@@ -191,14 +196,14 @@ fn a_json_schema_is_all_that_a_reply_may_be() {
         let constraint = grammar().json_schema(&schema, false).unwrap();
         assert_eq!(takes(constraint, text), expected, "{text:?}");
     }
-    assert!(takes(grammar().json_object(false).unwrap(), "{\"x\": [1, {}]}"));
-    assert!(!takes(grammar().json_object(false).unwrap(), "[1]"));
+    assert!(takes(object(), "{\"x\": [1, {}]}"));
+    assert!(!takes(object(), "[1]"));
     assert!(takes(grammar().json_schema(&schema, true).unwrap(), "Hm.</think>{\"a\": 1}"));
 }
 
 #[test]
 fn control_tokens_and_unknown_ids_are_in_no_grammar() {
-    let mut constraint = grammar().json_object(false).unwrap();
+    let mut constraint = object();
     constraint.take(tokenizer().id("{").unwrap()).unwrap();
     constraint.take(tokenizer().id("\"").unwrap()).unwrap();
     let allowed = constraint.allowed().unwrap();
@@ -219,14 +224,43 @@ fn what_cannot_be_enforced_is_refused_with_its_place() {
     assert_eq!(with(&tools(), unknown), ConstraintError::UnknownTool("zap".to_owned()));
     let bad =
         function("bad", &json!({"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}));
-    let error = with(&[tools()[0].clone(), bad], ToolChoice::Auto).to_string();
-    assert!(error.contains("tools[1]") && error.contains("\"bad\""), "{error}");
-    let named = function("a\nb", &json!({"type": "object"}));
-    assert!(matches!(with(&[named], ToolChoice::Auto), ConstraintError::Schema { .. }));
+    let good = |count: usize| (0..count).map(|_| tools()[0].clone());
+    for place in [0, 1, 4, 6] {
+        let tools: Vec<Value> = good(place).chain([bad.clone()]).chain(good(6 - place)).collect();
+        let error = with(&tools, ToolChoice::Required).to_string();
+        assert!(error.contains(&format!("tools[{place}]")) && error.contains("\"bad\""), "{error}");
+        // Where no call is demanded nobody is told, and it is not looked for.
+        let error = with(&tools, ToolChoice::Auto).to_string();
+        assert!(error.contains("What tools holds"), "{error}");
+    }
+    for name in ["a\nb", "", &"a".repeat(129)] {
+        let named = function(name, &json!({"type": "object"}));
+        assert!(matches!(with(&[named], ToolChoice::Auto), ConstraintError::Schema { .. }));
+    }
     let typed = function("a", &json!({"type": "string"}));
     assert!(matches!(with(&[typed], ToolChoice::Auto), ConstraintError::Schema { .. }));
     let error = grammar().json_schema(&json!({"type": "objekt"}), false).unwrap_err();
     assert!(error.to_string().contains("response_format"), "{error}");
+}
+
+#[test]
+fn a_grammar_is_compiled_once_and_begins_anew_with_each_reply() {
+    let grammar = Grammar::new(tokenizer()).unwrap();
+    let tools = tools();
+    let calls = calls(Format::Hermes, ToolChoice::Required, &tools);
+    for text in [HERMES, HERMES_OTHER, HERMES] {
+        assert!(takes(grammar.calls(&calls).unwrap(), text), "{text:?}");
+    }
+    let lark = calls.lark(&calls.wanted().unwrap(), grammar.thinks).unwrap();
+    assert!(grammar.kept.get(&lark, || panic!("it is compiled again")).is_ok());
+    // What cannot be compiled is not tried again either.
+    let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}});
+    let bad = [function("bad", &schema)];
+    let calls = Calls { tools: &bad, choice: ToolChoice::Auto, ..calls };
+    let lark = calls.lark(&calls.wanted().unwrap(), grammar.thinks).unwrap();
+    let reason = grammar.calls(&calls).unwrap_err().to_string();
+    let kept = grammar.kept.get(&lark, || panic!("it is compiled again")).err().unwrap();
+    assert!(reason.contains(&kept), "{reason} {kept}");
 }
 
 fn nested(depth: usize) -> Value {
@@ -279,6 +313,25 @@ fn hostile_schemas_are_errors_or_bounded() {
     }
 }
 
+/// After so many tokens a babbler wants to be done with it, and then it is: what it says is closed
+/// with one word in ten or so.
+const BABBLED: usize = 150;
+const BABBLED_MAX: usize = 4000;
+
+/// What closes something in one of the formats.
+const CLOSING: [&str; 10] = [
+    "\"",
+    "}",
+    "]",
+    "</think>",
+    "</tool_call>",
+    "</arg_key>",
+    "</arg_value>",
+    "\n```",
+    "<｜tool▁call▁end｜>",
+    "<｜tool▁calls▁end｜>",
+];
+
 /// A model without sense: it says what it wishes as long as it may, and then anything, with a
 /// leaning towards what ends things.
 struct Babbler {
@@ -291,22 +344,27 @@ impl Babbler {
         (self.chance.next_u64() % count as u64) as usize
     }
 
-    /// A reply; `None` when it came to no end.
-    fn reply(&mut self, mut constraint: Constraint) -> Option<String> {
+    /// A reply, to its end.
+    fn reply(&mut self, mut constraint: Constraint) -> String {
         let mut ids = Vec::new();
-        for _ in 0..600 {
+        for said in 0..BABBLED_MAX {
             let allowed = constraint.allowed().unwrap();
             let size = u32::try_from(spellings().len()).unwrap();
             let may: Vec<u32> = (0..size).filter(|id| allowed.has(*id)).collect();
-            if may.is_empty() || (allowed.may_end() && self.wish.is_empty() && self.below(3) == 0) {
+            let is_late = said >= BABBLED;
+            let ends = is_late || (self.wish.is_empty() && self.below(3) == 0);
+            if may.is_empty() || (allowed.may_end() && ends) {
                 assert!(allowed.may_end(), "nothing may follow, and it may not end");
-                return tokenizer().decode(&ids);
+                return tokenizer().decode(&ids).unwrap();
+            }
+            if is_late && self.wish.is_empty() {
+                self.wish = CLOSING[self.below(CLOSING.len())].as_bytes().to_vec();
             }
             let id = self.next(&may);
             constraint.take(id).unwrap();
             ids.push(id);
         }
-        None
+        panic!("it comes to no end: {:?}", tokenizer().decode(&ids));
     }
 
     fn next(&mut self, may: &[u32]) -> u32 {
@@ -360,7 +418,6 @@ proptest! {
         let chance = ChaCha8Rng::seed_from_u64(seed);
         let mut babbler = Babbler { chance, wish: wish.into_bytes() };
         let reply = babbler.reply(grammar().calls(&wanted).unwrap());
-        let Some(reply) = reply else { return Ok(()) };
         let said = format.read(&reply, false, &tools);
         for call in &said.calls {
             prop_assert!(is_valid(&call.name, &call.arguments), "{:?} in {:?}", call, reply);
@@ -392,7 +449,6 @@ proptest! {
         let chance = ChaCha8Rng::seed_from_u64(seed);
         let mut babbler = Babbler { chance, wish: Vec::new() };
         let reply = babbler.reply(grammar().json_schema(schema, thinking).unwrap());
-        let Some(reply) = reply else { return Ok(()) };
         let mut reader = ReplyReader::new(None, thinking, &[]);
         let mut heard = reader.push(&reply);
         heard.extend(reader.end());

@@ -1,25 +1,7 @@
 //! A model's tokens as a tree of bytes.
 
-use chat::Tokenizer;
+use chat::{TAGS, Tokenizer};
 use llguidance::toktrie::{TokRxInfo, TokTrie, TokenId, TokenizerEnv};
-
-/// Spells thoughts and calls. Where a tokenizer has a special token for one, it is text all the
-/// same; any other special token is control, and in no grammar.
-const TAGS: [&str; 12] = [
-    "<think>",
-    "</think>",
-    "<tool_call>",
-    "</tool_call>",
-    "<arg_key>",
-    "</arg_key>",
-    "<arg_value>",
-    "</arg_value>",
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool▁calls▁end｜>",
-    "<｜tool▁call▁begin｜>",
-    "<｜tool▁call▁end｜>",
-];
-const SEPARATOR: &str = "<｜tool▁sep｜>";
 
 /// Tokens of the largest vocabularies are a quarter of a million.
 const SIZE_MAX: usize = 4 << 20;
@@ -79,7 +61,8 @@ impl TokenizerEnv for Tokens {
 /// What a token spells: nothing where it is unknown.
 fn word(tokenizer: &Tokenizer, id: u32) -> Vec<u8> {
     let Some(bytes) = tokenizer.bytes(id) else { return Vec::new() };
-    let is_tag = || TAGS.iter().chain([&SEPARATOR]).any(|tag| tag.as_bytes() == bytes);
+    // What spells thoughts and calls is text, also where a tokenizer has a special token for it.
+    let is_tag = || TAGS.iter().any(|tag| tag.as_bytes() == bytes);
     // A byte that no text has marks what is control, so a token that begins with it cannot be told.
     let is_control = tokenizer.is_special(id) && !is_tag();
     if is_control || bytes.first() == Some(&TokTrie::SPECIAL_TOKEN_MARKER) {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{App, Patience, routes};
+use crate::server::ServeError;
 
 #[cfg(test)]
 mod tests;
@@ -29,20 +30,25 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until `shutdown` is over, and then lets those that are there come to an end.
+///
+/// # Errors
+/// When the scheduler ends by itself: nothing would be answered any more.
 pub(super) async fn serve(
     listener: TcpListener,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
-) {
+) -> Result<(), ServeError> {
     let (patience, handle) = (app.patience, app.handle.clone());
     let routes = routes::routes(app);
     let free = Arc::new(Semaphore::new(patience.connections));
     let (closing, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    loop {
+    let mut failed = pin!(handle.ended());
+    let served = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            () = &mut shutdown => break Ok(()),
+            () = &mut failed => break Err(ServeError::Scheduler),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (stream, permit) = accept(&listener, &free) => {
                 let service = TowerToHyperService::new(routes.clone());
@@ -53,7 +59,7 @@ pub(super) async fn serve(
                 });
             }
         }
-    }
+    };
     drop(listener);
     let _ = closing.send(true);
     handle.shutdown(patience.end);
@@ -63,6 +69,7 @@ pub(super) async fn serve(
     let _ = timeout(patience.end + LAST_WORDS, all).await;
     // The engine ends its call before the program does.
     let _ = timeout(patience.end, handle.ended()).await;
+    served
 }
 
 /// The next connection, once there is room for one.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::body::Received;
 use super::{App, guard, now_s};
 use crate::constraint::{Calls, Constraint, ConstraintError, Grammar, ToolChoice};
 use crate::job::{Job, Sampling};
@@ -17,9 +18,6 @@ use crate::reply::Reply;
 use crate::scheduler::Refused;
 use crate::server::Model;
 use crate::speech::{Hearing, Speech};
-
-/// Steps beside the tokens: the first and the last.
-const STEPS_BESIDE: usize = 2;
 
 /// When to ask again where too many wait.
 const RETRY_AFTER_S: u32 = 2;
@@ -45,7 +43,7 @@ pub(super) struct Replying {
 /// Reads a request on a thread of its own.
 pub(super) async fn read(
     app: &Arc<App>,
-    bytes: Vec<u8>,
+    body: Received,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<Order, ApiError> {
     let permit = Arc::clone(&app.readers).acquire_owned().await;
@@ -53,7 +51,7 @@ pub(super) async fn read(
     let order = tokio::task::spawn_blocking(move || {
         // It goes on when its client is gone, and takes its place until it is done.
         let _permit = permit;
-        read(&shared, &bytes)
+        read(&shared, &body.bytes)
     })
     .await;
     // It fails when it panics.
@@ -87,7 +85,7 @@ pub(super) fn chat(app: &App, body: &[u8]) -> Result<Order, ApiError> {
 pub(super) fn completion(app: &App, body: &[u8]) -> Result<Order, ApiError> {
     let request = CompletionRequest::read(body)?;
     let model = model(app, &request.generation)?;
-    let prompt = app.server.text(&request.prompt, app.facts)?;
+    let prompt = app.server.text(request.prompt, app.facts)?;
     let stops = request.generation.stops.clone();
     let hearing = Hearing { plain: true, stops, ..Hearing::default() };
     Ok(Order { model, prompt, constraint: None, hearing, generation: request.generation })
@@ -119,10 +117,11 @@ fn constraint(
         let made = grammar(app)?.json_schema(schema, thinking);
         return made.map(Some).map_err(|error| refused("response_format", &error));
     }
-    if !request.offers() {
+    if !request.offers() && !request.forbids_calls() {
         return Ok(None);
     }
-    let is_must = request.choice != ToolChoice::Auto;
+    // A call that is wanted has to come; what is merely allowed or forbidden is held to where it can be.
+    let is_must = matches!(request.choice, ToolChoice::Required | ToolChoice::Named(_));
     let Some(format) = app.server.dialect.format() else {
         let message = "`tool_choice` asks for a call, and the chat template writes calls in a form that is not known here. Set it to \"auto\", and read calls from the text.";
         return if is_must { Err(ApiError::unsupported("tool_choice", message)) } else { Ok(None) };
@@ -162,14 +161,14 @@ pub(super) fn submit(app: &App, order: Order, arrived: Instant) -> Result<Replyi
     let context = app.facts.slot_tokens;
     let room = context.saturating_sub(prompt.ids.len());
     if room < generation.tokens_max.unwrap_or(1) {
-        return Err(too_long(context, &prompt.ids.len().to_string(), generation.tokens_max));
+        let tokens = prompt.ids.len().to_string();
+        return Err(too_long(prompt.field, context, &tokens, generation.tokens_max));
     }
     let tokens_max = generation.tokens_max.unwrap_or(room);
     let own = if generation.ignore_eos { None } else { Some(app.server.dialect.stops()) };
     let stops: Vec<u32> =
         own.into_iter().flatten().chain(generation.stop_ids.iter().copied()).collect();
-    // There is room for all that will come: a client that reads slowly holds nobody up.
-    let (sender, steps) = mpsc::channel(tokens_max + STEPS_BESIDE);
+    let (sender, steps) = mpsc::unbounded_channel();
     let speech = Speech::new(Arc::clone(&app.server), hearing);
     let counted = (prompt.ids.len(), stops.clone());
     let reply = Reply::new(speech, steps, counted, Arc::clone(&app.metrics), arrived);

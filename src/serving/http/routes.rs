@@ -13,9 +13,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::body::{self, BODY_BYTES_MAX};
 use super::order::{self, Order};
-use super::{App, answer, body, guard};
-use crate::metrics::Now;
+use super::{App, answer, guard};
+use crate::prompt::request_bytes_max;
 use crate::protocol::ApiError;
 use crate::server::Model;
 
@@ -42,13 +43,7 @@ async fn health() -> Response {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let load = app.handle.load();
-    let text = app.metrics.text(Now {
-        slots: app.facts.slots,
-        running: load.busy,
-        waiting: load.waiting,
-        held_tokens: load.held,
-    });
+    let text = app.metrics.text(app.facts.slots, &app.handle.load());
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, METRICS_TYPE);
     response
@@ -98,8 +93,9 @@ async fn replying(
     arrived: Instant,
     read: fn(&App, &[u8]) -> Result<Order, ApiError>,
 ) -> Result<order::Replying, ApiError> {
-    let bytes = body::read(request, app.patience.body).await?;
-    let order = order::read(app, bytes, read).await?;
+    let bytes_max = request_bytes_max(app.facts.slot_tokens).min(BODY_BYTES_MAX);
+    let body = body::read(request, bytes_max, app.patience.body, &app.room).await?;
+    let order = order::read(app, body, read).await?;
     order::submit(app, order, arrived)
 }
 

@@ -5,17 +5,15 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use super::fields::{Fields, value};
+use super::fields::{Fields, Object, value};
 use super::generation::{Generation, NAMES, logprobs_within};
 use super::message;
-use crate::constraint::ToolChoice;
+use crate::constraint::{NAME_BYTES_MAX, SCHEMA_BYTES_MAX, ToolChoice, is_name};
 
-/// Tools in a request, the JSON of all together, and that of a schema for the reply, in bytes.
+/// Tools in a request, and the bytes of their JSON all together. What a grammar takes of each is for
+/// it to say.
 const TOOLS_MAX: usize = 512;
 const TOOLS_BYTES_MAX: usize = 1 << 20;
-const SCHEMA_BYTES_MAX: usize = 256 << 10;
-/// No name of a tool is longer.
-const NAME_BYTES_MAX: usize = 128;
 
 /// The form of the reply's text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,6 +79,14 @@ impl ChatRequest {
     pub(crate) fn offers(&self) -> bool {
         !self.tools.is_empty() && self.choice != ToolChoice::None
     }
+
+    /// Whether none may be where a model could come to call one: it was told of tools, or reads
+    /// calls in what was said before.
+    pub(crate) fn forbids_calls(&self) -> bool {
+        let has_calls = |message: &Value| message.get("tool_calls").is_some();
+        let is_tempted = !self.tools.is_empty() || self.messages.iter().any(has_calls);
+        is_tempted && self.choice == ToolChoice::None
+    }
 }
 
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
@@ -99,7 +105,7 @@ fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
 #[derive(Deserialize)]
 struct Tool {
     r#type: String,
-    function: Option<Function>,
+    function: Option<Object<Function>>,
 }
 
 #[derive(Deserialize)]
@@ -123,18 +129,15 @@ fn tools(fields: &Fields<'_>) -> Result<Vec<Value>, ApiError> {
 
 fn tool(param: &str, raw: &RawValue) -> Result<Value, ApiError> {
     let none = || ApiError::field(param, format!("`{param}` is no tool. Give a function."));
-    let tool: Tool = value(param, raw)?.ok_or_else(none)?;
-    let Some(function) = tool.function.filter(|_| tool.r#type == "function") else {
+    let Object(tool): Object<Tool> = value(param, raw)?.ok_or_else(none)?;
+    let Some(Object(function)) = tool.function.filter(|_| tool.r#type == "function") else {
         let message = format!(
             "`{param}` is of the type {:?}. Offer functions: {{\"type\": \"function\", \"function\": …}}.",
             tool.r#type
         );
         return Err(ApiError::field(param, message));
     };
-    // A name stands in prompts and grammars: signs that mean something there are none of a name.
-    let plain = |sign: char| sign.is_alphanumeric() || "_-.:/".contains(sign);
-    let name = &function.name;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(plain) {
+    if !is_name(&function.name) {
         let param = format!("{param}.function.name");
         let message = format!(
             "`{param}` is no name of a tool. Give 1 to {NAME_BYTES_MAX} letters, digits, `_` and `-`."
@@ -143,16 +146,15 @@ fn tool(param: &str, raw: &RawValue) -> Result<Value, ApiError> {
     }
     drop(function.parameters);
     let mut tool: Value = value(param, raw)?.ok_or_else(none)?;
+    let function = tool.get_mut("function").and_then(Value::as_object_mut).ok_or_else(none)?;
     // It is for the server, and no part of what models were trained on.
-    if let Some(function) = tool["function"].as_object_mut() {
-        function.shift_remove("strict");
-    }
+    function.shift_remove("strict");
     Ok(tool)
 }
 
 #[derive(Deserialize)]
 struct Named {
-    function: NamedFunction,
+    function: Object<NamedFunction>,
 }
 
 #[derive(Deserialize)]
@@ -177,8 +179,8 @@ fn choice(fields: &Fields<'_>, tools: &[Value]) -> Result<ToolChoice, ApiError> 
             }
         }
     } else {
-        let named: Option<Named> = value(NAME, raw)?;
-        named.map_or(ToolChoice::Auto, |named| ToolChoice::Named(named.function.name))
+        let named: Option<Object<Named>> = value(NAME, raw)?;
+        named.map_or(ToolChoice::Auto, |Object(named)| ToolChoice::Named(named.function.0.name))
     };
     let missing = match &choice {
         ToolChoice::Named(name) => !tools.iter().any(|tool| tool["function"]["name"] == **name),
@@ -195,7 +197,7 @@ fn choice(fields: &Fields<'_>, tools: &[Value]) -> Result<ToolChoice, ApiError> 
 struct ResponseFormat<'a> {
     r#type: String,
     #[serde(borrow)]
-    json_schema: Option<JsonSchema<'a>>,
+    json_schema: Option<Object<JsonSchema<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -206,13 +208,15 @@ struct JsonSchema<'a> {
 
 fn form(fields: &Fields<'_>) -> Result<Form, ApiError> {
     const NAME: &str = "response_format";
-    let Some(format) = fields.take::<ResponseFormat<'_>>(NAME)? else { return Ok(Form::Text) };
+    let Some(Object(format)) = fields.take::<Object<ResponseFormat<'_>>>(NAME)? else {
+        return Ok(Form::Text);
+    };
     match format.r#type.as_str() {
         "text" => Ok(Form::Text),
         "json_object" => Ok(Form::Json(serde_json::json!({ "type": "object" }))),
         "json_schema" => {
             const SCHEMA: &str = "response_format.json_schema.schema";
-            let raw = format.json_schema.and_then(|it| it.schema).ok_or_else(|| {
+            let raw = format.json_schema.and_then(|Object(it)| it.schema).ok_or_else(|| {
                 ApiError::field(SCHEMA, format!("`{SCHEMA}` is missing. Give a JSON schema."))
             })?;
             if raw.get().len() > SCHEMA_BYTES_MAX {

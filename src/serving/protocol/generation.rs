@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::error::ApiError;
-use super::fields::Fields;
+use super::fields::{Fields, Object};
 
 /// Texts at which a reply may end, and the length of each in bytes.
 const STOPS_MAX: usize = 16;
@@ -89,11 +89,11 @@ impl Generation {
     /// differently.
     pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, ApiError> {
         refuse(fields)?;
-        let options: Option<StreamOptions> = fields.take("stream_options")?;
+        let options: Option<Object<StreamOptions>> = fields.take("stream_options")?;
         Ok(Self {
             model: fields.take("model")?,
             stream: fields.take("stream")?.unwrap_or(false),
-            include_usage: options.and_then(|it| it.include_usage).unwrap_or(false),
+            include_usage: options.and_then(|Object(it)| it.include_usage).unwrap_or(false),
             tokens_max: tokens_max(fields)?,
             temperature: fields.number("temperature", (0.0, 2.0))?,
             top_p: fields.number("top_p", (0.0, 1.0))?,

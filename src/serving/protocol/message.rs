@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use super::fields::{Fields, value};
+use super::fields::{Fields, Object, value};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -33,7 +33,7 @@ struct Part {
 struct Call<'a> {
     id: Option<String>,
     #[serde(borrow)]
-    function: Option<Function<'a>>,
+    function: Option<Object<Function<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +62,7 @@ fn message(
     raw: &RawValue,
     called: &mut BTreeMap<String, String>,
 ) -> Result<Value, ApiError> {
-    let message: Message<'_> = value(param, raw)?
+    let Object(message): Object<Message<'_>> = value(param, raw)?
         .ok_or_else(|| ApiError::field(param, format!("`{param}` is null. Give a message.")))?;
     let content = content(&format!("{param}.content"), message.content)?;
     let mut written = Map::new();
@@ -110,9 +110,9 @@ fn content(param: &str, raw: Option<&RawValue>) -> Result<Option<String>, ApiErr
     if !raw.get().starts_with('[') {
         return value(param, raw);
     }
-    let parts: Vec<Part> = value(param, raw)?.unwrap_or_default();
+    let parts: Vec<Object<Part>> = value(param, raw)?.unwrap_or_default();
     let mut text = String::new();
-    for (place, part) in parts.into_iter().enumerate() {
+    for (place, Object(part)) in parts.into_iter().enumerate() {
         let said = match part.r#type.as_str() {
             "text" | "input_text" | "output_text" => part.text,
             "refusal" => part.refusal,
@@ -137,8 +137,8 @@ fn calls(
     let mut calls = Vec::new();
     for (place, raw) in raw.into_iter().enumerate() {
         let param = format!("{param}.tool_calls[{place}]");
-        let call: Option<Call<'_>> = value(&param, raw)?;
-        let Some(Call { id, function: Some(function) }) = call else {
+        let call: Option<Object<Call<'_>>> = value(&param, raw)?;
+        let Some(Object(Call { id, function: Some(Object(function)) })) = call else {
             let message = format!("`{param}` is no call of a function. Give its `function`.");
             return Err(ApiError::field(param, message));
         };

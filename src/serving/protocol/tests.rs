@@ -112,7 +112,9 @@ fn an_error_names_the_field_that_is_wrong() {
         "no call of a function",
     );
     check_refused(json!({ "tools": [{ "type": "web_search" }] }), "tools[0]", "\"web_search\"");
-    check_refused(json!({ "tools": [tool("a b")] }), "tools[0].function.name", "letters");
+    for name in ["a b", "", &"a".repeat(129)] {
+        check_refused(json!({ "tools": [tool(name)] }), "tools[0].function.name", "letters");
+    }
     check_refused(json!({ "tool_choice": "maybe" }), "tool_choice", "\"maybe\"");
     check_refused(json!({ "tool_choice": "required" }), "tool_choice", "not in `tools`");
     check_refused(
@@ -131,6 +133,37 @@ fn an_error_names_the_field_that_is_wrong() {
         "response_format",
         "one or the other",
     );
+}
+
+#[test]
+fn a_list_is_no_object() {
+    for (fields, param) in [
+        (json!({ "tools": [["function", { "name": "x" }]] }), "tools[0]"),
+        (json!({ "tools": [{ "type": "function", "function": ["x", {}] }] }), "tools[0]"),
+        (json!({ "tools": [tool("x")], "tool_choice": [{ "name": "x" }] }), "tool_choice"),
+        (json!({ "tools": [tool("x")], "tool_choice": { "function": ["x"] } }), "tool_choice"),
+        (json!({ "messages": [["user", "Hello"]] }), "messages[0]"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [["text", "Hello"]] }] }),
+            "messages[0].content",
+        ),
+        (
+            json!({ "messages": [{ "role": "assistant", "tool_calls": [["id", { "name": "x" }]] }] }),
+            "messages[0].tool_calls[0]",
+        ),
+        (
+            json!({ "messages": [{ "role": "assistant", "tool_calls": [{ "function": ["x"] }] }] }),
+            "messages[0].tool_calls[0]",
+        ),
+        (json!({ "response_format": ["json_object"] }), "response_format"),
+        (
+            json!({ "response_format": { "type": "json_schema", "json_schema": [{}] } }),
+            "response_format",
+        ),
+        (json!({ "stream_options": [true] }), "stream_options"),
+    ] {
+        check_refused(fields, param, "expected an object");
+    }
 }
 
 #[test]
@@ -198,7 +231,12 @@ fn a_prompt_is_a_text_or_tokens() {
     assert_eq!(read(json!(["Once"])).unwrap(), Written::Text("Once".to_owned()));
     assert_eq!(read(json!([1, 2])).unwrap(), Written::Ids(vec![1, 2]));
     assert_eq!(read(json!([[1, 2]])).unwrap(), Written::Ids(vec![1, 2]));
-    assert!(read(json!(["a", "b"])).unwrap_err().message.contains("several texts"));
+    assert_eq!(read(json!([])).unwrap(), Written::Ids(vec![]));
+    for several in [json!(["a", "b"]), json!(["a", 1]), json!([[1], [2], "c"])] {
+        assert!(read(several).unwrap_err().message.contains("several texts"));
+    }
+    let spaced = CompletionRequest::read(b"{\"prompt\": [ \n[ 1 , 2 ] ]}").unwrap();
+    assert_eq!(spaced.prompt, Written::Ids(vec![1, 2]));
     for wrong in [json!(7), json!([1, -1]), json!([1, "a"]), json!({}), json!([[[1]]]), Value::Null]
     {
         assert_eq!(read(wrong).unwrap_err().param.as_deref(), Some("prompt"));

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::Sampling;
+use crate::job::Sampling;
 use crate::sampling::{Choice, Sampler};
 
 const PLAIN: Sampling = Sampling {
@@ -67,6 +67,28 @@ fn tokens_that_occurred_come_less_often() {
     let mut sampler =
         Sampler::new(Sampling { repetition_penalty: 2.0, temperature: 0.0, ..PLAIN }, &[0]);
     assert_eq!(sampler.choose(&[-1.0, -1.5], Choice::default()).unwrap().id, 1);
+}
+
+proptest! {
+    /// Of tokens that may not follow and tokens that there are not none is taken for another.
+    #[test]
+    fn each_token_that_occurred_is_penalized_and_no_other(
+        prompt in prop::collection::vec(0u32..60, 0..40), penalty in 0.5f32..3.0,
+        logits in prop::collection::vec(prop_oneof![4 => -9f32..9.0, 1 => Just(f32::NEG_INFINITY)], 1..50),
+    ) {
+        let settings = Sampling { repetition_penalty: penalty, temperature: 0.0, ..PLAIN };
+        let sampler = Sampler::new(settings, &prompt);
+        let expected: Vec<(u32, f32)> = (0..)
+            .zip(logits.iter().copied())
+            .filter(|(_, logit)| *logit > f32::NEG_INFINITY)
+            .map(|(id, logit)| match (prompt.contains(&id), logit > 0.0) {
+                (false, _) => (id, logit),
+                (true, true) => (id, logit / penalty),
+                (true, false) => (id, logit * penalty),
+            })
+            .collect();
+        prop_assert_eq!(sampler.candidates(&logits, Choice::default()), expected);
+    }
 }
 
 #[test]

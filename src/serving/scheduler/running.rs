@@ -1,9 +1,6 @@
 //! A job that has a slot.
 
-use std::collections::VecDeque;
-use std::time::Instant;
-
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use crate::constraint::Constraint;
 use crate::engine::{Answer, EngineError, Want};
@@ -12,54 +9,6 @@ use crate::sampling::{Choice, Sampler};
 
 /// Tokens that are forced at once: they are computed in one piece.
 const FORCED_MAX: usize = 64;
-
-/// Steps on their way to whoever reads them.
-#[derive(Debug)]
-pub(super) struct Outbox {
-    pub(super) steps: mpsc::Sender<Step>,
-    /// What had no room yet.
-    kept: VecDeque<Step>,
-    /// Since when.
-    since: Option<Instant>,
-}
-
-impl Outbox {
-    pub(super) fn new(steps: mpsc::Sender<Step>) -> Self {
-        Self { steps, kept: VecDeque::new(), since: None }
-    }
-
-    pub(super) fn send(&mut self, step: Step) {
-        self.kept.push_back(step);
-        self.flush();
-    }
-
-    /// Sends what there is room for.
-    pub(super) fn flush(&mut self) {
-        while let Some(step) = self.kept.pop_front() {
-            match self.steps.try_send(step) {
-                Ok(()) => self.since = None,
-                // Nobody will read the rest.
-                Err(TrySendError::Closed(_)) => self.kept.clear(),
-                Err(TrySendError::Full(step)) => {
-                    self.kept.push_front(step);
-                    self.since.get_or_insert_with(Instant::now);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Since when steps wait for room; `None` when none does.
-    pub(super) fn stalled(&self) -> Option<Instant> {
-        self.since.filter(|_| !self.kept.is_empty())
-    }
-
-    /// Gives up: what waited for room is forgotten, and one last word is said if there is any.
-    pub(super) fn give_up(&mut self, end: End) {
-        self.kept.clear();
-        let _ = self.steps.try_send(Step::Ended(end));
-    }
-}
 
 /// A job that has a slot.
 #[derive(Debug)]
@@ -72,7 +21,7 @@ pub(super) struct Running {
     /// The token that was sampled last, and those that a grammar forces after it: they are not in
     /// the slot yet.
     pub(super) next: Vec<u32>,
-    pub(super) outbox: Outbox,
+    pub(super) steps: mpsc::UnboundedSender<Step>,
     sampler: Sampler,
     constraint: Option<Constraint>,
     stops: Vec<u32>,
@@ -96,21 +45,26 @@ impl Running {
     pub(super) fn new(job: Job, slot: usize, cached: usize) -> Self {
         let has_logprobs = job.sampling.logprobs.is_some();
         let sampler = Sampler::new(job.sampling, &job.prompt);
-        let mut outbox = Outbox::new(job.steps);
-        outbox.send(Step::Started { cached });
-        Self {
+        let running = Self {
             slot,
             variant: job.variant,
             prompt: job.prompt,
             done: cached,
             next: Vec::new(),
-            outbox,
+            steps: job.steps,
             sampler,
             constraint: job.constraint,
             stops: job.stops,
             has_logprobs,
             left: job.tokens_max,
-        }
+        };
+        running.say(Step::Started { cached });
+        running
+    }
+
+    /// Says a step to whoever still reads.
+    pub(super) fn say(&self, step: Step) {
+        let _ = self.steps.send(step);
     }
 
     /// Whether it wants nothing more from the start.
@@ -186,7 +140,7 @@ impl Running {
     fn take(&mut self, sampled: Sampled) -> Result<Option<End>, String> {
         let id = sampled.id;
         self.sampler.note(id);
-        self.outbox.send(Step::Token(sampled));
+        self.say(Step::Token(sampled));
         self.next.push(id);
         self.left -= 1;
         if self.stops.contains(&id) {

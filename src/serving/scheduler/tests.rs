@@ -3,11 +3,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::constraint::{Calls, Grammar, ToolChoice};
 use crate::fixtures::{Arithmetic, Control, Counts, Fault, best};
+use crate::job::{End, Job, Sampling, Step};
 use crate::scheduler::{Handle, Refused, Settings, start};
-use crate::{
-    Answer, Calls, End, Engine, EngineError, Facts, Grammar, Job, Piece, Sampling, Step, ToolChoice,
-};
+use crate::{Answer, Engine, EngineError, Facts, Piece};
 
 const FACTS: Facts = Facts { vocab: 97, slots: 4, slot_tokens: 600, variants: 2 };
 
@@ -34,8 +34,8 @@ fn begin(facts: Facts, settings: Settings) -> (Handle, Control) {
     (start(Box::new(engine), settings).unwrap(), control)
 }
 
-fn job(prompt: &[u32], tokens_max: usize) -> (Job, mpsc::Receiver<Step>) {
-    let (steps, heard) = mpsc::channel(tokens_max + 2);
+fn job(prompt: &[u32], tokens_max: usize) -> (Job, mpsc::UnboundedReceiver<Step>) {
+    let (steps, heard) = mpsc::unbounded_channel();
     let job = Job {
         variant: 0,
         prompt: prompt.to_vec(),
@@ -48,13 +48,13 @@ fn job(prompt: &[u32], tokens_max: usize) -> (Job, mpsc::Receiver<Step>) {
     (job, heard)
 }
 
-fn submit(handle: &Handle, prompt: &[u32], tokens_max: usize) -> mpsc::Receiver<Step> {
+fn submit(handle: &Handle, prompt: &[u32], tokens_max: usize) -> mpsc::UnboundedReceiver<Step> {
     let (job, heard) = job(prompt, tokens_max);
     handle.submit(job).unwrap();
     heard
 }
 
-async fn outcome(mut heard: mpsc::Receiver<Step>) -> Outcome {
+async fn outcome(mut heard: mpsc::UnboundedReceiver<Step>) -> Outcome {
     let mut outcome = Outcome { cached: 0, tokens: Vec::new(), end: None };
     while let Some(step) = heard.recv().await {
         match step {
@@ -115,7 +115,7 @@ async fn nothing_wanted_is_nothing_computed() {
 }
 
 /// A job with all that can be set, different for each number.
-fn varied(number: u32) -> (Job, mpsc::Receiver<Step>) {
+fn varied(number: u32) -> (Job, mpsc::UnboundedReceiver<Step>) {
     let (mut job, heard) = job(&prompt(number, 5 + number * 7 % 90), 20);
     job.variant = (number % 2) as usize;
     job.sampling.seed = u64::from(number);
@@ -278,38 +278,16 @@ async fn a_job_whose_reader_is_gone_frees_its_slot_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn a_reader_that_rests_holds_up_nobody_and_misses_nothing() {
-    let (handle, _) = begin(FACTS, Settings::default());
-    let (mut slow, _) = job(&prompt(1, 10), 40);
-    let (steps, mut heard) = mpsc::channel(2);
-    slow.steps = steps;
-    handle.submit(slow).unwrap();
-    assert_eq!(heard.recv().await, Some(Step::Started { cached: 0 }));
+async fn a_reader_that_rests_holds_no_slot_and_misses_nothing() {
+    let (handle, _) = begin(Facts { slots: 1, ..FACTS }, Settings::default());
+    let rests = submit(&handle, &prompt(1, 10), 40);
     for number in 2..10 {
         let prompt = prompt(number, 10);
         let other = outcome(submit(&handle, &prompt, 60)).await;
         assert_eq!(other.tokens, likeliest(0, &prompt, 60));
     }
-    // Nothing else is at work now: room in the channel wakes the thread.
-    handle.until(|load| load.busy == 1).await;
-    let outcome = outcome(heard).await;
-    assert_eq!(
-        (outcome.tokens, outcome.end),
-        (likeliest(0, &prompt(1, 10), 40), Some(End::Length))
-    );
-}
-
-#[tokio::test]
-async fn a_reader_that_never_comes_back_is_given_up() {
-    let settings = Settings { stalled_max: Duration::ZERO, ..Settings::default() };
-    let (handle, _) = begin(FACTS, settings);
-    let (mut slow, _) = job(&prompt(1, 10), 40);
-    let (steps, heard) = mpsc::channel(2);
-    slow.steps = steps;
-    handle.submit(slow).unwrap();
-    assert_eq!(handle.until(|load| load.ended == 1).await.busy, 0);
-    // What it did not take is lost.
-    assert_eq!(outcome(heard).await.end, None);
+    let rested = outcome(rests).await;
+    assert_eq!((rested.tokens, rested.end), (likeliest(0, &prompt(1, 10), 40), Some(End::Length)));
 }
 
 #[tokio::test]

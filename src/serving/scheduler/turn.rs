@@ -5,10 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use super::running::{Outbox, Planned, Running};
-use super::wait::{Event, wait_for_any};
+use super::running::{Planned, Running};
 use super::{Load, Settings, Shared};
 use crate::engine::{Answer, Engine, EngineError, Facts, Piece, Want};
 use crate::job::{End, Job, Step};
@@ -29,8 +28,6 @@ pub(super) struct Scheduler {
     slots: Slots,
     /// The oldest first.
     running: Vec<Running>,
-    /// Jobs that are done, whose last steps had no room yet.
-    leaving: Vec<Outbox>,
     /// Tokens of prompts that a turn may compute now.
     turn_tokens: usize,
     calm_turns: usize,
@@ -53,7 +50,6 @@ impl Scheduler {
             shared,
             slots: Slots::new(facts.slots),
             running: Vec::new(),
-            leaving: Vec::new(),
             turn_tokens: settings.turn_tokens.max(1),
             calm_turns: 0,
             load: Load::default(),
@@ -76,31 +72,19 @@ impl Scheduler {
                 self.end_all();
                 return;
             }
-            if is_closed && is_empty && self.running.is_empty() && self.leaving.is_empty() {
+            if is_closed && is_empty && self.running.is_empty() {
                 return;
             }
             if !has_computed {
-                self.wait();
+                self.shared.wait();
             }
         }
     }
 
-    /// Sends what has room now, and lets go of jobs whose readers are gone or do not read.
+    /// Lets go of jobs whose readers are gone.
     fn tidy(&mut self) {
-        let patience = self.settings.stalled_max;
-        let is_given_up =
-            |outbox: &Outbox| outbox.stalled().is_some_and(|since| since.elapsed() >= patience);
-        for outbox in &mut self.leaving {
-            outbox.flush();
-        }
-        self.leaving.retain(|outbox| outbox.stalled().is_some() && !is_given_up(outbox));
         for place in (0..self.running.len()).rev() {
-            let outbox = &mut self.running[place].outbox;
-            outbox.flush();
-            if is_given_up(outbox) {
-                outbox.give_up(End::Stalled);
-                self.leave(place);
-            } else if outbox.steps.is_closed() {
+            if self.running[place].steps.is_closed() {
                 self.leave(place);
             }
         }
@@ -165,7 +149,7 @@ impl Scheduler {
     fn plan(&self, variant: usize, budget: &mut usize) -> Vec<Planned> {
         let mut plan = Vec::new();
         for (job, running) in self.running.iter().enumerate() {
-            if running.variant != variant || running.outbox.stalled().is_some() {
+            if running.variant != variant {
                 continue;
             }
             let missing = running.missing();
@@ -258,9 +242,9 @@ impl Scheduler {
         }
     }
 
-    /// Ends a job: its slot is free, its last steps are on their way.
+    /// Ends a job: its slot is free.
     fn end(&mut self, place: usize, end: End) {
-        self.running[place].outbox.send(Step::Ended(end));
+        self.running[place].say(Step::Ended(end));
         self.leave(place);
     }
 
@@ -268,14 +252,11 @@ impl Scheduler {
         let job = self.running.remove(place);
         self.slots.leave(job.slot);
         self.load.ended += 1;
-        if job.outbox.stalled().is_some() {
-            self.leaving.push(job.outbox);
-        }
     }
 
-    fn end_all(&mut self) {
-        for job in &mut self.running {
-            job.outbox.give_up(End::Shutdown);
+    fn end_all(&self) {
+        for job in &self.running {
+            job.say(Step::Ended(End::Shutdown));
         }
     }
 
@@ -284,31 +265,6 @@ impl Scheduler {
         self.load.held = self.slots.held_by_all();
         self.load.waiting = self.shared.inbox().jobs.len();
         self.said.send_if_modified(|said| std::mem::replace(said, self.load) != self.load);
-    }
-
-    /// Returns when there may be something to do again.
-    fn wait(&self) {
-        let shared = Arc::clone(&self.shared);
-        let stalled = || {
-            let running = self.running.iter().map(|job| &job.outbox);
-            running.chain(&self.leaving).filter(|outbox| outbox.stalled().is_some())
-        };
-        let gone: Vec<mpsc::Sender<Step>> =
-            shared.inbox().jobs.iter().map(|job| job.steps.clone()).collect();
-        let mut events: Vec<Event<'_>> = vec![Box::pin(self.shared.news.notified())];
-        for outbox in stalled() {
-            events.push(Box::pin(async {
-                // Either there is room, or nobody reads.
-                let _ = outbox.steps.reserve().await;
-            }));
-        }
-        for steps in &gone {
-            events.push(Box::pin(steps.closed()));
-        }
-        let patience = self.settings.stalled_max;
-        let given_up = stalled().filter_map(|outbox| outbox.stalled()?.checked_add(patience));
-        let until = given_up.chain(shared.inbox().deadline).min();
-        wait_for_any(&mut events, until);
     }
 }
 

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::formats::{Format, Heard, ReplyReader, Said};
+use super::{THINK, THOUGHT};
+use crate::formats::{Format, Heard, ReplyReader, Said, TAGS};
 
 const ALL: [Format; 4] = [Format::Hermes, Format::Llama3, Format::Glm, Format::DeepSeek];
 
@@ -251,4 +252,13 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_tags_that_a_reply_is_searched_for_are_listed() {
+    for format in ALL {
+        let mut tags = format.tags().iter().copied().chain([format.closes()]);
+        assert!(tags.all(|tag| TAGS.contains(&tag)), "{format:?}");
+    }
+    assert!(TAGS.contains(&THINK) && TAGS.contains(&THOUGHT));
 }

@@ -26,17 +26,10 @@ pub(in super::super) async fn chat(app: &App, replying: Replying) -> Response {
         return stream(app, |events| told(events, head, server, replying));
     }
     let Replying { mut reply, generation, prompt_ids, .. } = replying;
-    let mut whole = Piece::default();
-    while let Some(piece) = reply.next().await {
-        match piece {
-            Ok(piece) => {
-                whole.heard.extend(piece.heard);
-                whole.tokens.extend(piece.tokens);
-                whole.finish = piece.finish;
-            }
-            Err(failed) => return error(&failed),
-        }
-    }
+    let mut whole = match reply.rest().await {
+        Ok(whole) => whole,
+        Err(failed) => return error(&failed),
+    };
     let message = message(std::mem::take(&mut whole.heard));
     let choice =
         ChatChoice { message: Some(message), ..choice(server.tokenizer(), &whole, &generation) };
@@ -103,9 +96,7 @@ fn choice(tokenizer: &Tokenizer, piece: &Piece, generation: &Generation) -> Chat
         delta: None,
         logprobs: logprobs::of_chat(tokenizer, &piece.tokens, generation.logprobs),
         finish_reason: piece.finish,
-        token_ids: generation
-            .token_ids
-            .then(|| piece.tokens.iter().map(|sampled| sampled.id).collect()),
+        token_ids: generation.token_ids.then(|| piece.ids()),
     }
 }
 

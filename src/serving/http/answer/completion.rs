@@ -24,17 +24,10 @@ pub(in super::super) async fn completion(app: &App, replying: Replying) -> Respo
         return stream(app, |events| told(events, head, server, replying));
     }
     let Replying { mut reply, generation, prompt_ids, .. } = replying;
-    let mut whole = Piece::default();
-    while let Some(piece) = reply.next().await {
-        match piece {
-            Ok(piece) => {
-                whole.heard.extend(piece.heard);
-                whole.tokens.extend(piece.tokens);
-                whole.finish = piece.finish;
-            }
-            Err(failed) => return error(&failed),
-        }
-    }
+    let whole = match reply.rest().await {
+        Ok(whole) => whole,
+        Err(failed) => return error(&failed),
+    };
     let mut offset = 0;
     let choice = choice(server.tokenizer(), whole, &generation, &mut offset);
     let usage = Some(reply.usage);
@@ -78,6 +71,7 @@ fn choice(
     generation: &Generation,
     offset: &mut usize,
 ) -> CompletionChoice {
+    let token_ids = generation.token_ids.then(|| piece.ids());
     let text = piece.heard.into_iter().filter_map(|heard| match heard {
         Heard::Text(text) => Some(text),
         _ => None,
@@ -87,8 +81,6 @@ fn choice(
         text: text.collect(),
         logprobs: logprobs::of_text(tokenizer, &piece.tokens, generation.logprobs, offset),
         finish_reason: piece.finish,
-        token_ids: generation
-            .token_ids
-            .then(|| piece.tokens.iter().map(|sampled| sampled.id).collect()),
+        token_ids,
     }
 }

@@ -3,7 +3,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::http::fixtures::{Plan, Site, joined, says, says_with};
+use crate::fixtures::Arithmetic;
+use crate::http::fixtures::{Plan, Site, WAIT_MAX, joined, says, says_with};
+use crate::http::{Listen, serve_with};
+use crate::server::ServeError;
+use crate::{Answer, Engine, EngineError, Facts, Piece};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -163,4 +167,41 @@ async fn a_server_that_ends_lets_go_of_those_that_go_on_and_on() {
     let is_answered =
         answer.is_empty() || answer.contains("200 OK") || answer.contains("goes down");
     assert!(is_answered, "{answer}");
+}
+
+/// An engine that takes the scheduler's thread down with it, where nothing is guarded.
+struct Deadly(Arithmetic);
+
+impl Engine for Deadly {
+    fn facts(&self) -> Facts {
+        assert_ne!(std::thread::current().name(), Some("scheduler"), "as it has to be");
+        self.0.facts()
+    }
+
+    fn forward(
+        &mut self,
+        variant: usize,
+        pieces: &[Piece<'_>],
+    ) -> Result<Vec<Answer>, EngineError> {
+        self.0.forward(variant, pieces)
+    }
+
+    fn truncate(&mut self, slot: usize, tokens: usize) {
+        self.0.truncate(slot, tokens);
+    }
+
+    fn copy(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), EngineError> {
+        self.0.copy(from, to, tokens)
+    }
+}
+
+#[test]
+fn a_server_that_can_generate_nothing_any_more_ends() {
+    let Plan { server, facts, patience, settings } = Plan::new();
+    let engine = Box::new(Deadly(Arithmetic::new(facts).0));
+    let listen = Listen { host: "127.0.0.1".to_owned(), port: 0 };
+    // Nobody tells it to end before long.
+    let shutdown = async { tokio::time::sleep(WAIT_MAX).await };
+    let served = serve_with(server, engine, &listen, (patience, settings), |_| {}, shutdown);
+    assert!(matches!(served, Err(ServeError::Scheduler)), "{served:?}");
 }

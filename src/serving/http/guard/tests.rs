@@ -68,6 +68,17 @@ async fn a_context_that_is_too_short_names_both_numbers() {
 }
 
 #[tokio::test]
+async fn a_request_that_fits_into_no_context_is_not_even_read() {
+    let site = Site::open();
+    // It is nonsense, and longer than what 2048 tokens may be in JSON, and tools beside them.
+    let nonsense = "x".repeat((2 << 20) + 2048 * 256 + 1);
+    let (status, answer) = site.post(CHAT, &nonsense).await;
+    assert!(status == 413 && answer.to_string().contains("2621440 bytes"), "{status} {answer}");
+    let (status, answer) = site.post(CHAT, &nonsense[1..]).await;
+    assert!(status == 400 && answer.to_string().contains("cannot be read"), "{status} {answer}");
+}
+
+#[tokio::test]
 async fn other_paths_and_methods_are_errors_of_the_same_form() {
     let site = Site::open();
     let (status, body) = site.get("/v1/nothing").await;
@@ -216,6 +227,7 @@ async fn an_engine_that_fails_is_an_error_before_and_within_a_stream() {
     let last = events.last().unwrap();
     assert_eq!(last["error"]["type"], "server_error", "{last}");
     assert_eq!(site.chat(says("Hello there")).await["choices"][0]["finish_reason"], "stop");
+    site.until("limn_engine_failures_total 2").await;
 }
 
 #[tokio::test]

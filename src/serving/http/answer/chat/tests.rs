@@ -89,9 +89,11 @@ async fn what_was_computed_before_is_not_computed_again() {
     let usage = site.chat(says("Hello there")).await["usage"].clone();
     // The last one is computed: what follows it is wanted.
     assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], prompt.len() - 1);
-    let metrics = site.get("/metrics").await.1;
-    let cached = format!("limn_cached_tokens_total {}", prompt.len() - 1);
-    assert!(metrics.lines().any(|line| line == cached), "{metrics}");
+    // Each counted once, by the scheduler.
+    let reply = site.ids("Yes.<|im_end|>").len();
+    site.until(&format!("limn_prompt_tokens_total {}", prompt.len() * 2)).await;
+    site.until(&format!("limn_cached_tokens_total {}", prompt.len() - 1)).await;
+    site.until(&format!("limn_generated_tokens_total {}", reply * 2)).await;
 }
 
 #[tokio::test]
@@ -142,6 +144,42 @@ async fn one_call_at_a_time_is_one_call() {
 }
 
 #[tokio::test]
+async fn a_call_that_a_stop_cuts_short_is_told_like_one_that_is_too_long() {
+    let site = Site::open();
+    site.when("Where is it", CALL);
+    let (before, within) = CALL.split_once("the sea").unwrap();
+    let ids = site.ids(CALL);
+    let begun = site.ids(before).len();
+    let inside = begun..ids.len() - site.ids(within).len();
+    // A token that comes in the arguments first, and is none of the call's own.
+    let stop = ids[inside.clone()].iter().find(|id| !ids[..begun].contains(id)).unwrap();
+    for (fields, finish) in [
+        (json!({ "stop": "the" }), "stop"),
+        (json!({ "stop_token_ids": [stop] }), "stop"),
+        (json!({ "max_tokens": inside.start }), "length"),
+    ] {
+        let mut fields = fields;
+        fields["tools"] = json!([look()]);
+        let answer = site.chat(says_with("Where is it", fields.clone())).await;
+        let choice = &answer["choices"][0];
+        assert_eq!(choice["finish_reason"], finish, "{answer}");
+        let call = &choice["message"]["tool_calls"][0]["function"];
+        let arguments = call["arguments"].as_str().unwrap();
+        assert_eq!(call["name"], "look");
+        assert!(arguments.starts_with("{\"at\": \""), "{arguments}");
+        assert!(serde_json::from_str::<Value>(arguments).is_err(), "{arguments}");
+        let events = site.stream(CHAT, says_with("Where is it", fields)).await;
+        let pointer = "/choices/0/delta/tool_calls/0/function/arguments";
+        assert_eq!(joined(&events, pointer), arguments);
+        assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], finish);
+    }
+    // One that is whole but for the tag that closes it is a call.
+    let fields = json!({ "stop": "</tool_call>", "tools": [look()] });
+    let answer = site.chat(says_with("Where is it", fields)).await;
+    assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
+}
+
+#[tokio::test]
 async fn a_call_that_is_required_is_made_whatever_the_model_would_say() {
     let site = Site::open();
     site.when("Where is it", "I would rather not.");
@@ -164,13 +202,31 @@ async fn a_call_that_is_required_is_made_whatever_the_model_would_say() {
 }
 
 #[tokio::test]
-async fn tools_that_may_not_be_called_stay_text() {
+async fn where_no_tool_may_be_called_no_call_is_written() {
     let site = Site::open();
-    site.when("Where is it", CALL);
-    let fields = json!({ "tools": [look()], "tool_choice": "none" });
-    let answer = site.chat(says_with("Where is it", fields)).await;
-    assert_eq!(answer["choices"][0]["message"]["content"], CALL);
-    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    site.when("Where is it", &format!("I look.\n{CALL}"));
+    let called = json!([
+        { "role": "assistant", "tool_calls": [
+            { "id": "1", "type": "function", "function": { "name": "look", "arguments": "{}" } },
+        ] },
+        { "role": "tool", "tool_call_id": "1", "content": "Nothing." },
+        { "role": "user", "content": "Where is it" },
+    ]);
+    for fields in [json!({ "tools": [look()] }), json!({ "messages": called })] {
+        let mut body = says_with("Where is it", fields);
+        for (choice, is_free) in [("auto", true), ("none", false)] {
+            body["tool_choice"] = choice.into();
+            body["max_tokens"] = 300.into();
+            body["temperature"] = 0.into();
+            let answer = site.chat(body.clone()).await;
+            let message = &answer["choices"][0]["message"];
+            let text = message["content"].as_str().unwrap();
+            assert!(text.starts_with("I look."), "{answer}");
+            let is_call = !message["tool_calls"].is_null() || text.contains("<tool_call>");
+            assert_eq!(is_call, is_free, "{choice}: {answer}");
+            assert_ne!(answer["choices"][0]["finish_reason"], json!(null));
+        }
+    }
 }
 
 #[tokio::test]

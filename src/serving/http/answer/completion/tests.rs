@@ -27,6 +27,25 @@ async fn a_text_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_does_not_fit_is_named() {
+    let site = Site::open();
+    let text = "word ".repeat(3000);
+    let bytes = "x".repeat(2048 * 129);
+    for (prompt, tokens_max) in [
+        (json!(site.ids(&text)), 1),
+        (json!(text), 1),
+        (json!(bytes), 1),
+        (json!("Once upon"), 4000),
+    ] {
+        let body = json!({ "prompt": prompt, "max_tokens": tokens_max });
+        let (status, answer) = site.post(COMPLETIONS, body).await;
+        let error = &answer["error"];
+        assert_eq!((status, &error["param"]), (400, &json!("prompt")), "{answer}");
+        assert_eq!(error["code"], "context_length_exceeded");
+    }
+}
+
+#[tokio::test]
 async fn thoughts_and_calls_are_text_here() {
     let site = Site::open();
     let said = "<think>no</think><tool_call>{}</tool_call>";
