@@ -277,6 +277,26 @@ fn a_key_stays_with_the_server_it_was_named_for() {
 }
 
 #[test]
+fn only_addresses_of_this_machine_are_on_it() {
+    for (text, expected) in [
+        ("http://localhost:8080/v1", true),
+        ("http://LOCALHOST/v1", true),
+        ("http://127.0.0.1:8080/v1", true),
+        ("http://127.9.8.7", true),
+        ("http://[::1]:8080/v1", true),
+        ("http://127.evil.example:8080/v1", false),
+        ("http://127.0.0.1.evil.example/v1", false),
+        ("http://localhost.evil.example/v1", false),
+        ("http://user@127.0.0.1/v1", false),
+        ("http://128.0.0.1/v1", false),
+        ("http://[::2]/v1", false),
+        ("127.0.0.1", false),
+    ] {
+        assert_eq!(url::is_loopback(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn origins_are_told_apart() {
     let cases = [
         ("https://a.example/v1", Some("https://a.example:443")),
