@@ -30,7 +30,7 @@ pub(crate) use serve::ServeArgs;
 pub(crate) use sessions::{ListArgs, PlayArgs};
 pub(crate) use train::{
     AttachArgs, DeviceArg, MergeArgs, MethodArg, PrecisionArg, RecipeArgs, ResumeRunArgs,
-    RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs,
+    RunnerArgs, StopArgs, TrainArgs, TrainCommand, WatchArgs, computed_by,
 };
 
 /// An agent terminal whose every session is a recording good enough to train on.

@@ -4,11 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::args::{DeviceArg, PrecisionArg};
+use crate::args::{DeviceArg, PrecisionArg, computed_by};
 
 /// How long a model may take to be loaded unless the settings say otherwise: tens of gigabytes from
 /// a slow disk.
@@ -67,14 +66,9 @@ impl LocalFile {
         }
         // The requests of a session follow one another, each the last one and more.
         add("--slots", self.slots.map_or(1, std::num::NonZeroU32::get).to_string().into());
-        if let Some(device) = self.device.and_then(|it| it.to_possible_value()) {
-            add("--device", device.get_name().into());
-        }
-        if let Some(precision) = self.precision.and_then(|it| it.to_possible_value()) {
-            add("--precision", precision.get_name().into());
-        }
+        arguments.extend(computed_by(self.device, self.precision));
         if let Some(template) = &self.template {
-            add("--template", expanded(template).into());
+            arguments.extend(["--template".into(), expanded(template).into()]);
         }
         arguments
     }
