@@ -290,14 +290,20 @@ fn names_are_told_apart_and_what_is_gone_is_passed_over() {
     let told = local.limn(&["models", "local"]).succeeds();
     assert!(told.stdout.contains("model, 2 MB") && told.stdout.contains("adapter of small"));
     local.exec(&["go"]).exits(2).says(&["several local models", "local:more/run", &of_train]);
-    // By its path a model has the name that it is listed under.
-    let server = server([Reply::text("One.")]);
+    let server = server([Reply::text("One."), Reply::text("Two."), Reply::text("Three.")]);
     local.at(&server);
+    let of_more = ["exec", "--model", "local:more/run", "--sandbox", "off", "go"];
+    local.limn(&of_more).succeeds().says(&["loading local:more/run"]);
+    let with_more = world.home().find("last").unwrap().to_string();
+    // By its path a model has the name that it is listed under.
     let by_path = format!("local:{models}/tiny");
     local.limn(&["exec", "--model", &by_path, "--sandbox", "off", "go"]).succeeds();
     assert_eq!(local.models()[0].model, "local:tiny");
     fs::remove_dir_all(local.training.folder()).unwrap();
     assert_eq!(names(&local), ["local:run", "local:small.gguf", "local:tiny"]);
+    // The name that a session has recorded says more than is needed now, and means the same.
+    let resumed = ["exec", "--resume", &with_more, "--sandbox", "off", "on"];
+    local.limn(&resumed).succeeds().says(&["loading local:run"]);
     fs::remove_dir_all(world.path("models")).unwrap();
     local.limn(&["exec", "--resume", "last", "--sandbox", "off", "more"]).exits(2).says(&[
         "no local model",
