@@ -35,7 +35,9 @@ use crate::error::CliError;
 use place::{number_variable, word_variable};
 
 pub(crate) use catalogue::Catalogue;
-pub(crate) use choice::{Endpoint, ModelChoice, NO_MODEL, chosen_provider, provider, refuse_mixed};
+pub(crate) use choice::{
+    Endpoint, ModelChoice, NO_MODEL, chosen_provider, provider, refuse_mixed, said_in_vain,
+};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;

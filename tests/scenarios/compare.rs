@@ -162,6 +162,43 @@ fn a_model_that_was_never_reached_is_said_and_tried_again() {
     assert_eq!(good.requests().len(), asked, "what is known is not asked for again");
 }
 
+/// The keys that a server was sent, each once.
+fn keys(server: &MockServer) -> Vec<Option<String>> {
+    let key = |it: &RecordedRequest| it.header("authorization").map(str::to_owned);
+    let mut keys: Vec<Option<String>> = server.requests().iter().map(key).collect();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn a_key_goes_to_the_server_that_it_was_named_for_and_to_no_other() {
+    let world = World::new();
+    tasks(&world);
+    let (good, bad) = (diligent(), boastful());
+    let with = |more: &[&str]| {
+        let mut command = compare(&world, [&good.url(), &bad.url()], more);
+        command.env("ONE_KEY", "first-secret").env("TWO_KEY", "second-secret");
+        run(command)
+    };
+    let shared = with(&["--api-key-env", "ONE_KEY"]).exits(2);
+    shared.says(&["two servers", &good.url(), &bad.url(), "--api-key-env-a", "--api-key-env-b"]);
+    assert!(good.requests().is_empty() && bad.requests().is_empty(), "nobody was told it");
+    with(&["--api-key-env-a", "ONE_KEY"]).succeeds();
+    assert_eq!(keys(&good), [Some("Bearer first-secret".to_owned())]);
+    assert_eq!(keys(&bad), [None]);
+    let each = ["--api-key-env-a", "ONE_KEY", "--api-key-env-b", "TWO_KEY", "--repeat", "2"];
+    with(&each).succeeds();
+    assert_eq!(keys(&good), [Some("Bearer first-secret".to_owned())]);
+    assert_eq!(keys(&bad), [None, Some("Bearer second-secret".to_owned())]);
+    // Two models of one server have its key both.
+    let (url, queries) = (good.url(), world.path("tasks/tasks.jsonl"));
+    let mut same = world.command(&["compare", "good", "better", "--base-url", &url, "--queries"]);
+    same.arg(queries).args(["--sandbox", "off", "--api-key-env", "TWO_KEY"]);
+    same.env("TWO_KEY", "second-secret");
+    run(same).succeeds();
+    assert_eq!(keys(&good).pop().unwrap(), Some("Bearer second-secret".to_owned()));
+}
+
 #[test]
 fn it_is_shown_side_by_side_with_what_it_came_to() {
     let world = World::new();

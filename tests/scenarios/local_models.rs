@@ -262,6 +262,14 @@ fn what_cannot_be_served_is_said_before_a_session_begins() {
         .exec(&["--base-url", "http://127.0.0.1:9", "go"])
         .exits(2)
         .says(&["--base-url", "--model"]);
+    // In a comparison it is said which model the flag is about.
+    local.world().write("work/task.md", "Say hello.");
+    let compare = ["compare", "local:run", "far", "--queries", "task.md"];
+    let other = ["--base-url-b", "http://127.0.0.1:9"];
+    for flag in [["--api-key-env", "A_KEY"], ["--api-key-env-a", "A_KEY"]] {
+        let refused = local.limn(&[&compare[..], &other, &flag].concat()).exits(2);
+        refused.says(&["--api-key-env is about another server", "local:run", "--api-key-env-b"]);
+    }
     let none = ["exec", "--model", "local:none", "go"];
     local.limn(&none).exits(2).says(&["no local model \"none\"", "local:run", "limn train"]);
 }

@@ -60,9 +60,16 @@ pub(crate) struct CompareRunArgs {
     /// The endpoint of the second model.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url_b: Option<String>,
-    /// The environment variable that holds the key for these endpoints.
-    #[arg(long, value_name = "NAME")]
+    /// The environment variable that holds the key for that endpoint, where both models have the
+    /// same one.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["api_key_env_a", "api_key_env_b"])]
     pub(crate) api_key_env: Option<String>,
+    /// The variable that holds the key for the endpoint of the first model.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env_a: Option<String>,
+    /// The variable that holds the key for the endpoint of the second model.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env_b: Option<String>,
     /// The API form.
     #[arg(long, value_enum)]
     pub(crate) api: Option<Api>,
@@ -101,12 +108,14 @@ impl CompareArgs {
     /// How the sessions of one of the two models run.
     pub(crate) fn run_of(&self, is_first: bool) -> RunArgs {
         let run = self.run.clone();
-        let (model, own_url) =
-            if is_first { (&self.a, run.base_url_a) } else { (&self.b, run.base_url_b) };
+        let (model, own_url, own_key) = match is_first {
+            true => (&self.a, run.base_url_a, run.api_key_env_a),
+            false => (&self.b, run.base_url_b, run.api_key_env_b),
+        };
         RunArgs {
             model: Some(model.clone()),
             base_url: own_url.or(run.base_url),
-            api_key_env: run.api_key_env,
+            api_key_env: own_key.or(run.api_key_env),
             api: run.api,
             tools: run.tools,
             context_window: run.context_window,

@@ -42,10 +42,8 @@ const COLUMNS_ELSEWHERE: usize = 120;
 pub(crate) fn run(args: &CompareArgs) -> CliResult {
     let queries = queries::read(args)?;
     // A name that is no model is said before anything runs.
-    for side in Side::BOTH {
-        let run = args.run_of(side == Side::A);
-        settings::refuse_mixed(&run, &Settings::resolve(&run)?)?;
-    }
+    let resolve = |side| Settings::resolve(&args.run_of(side == Side::A));
+    refuse_mixed(args, &[resolve(Side::A)?, resolve(Side::B)?])?;
     let mut results = Results::open(args.out.as_deref())?;
     let trees = trees(&queries)?;
     let all = jobs(args, &queries, &trees);
@@ -74,6 +72,32 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
         Exit::Completed if summary.is_one_unreachable() => Exit::ModelUnreachable,
         ended => ended,
     })
+}
+
+/// What is said of a server is said to that one alone: not to one that limn starts itself, and a key
+/// that is said once goes to one server.
+fn refuse_mixed(args: &CompareArgs, both: &[Settings; 2]) -> Result<(), CliError> {
+    for (side, settings) in Side::BOTH.into_iter().zip(both) {
+        let run = args.run_of(side == Side::A);
+        if let Some((flag, model)) = settings::said_in_vain(&run, settings) {
+            let other = if side == Side::A { "b" } else { "a" };
+            return Err(CliError::usage(format!(
+                "{flag} is about another server than that of {model}, which limn starts itself. \
+                 Leave it out, or say it of the other model: --base-url-{other}, \
+                 --api-key-env-{other}."
+            )));
+        }
+    }
+    let [Some(a), Some(b)] = both.each_ref().map(Settings::endpoint) else { return Ok(()) };
+    if args.run.api_key_env.is_none() || a.shares_server_with(b) {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "--api-key-env names one key, and there are two servers: {} and {}. Say whose it is: \
+         --api-key-env-a or --api-key-env-b.",
+        safe_line(&a.provider.base_url),
+        safe_line(&b.provider.base_url)
+    )))
 }
 
 /// Every workspace as it is now, once.

@@ -42,6 +42,13 @@ pub(crate) struct Endpoint {
     pub(crate) local: Option<Launch>,
 }
 
+impl Endpoint {
+    /// Whether both are of one server, so that what is secret to one is known to the other.
+    pub(crate) fn shares_server_with(&self, other: &Self) -> bool {
+        url::same_origin(&self.provider.base_url, &other.provider.base_url)
+    }
+}
+
 /// How near to the user something was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Nearness {
@@ -125,23 +132,29 @@ fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoin
 
 /// What flags say of a server is said in vain where limn starts its own.
 pub(crate) fn refuse_mixed(run: &RunArgs, settings: &Settings) -> Result<(), CliError> {
-    let Some(endpoint) = settings.endpoint().filter(|it| it.local.is_some()) else {
-        return Ok(());
-    };
+    match said_in_vain(run, settings) {
+        None => Ok(()),
+        Some((flag, model)) => Err(CliError::usage(format!(
+            "{flag} is about another server than that of {model}, which limn starts itself. Leave it \
+             out, or name a model of that server with --model."
+        ))),
+    }
+}
+
+/// The flag that is about a server, and the model whose server limn starts itself.
+pub(crate) fn said_in_vain<'a>(
+    run: &RunArgs,
+    settings: &'a Settings,
+) -> Option<(&'static str, &'a str)> {
+    let endpoint = settings.endpoint().filter(|it| it.local.is_some())?;
     let flags = [
         ("--base-url", run.base_url.is_some()),
         ("--provider", run.provider.is_some()),
         ("--api-key-env", run.api_key_env.is_some()),
         ("--api responses", run.api == Some(Api::Responses)),
     ];
-    match flags.iter().find(|(_, is_given)| *is_given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(CliError::usage(format!(
-            "{flag} is about another server than that of {}, which limn starts itself. Leave it \
-             out, or name a model of that server with --model.",
-            endpoint.model
-        ))),
-    }
+    let (flag, _) = flags.into_iter().find(|(_, is_given)| *is_given)?;
+    Some((flag, &endpoint.model))
 }
 
 /// The provider that is chosen, whatever the model is: for listings.
