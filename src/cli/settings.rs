@@ -87,22 +87,26 @@ impl Settings {
         file.rules.remembered(allowed, &workspace);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
+        let session = &run.session;
         let limits = Limits {
-            steps_max: run.max_steps.or(number_variable("LIMN_MAX_STEPS")?).or(file.max_steps),
-            tokens_max: run.max_tokens.or(number_variable("LIMN_MAX_TOKENS")?).or(file.max_tokens),
+            steps_max: session.max_steps.or(number_variable("LIMN_MAX_STEPS")?).or(file.max_steps),
+            tokens_max: session
+                .max_tokens
+                .or(number_variable("LIMN_MAX_TOKENS")?)
+                .or(file.max_tokens),
         };
-        let timeout = run.timeout.or(number_variable("LIMN_TIMEOUT")?).or(file.timeout);
+        let timeout = session.timeout.or(number_variable("LIMN_TIMEOUT")?).or(file.timeout);
         let model = choice::model(run, &file)?;
         Ok(Self {
             home,
             model,
-            catalogue: Catalogue::of(&file, run.context_window),
-            tools: run.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
-            approval: run
+            catalogue: Catalogue::of(&file, session.context_window),
+            tools: session.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
+            approval: session
                 .approval
                 .or(word_variable("LIMN_APPROVAL")?)
                 .map_or(approval, ApprovalMode::from),
-            sandbox: sandbox::with_flags(table, run.sandbox, &run.isolation)?,
+            sandbox: sandbox::with_flags(table, session.sandbox, &session.isolation)?,
             limits,
             timeout: timeout.map(Duration::from_secs),
             context: file.context.into(),
@@ -110,7 +114,7 @@ impl Settings {
             rules: rules::in_force(file.rules),
             agents_md: file.agents_md.unwrap_or(true),
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
-            fsync: !run.no_fsync && file.fsync.unwrap_or(true),
+            fsync: !session.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
             terminal: file.terminal,
             consent: file.consent,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::UNIX_EPOCH;
 
 use mock_server::{MockServer, RecordedRequest, Reply, Scenario};
 use rustix::process::{Pid, Signal, kill_process};
@@ -124,9 +125,24 @@ fn a_comparison_goes_on_where_it_was_stopped() {
     let more = run(compare(&world, urls, &["--json", "--repeat", "3", "--jobs", "4"])).succeeds();
     assert_eq!(runs(&more).1["a"]["runs"], 6);
     assert_eq!(bad.requests().len(), asked.1 + 1 + 4);
-    // Something else does not.
-    let other = run(compare(&world, urls, &["--max-steps", "9"])).exits(2);
-    other.says(&["another task \"one\"", "--out"]);
+    // Something else does not: another flag, or another workspace.
+    let others = [
+        ["--max-steps", "9"],
+        ["--silence", "9"],
+        ["--approval", "auto"],
+        ["--context-window", "9000"],
+        ["--api", "responses"],
+        ["--hidden", "/secret"],
+    ];
+    for other in others {
+        let refused = run(compare(&world, urls, &other)).exits(2);
+        refused.says(&["another task \"one\"", "--out"]);
+    }
+    fs::File::open(world.path("tasks/start/task.txt")).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    run(compare(&world, urls, &["--no-fsync"])).succeeds();
+    world.write("tasks/start/task.txt", "write another.txt\n");
+    run(compare(&world, urls, &[])).exits(2).says(&["another workspace"]);
+    world.write("tasks/start/task.txt", "write result.txt\n");
     fs::OpenOptions::new().append(true).open(&results).unwrap().write_all(b"{oops}\n").unwrap();
     run(compare(&world, urls, &[])).exits(2).says(&["results.jsonl", "line"]);
 }

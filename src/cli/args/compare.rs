@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Api, ApprovalArg, RunArgs, SandboxArg, SandboxArgs, ToolsArg};
+use super::{RunArgs, SessionArgs};
 
 /// Let two models do the same tasks, each in a fresh copy of the workspace, and see side by side
 /// what they did, whether it passed, and what it cost.
@@ -70,38 +70,8 @@ pub(crate) struct CompareRunArgs {
     /// The variable that holds the key for the endpoint of the second model.
     #[arg(long, value_name = "NAME")]
     pub(crate) api_key_env_b: Option<String>,
-    /// The API form.
-    #[arg(long, value_enum)]
-    pub(crate) api: Option<Api>,
-    /// The names and shapes of the tools; otherwise as each model does best with them.
-    #[arg(long, value_enum)]
-    pub(crate) tools: Option<ToolsArg>,
-    /// The context window in tokens, where the table of models is wrong or has none.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1024..))]
-    pub(crate) context_window: Option<u64>,
-    /// How often a request that failed in passing is asked again.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) retries: Option<u32>,
-    /// How much the agent may do without asking.
-    #[arg(long, value_enum)]
-    pub(crate) approval: Option<ApprovalArg>,
-    /// Whether commands are isolated, checks too.
-    #[arg(long, value_enum)]
-    pub(crate) sandbox: Option<SandboxArg>,
     #[command(flatten)]
-    pub(crate) isolation: SandboxArgs,
-    /// Requests to the model before a session is stopped.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_steps: Option<u32>,
-    /// Input and output tokens before a session is stopped.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_tokens: Option<u64>,
-    /// Seconds before a session is stopped, its check included.
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) timeout: Option<u64>,
-    /// Do not wait for the disk: a crash still loses nothing, a power cut may.
-    #[arg(long)]
-    pub(crate) no_fsync: bool,
+    pub(crate) session: SessionArgs,
 }
 
 impl CompareArgs {
@@ -116,17 +86,7 @@ impl CompareArgs {
             model: Some(model.clone()),
             base_url: own_url.or(run.base_url),
             api_key_env: own_key.or(run.api_key_env),
-            api: run.api,
-            tools: run.tools,
-            context_window: run.context_window,
-            retries: run.retries,
-            approval: run.approval,
-            sandbox: run.sandbox,
-            isolation: run.isolation,
-            max_steps: run.max_steps,
-            max_tokens: run.max_tokens,
-            timeout: run.timeout,
-            no_fsync: run.no_fsync,
+            session: run.session,
             ..RunArgs::default()
         }
     }

@@ -22,7 +22,7 @@ use std::thread;
 use serde_json::{Value, json};
 use workspace::{Hash, Policy, Workspace};
 
-use crate::args::CompareArgs;
+use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, note, safe_line};
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
     let resolve = |side| Settings::resolve(&args.run_of(side == Side::A));
     refuse_mixed(args, &[resolve(Side::A)?, resolve(Side::B)?])?;
     let mut results = Results::open(args.out.as_deref())?;
-    let trees = trees(&queries)?;
-    let all = jobs(args, &queries, &trees);
+    let starts = starts(&queries)?;
+    let all = jobs(args, &queries, &starts);
     let mut left = Vec::new();
     for job in all {
         match results.get(&job.key) {
@@ -54,8 +54,8 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
                 if known.task != job.task || Some(&known.model) != job.run.model.as_ref() =>
             {
                 return Err(CliError::usage(format!(
-                    "What is in --out came of another task {:?}, model or limit. Name another \
-                     folder.",
+                    "What is in --out came of another task {:?}, or of another workspace, model or \
+                     flag. Name another folder.",
                     job.key.query
                 )));
             }
@@ -100,36 +100,45 @@ fn refuse_mixed(args: &CompareArgs, both: &[Settings; 2]) -> Result<(), CliError
     )))
 }
 
+/// A workspace as it was when the comparison began.
+struct Start {
+    tree: Hash,
+    /// The same without times: what a task was done in.
+    content: Hash,
+}
+
 /// Every workspace as it is now, once.
-fn trees(queries: &[Query]) -> Result<HashMap<PathBuf, Hash>, CliError> {
-    let mut trees = HashMap::new();
+fn starts(queries: &[Query]) -> Result<HashMap<PathBuf, Start>, CliError> {
+    let mut starts = HashMap::new();
     let store = Store::open()?;
     for folder in queries.iter().filter_map(|query| query.workspace.as_ref()) {
-        if !trees.contains_key(folder) {
+        if !starts.contains_key(folder) {
             let workspace = Workspace::open(folder, store.home.path(), Policy::default(), true)?;
-            trees.insert(folder.clone(), workspace.checkpoint(&NEVER)?.tree);
+            let taken = workspace.checkpoint(&NEVER)?;
+            let start = Start { tree: taken.tree, content: taken.manifest.content };
+            starts.insert(folder.clone(), start);
         }
     }
-    Ok(trees)
+    Ok(starts)
 }
 
 /// Every session there is to be: task by task, and each task by both models in turn.
 fn jobs<'a>(
     args: &CompareArgs,
     queries: &'a [Query],
-    trees: &HashMap<PathBuf, Hash>,
+    starts: &HashMap<PathBuf, Start>,
 ) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
     for query in queries {
         for repeat in 1..=args.repeat {
             for side in Side::BOTH {
                 let run = args.run_of(side == Side::A);
-                let tree = query.workspace.as_ref().and_then(|folder| trees.get(folder)).copied();
+                let start = query.workspace.as_ref().and_then(|folder| starts.get(folder));
                 jobs.push(Job {
                     key: Key { query: query.id.clone(), repeat, side },
                     query,
-                    tree,
-                    task: task(query, &run),
+                    tree: start.map(|start| start.tree),
+                    task: task(query, start.map(|start| start.content), &run),
                     run,
                     private: args.private,
                 });
@@ -139,19 +148,13 @@ fn jobs<'a>(
     jobs
 }
 
-/// A digest over a task and how it is run.
-fn task(query: &Query, run: &crate::args::RunArgs) -> String {
-    let said = json!([
-        query.prompt,
-        query.workspace,
-        query.check,
-        run.base_url,
-        run.tools,
-        run.max_steps,
-        run.max_tokens,
-        run.timeout,
-    ]);
-    blake3::hash(said.to_string().as_bytes()).to_hex().to_string()
+/// A digest over a task, what it is done in, and how it is run: all that can be said of a session,
+/// but for whether it waits for the disk.
+fn task(query: &Query, content: Option<Hash>, run: &RunArgs) -> String {
+    let how = SessionArgs { no_fsync: false, ..run.session.clone() };
+    // As it is printed to find faults: so no flag is forgotten, and no path is too odd.
+    let said = format!("{query:?} {content:?} {:?} {how:?}", run.base_url);
+    blake3::hash(said.as_bytes()).to_hex().to_string()
 }
 
 /// Runs what is left, so many at a time, and keeps what comes of it.

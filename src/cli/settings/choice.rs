@@ -115,7 +115,7 @@ fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoin
             found.path.display()
         )));
     }
-    let context = Catalogue::of(file, run.context_window).context_window(&model);
+    let context = Catalogue::of(file, run.session.context_window).context_window(&model);
     let context = context.or(file.local.context.map(std::num::NonZeroU64::get));
     let launch = Launch {
         name: model.clone(),
@@ -125,8 +125,8 @@ fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoin
         patience: file.local.patience(),
     };
     let mut provider = Provider::of_this_machine(file);
-    provider.silence = run.silence.map(Duration::from_secs);
-    provider.retries = run.retries;
+    provider.silence = run.session.silence.map(Duration::from_secs);
+    provider.retries = run.session.retries;
     Ok(Endpoint { model, provider, local: Some(launch) })
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn said_in_vain<'a>(
         ("--base-url", run.base_url.is_some()),
         ("--provider", run.provider.is_some()),
         ("--api-key-env", run.api_key_env.is_some()),
-        ("--api responses", run.api == Some(Api::Responses)),
+        ("--api responses", run.session.api == Some(Api::Responses)),
     ];
     let (flag, _) = flags.into_iter().find(|(_, is_given)| *is_given)?;
     Some((flag, &endpoint.model))
@@ -229,9 +229,9 @@ fn finish(mut endpoint: Endpoint, run: &RunArgs, file: &UserFile) -> Result<Endp
     {
         provider.key = KeySource::Variable(name.clone());
     }
-    provider.api = run.api.or(word_variable("LIMN_API")?).or(provider.api).or(file.api);
-    provider.silence = run.silence.map(Duration::from_secs).or(provider.silence);
-    provider.retries = run.retries.or(provider.retries);
+    provider.api = run.session.api.or(word_variable("LIMN_API")?).or(provider.api).or(file.api);
+    provider.silence = run.session.silence.map(Duration::from_secs).or(provider.silence);
+    provider.retries = run.session.retries.or(provider.retries);
     Ok(endpoint)
 }
 
