@@ -80,11 +80,18 @@ pub(crate) struct Settings {
 impl Settings {
     /// Folds everything together.
     pub(crate) fn resolve(run: &RunArgs) -> Result<Self, CliError> {
+        Self::resolve_copy(run, None)
+    }
+
+    /// The same where the folder to work in is a copy of another: what is said, trusted and allowed
+    /// there holds in it.
+    pub(crate) fn resolve_copy(run: &RunArgs, of: Option<&Path>) -> Result<Self, CliError> {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
+        let original = of.map_or_else(|| Ok(workspace.clone()), self::workspace)?;
         let home = home()?;
-        let mut file = workspace::applied(user_file()?, &workspace, &home)?;
+        let mut file = workspace::applied(user_file()?, &original, &workspace, &home)?;
         let allowed = std::mem::take(&mut file.allowed);
-        file.rules.remembered(allowed, &workspace);
+        file.rules.remembered(allowed, &original);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
         let session = &run.session;

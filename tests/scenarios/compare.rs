@@ -178,6 +178,27 @@ fn a_model_that_was_never_reached_is_said_and_tried_again() {
     assert_eq!(good.requests().len(), asked, "what is known is not asked for again");
 }
 
+#[test]
+fn what_is_trusted_of_a_workspace_holds_in_its_copies() {
+    let world = World::new();
+    tasks(&world);
+    let good = diligent();
+    world.write("tasks/start/.limn/config.toml", &format!("base_url = '{}'\n", good.url()));
+    let compare = || {
+        let mut command = world.command(&["compare", "one", "other", "--sandbox", "off"]);
+        command.arg("--queries").arg(world.path("tasks/tasks.jsonl"));
+        run(command)
+    };
+    let start = world.path("tasks/start");
+    let start = start.to_str().unwrap();
+    compare().exits(2).says(&["base_url", "limn trust", start]);
+    assert!(world.home().session_ids().unwrap().is_empty());
+    world.limn(&["trust", "--yes", start]).succeeds();
+    compare().succeeds();
+    assert_eq!(good.requests().len(), 8, "both models did both tasks in two steps");
+    world.assert_sound();
+}
+
 /// The keys that a server was sent, each once.
 fn keys(server: &MockServer) -> Vec<Option<String>> {
     let key = |it: &RecordedRequest| it.header("authorization").map(str::to_owned);

@@ -12,9 +12,9 @@ mod results;
 mod session;
 mod summary;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -41,9 +41,7 @@ const COLUMNS_ELSEWHERE: usize = 120;
 
 pub(crate) fn run(args: &CompareArgs) -> CliResult {
     let queries = queries::read(args)?;
-    // A name that is no model is said before anything runs.
-    let resolve = |side| Settings::resolve(&args.run_of(side == Side::A));
-    refuse_mixed(args, &[resolve(Side::A)?, resolve(Side::B)?])?;
+    refuse_wrong(args, &queries)?;
     let mut results = Results::open(args.out.as_deref())?;
     let starts = starts(&queries)?;
     let all = jobs(args, &queries, &starts);
@@ -72,6 +70,23 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
         Exit::Completed if summary.is_one_unreachable() => Exit::ModelUnreachable,
         ended => ended,
     })
+}
+
+/// A name that is no model, and a workspace whose file nobody has trusted, are said before anything
+/// runs.
+fn refuse_wrong(args: &CompareArgs, queries: &[Query]) -> Result<(), CliError> {
+    let empty = tempfile::tempdir();
+    let empty = empty.map_err(|error| session::no_scratch(&error))?;
+    let folders: HashSet<&Path> =
+        queries.iter().map(|query| query.workspace.as_deref().unwrap_or(empty.path())).collect();
+    for folder in folders {
+        let resolve = |side| {
+            let run = args.run_of(side == Side::A);
+            Settings::resolve(&RunArgs { workspace: Some(folder.to_owned()), ..run })
+        };
+        refuse_mixed(args, &[resolve(Side::A)?, resolve(Side::B)?])?;
+    }
+    Ok(())
 }
 
 /// What is said of a server is said to that one alone: not to one that limn starts itself, and a key

@@ -106,7 +106,7 @@ fn with_workspace(ours: &str, theirs: &str, is_trusted: bool) -> Result<UserFile
         let entry = Entry { workspace: workspace.clone(), blake3, at_s: 0 };
         Trusted::read(&home).unwrap().add(entry).unwrap();
     }
-    applied(user(ours), &workspace, &home).map_err(|error| error.message)
+    applied(user(ours), &workspace, &workspace, &home).map_err(|error| error.message)
 }
 
 fn table(file: UserFile) -> sandbox::PolicyFile {
@@ -185,6 +185,16 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
     for text in ["[web]", "annotator = 'x'", "[sandbox]\npreste = 'off'", "sandbox = 'off'"] {
         assert!(with_workspace("", text, false).is_err(), "{text}");
     }
+}
+
+#[test]
+fn what_a_workspace_hides_is_hidden_in_its_copy() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("work/.limn")).unwrap();
+    std::fs::write(at("work").join(WORKSPACE_FILE), "[sandbox]\nhidden = ['.env']").unwrap();
+    let file = applied(user(""), &at("work"), &at("copy"), &at("data")).ok().unwrap();
+    assert_eq!(table(file).hidden, [at("copy/.env")]);
 }
 
 #[test]

@@ -52,9 +52,7 @@ impl Job<'_> {
     pub(super) fn run(&self, kept: &mut Option<Arc<Server>>) -> Result<Option<Outcome>, CliError> {
         let store = Store::open()?;
         let scratch = tempfile::Builder::new().prefix("limn-compare-").tempdir();
-        let scratch = scratch.map_err(|error| {
-            CliError::failed(format!("Cannot make a folder to work in: {error}. Look at TMPDIR."))
-        })?;
+        let scratch = scratch.map_err(|error| no_scratch(&error))?;
         let place = scratch.path().join("work");
         // The copy goes when this is dropped, before the folder around it.
         let copy = match &self.tree {
@@ -66,7 +64,7 @@ impl Job<'_> {
             None => empty(place)?,
         };
         let run = RunArgs { workspace: Some(workspace), ..self.run.clone() };
-        let settings = Settings::resolve(&run)?;
+        let settings = Settings::resolve_copy(&run, self.query.workspace.as_deref())?;
         // A model that cannot be had is a result: the other one still runs.
         let server = match loaded(&settings, kept) {
             Err(error) if error.exit == Exit::ModelUnreachable => {
@@ -140,6 +138,10 @@ fn loaded(
         compose::run(local::load(server))??;
     }
     Ok(kept.clone())
+}
+
+pub(super) fn no_scratch(error: &std::io::Error) -> CliError {
+    CliError::failed(format!("Cannot make a folder to work in: {error}. Look at TMPDIR."))
 }
 
 fn empty(place: PathBuf) -> Result<PathBuf, CliError> {
