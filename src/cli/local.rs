@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) use list::{Local, list};
 pub(crate) use remembered::remember;
-pub(crate) use server::{Server, load};
+pub(crate) use server::{Server, load, load_until};
 
 use crate::error::CliError;
 use crate::print::safe_line;

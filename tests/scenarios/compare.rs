@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::UNIX_EPOCH;
 
 use mock_server::{MockServer, RecordedRequest, Reply, Scenario};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::train::until;
 use crate::world::{PATIENCE, Run, World, run, shell};
 
 /// A model that does what it is asked for: of each task it takes two steps.
@@ -40,7 +41,7 @@ fn tasks(world: &World) {
     world.write("tasks/tasks.jsonl", &[line("one"), line("two")].concat());
 }
 
-fn compare(world: &World, servers: [&str; 2], more: &[&str]) -> std::process::Command {
+fn compare(world: &World, servers: [&str; 2], more: &[&str]) -> Command {
     let (queries, out) = (world.path("tasks/tasks.jsonl"), world.path("compared"));
     let [a, b] = servers;
     let args = ["compare", "good", "bad", "--base-url-a", a, "--base-url-b", b, "--queries"];
@@ -273,6 +274,35 @@ fn an_interrupt_ends_it_and_what_was_done_stays() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let results = fs::read_to_string(world.path("compared/results.jsonl")).unwrap();
+    assert_eq!(results.lines().count(), 1, "{results}");
+    world.assert_sound();
+}
+
+#[test]
+fn an_interrupt_between_two_sessions_is_heard() {
+    let world = World::new();
+    tasks(&world);
+    // Before the second session somebody has to be asked for the key, and takes their time.
+    let script = "dir=$(dirname \"$0\")\necho asked >>\"$dir/asked\"\n\
+                  [ \"$(wc -l <\"$dir/asked\")\" -lt 2 ] || read line <\"$dir/gate\"\necho key\n";
+    world.write("keys/key.sh", script);
+    let (script, gate) = (world.path("keys/key.sh"), world.path("keys/gate"));
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let bad = boastful();
+    let (url, script) = (bad.url(), script.display());
+    world.settings(&format!(
+        "[providers.slow]\nbase_url = '{url}'\nkey_command = ['sh', '{script}']\n"
+    ));
+    let mut command = world.command(&["compare", "slow/one", "slow/other", "--sandbox", "off"]);
+    let out = world.path("compared");
+    command.arg("--queries").arg(world.path("tasks/tasks.jsonl")).arg("--out").arg(&out);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let asked = || fs::read_to_string(world.path("keys/asked")).unwrap_or_default();
+    until(|| asked().lines().count() == 2);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    fs::write(gate, "\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let results = fs::read_to_string(out.join("results.jsonl")).unwrap();
     assert_eq!(results.lines().count(), 1, "{results}");
     world.assert_sound();
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mock_server::{MockServer, Reply};
+use mock_server::{MockServer, Reply, Scenario};
 use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::ModelChanged;
@@ -365,6 +365,25 @@ fn what_is_asked_while_a_model_is_loaded_waits_for_it_and_esc_gives_it_up() {
     terminal.shows("is loaded").shows("One.").shows("✓").leave();
     assert!(is_gone(local.started(2)));
     local.world().assert_sound();
+}
+
+#[test]
+fn the_sessions_of_a_comparison_share_one_server() {
+    let local = Local::new(SERVES);
+    let world = local.world();
+    let hello = || Scenario::repeat_last([Reply::text("Hello.")]);
+    let (own, far) = (MockServer::start(hello()).unwrap(), MockServer::start(hello()).unwrap());
+    local.at(&own);
+    let tasks: String = (1..=3).map(|it| format!("{{\"prompt\":\"Task {it}.\"}}\n")).collect();
+    world.write("work/tasks.jsonl", &tasks);
+    let url = far.url();
+    let models = ["compare", "local:run", "far", "--base-url-b", &url, "--sandbox", "off"];
+    let more = ["--queries", "tasks.jsonl", "--jobs", "4"];
+    local.limn(&[&models[..], &more].concat()).succeeds();
+    assert_eq!((own.requests().len(), far.requests().len()), (3, 3));
+    assert_eq!(local.pids().len(), 1);
+    assert!(is_gone(local.started(1)) && local.said("asked").contains(" --slots 4 "));
+    world.assert_sound();
 }
 
 #[test]

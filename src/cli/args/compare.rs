@@ -1,5 +1,6 @@
 //! `limn compare`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,6 +87,7 @@ impl CompareArgs {
             model: Some(model.clone()),
             base_url: own_url.or(run.base_url),
             api_key_env: own_key.or(run.api_key_env),
+            at_a_time: NonZeroU32::new(self.jobs),
             session: run.session,
             ..RunArgs::default()
         }

@@ -1,6 +1,7 @@
 //! How sessions run: the flags of `limn`, `limn exec`, `limn resume` and, as far as they are about
 //! any session, of `limn compare`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -29,6 +30,10 @@ pub(crate) struct RunArgs {
     /// Take no checkpoints of the workspace: nothing can be rewound then.
     #[arg(long)]
     pub(crate) no_checkpoints: bool,
+    /// How many sessions run at a time, where that is more than this one: a server of ours has room
+    /// for them.
+    #[arg(skip)]
+    pub(crate) at_a_time: Option<NonZeroU32>,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 }

@@ -11,13 +11,11 @@ mod queries;
 mod results;
 mod session;
 mod summary;
+mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use serde_json::{Value, json};
 use workspace::{Hash, Policy, Workspace};
@@ -25,16 +23,17 @@ use workspace::{Hash, Policy, Workspace};
 use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note, safe_line};
+use crate::print::{Out, safe_line};
 use crate::settings::{self, Settings};
 use crate::store::Store;
 
-use columns::{Column, head, side_by_side, verdict};
+use columns::{Column, head, side_by_side};
 use outcome::{Key, Outcome, Side};
 use queries::Query;
 use results::Results;
 use session::Job;
 use summary::Summary;
+use work::work;
 
 /// How wide what is not a terminal is.
 const COLUMNS_ELSEWHERE: usize = 120;
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
             _ => left.push(job),
         }
     }
-    let ended = work(args, &left, &mut results)?;
+    let ended = work(args.jobs, &left, &mut results)?;
     let mut out = Out::new();
     let summary = tell(args, &queries, &results, &mut out);
     out.flush();
@@ -170,69 +169,6 @@ fn task(query: &Query, content: Option<Hash>, run: &RunArgs) -> String {
     // As it is printed to find faults: so no flag is forgotten, and no path is too odd.
     let said = format!("{query:?} {content:?} {:?} {how:?}", run.base_url);
     blake3::hash(said.as_bytes()).to_hex().to_string()
-}
-
-/// Runs what is left, so many at a time, and keeps what comes of it.
-fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResult {
-    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (sender, done) = mpsc::channel();
-    let workers = left.len().min(args.jobs as usize);
-    let (next, is_over) = (&next, &is_over);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                let mut server = None;
-                while !is_over.load(Ordering::Relaxed) {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = left.get(place) else { return };
-                    let result = job.run(&mut server);
-                    // Here, not where it is read: nothing more is begun meanwhile.
-                    if !matches!(result, Ok(Some(_))) {
-                        is_over.store(true, Ordering::Relaxed);
-                    }
-                    if sender.send((place, result)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut ended = Ok(Exit::Completed);
-        for (number, (place, result)) in done.into_iter().enumerate() {
-            let kept = result.and_then(|outcome| match outcome {
-                None => Ok(Exit::Interrupted),
-                Some(outcome) => {
-                    progress(number + 1, left, &left[place], &outcome);
-                    results.put(outcome).map(|()| Exit::Completed)
-                }
-            });
-            match kept {
-                Ok(Exit::Completed) => {}
-                // The first that ends it says why; those that run are waited for.
-                other => {
-                    is_over.store(true, Ordering::Relaxed);
-                    if matches!(ended, Ok(Exit::Completed)) {
-                        ended = other;
-                    }
-                }
-            }
-        }
-        ended
-    })
-}
-
-fn progress(count: usize, left: &[Job<'_>], job: &Job<'_>, outcome: &Outcome) {
-    let Key { query, repeat, side } = &job.key;
-    let again = if *repeat > 1 { format!(" ({repeat})") } else { String::new() };
-    note(&format!(
-        "[{count}/{}] {}{again} · {} {} · {}",
-        left.len(),
-        safe_line(query),
-        side.letter(),
-        safe_line(&outcome.model),
-        verdict(outcome, job.query.check.is_some()),
-    ));
 }
 
 /// Prints what came of it all, as far as it is known.

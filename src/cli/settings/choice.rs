@@ -5,6 +5,7 @@
 //! word before the slash counts only where no endpoint is named at least as near as the model is,
 //! since servers have slashes in their models' names too.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,12 +117,12 @@ fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoin
         )));
     }
     let context = Catalogue::of(file, run.session.context_window).context_window(&model);
-    let context = context.or(file.local.context.map(std::num::NonZeroU64::get));
+    let context = context.or(file.local.context.map(NonZeroU64::get));
     let launch = Launch {
         name: model.clone(),
         base: found.whole(),
         target: found.path,
-        arguments: file.local.arguments(context),
+        arguments: file.local.arguments(context, run.at_a_time.unwrap_or(NonZeroU32::MIN)),
         patience: file.local.patience(),
     };
     let mut provider = Provider::of_this_machine(file);

@@ -361,11 +361,15 @@ fn key_of(script: &str) -> Result<String, String> {
 
 #[test]
 fn a_model_of_this_machine_is_served_as_the_settings_say() {
-    let told = |text: &str, context| {
-        let arguments = user(text).local.arguments(context).into_iter();
+    let told_for = |text: &str, context, sessions: u32| {
+        let sessions = sessions.try_into().unwrap();
+        let arguments = user(text).local.arguments(context, sessions).into_iter();
         arguments.map(|it| it.into_string().unwrap()).collect::<Vec<_>>().join(" ")
     };
+    let told = |text, context| told_for(text, context, 1);
     assert_eq!(told("", None), "--slots 1");
+    assert_eq!(told_for("", None, 4), "--slots 4");
+    assert_eq!(told_for("[local]\nslots = 2", None, 4), "--slots 2");
     let all = "[local]\nslots = 2\ndevice = 'cpu'\nprecision = 'f32'\ntemplate = 'chatml-tools'\n";
     let expected = "--context 4096 --slots 2 --device cpu --precision f32 --template chatml-tools";
     assert_eq!(told(all, Some(4096)), expected);
