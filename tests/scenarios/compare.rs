@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::UNIX_EPOCH;
 
 use mock_server::{MockServer, RecordedRequest, Reply, Scenario};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::train::until;
-use crate::world::{PATIENCE, Run, World, run, shell};
+use crate::world::{PATIENCE, Run, World, files, run, shell};
 
 /// A model that does what it is asked for: of each task it takes two steps.
 fn diligent() -> MockServer {
@@ -278,31 +278,78 @@ fn an_interrupt_ends_it_and_what_was_done_stays() {
     world.assert_sound();
 }
 
+/// A comparison before whose second session somebody has to be asked for the key, and takes their
+/// time until a line is written into the gate.
+struct Gated {
+    world: World,
+    server: MockServer,
+}
+
+impl Gated {
+    fn new() -> Self {
+        let (world, server) = (World::new(), boastful());
+        tasks(&world);
+        let script = "dir=$(dirname \"$0\")\necho asked >>\"$dir/asked\"\n\
+                      [ \"$(wc -l <\"$dir/asked\")\" -ne 2 ] || read line <\"$dir/gate\"\n\
+                      echo key\n";
+        world.write("keys/key.sh", script);
+        let made = Command::new("mkfifo").arg(world.path("keys/gate")).status();
+        assert!(made.unwrap().success());
+        let (url, script) = (server.url(), world.path("keys/key.sh"));
+        world.settings(&format!(
+            "[providers.slow]\nbase_url = '{url}'\nkey_command = ['sh', '{}']\n",
+            script.display()
+        ));
+        Self { world, server }
+    }
+
+    /// Begins, and comes to the gate.
+    fn begins(&self) -> Child {
+        let words = ["compare", "slow/one", "slow/other", "--sandbox", "off", "--queries"];
+        let mut command = self.world.command(&words);
+        command.arg(self.world.path("tasks/tasks.jsonl"));
+        command.arg("--out").arg(self.world.path("compared"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let asked = || fs::read_to_string(self.world.path("keys/asked")).unwrap_or_default();
+        until(|| asked().lines().count() == 2);
+        child
+    }
+
+    fn opens(&self) {
+        fs::write(self.world.path("keys/gate"), "\n").unwrap();
+    }
+
+    /// How many results are kept.
+    fn results(&self) -> usize {
+        fs::read_to_string(self.world.path("compared/results.jsonl")).unwrap().lines().count()
+    }
+}
+
 #[test]
 fn an_interrupt_between_two_sessions_is_heard() {
-    let world = World::new();
-    tasks(&world);
-    // Before the second session somebody has to be asked for the key, and takes their time.
-    let script = "dir=$(dirname \"$0\")\necho asked >>\"$dir/asked\"\n\
-                  [ \"$(wc -l <\"$dir/asked\")\" -lt 2 ] || read line <\"$dir/gate\"\necho key\n";
-    world.write("keys/key.sh", script);
-    let (script, gate) = (world.path("keys/key.sh"), world.path("keys/gate"));
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let bad = boastful();
-    let (url, script) = (bad.url(), script.display());
-    world.settings(&format!(
-        "[providers.slow]\nbase_url = '{url}'\nkey_command = ['sh', '{script}']\n"
-    ));
-    let mut command = world.command(&["compare", "slow/one", "slow/other", "--sandbox", "off"]);
-    let out = world.path("compared");
-    command.arg("--queries").arg(world.path("tasks/tasks.jsonl")).arg("--out").arg(&out);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let asked = || fs::read_to_string(world.path("keys/asked")).unwrap_or_default();
-    until(|| asked().lines().count() == 2);
+    let gated = Gated::new();
+    let mut child = gated.begins();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    fs::write(gate, "\n").unwrap();
+    gated.opens();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let results = fs::read_to_string(out.join("results.jsonl")).unwrap();
-    assert_eq!(results.lines().count(), 1, "{results}");
+    assert_eq!((gated.results(), gated.server.requests().len()), (1, 1));
+    gated.world.assert_sound();
+}
+
+#[test]
+fn what_the_tasks_begin_with_is_not_collected_while_it_runs() {
+    let gated = Gated::new();
+    let world = &gated.world;
+    let line = |id: &str| format!("{{\"prompt\":\"Do it.\",\"workspace\":\"{id}\"}}\n");
+    world.write("tasks/tasks.jsonl", &[line("start"), line("later")].concat());
+    world.write("tasks/later/deep/file.txt", "nobody has recorded this yet");
+    let mut child = gated.begins();
+    world.limn(&["store", "gc", "--older-than", "0"]).succeeds();
+    gated.opens();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(gated.results(), 4);
     world.assert_sound();
+    // Afterwards nobody holds it, and the folder beside the lock is as it was.
+    let left = files(&world.path("data/workspaces"));
+    assert!(left.iter().all(|path| path.extension().is_none_or(|it| it != "pin")), "{left:?}");
 }

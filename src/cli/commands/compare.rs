@@ -18,7 +18,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use workspace::{Hash, Policy, Workspace};
+use workspace::{Hash, Pin, Policy, Workspace};
 
 use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
@@ -61,6 +61,8 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
             _ => left.push(job),
         }
     }
+    // They are in no recording before a session of theirs begins.
+    let _pin = Pin::hold(&settings::home()?, left.iter().filter_map(|job| job.tree))?;
     let ended = work(args.jobs, &left, &mut results)?;
     let mut out = Out::new();
     let summary = tell(args, &queries, &results, &mut out);
