@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::ModelChanged;
 
-use crate::stage::{DOWN, ENTER, ESC, Terminal, for_server};
+use crate::stage::{CTRL_S, CTRL_U, DOWN, ENTER, ESC, Terminal, for_server};
 use crate::train::{Training, until};
 use crate::world::{Run, World, run, server};
 
@@ -365,6 +365,53 @@ fn what_is_asked_while_a_model_is_loaded_waits_for_it_and_esc_gives_it_up() {
     terminal.shows("is loaded").shows("One.").shows("✓").leave();
     assert!(is_gone(local.started(2)));
     local.world().assert_sound();
+}
+
+#[test]
+fn what_is_said_and_run_while_a_model_is_loaded_is_kept() {
+    let gate = "mkfifo \"$dir/gate\" 2>/dev/null; read line <\"$dir/gate\"";
+    let local = Local::new(&format!("{gate}\n{SERVES}"));
+    let world = local.world();
+    let own = MockServer::start(Scenario::generate(|_, request| {
+        let asked = request.json().to_string();
+        match (asked.contains("and second"), asked.contains("third")) {
+            (true, _) => Reply::text("Both were heard."),
+            (_, true) => Reply::text("That was heard, too."),
+            _ => Reply::text("One was heard."),
+        }
+    }));
+    let own = own.unwrap();
+    local.at(&own);
+    let opens = |count| {
+        local.started(count);
+        until(|| world.path("server/gate").exists());
+        fs::write(world.path("server/gate"), "\n").unwrap();
+    };
+    let away = world.path("server/away");
+    fs::rename(local.program(), &away).unwrap();
+    let mut terminal = local.open(&["--model", "local:run"]);
+    // The prompt with which it is noticed that it cannot be started is handed back.
+    terminal.shows("LIMN_TRAIN names").press("first").press(ENTER);
+    let told = |screen: &str| screen.matches("LIMN_TRAIN names").count() == 2;
+    terminal.pty().until(told).unwrap();
+    fs::rename(&away, local.program()).unwrap();
+    terminal.shows("❯ first").press(ENTER).shows("loading local:run …").shows("working");
+    // What is told to the round that is to be, and a command of one's own, wait with it.
+    terminal.press("and second").press(CTRL_S).press("!echo own-$((6 * 7))").press(ENTER);
+    opens(1);
+    terminal.shows("is loaded").shows("Both were heard.").shows("own-42").leave();
+    // Where nothing else was asked, what is told begins a round.
+    let mut terminal = local.open(&["--model", "local:run"]);
+    terminal.shows("loading local:run …").press("third").press(CTRL_S);
+    opens(2);
+    terminal.shows("is loaded").shows("That was heard, too.").leave();
+    // What is given up is told, and what was said is handed back.
+    let mut terminal = local.open(&["--model", "local:run"]);
+    terminal.shows("loading local:run …").press("!echo lost").press(ENTER);
+    local.started(3);
+    terminal.press("fourth").press(CTRL_S).shows_no_more("❯ fourth").press(ESC);
+    terminal.shows("was not run: echo lost").shows("❯ fourth").press(CTRL_U).leave();
+    world.assert_sound();
 }
 
 #[test]
