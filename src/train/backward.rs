@@ -4,7 +4,9 @@
 //! each is computed again with a graph of its own and gives the gradient of its input. So memory is
 //! that of one layer and the inputs of all, whatever the depth; the price is a second forward pass.
 //! Where there is memory for it, the graph of each layer is kept instead, and nothing is computed
-//! twice. Either way the gradients are those of a graph of the whole model, to the bit.
+//! twice. Either way the gradients are those of a graph of the whole model: to the bit where an MLP is
+//! one tile and attention is computed again, too. Tiles are added to the sums in single precision, and
+//! with what attention gave at hand the parts of a gradient are added in another order.
 
 use tch::{Device, Tensor};
 use training::plan::Way;
@@ -64,7 +66,7 @@ pub fn row_backward(
             }
             Kept::Input { input, saved } => {
                 let input = input.f_to_device(decoder.device())?;
-                layer_backward(layer, &input, saved, &row.places, &back, way, sums)?
+                layer_backward(layer, &input, saved, &row.places, &back, way.mlp_tile, sums)?
             }
         };
     }
@@ -81,7 +83,7 @@ fn layer_forward(
 ) -> Result<(Tensor, Kept)> {
     if way.save_layers {
         let input = leaf(&stream)?;
-        let output = tch::with_grad(|| layer.forward(&input, places, way.mlp_tile))?;
+        let output = tch::with_grad(|| layer.forward(&input, places, 0))?;
         return Ok((output.f_detach()?, Kept::Graph { input, output }));
     }
     let attention = layer.project.forward(&stream, places)?;
@@ -110,7 +112,7 @@ pub fn layer_backward(
     saved: Option<Saved>,
     places: &Places,
     back: &Tensor,
-    way: Way,
+    tile: usize,
     sums: &mut Gradients,
 ) -> Result<Tensor> {
     let input = leaf(input)?;
@@ -119,14 +121,14 @@ pub fn layer_backward(
             let found = layer.project.forward(&input, places)?.forward(places)?;
             layer.close.forward(&input, &found)
         })?;
-        let back = feed_backward(&layer.feed, &middle.f_detach()?, back, way.mlp_tile, sums)?;
+        let back = feed_backward(&layer.feed, &middle.f_detach()?, back, tile, sums)?;
         let trained = [layer.project.trained(), layer.close.trained()].concat();
         return through(&[&middle], &[&back], &input, &trained, sums);
     };
     let attention = tch::with_grad(|| layer.project.forward(&input, places))?;
     let found = leaf(&saved.found()?)?;
     let middle = tch::with_grad(|| layer.close.forward(&input.f_detach()?, &found))?;
-    let back = feed_backward(&layer.feed, &middle.f_detach()?, back, way.mlp_tile, sums)?;
+    let back = feed_backward(&layer.feed, &middle.f_detach()?, back, tile, sums)?;
     let to_found = through(&[&middle], &[&back], &found, &layer.close.trained(), sums)?;
     drop(middle);
     let Attention { query, key, value } =

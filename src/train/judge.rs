@@ -5,6 +5,8 @@
 //! is generated greedily, so that the same model gives the same rates, and read as its family
 //! writes calls. One that was cut short has the call that can be read in it, or none.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chat::Dialect;
 use serde_json::{Map, Value};
 use serving::{Piece, Want};
@@ -20,13 +22,21 @@ const PIECE_TOKENS: usize = 512;
 /// Of a prompt, as much as this is kept with its answer.
 const ASKED_TOKENS: usize = 200;
 
-/// What is generated, and how much of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+/// What is generated, how much of it, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
     /// Replies, of all samples together.
     pub replies: usize,
     /// Tokens of one.
     pub tokens: usize,
+    /// Set when nothing more is wanted: a reply that is being written is then left out.
+    pub stop: &'a AtomicBool,
+}
+
+impl Limits<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// What the replies came to.
@@ -59,14 +69,20 @@ pub fn judge(
     decoder: &Decoder,
     dialect: &Dialect,
     samples: &mut dyn Iterator<Item = Result<Sample>>,
-    limits: Limits,
+    limits: Limits<'_>,
 ) -> Result<Judged> {
     let mut judged = Judged::default();
     let Some(format) = dialect.format() else { return Ok(judged) };
     for sample in samples {
         let sample = sample?;
-        let mut cache = Cache::new(decoder, 1, sample.ids.len() + limits.tokens)?;
-        for reply in replies(&sample) {
+        let replies = replies(&sample);
+        // Of what stands behind the last prompt nothing is read.
+        let Some(longest) = replies.last().map(|reply| reply.start) else { continue };
+        if judged.replies == limits.replies as u64 {
+            break;
+        }
+        let mut cache = Cache::new(decoder, 1, longest + limits.tokens)?;
+        for reply in replies {
             if judged.replies == limits.replies as u64 {
                 return Ok(judged);
             }
@@ -74,7 +90,10 @@ pub fn judge(
             let called = format.read(&wanted, false, &[]);
             let Some(called) = called.calls.first() else { continue };
             let prompt = &sample.ids[..reply.start];
-            let said = generate(decoder, dialect, prompt, limits.tokens, &mut cache)?;
+            let said = generate(decoder, dialect, prompt, limits, &mut cache)?;
+            if limits.is_over() {
+                return Ok(judged);
+            }
             let said = text(dialect, &said);
             let calls = format.read(&said, false, &[]).calls;
             let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
@@ -100,23 +119,23 @@ pub fn judge(
 ///
 /// # Errors
 /// When memory runs out.
-pub fn generate(
+fn generate(
     decoder: &Decoder,
     dialect: &Dialect,
     prompt: &[u32],
-    tokens_max: usize,
+    limits: Limits<'_>,
     cache: &mut Cache,
 ) -> Result<Vec<u32>> {
     let mut said = Vec::new();
     let (mut rest, mut answer) = (prompt.get(cache.length(0)..).unwrap_or_default(), None);
-    while !rest.is_empty() {
+    while !rest.is_empty() && !limits.is_over() {
         let (tokens, after) = rest.split_at(rest.len().min(PIECE_TOKENS));
         let want = if after.is_empty() { Want::Best } else { Want::Nothing };
         answer = decoder.advance(cache, &[Piece { slot: 0, tokens, want }])?.pop();
         rest = after;
     }
     while let Some(serving::Answer::Best(id)) = answer.take() {
-        if dialect.is_stop(id) || said.len() == tokens_max {
+        if dialect.is_stop(id) || said.len() == limits.tokens || limits.is_over() {
             break;
         }
         said.push(id);

@@ -31,7 +31,10 @@ use crate::trainer::{Stepped, Trainer};
 use crate::weights::Weights;
 
 /// What is generated each time the held-out samples are measured.
-const JUDGED: Limits = Limits { replies: 40, tokens: 256 };
+const JUDGED_REPLIES: usize = 40;
+
+/// Tokens of one of them.
+const JUDGED_TOKENS: usize = 256;
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +183,7 @@ impl Running {
         let steps: Vec<OptimizerStep> = self.order.from(self.cursor).collect();
         let first = self.done;
         if first == 0 && self.recipe.cadence.eval_first && !stop.load(Ordering::Relaxed) {
-            self.measure(journal)?;
+            self.measure(journal, stop)?;
         }
         for step in steps {
             if stop.load(Ordering::Relaxed) {
@@ -200,14 +203,18 @@ impl Running {
                 self.save(journal)?;
             }
             if is_eval {
-                self.measure(journal)?;
+                self.measure(journal, stop)?;
             }
         }
         if self.saved < self.done {
             self.save(journal)?;
         }
         if self.measured != Some(self.done) {
-            self.measure(journal)?;
+            self.measure(journal, stop)?;
+        }
+        // All is trained and saved; whoever goes on with it measures what is left to measure.
+        if self.measured != Some(self.done) {
+            return Ok(Ended::Stopped);
         }
         self.finish(journal)?;
         Ok(Ended::Finished)
@@ -280,38 +287,53 @@ impl Running {
         })
     }
 
-    /// Measures the held-out samples. Where memory does not do for it, the run goes on without.
-    fn measure(&mut self, journal: &mut Journal) -> Result<()> {
-        self.measured = Some(self.done);
-        if self.split.held_out.is_empty() {
-            return Ok(());
+    /// Measures the held-out samples. Where memory does not do for it, the run goes on without what
+    /// there was no memory for. When it is stopped nothing is told: half of it is another number.
+    fn measure(&mut self, journal: &mut Journal, stop: &AtomicBool) -> Result<()> {
+        let mut told = None;
+        let found = self.held_out(&mut told, stop);
+        if stop.load(Ordering::Relaxed) {
+            return found;
         }
-        match self.held_out() {
-            Ok(told) => journal.add(Metric::HeldOut(told)),
+        self.measured = Some(self.done);
+        if let Some(told) = told {
+            journal.add(Metric::HeldOut(told))?;
+        }
+        match found {
             Err(TrainError::OutOfMemory(why)) => {
                 torch::give_back()?;
-                let text = format!("The held-out samples could not be measured: {why}.");
+                let text = format!("Not all of the held-out samples could be measured: {why}.");
                 journal.add(Metric::Note(metrics::Note { text }))
             }
-            Err(other) => Err(other),
+            other => other,
         }
     }
 
-    fn held_out(&self) -> Result<metrics::HeldOut> {
-        let mut samples = self.split.held_out.iter().map(|place| self.sample(*place));
-        let (loss, tokens) = self.trainer.measure(&mut samples)?;
-        let mut told = metrics::HeldOut { step: self.done, loss, tokens, ..Default::default() };
+    /// The loss first, which is there whatever becomes of the answers.
+    fn held_out(&self, told: &mut Option<metrics::HeldOut>, stop: &AtomicBool) -> Result<()> {
+        if self.split.held_out.is_empty() {
+            return Ok(());
+        }
+        let goes_on = |_: &Result<Sample>| !stop.load(Ordering::Relaxed);
+        let samples = || self.split.held_out.iter().map(|place| self.sample(*place));
+        let (loss, tokens) = self.trainer.measure(&mut samples().take_while(goes_on))?;
+        let step = self.done;
+        let told = told.insert(metrics::HeldOut { step, loss, tokens, ..Default::default() });
         if let Some(dialect) = &self.dialect {
-            let mut samples = self.split.held_out.iter().map(|place| self.sample(*place));
-            let judged = judge(self.trainer.decoder(), dialect, &mut samples, JUDGED)?;
+            let limits = Limits { replies: JUDGED_REPLIES, tokens: JUDGED_TOKENS, stop };
+            let decoder = self.trainer.decoder();
+            let judged = judge(decoder, dialect, &mut samples().take_while(goes_on), limits)?;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             told.replies = (judged.replies > 0).then_some(judged.replies);
             told.tool_validity = judged.rate(judged.valid);
             told.exact_name = judged.rate(judged.exact);
             let answers = judged.answers.into_iter();
-            let answers: Vec<Answer> = answers.map(|it| Answer { step: self.done, ..it }).collect();
+            let answers: Vec<Answer> = answers.map(|it| Answer { step, ..it }).collect();
             answers::add(self.run.folder(), &answers)?;
         }
-        Ok(told)
+        Ok(())
     }
 
     fn save(&mut self, journal: &mut Journal) -> Result<()> {

@@ -91,6 +91,7 @@ fn attempt(words: impl Iterator<Item = OsString>, cuda: &Cuda) -> Result<(), (St
 }
 
 fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
+    let end = end(options.until_stdin_ends);
     // What can be refused at once is, before a model is read.
     let key = key(options.key_file.as_deref())?;
     let is_open = options.host.parse().is_ok_and(|address: IpAddr| !address.is_loopback());
@@ -117,7 +118,7 @@ fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
     drop(opened);
     let listen = Listen { host: options.host.clone(), port: options.port };
     let ready = |ready: &Ready| say(ready, &notices, options.json);
-    serving::serve(server, Box::new(engine), &listen, ready, end(options.until_stdin_ends))?;
+    serving::serve(server, Box::new(engine), &listen, ready, end)?;
     Ok(())
 }
 
@@ -164,7 +165,7 @@ fn say(ready: &Ready, notices: &[String], as_json: bool) {
 /// Over when the server is to end: at a signal, and with its input where that is asked for.
 fn end(until_stdin_ends: bool) -> impl Future<Output = ()> {
     let (ended, input_ended) = oneshot::channel::<()>();
-    // Begins at once, so that nothing is missed while a model is read.
+    // Begins before a model is read: what ends meanwhile ends the server as soon as it is.
     if until_stdin_ends {
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -4,12 +4,13 @@ mod classroom;
 mod exercise;
 mod lessons;
 mod small;
-mod smollm2;
+pub(crate) mod smollm2;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::Usage;
 use crate::libtorch::{self, Libtorch};
 use crate::process::{cargo, is_ci, program, run as run_command, target};
 use crate::setup;
@@ -38,24 +39,27 @@ struct Wish {
 }
 
 impl Wish {
-    fn of(args: &[String]) -> Self {
+    fn of(args: &[String]) -> Result<Self> {
         let mut wish = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match (arg.as_str(), arg.strip_prefix("--dir=")) {
                 ("--full", _) => wish.full = true,
                 ("--no-training", _) => wish.without_training = true,
-                ("--dir", _) => wish.dir = args.next().map(PathBuf::from),
+                ("--dir", _) => {
+                    let none = || Usage("--dir takes a folder".to_owned());
+                    wish.dir = Some(args.next().ok_or_else(none)?.into());
+                }
                 (_, Some(dir)) => wish.dir = Some(PathBuf::from(dir)),
                 (_, None) => wish.rest.push(arg.clone()),
             }
         }
-        wish
+        Ok(wish)
     }
 }
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let wish = Wish::of(args);
+    let wish = Wish::of(args)?;
     setup::run(&[])?;
     let limn = built("LIMN", "limn", &["--bin", "limn"])?;
     let place = match &wish.dir {
@@ -114,13 +118,15 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_for_the_demo_of_limn() {
-        let of =
-            |text: &str| Wish::of(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        let of = |text: &str| {
+            Wish::of(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).unwrap()
+        };
         assert_eq!(of(""), Wish::default());
         let wish = of("--delay-ms 5 --full --dir there");
         assert!(wish.full && !wish.without_training);
         assert_eq!(wish.dir, Some(PathBuf::from("there")));
         assert_eq!(wish.rest, ["--delay-ms", "5"]);
         assert_eq!(of("--dir=x --no-training").dir, Some(PathBuf::from("x")));
+        assert!(Wish::of(&["--dir".to_owned()]).is_err());
     }
 }

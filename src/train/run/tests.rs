@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -311,6 +311,48 @@ fn a_disk_that_fills_up_stops_a_run_which_goes_on_when_there_is_room() {
     disk.grow(64 << 20);
     assert_eq!(train(&run), Ok(Ended::Finished));
     assert_eq!(losses(&run), losses(&whole));
+}
+
+/// Whoever stops a run while its held-out samples are measured finds no half of a measure, and goes
+/// on with it whenever they like.
+#[test]
+fn a_run_that_is_stopped_while_it_measures_measures_when_it_goes_on() {
+    let world = World::new("llama");
+    let mut recipe = world.recipe(Method::Full);
+    recipe.cadence.eval_steps = 1;
+    let whole = world.ready("whole", &recipe);
+    train(&whole).unwrap();
+    let folder = world.ready("run", &recipe);
+    for stopped_after in [1, 12, 24] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (flag, watched) = (Arc::clone(&stop), folder.clone());
+        // Told as soon as a step is said, which is when it is measured or soon after.
+        let watcher = std::thread::spawn(move || {
+            while !steps(&watched).contains_key(&stopped_after) && !flag.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            flag.store(true, Ordering::Relaxed);
+        });
+        let ended = run(&folder, &Cuda::Absent(PathBuf::new()), &stop).unwrap();
+        stop.store(true, Ordering::Relaxed);
+        watcher.join().unwrap();
+        assert!(stopped_after > 1 || ended == Ended::Stopped);
+    }
+    assert_eq!(train(&folder), Ok(Ended::Finished));
+    let measured = |folder: &Path| {
+        let lines = read_all(folder).unwrap();
+        let told = lines.into_iter().filter_map(|line| match line.metric {
+            Metric::HeldOut(told) => Some((told.step, told.loss)),
+            _ => None,
+        });
+        told.collect::<BTreeMap<u64, f64>>()
+    };
+    let (expected, found) = (measured(&whole), measured(&folder));
+    for (step, loss) in &found {
+        assert_eq!(expected.get(step), Some(loss), "after step {step}");
+    }
+    let last = expected.last_key_value().unwrap();
+    assert_eq!(found.last_key_value(), Some(last), "the last measure is never left out");
 }
 
 /// A tiny model without any training, with the tokenizer of the fixtures of `chat`.

@@ -45,7 +45,7 @@ impl Opened {
             first.0.clone_from(name);
         }
         for (name, path) in &options.adapters {
-            opened.add(name, path)?;
+            opened.add(name, path, options.template.is_some())?;
         }
         if let Some(template) = &options.template {
             opened.template = Some(template.clone());
@@ -103,8 +103,9 @@ impl Opened {
         })
     }
 
-    /// One more model: the same weights, with an adapter of a run or a folder that PEFT wrote.
-    fn add(&mut self, name: &str, path: &Path) -> Result<()> {
+    /// One more model: the same weights, with an adapter of a run or a folder that PEFT wrote. All of
+    /// them are spoken to by one template: where nobody names it, by that which each was trained with.
+    fn add(&mut self, name: &str, path: &Path, template_is_named: bool) -> Result<()> {
         let folder = match Run::open(path) {
             Err(_) => path.to_owned(),
             Ok(run) => {
@@ -118,6 +119,10 @@ impl Opened {
                     let (its, ours) = (recipe.model.display(), self.spoken.display());
                     let reason = format!("was trained beside {its}, and {ours} is served");
                     return Err(refused(path, &reason, "Serve it by itself."));
+                }
+                if !template_is_named && recipe.template != self.template {
+                    let remedy = "Serve it by itself, or name one for all with --template.";
+                    return Err(refused(path, "was trained with another chat template", remedy));
                 }
                 newest(&run, &mut self.notices)?.path().to_owned()
             }

@@ -50,20 +50,20 @@ pub fn grant(bytes: Option<usize>) {
 /// touches gigabytes of them: with this it is a quarter faster.
 pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (option, bytes) in [
-        // From this size on a block is a mapping of its own.
-        (libc::M_MMAP_THRESHOLD, i32::MAX),
-        // So much may lie free at the end of the heap.
-        (libc::M_TRIM_THRESHOLD, i32::MAX),
-        // The heap grows by at least this.
-        (libc::M_TOP_PAD, 64 << 20),
-    ] {
-        // SAFETY: mallopt takes two numbers, and no other thread runs yet. What it refuses stays as
-        // it was, which is slower and nothing else.
-        #[allow(unsafe_code, reason = "the C library's settings of its allocator")]
-        unsafe {
-            libc::mallopt(option, bytes);
-        }
+    {
+        let set = |option, bytes| {
+            // SAFETY: mallopt takes two numbers, and no other thread runs yet.
+            #[allow(unsafe_code, reason = "the C library's settings of its allocator")]
+            unsafe {
+                libc::mallopt(option, bytes) != 0
+            }
+        };
+        // From this size on a block is a mapping of its own. Before 2.35 glibc takes 32 MiB at most,
+        // and whoever sets any of these has to say it: it does not find the size by itself any more.
+        let _ = set(libc::M_MMAP_THRESHOLD, i32::MAX) || set(libc::M_MMAP_THRESHOLD, 32 << 20);
+        // So much may lie free at the end of the heap, and it grows by at least so much.
+        let _ = set(libc::M_TRIM_THRESHOLD, i32::MAX);
+        let _ = set(libc::M_TOP_PAD, 64 << 20);
     }
 }
 

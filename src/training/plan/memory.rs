@@ -50,12 +50,13 @@ const LOGIT_BYTES: u64 = 14;
 /// How a run is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// All that the layers computed is kept; what follows about attention is then of no use.
+    /// All that the layers computed is kept, and nothing of it apart: attention, tiles and inputs on
+    /// the host are of a layer that is computed again.
     #[serde(default)]
     pub save_layers: bool,
     /// What attention gave is kept.
     pub save_attention: bool,
-    /// For how many tokens at once an MLP is computed.
+    /// For how many tokens at once an MLP is computed; all when it is 0.
     pub mlp_tile: usize,
     /// What goes into each layer waits on the host.
     pub offload: bool,
@@ -64,19 +65,50 @@ pub struct Way {
 }
 
 impl Way {
-    /// The way of a rung. What the recipe says counts more than the rung.
+    /// The way of a rung. What the recipe says counts more than the rung, and who asks for layers to
+    /// be computed again in one way or another does not have them kept.
     #[must_use]
     pub fn of(rung: Rung, recipe: &Recipe) -> Self {
         let memory = recipe.memory;
+        let host_optimizer = memory.host_optimizer.unwrap_or(rung >= Rung::HostOptimizer);
+        let again = memory.save_attention == Some(false) || memory.offload == Some(true);
+        if memory.save_layers.unwrap_or(rung < Rung::AllOnDevice && !again) {
+            return Self {
+                save_layers: true,
+                save_attention: false,
+                mlp_tile: 0,
+                offload: false,
+                host_optimizer,
+            };
+        }
         let small = rung >= Rung::SmallTiles;
         let tile = if small { TILE_TOKENS_SMALL } else { TILE_TOKENS };
         Self {
-            save_layers: memory.save_layers.unwrap_or(rung < Rung::AllOnDevice),
+            save_layers: false,
             save_attention: memory.save_attention.unwrap_or(rung < Rung::AttentionAgain),
             mlp_tile: if recipe.lengths.mlp_tile > 0 { recipe.lengths.mlp_tile } else { tile },
             offload: memory.offload.unwrap_or(rung >= Rung::Offload),
-            host_optimizer: memory.host_optimizer.unwrap_or(rung >= Rung::HostOptimizer),
+            host_optimizer,
         }
+    }
+
+    /// What it comes to, in words: those of the lowest rung whose doing it has in it.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        let rung = if self.host_optimizer {
+            Rung::HostOptimizer
+        } else if self.offload {
+            Rung::Offload
+        } else if self.mlp_tile == TILE_TOKENS_SMALL {
+            Rung::SmallTiles
+        } else if self.save_layers {
+            Rung::LayersKept
+        } else if self.save_attention {
+            Rung::AllOnDevice
+        } else {
+            Rung::AttentionAgain
+        };
+        rung.describe()
     }
 }
 
@@ -128,7 +160,7 @@ impl MemoryUse {
         let sums = tokens * shape.heads as u64 * 4;
         let inner = tokens * shape.intermediate as u64 * bytes;
         let kept = KEPT_HIDDEN * stream + KEPT_QUERY * heads + KEPT_KV * keys + KEPT_MLP * inner;
-        let tile = tokens.min(way.mlp_tile as u64);
+        let tile = if way.mlp_tile == 0 { tokens } else { tokens.min(way.mlp_tile as u64) };
         let chunk = tokens.min(recipe.lengths.loss_chunk as u64);
         let is_cuda = machine.kind == Kind::Cuda;
         Self {
@@ -137,11 +169,7 @@ impl MemoryUse {
             optimizer: if way.host_optimizer { 0 } else { state_bytes(recipe) * trained },
             // What is kept of a layer has its input in it, and what attention gave.
             layer_inputs: if way.save_layers { 0 } else { held * stream },
-            attention: if way.save_attention && !way.save_layers {
-                layers * (heads + sums)
-            } else {
-                0
-            },
+            attention: if way.save_attention { layers * (heads + sums) } else { 0 },
             layers: if way.save_layers { layers * (kept + sums) } else { 0 },
             layer: LIVE_HIDDEN * stream + LIVE_QUERY * heads + LIVE_KV * keys,
             mlp: LIVE_MLP * tile * shape.intermediate as u64 * bytes,

@@ -19,7 +19,9 @@ impl fmt::Display for Plan {
         row("tokens", &format!("{tokens} an epoch, {loss} with loss; at most {longest} at once"))?;
         let [steps, of_epoch] = self.steps.map(thousands);
         row("steps", &format!("{steps}, {of_epoch} an epoch"))?;
-        row("way", self.rung.describe())?;
+        let way =
+            if self.rung == Rung::HandOver { self.rung.describe() } else { self.way.describe() };
+        row("way", way)?;
         let speed = format!("{} tokens/s", thousands(self.tokens_per_s as u64));
         row("time", &format!("about {} at about {speed}", duration(self.seconds)))?;
         self.write_memory(f)?;

@@ -116,10 +116,16 @@ fn what_the_recipe_says_counts_more_than_the_rung() {
     recipe.lengths.mlp_tile = 512;
     let plan = plan(&sizes()[0], &recipe, 8_192, &h200());
     assert_eq!((plan.way.save_attention, plan.way.mlp_tile), (false, 512));
-    assert_eq!((plan.rung, plan.memory.attention), (Rung::LayersKept, 0));
-    recipe.memory.save_layers = Some(false);
-    let again = self::plan(&sizes()[0], &recipe, 8_192, &h200());
-    assert!(!again.way.save_layers && again.memory.total() < plan.memory.total());
+    assert!(!plan.way.save_layers && plan.memory.attention == 0);
+    assert!(plan.to_string().contains(Rung::AttentionAgain.describe()), "{plan}");
+    recipe.memory = Memory { offload: Some(true), ..Memory::default() };
+    let offloaded = self::plan(&sizes()[0], &recipe, 8_192, &h200());
+    assert!(offloaded.way.offload && !offloaded.way.save_layers);
+    // Kept, there is nothing that a lower rung could save but the state of the optimizer.
+    recipe.memory = Memory { save_layers: Some(true), ..Memory::default() };
+    let ways = Rung::ALL[..5].iter().map(|rung| Way::of(*rung, &recipe));
+    assert!(ways.clone().all(|way| way == Way::of(Rung::LayersKept, &recipe)));
+    assert_ne!(Way::of(Rung::HostOptimizer, &recipe), Way::of(Rung::LayersKept, &recipe));
 }
 
 #[test]

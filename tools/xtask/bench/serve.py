@@ -34,11 +34,12 @@ def prompt(seed, length):
 
 
 def session(fresh):
-    """The prompts of a session; each by itself where nothing is to be used again."""
+    """The prompts of a session. Where nothing is to be used again, every fifth of them, which costs as
+    much as all before it, each with a beginning of its own."""
     text = prompt(3, BEGINS + GROWS * STEPS)
-    for step in range(STEPS):
+    for step in range(4, STEPS, 5) if fresh else range(STEPS):
         ids = text[: BEGINS + GROWS * step]
-        yield step, [45000 + step, *ids[1:]] if fresh else ids
+        yield [45000 + step, *ids[1:]] if fresh else ids
 
 
 class Work:
@@ -57,10 +58,9 @@ class Work:
                 rates["decode"].append(self.write(texts))
             for what, found in rates.items():
                 said[f"{what} {batch}"] = found
-        for name, fresh in (("reuse", False), ("fresh", True)):
-            said[f"first {name}"] = [
-                self.first(ids, fresh) for step, ids in session(fresh) if step > 0 or not fresh
-            ][0 if fresh else 1 :]
+        # The first prompt of a session has nothing to use again.
+        said["first reuse"] = [self.first(ids, False) for ids in session(False)][1:]
+        said["first fresh"] = [self.first(ids, True) for ids in session(True)]
         said["peak_bytes"] = [self.peak_bytes()]
         print(json.dumps(said))
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::figures::World;
-use super::train::{python, script};
+use super::train::{precisions, python, script};
 use super::{Bench, Figure, Unit};
 use crate::libtorch::{self, Libtorch};
 use crate::measure::Samples;
@@ -54,7 +54,7 @@ pub(super) fn serve(bench: &Bench) -> Result<Vec<Figure>> {
     }
     let run = Run { bench, python, script, model: world.folder.join("smollm2") };
     let mut figures = Vec::new();
-    for precision in precisions() {
+    for precision in precisions().iter().copied() {
         let ours = run.ours(precision)?;
         let theirs = run.transformers(precision)?;
         figures.extend(rows(precision, &ours, "transformers", &theirs));
@@ -70,21 +70,17 @@ pub(super) fn serve(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Those that this processor has units for, as `limn-train` judges it; libtorch is for x86_64.
-fn precisions() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512bf16") {
-        return vec!["f32", "bf16"];
-    }
-    println!("  bf16: not run, as this processor has no units for it");
-    vec!["f32"]
+fn samples(of: &Value, key: &str) -> Samples {
+    let numbers = of[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    Samples::of(numbers.iter().filter_map(Value::as_f64))
 }
 
 fn rows(precision: &str, ours: &Value, name: &str, theirs: &Value) -> Vec<Figure> {
-    let samples = |of: &Value, key: &str| {
-        let numbers = of[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        Samples::of(numbers.iter().filter_map(Value::as_f64))
-    };
+    // A table comes at the end, which is far.
+    for (key, what, _) in MEASURES {
+        let [ours, theirs] = [ours, theirs].map(|of| samples(of, key).median());
+        println!("  {precision}, {what}: {ours:.3}, {name} {theirs:.3}");
+    }
     let row = |(key, what, unit): &(&str, &str, Unit)| {
         let figure = Figure::new(&format!("serve: {precision}, {what}"), *unit, samples(ours, key));
         figure.against(name, &samples(theirs, key))

