@@ -326,7 +326,7 @@ pub(crate) struct TrustArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  limn doctor --store")]
 pub(crate) struct DoctorArgs {
-    /// Check the data folder alone, and every recording in it: integrity, hash chains, calls, blobs.
+    /// Look at the data folder alone, and at every recording: integrity, hash chains, calls, blobs.
     #[arg(long)]
     pub(crate) store: bool,
     /// One JSON object for each check.

@@ -24,7 +24,7 @@ use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
 use crate::print::{Out, safe_line};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Endpoint, Settings};
 use crate::store::Store;
 
 use columns::{Column, head, side_by_side};
@@ -73,46 +73,44 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
     })
 }
 
-/// A name that is no model, and a workspace whose file nobody has trusted, are said before anything
-/// runs.
+/// A name that is no model, a workspace whose file nobody has trusted, and a key that would go to a
+/// server it was not named for, are said before anything runs.
 fn refuse_wrong(args: &CompareArgs, queries: &[Query]) -> Result<(), CliError> {
     let empty = tempfile::tempdir();
     let empty = empty.map_err(|error| session::no_scratch(&error))?;
     let folders: HashSet<&Path> =
         queries.iter().map(|query| query.workspace.as_deref().unwrap_or(empty.path())).collect();
-    for folder in folders {
-        let resolve = |side| {
-            let run = args.run_of(side == Side::A);
-            Settings::resolve(&RunArgs { workspace: Some(folder.to_owned()), ..run })
-        };
-        refuse_mixed(args, &[resolve(Side::A)?, resolve(Side::B)?])?;
+    // The server that the key of one model is for, or that of both, where it is said once.
+    let mut servers: HashMap<Option<Side>, Endpoint> = HashMap::new();
+    for (folder, side) in folders.iter().flat_map(|folder| Side::BOTH.map(|side| (folder, side))) {
+        let run = args.run_of(side == Side::A);
+        let run = RunArgs { workspace: Some(folder.to_path_buf()), ..run };
+        let settings = Settings::resolve(&run)?;
+        refuse_mixed(side, &run, &settings)?;
+        let endpoint = settings.endpoint().filter(|_| run.api_key_env.is_some());
+        let Some(endpoint) = endpoint else { continue };
+        let whose = args.run.api_key_env.is_none().then_some(side);
+        let known = servers.entry(whose).or_insert_with(|| endpoint.clone());
+        if !known.shares_server_with(endpoint) {
+            return Err(CliError::usage(format!(
+                "One key is named, and two servers would be sent it: {} and {}. Say whose it is \
+                 with --api-key-env-a or --api-key-env-b, or compare the tasks of one server at a \
+                 time.",
+                safe_line(&known.provider.base_url),
+                safe_line(&endpoint.provider.base_url)
+            )));
+        }
     }
     Ok(())
 }
 
-/// What is said of a server is said to that one alone: not to one that limn starts itself, and a key
-/// that is said once goes to one server.
-fn refuse_mixed(args: &CompareArgs, both: &[Settings; 2]) -> Result<(), CliError> {
-    for (side, settings) in Side::BOTH.into_iter().zip(both) {
-        let run = args.run_of(side == Side::A);
-        if let Some((flag, model)) = settings::said_in_vain(&run, settings) {
-            let other = if side == Side::A { "b" } else { "a" };
-            return Err(CliError::usage(format!(
-                "{flag} is about another server than that of {model}, which limn starts itself. \
-                 Leave it out, or say it of the other model: --base-url-{other}, \
-                 --api-key-env-{other}."
-            )));
-        }
-    }
-    let [Some(a), Some(b)] = both.each_ref().map(Settings::endpoint) else { return Ok(()) };
-    if args.run.api_key_env.is_none() || a.shares_server_with(b) {
-        return Ok(());
-    }
+/// What is said of a server is not said to one that limn starts itself.
+fn refuse_mixed(side: Side, run: &RunArgs, settings: &Settings) -> Result<(), CliError> {
+    let Some((flag, model)) = settings::said_in_vain(run, settings) else { return Ok(()) };
+    let other = if side == Side::A { "b" } else { "a" };
     Err(CliError::usage(format!(
-        "--api-key-env names one key, and there are two servers: {} and {}. Say whose it is: \
-         --api-key-env-a or --api-key-env-b.",
-        safe_line(&a.provider.base_url),
-        safe_line(&b.provider.base_url)
+        "{flag} is about another server than that of {model}, which limn starts itself. Leave it \
+         out, or say it of the other model: --base-url-{other}, --api-key-env-{other}."
     )))
 }
 
