@@ -31,6 +31,8 @@ struct Cut {
     composed: bool,
     /// A word that is a token is that token, whatever the merges would make of it.
     ignore_merges: bool,
+    /// A text begins with the token of beginnings where the file does not say whether.
+    begins: bool,
 }
 
 const CUTS: &[Cut] = &[
@@ -42,6 +44,7 @@ const CUTS: &[Cut] = &[
         digits_alone: false,
         composed: true,
         ignore_merges: false,
+        begins: false,
     },
     Cut {
         names: &["llama-bpe", "llama3", "llama-v3"],
@@ -49,6 +52,7 @@ const CUTS: &[Cut] = &[
         digits_alone: false,
         composed: false,
         ignore_merges: true,
+        begins: true,
     },
     Cut {
         names: &["glm4", "chatglm-bpe"],
@@ -56,6 +60,7 @@ const CUTS: &[Cut] = &[
         digits_alone: false,
         composed: false,
         ignore_merges: false,
+        begins: false,
     },
     Cut {
         names: &["deepseek-v3"],
@@ -67,6 +72,7 @@ const CUTS: &[Cut] = &[
         digits_alone: false,
         composed: false,
         ignore_merges: false,
+        begins: false,
     },
     Cut {
         names: &["smollm"],
@@ -74,6 +80,7 @@ const CUTS: &[Cut] = &[
         digits_alone: true,
         composed: false,
         ignore_merges: false,
+        begins: false,
     },
     Cut {
         names: &["gpt-2"],
@@ -81,6 +88,7 @@ const CUTS: &[Cut] = &[
         digits_alone: false,
         composed: false,
         ignore_merges: false,
+        begins: false,
     },
 ];
 
@@ -149,6 +157,21 @@ impl Said {
         names.into_iter().filter_map(|(name, variable)| Some((variable, self.token(name)?.1)))
     }
 
+    /// What puts the token of beginnings before a text that no template wrote.
+    fn beginning(&self, cut: &Cut) -> Option<Value> {
+        let said = self.0.value("tokenizer.ggml.add_bos_token").and_then(Value::as_bool);
+        let (id, token) = self.token("bos").filter(|_| said.unwrap_or(cut.begins))?;
+        let first = json!({ "SpecialToken": { "id": token, "type_id": 0 } });
+        let text =
+            |name: &str, type_id: u32| json!({ "Sequence": { "id": name, "type_id": type_id } });
+        Some(json!({
+            "type": "TemplateProcessing",
+            "single": [first, text("A", 0)],
+            "pair": [first, text("A", 0), text("B", 1)],
+            "special_tokens": { token: { "id": token, "ids": [id], "tokens": [token] } },
+        }))
+    }
+
     /// The `tokenizer.json` that this was made from.
     fn tokenizer(&self) -> Result<Value, String> {
         let text = |name: &str| self.0.text(&format!("tokenizer.ggml.{name}"));
@@ -189,7 +212,7 @@ impl Said {
             "added_tokens": added,
             "normalizer": if cut.composed { json!({ "type": "NFC" }) } else { Value::Null },
             "pre_tokenizer": cut.pre_tokenizer(),
-            "post_processor": null,
+            "post_processor": self.beginning(cut),
             "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": null,

@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 fn main() {
-    println!("cargo:rerun-if-changed=torch/shim.cpp");
+    for file in ["shim.cpp", "few_rows.cpp", "few_rows.hpp"] {
+        println!("cargo:rerun-if-changed=torch/{file}");
+    }
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
@@ -25,9 +27,17 @@ fn main() {
         .flag("-isystem")
         .flag(libtorch.join("include/torch/csrc/api/include").display().to_string())
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
+        .opt_level(3)
+        // Without it libtorch's `parallel_for` is no more than a loop.
+        .flag("-fopenmp")
+        // A product and a sum are one operation where the processor has it.
+        .flag("-ffp-contract=fast")
         .file("torch/shim.cpp")
+        .file("torch/few_rows.cpp")
         .compile("limn_shim");
     let place = libtorch.canonicalize().unwrap_or(libtorch).join("lib");
+    // The threads of libtorch, and none beside them.
+    println!("cargo:rustc-link-arg={}", place.join("libgomp.so.1").display());
     println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", place.display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");

@@ -113,9 +113,8 @@ fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
     let mut notices = opened.notices.clone();
     notices.push(memory(&shape, kind, room, &machine)?);
     Kernels::default().apply()?;
-    let engine = engine(&opened, kind, device, room)?;
-    // What was mapped to be read is not needed any more.
-    drop(opened);
+    // What was mapped to be read goes with the thread that reads it.
+    let engine = apart(move || engine(&opened, kind, device, room))?;
     let listen = Listen { host: options.host.clone(), port: options.port };
     let ready = |ready: &Ready| say(ready, &notices, options.json);
     serving::serve(server, Box::new(engine), &listen, ready, end)?;
@@ -227,6 +226,14 @@ fn memory(
             gib(machine.device_bytes)
         ))),
     }
+}
+
+/// Does something on a thread of its own, with which those that helped it end. Threads of OpenMP
+/// that nobody will use again are counted all the same, and where there are more of them than cores,
+/// those in use go to sleep between any two operations: a token took half as long again.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, Failed> + Send) -> Result<T, Failed> {
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Reads the weights, and takes the memory.

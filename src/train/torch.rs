@@ -1,5 +1,6 @@
 //! What `tch` leaves out of libtorch: gradients weighted by a gradient, a fused optimizer step, the
-//! memory in use, which kernels may run, and the half of the library that computes on a GPU.
+//! memory in use, which kernels may run, products of a few rows, and the half of the library that
+//! computes on a GPU.
 //!
 //! The C++ beneath is `torch/shim.cpp`; the only unsafe code of this crate stands in this folder.
 //! Everything that computes goes through tch's fallible functions (`f_…`) or through here, so that
@@ -41,6 +42,19 @@ pub fn gradients(
     inputs: &[&Tensor],
 ) -> Result<Vec<Option<Tensor>>> {
     shim::gradients(outputs, weights, inputs)
+}
+
+/// `input · weightᵀ + bias`, as a linear layer has them: `[rows, inputs]`, `[outputs, inputs]` and
+/// `[outputs]`.
+///
+/// Where no gradients are wanted, a few rows in single precision on the processor are multiplied by
+/// a kernel of ours (`torch/few_rows.cpp`), which reads the weights once, as fast as memory gives
+/// them. The sums are added in another order there.
+///
+/// # Errors
+/// When shapes or kinds do not fit, or memory runs out.
+pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    shim::linear(input, weight, bias)
 }
 
 /// The numbers of AdamW (Loshchilov and Hutter, arXiv 1711.05101).

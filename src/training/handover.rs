@@ -1,8 +1,8 @@
 //! Handing a run over to an engine for several GPUs: a folder with the same tokens and masks, the
-//! recipe, and a program that trains on them with TRL under `torchrun`.
+//! recipe, and two programs that go on with them: with TRL under `torchrun`, or with slime on Ray.
 //!
-//! The program compares what TRL makes of the first row with what was written, and trains nothing
-//! when they differ.
+//! The first compares what TRL makes of the first row with what was written, and trains nothing
+//! when they differ; the second gives slime the rows in the place of its own tokenizing.
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,14 @@ use crate::disk::{self, Making};
 use crate::error::TrainingError;
 use crate::recipe::Recipe;
 
-/// What trains, with TRL.
-const PROGRAM: &str = include_str!("../../assets/training/train.py");
+/// What goes on with TRL.
+const TRL: &str = include_str!("../../assets/training/train.py");
+
+/// What goes on with slime, and what slime imports for its samples.
+const SLIME: &str = include_str!("../../assets/training/slime_sft.py");
+
+/// How it goes on, with `{model}` for the model's name.
+const ABOUT: &str = include_str!("../../assets/training/README.md");
 
 /// The label of a token that is not trained.
 const UNTRAINED: i64 = -100;
@@ -55,9 +61,18 @@ pub fn write(
         rows(&making.path().join("held-out.jsonl"), dataset, &split.held_out)?;
     }
     let json = serde_json::to_string_pretty(recipe).unwrap_or_default();
-    for (name, text) in
-        [("recipe.json", json.as_str()), ("train.py", PROGRAM), ("README.md", &about(recipe))]
-    {
+    let model = recipe.model.file_name().unwrap_or_default().to_string_lossy();
+    let about = ABOUT.replace("{model}", &model);
+    // slime draws from these in its own order; they name the rows of `train.jsonl`.
+    let names: String =
+        (0..split.train.len()).map(|row| format!("{{\"prompt\":\"row {row}\"}}\n")).collect();
+    for (name, text) in [
+        ("recipe.json", json.as_str()),
+        ("train.py", TRL),
+        ("slime_sft.py", SLIME),
+        ("slime.jsonl", &names),
+        ("README.md", &about),
+    ] {
         let path = making.path().join(name);
         fs::write(&path, text).map_err(|error| TrainingError::io("write", &path, error))?;
     }
@@ -80,18 +95,4 @@ fn rows(path: &Path, dataset: &Dataset, places: &[usize]) -> Result<(), Training
         file.write_all(b"\n").map_err(failed)?;
     }
     disk::finish(file).map_err(failed)
-}
-
-fn about(recipe: &Recipe) -> String {
-    let model = recipe.model.file_name().unwrap_or_default().to_string_lossy();
-    format!(
-        "# A fine-tune, handed over\n\n\
-         `train.jsonl` (and `held-out.jsonl`) have the tokens and masks that limn made, `recipe.json` \
-         the settings.\n\n\
-         ```sh\n\
-         pip install torch trl==1.16.0 peft datasets accelerate\n\
-         torchrun --nproc-per-node 8 train.py --model FOLDER --out trained\n\
-         ```\n\n\
-         FOLDER holds {model}, as `config.json` and safetensors. `batch` in `recipe.json` is shared by the devices evenly.\n"
-    )
 }

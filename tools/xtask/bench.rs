@@ -63,6 +63,7 @@ impl Unit {
             _ if !value.is_finite() => "none".to_owned(),
             Self::Seconds => time_text(Duration::from_secs_f64(value.max(0.0))),
             Self::Bytes => size_text(value),
+            Self::Count if value < 100.0 && value.fract() != 0.0 => format!("{value:.1}"),
             Self::Tokens | Self::Count => format!("{value:.0}"),
             Self::Ratio => format!("{value:.2}"),
             Self::Percent => format!("{value:+.1} %"),

@@ -2,10 +2,16 @@ use serde_json::Value;
 
 use crate::fixtures;
 use crate::gguf::{self, Header};
-use crate::{ChatError, Dialect};
+use crate::{ChatError, Dialect, Tokenizer};
 
 /// A GGUF without weights: what llama.cpp's converter writes of a tokenizer.
 fn written(family: &Value, template: &str, pre: &str) -> Vec<u8> {
+    said(family, template, pre, None).finish()
+}
+
+/// The same, which may say whether a text begins with the token of beginnings; that is the one that
+/// texts end with, too.
+fn said(family: &Value, template: &str, pre: &str, begins: Option<bool>) -> Writer {
     let json = fixtures::tokenizer_json(family);
     let vocabulary = json["model"]["vocab"].as_object().unwrap();
     let mut tokens: Vec<(String, u32)> = vec![(String::new(), 1); vocabulary.len()];
@@ -35,8 +41,13 @@ fn written(family: &Value, template: &str, pre: &str) -> Vec<u8> {
     out.numbers("tokenizer.ggml.token_type", &kinds);
     out.texts("tokenizer.ggml.merges", &merges.iter().map(String::as_str).collect::<Vec<_>>());
     out.number("tokenizer.ggml.eos_token_id", eos);
+    out.number("tokenizer.ggml.bos_token_id", eos);
+    if let Some(begins) = begins {
+        out.key("tokenizer.ggml.add_bos_token", 7);
+        out.bytes.push(begins.into());
+    }
     out.text("tokenizer.chat_template", template);
-    out.finish()
+    out
 }
 
 #[derive(Default)]
@@ -148,6 +159,27 @@ fn a_folder_with_its_companions_reads_and_writes_as_the_file() {
     let config = gguf::companions(&path).unwrap()[1].1.clone();
     assert_eq!(config["eos_token"], family["eos_token"]);
     assert_eq!(config["chat_template"], template);
+}
+
+#[test]
+fn a_text_begins_as_the_file_says_or_else_as_its_kind_does() {
+    let family = fixtures::family("qwen");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    for (pre, begins, count) in [
+        ("qwen2", None, 0),
+        ("qwen2", Some(true), 1),
+        ("llama-bpe", None, 1),
+        ("llama-bpe", Some(false), 0),
+    ] {
+        std::fs::write(&path, said(&family, "", pre, begins).finish()).unwrap();
+        let tokenizer = Tokenizer::of_model(&path).unwrap();
+        assert_eq!(tokenizer.begin().len(), count, "{pre} {begins:?}");
+        // What templates wrote begins as they wrote it.
+        assert!(tokenizer.encode("").unwrap().ids.is_empty());
+        let eos = tokenizer.id(family["eos_token"].as_str().unwrap());
+        assert!(tokenizer.begin().iter().all(|id| Some(*id) == eos));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use crate::decoder::Parameter;
 use crate::error::Result;
+use crate::torch::linear;
 
 /// What is trained beside a frozen linear layer: `scale · B · A`.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ impl Adapter {
     /// # Errors
     /// When memory runs out.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let thin = input.f_linear(self.down.value(), None::<&Tensor>)?;
-        let wide = thin.f_linear(self.up.value(), None::<&Tensor>)?;
+        let thin = linear(input, self.down.value(), None)?;
+        let wide = linear(&thin, self.up.value(), None)?;
         Ok(wide.f_mul_scalar(self.scale)?)
     }
 }

@@ -16,6 +16,7 @@ use crate::decoder::kept::{Kept, Look, Span};
 use crate::decoder::rotary::Angles;
 use crate::decoder::{Decoder, Places};
 use crate::error::{Result, TrainError};
+use crate::torch::linear;
 
 /// The keys and values of several texts, layer by layer.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ impl Decoder {
     /// What is said after these rows, one for each piece that asks.
     fn answers(&self, stream: &Tensor, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
         let normal = self.norm().forward(stream)?;
-        let logits = normal.f_linear(self.head().value(), None::<&Tensor>)?;
+        let logits = linear(&normal, self.head().value(), None)?;
         let logits = logits.f_to_kind(Kind::Float)?;
         // Of tokens that are alike the lowest is taken, on every device.
         let best = if pieces.iter().any(|piece| piece.want == Want::Best) {

@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use crate::decoder::{Adapter, Parameter};
 use crate::error::Result;
+use crate::torch::linear;
 
 /// `x · Wᵀ + b`.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Linear {
     /// When memory runs out.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Parameter::value);
-        let output = input.f_linear(self.weight.value(), bias)?;
+        let output = linear(input, self.weight.value(), bias)?;
         match &self.adapter {
             Some(adapter) => Ok(output.f_add(&adapter.forward(input)?)?),
             None => Ok(output),

@@ -18,6 +18,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <c10/core/Allocator.h>
@@ -26,6 +27,8 @@
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
+
+#include "few_rows.hpp"
 
 namespace {
 
@@ -137,6 +140,38 @@ CountingAllocator& counting() {
   return *allocator;
 }
 
+// Whether a product is one of few rows, and its way back is not wanted.
+bool is_few(const at::Tensor& input, const at::Tensor& weight) {
+  return !c10::GradMode::is_enabled() && input.is_cpu() && input.scalar_type() == at::kFloat &&
+      weight.scalar_type() == at::kFloat && weight.dim() == 2 && weight.is_contiguous() &&
+      input.dim() == 2 && input.size(1) == weight.size(1) && input.size(0) >= 1 &&
+      input.size(0) <= limn::FEW_ROWS;
+}
+
+at::Tensor few_rows(const at::Tensor& input, const at::Tensor& weight) {
+  const at::Tensor rows = input.contiguous();
+  const int64_t inputs = weight.size(1), outputs = weight.size(0);
+  at::Tensor found = at::empty({rows.size(0), outputs}, rows.options());
+  const float* from = rows.const_data_ptr<float>();
+  const float* weights = weight.const_data_ptr<float>();
+  float* to = found.mutable_data_ptr<float>();
+  // Every shape of tile divides a block. Threads take a few at a time as they get on: memory does not
+  // serve them evenly.
+  constexpr int64_t BLOCK = 24;
+  const int64_t blocks = (outputs + BLOCK - 1) / BLOCK;
+  const int64_t step = std::max<int64_t>(1, 32768 / std::max<int64_t>(1, inputs * BLOCK));
+  const int64_t parts = std::min<int64_t>(at::get_num_threads(), (blocks + step - 1) / step);
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, parts, 1, [&](int64_t, int64_t) {
+    for (int64_t at = next.fetch_add(step); at < blocks; at = next.fetch_add(step)) {
+      limn::few_rows(
+          from, weights, to, rows.size(0), inputs, outputs, at * BLOCK,
+          std::min((at + step) * BLOCK, outputs));
+    }
+  });
+  return found;
+}
+
 // Backends of attention, as libtorch numbers them.
 constexpr int64_t FLASH = 1;
 constexpr int64_t CUDNN = 3;
@@ -232,6 +267,22 @@ int limn_adamw(
         /*amsgrad=*/false, /*maximize=*/false);
   });
 }
+
+// `input · weightᵀ + bias`, as a linear layer has them: `[rows, inputs]`, `[outputs, inputs]` and, if
+// it is no null pointer, `[outputs]`.
+int limn_linear(
+    const at::Tensor* input, const at::Tensor* weight, const at::Tensor* bias,
+    at::Tensor** found) {
+  return guarded([&] {
+    if (!is_few(*input, *weight)) {
+      *found = new at::Tensor(at::linear(*input, *weight, bias ? *bias : at::Tensor()));
+      return;
+    }
+    at::Tensor product = few_rows(*input, *weight);
+    *found = new at::Tensor(bias ? product.add_(*bias) : product);
+  });
+}
+
 
 // Which kernels may be used: whether results have to be the same every time, whether f32 products
 // may be rounded to TF32, and which of the attention backends are on.

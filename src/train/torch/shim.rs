@@ -48,6 +48,7 @@ unsafe extern "C" {
         decay: f64,
         epsilon: f64,
     ) -> c_int;
+    fn limn_linear(input: Raw, weight: Raw, bias: Raw, found: *mut Made) -> c_int;
     fn limn_kernels(
         deterministic: c_int,
         tf32: c_int,
@@ -197,6 +198,17 @@ pub(super) fn adamw(numbers: &AdamW, moments: &Moments<'_>) -> Result<()> {
             epsilon,
         )
     })
+}
+
+#[allow(unsafe_code, reason = "a call of the shim, and a tensor that it made")]
+pub(super) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let [input, weight] = [input, weight].map(|tensor| tensor.as_ptr().cast());
+    let bias = bias.map_or(std::ptr::null(), |bias| bias.as_ptr().cast());
+    let mut found = std::ptr::null_mut();
+    // SAFETY: the tensors are borrowed for the call, a null pointer is no bias, and the result
+    // outlives it.
+    checked(unsafe { limn_linear(input, weight, bias, &raw mut found) })?;
+    Ok(own(found))
 }
 
 #[allow(unsafe_code, reason = "a call of the shim")]

@@ -1,6 +1,6 @@
 use tch::{Device, Kind, Tensor};
 
-use super::{AdamW, Backend, Kernels, Moments, attention_backend, gradients, version};
+use super::{AdamW, Backend, Kernels, Moments, attention_backend, gradients, linear, version};
 use crate::error::TrainError;
 
 #[test]
@@ -18,6 +18,28 @@ fn a_gradient_goes_back_through_its_output() {
     let gradient = Vec::<f32>::try_from(found[0].as_ref().unwrap()).unwrap();
     assert_eq!(gradient, [2.0, 40.0, 600.0]);
     assert!(found[1].is_none());
+}
+
+/// Widths that are whole eights and that are not, outputs that fill tiles and that do not.
+#[test]
+fn a_product_of_few_rows_is_that_of_many() {
+    tch::manual_seed(5);
+    let numbers = |sizes: &[i64]| Tensor::randn(sizes, (Kind::Float, Device::Cpu));
+    let exact = |tensor: &Tensor| tensor.to_kind(Kind::Double);
+    for (inputs, outputs) in [(64, 192), (7, 5), (37, 1031), (1, 1), (576, 9)] {
+        let (weight, bias) = (numbers(&[outputs, inputs]), numbers(&[outputs]));
+        // Rows that do not lie one after the other.
+        let all = numbers(&[inputs, 11]).transpose(0, 1);
+        for (bias, rows) in (1..=11).flat_map(|rows| [(None, rows), (Some(&bias), rows)]) {
+            let input = all.narrow(0, 0, rows);
+            let found = tch::no_grad(|| linear(&input, &weight, bias)).unwrap();
+            let expected = exact(&input).linear(&exact(&weight), bias.map(exact));
+            let is_close = exact(&found).allclose(&expected, 1e-5, 1e-5, false);
+            assert!(is_close, "{rows} rows, {inputs} inputs, {outputs} outputs");
+        }
+    }
+    let error = linear(&numbers(&[2, 3]), &numbers(&[4, 5]), None).unwrap_err();
+    assert!(matches!(error, TrainError::Torch(_)), "{error}");
 }
 
 #[test]

@@ -77,9 +77,9 @@ fn samples(of: &Value, key: &str) -> Samples {
 
 fn rows(precision: &str, ours: &Value, name: &str, theirs: &Value) -> Vec<Figure> {
     // A table comes at the end, which is far.
-    for (key, what, _) in MEASURES {
-        let [ours, theirs] = [ours, theirs].map(|of| samples(of, key).median());
-        println!("  {precision}, {what}: {ours:.3}, {name} {theirs:.3}");
+    for (key, what, unit) in MEASURES {
+        let [ours, theirs] = [ours, theirs].map(|of| unit.text(samples(of, key).median()));
+        println!("  {precision}, {what}: {ours}, {name} {theirs}");
     }
     let row = |(key, what, unit): &(&str, &str, Unit)| {
         let figure = Figure::new(&format!("serve: {precision}, {what}"), *unit, samples(ours, key));
