@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) use list::{Local, list};
 pub(crate) use remembered::remember;
-pub(crate) use server::{Server, load};
+pub(crate) use server::{Server, load, load_until};
 
 use crate::error::CliError;
 use crate::print::safe_line;
@@ -47,22 +47,29 @@ pub(crate) struct Launch {
     pub(crate) patience: Duration,
 }
 
-/// The model with this name, which has no prefix: one that is listed, or a path.
+/// The model with this name, which has no prefix: one that is listed, or whose path alone ends so,
+/// or a path.
 pub(crate) fn find(name: &str, file: &UserFile) -> Result<Local, CliError> {
     let mut all = list(file);
     if let Some(at) = all.iter().position(|it| it.name == name) {
         return Ok(all.swap_remove(at));
     }
-    let ends_so = |it: &&Local| it.path.ends_with(name);
-    let alike: Vec<&str> = all.iter().filter(ends_so).map(|it| it.name.as_str()).collect();
-    if alike.len() > 1 && !name.contains('/') {
+    let path = crate::settings::expanded(Path::new(name));
+    let ends_so = |it: &Local| !name.is_empty() && it.path.ends_with(name);
+    let alike: Vec<&str> = all.iter().filter(|it| ends_so(it)).map(|it| it.name.as_str()).collect();
+    // A session may have recorded a name that said more while there was another of that name.
+    if alike.len() == 1
+        && let Some(at) = all.iter().position(ends_so)
+    {
+        return Ok(all.swap_remove(at));
+    }
+    if alike.len() > 1 && !(name.contains('/') && path.exists()) {
         return Err(CliError::usage(format!(
             "There are several local models of the name {}. Say which: {}.",
             safe_line(name),
             told(&alike)
         )));
     }
-    let path = crate::settings::expanded(Path::new(name));
     if name.is_empty() || !path.exists() {
         let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
         let known = if names.is_empty() { String::new() } else { format!("{}, or ", told(&names)) };

@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::compose;
 
@@ -35,7 +35,8 @@ impl fmt::Display for Unanswered {
 pub(crate) fn ask(command: &mut Command, patience: Duration) -> Result<Output, Unanswered> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(Unanswered::Start)?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // Nobody waits for it yet, so the number is its own, and what is opened by it stays this process.
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
     let asked = compose::run(async {
         let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
         tokio::time::timeout(patience, waiting).await
@@ -45,8 +46,8 @@ pub(crate) fn ask(command: &mut Command, patience: Duration) -> Result<Output, U
         Ok(Ok(Err(panicked))) => Err(Unanswered::Start(io::Error::other(panicked))),
         Err(failed) => Err(Unanswered::Start(io::Error::other(failed.message))),
         Ok(Err(_)) => {
-            // Nobody waited for it yet, so the number is still its own.
-            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+            // It may have ended at the last moment; then there is nothing to kill.
+            let _ = process.map(|process| pidfd_send_signal(process, Signal::KILL));
             Err(Unanswered::Silent(patience))
         }
     }

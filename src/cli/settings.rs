@@ -35,7 +35,9 @@ use crate::error::CliError;
 use place::{number_variable, word_variable};
 
 pub(crate) use catalogue::Catalogue;
-pub(crate) use choice::{Endpoint, ModelChoice, NO_MODEL, chosen_provider, provider, refuse_mixed};
+pub(crate) use choice::{
+    Endpoint, ModelChoice, NO_MODEL, chosen_provider, provider, refuse_mixed, said_in_vain,
+};
 pub(crate) use context::ContextSettings;
 pub(crate) use file::{Consent, UserFile, set_at_top, user_file};
 pub(crate) use key::KeyState;
@@ -78,29 +80,40 @@ pub(crate) struct Settings {
 impl Settings {
     /// Folds everything together.
     pub(crate) fn resolve(run: &RunArgs) -> Result<Self, CliError> {
+        Self::resolve_copy(run, None)
+    }
+
+    /// The same where the folder to work in is a copy of another: what is said, trusted and allowed
+    /// there holds in it.
+    pub(crate) fn resolve_copy(run: &RunArgs, of: Option<&Path>) -> Result<Self, CliError> {
         let workspace = workspace(run.workspace.as_deref().unwrap_or(Path::new(".")))?;
+        let original = of.map_or_else(|| Ok(workspace.clone()), self::workspace)?;
         let home = home()?;
-        let mut file = workspace::applied(user_file()?, &workspace, &home)?;
+        let mut file = workspace::applied(user_file()?, &original, &workspace, &home)?;
         let allowed = std::mem::take(&mut file.allowed);
-        file.rules.remembered(allowed, &workspace);
+        file.rules.remembered(allowed, &original);
         let approval = file.approval.unwrap_or_default();
         let table = file.sandbox.take().map(sandbox::SandboxFile::table).unwrap_or_default();
+        let session = &run.session;
         let limits = Limits {
-            steps_max: run.max_steps.or(number_variable("LIMN_MAX_STEPS")?).or(file.max_steps),
-            tokens_max: run.max_tokens.or(number_variable("LIMN_MAX_TOKENS")?).or(file.max_tokens),
+            steps_max: session.max_steps.or(number_variable("LIMN_MAX_STEPS")?).or(file.max_steps),
+            tokens_max: session
+                .max_tokens
+                .or(number_variable("LIMN_MAX_TOKENS")?)
+                .or(file.max_tokens),
         };
-        let timeout = run.timeout.or(number_variable("LIMN_TIMEOUT")?).or(file.timeout);
+        let timeout = session.timeout.or(number_variable("LIMN_TIMEOUT")?).or(file.timeout);
         let model = choice::model(run, &file)?;
         Ok(Self {
             home,
             model,
-            catalogue: Catalogue::of(&file, run.context_window),
-            tools: run.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
-            approval: run
+            catalogue: Catalogue::of(&file, session.context_window),
+            tools: session.tools.or(word_variable("LIMN_TOOLS")?).or(file.tools),
+            approval: session
                 .approval
                 .or(word_variable("LIMN_APPROVAL")?)
                 .map_or(approval, ApprovalMode::from),
-            sandbox: sandbox::with_flags(table, run.sandbox, &run.isolation)?,
+            sandbox: sandbox::with_flags(table, session.sandbox, &session.isolation)?,
             limits,
             timeout: timeout.map(Duration::from_secs),
             context: file.context.into(),
@@ -108,7 +121,7 @@ impl Settings {
             rules: rules::in_force(file.rules),
             agents_md: file.agents_md.unwrap_or(true),
             checkpoints: !run.no_checkpoints && file.checkpoints.unwrap_or(true),
-            fsync: !run.no_fsync && file.fsync.unwrap_or(true),
+            fsync: !session.no_fsync && file.fsync.unwrap_or(true),
             annotator: file.annotator,
             terminal: file.terminal,
             consent: file.consent,

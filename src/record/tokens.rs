@@ -16,6 +16,8 @@ use crate::rows::Blob;
 /// No prompt and no reply has more tokens; what claims to is damage.
 const TOKENS_MAX: usize = 1 << 24;
 
+const TOO_MANY: &str = "it has more tokens than any model reads";
+
 /// What a server calls the list of a prompt's ids.
 const PROMPT_KEY: &[u8] = b"\"prompt_token_ids\"";
 
@@ -91,6 +93,10 @@ impl Unfold {
     ) -> Result<Option<ReplyTokens>, &'static str> {
         let before = self.before.take();
         let Some(bytes) = bytes else { return Ok(None) };
+        // What few bytes claim again and again would otherwise fill the memory, event by event.
+        if event.prompt_tokens.unwrap_or(0).saturating_add(event.tokens) > 2 * TOKENS_MAX as u64 {
+            return Err(TOO_MANY);
+        }
         let mut ids = unpack(bytes)?;
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let (kept, count) = (number(event.kept), number(event.tokens));
@@ -149,7 +155,7 @@ fn unpack(bytes: &[u8]) -> Result<Vec<u32>, &'static str> {
     // Each id ends with a byte below 0x80, so they are counted before memory is taken.
     let count = bytes.iter().filter(|byte| **byte < 0x80).count();
     if count > 2 * TOKENS_MAX {
-        return Err("it has more tokens than any model reads");
+        return Err(TOO_MANY);
     }
     let mut ids = Vec::with_capacity(count);
     let (mut id, mut shift) = (0_u64, 0_u32);

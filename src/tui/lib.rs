@@ -43,5 +43,6 @@ pub use run::{Edited, Outside, Tui};
 pub use screen::thousands;
 pub use taste::{Notify, Taste, Wrong};
 pub use terminal::{Screen, is_capable, leave_by_panic};
+pub use text::wrapped;
 pub use theme::{Background, Depth};
 pub use view::View;

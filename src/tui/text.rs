@@ -196,6 +196,13 @@ pub(crate) fn wrap_behind(
     rows.finish()
 }
 
+/// The rows of a plain text, for whoever prints them: without blanks at their ends.
+#[must_use]
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let rows = wrap(&[Span::raw(text)], columns, &[]);
+    rows.iter().map(|row| row.to_string().trim_end().to_owned()).collect()
+}
+
 /// Rows that are filled word by word.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {

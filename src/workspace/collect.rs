@@ -1,7 +1,8 @@
 //! Collecting what no checkpoint needs any more.
 //!
 //! The caller names the checkpoints that recordings name. To these come, by themselves, those that
-//! were taken of late and may not be on record yet, and those of a restore that somebody died over.
+//! were taken of late and may not be on record yet, those of a restore that somebody died over, and
+//! those that somebody holds.
 //! The store's lock is held alone meanwhile, so no checkpoint is being taken; and what was put or
 //! found within the grace period stays.
 
@@ -20,6 +21,7 @@ use crate::index::{Index, now_ns};
 use crate::journal::Journal;
 use crate::manifest::{Manifest, load_node};
 use crate::node::Kind;
+use crate::pin;
 use crate::place::{FOLDER, lock_store};
 use crate::snapshot;
 
@@ -53,7 +55,7 @@ pub struct Removed {
     pub blobs: u64,
     /// Their bytes on disk.
     pub bytes: u64,
-    /// Checkpoints that stay for now, since a session that runs may need them.
+    /// Checkpoints that stay for now: a session that runs may need them, or somebody holds them.
     pub waiting: u64,
 }
 
@@ -86,6 +88,7 @@ impl Collector {
         let mut collected = Collected::default();
         let states = self.states()?;
         let mut trees: HashSet<Hash> = named.into_iter().collect();
+        trees.extend(pin::held(&self.data)?);
         for state in &states {
             trees.extend(of_late(state, grace));
             if let Some(journal) = Journal::read(state)? {
@@ -110,8 +113,8 @@ impl Collector {
     }
 
     /// Deletes at once what the checkpoints of deleted recordings need and no other does: neither one
-    /// that is still named, nor one of a restore that somebody died over, nor one that was taken of
-    /// late. While a session runs (`is_live`), one of late may be its own although a deleted
+    /// that is still named or held, nor one of a restore that somebody died over, nor one that was
+    /// taken of late. While a session runs (`is_live`), one of late may be its own although a deleted
     /// recording names it too, so that one stays as well, and is counted.
     ///
     /// # Errors
@@ -126,6 +129,10 @@ impl Collector {
         let states = self.states()?;
         let mut kept: HashSet<Hash> = named.into_iter().collect();
         let mut removed = Removed::default();
+        for tree in pin::held(&self.data)? {
+            let is_new = kept.insert(tree);
+            removed.waiting += u64::from(is_new && gone.contains(&tree));
+        }
         for state in &states {
             let late = of_late(state, LATE).into_iter();
             for tree in late.filter(|tree| is_live || !gone.contains(tree)) {

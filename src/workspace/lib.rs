@@ -5,7 +5,7 @@
 //! know, and adds only what the store does not have ([`Workspace::checkpoint`]). Two are compared
 //! folder by folder ([`diff()`]), a workspace is taken back to one ([`Workspace::restore`]), a
 //! throw-away copy is made of one ([`FreshCopy`]), and what no checkpoint needs is deleted
-//! ([`Collector`]). What is in one, what is not and why is in docs/checkpoints.md.
+//! ([`Collector`]), unless somebody holds it ([`Pin`]). What is in one, what is not and why is in docs/checkpoints.md.
 //!
 //! Absent here on purpose: when a checkpoint is taken and what is recorded of it; that is the
 //! session's.
@@ -24,6 +24,7 @@ mod index;
 mod journal;
 mod manifest;
 mod node;
+mod pin;
 mod place;
 mod plan;
 mod planted;
@@ -42,6 +43,7 @@ pub use error::Error;
 pub use fresh::{FreshCopy, How, Overlay};
 pub use manifest::{Manifest, Skipped};
 pub use node::{Entry, Kind};
+pub use pin::Pin;
 pub use place::Workspace;
 pub use planted::{Obeyed, Planted};
 pub use policy::{Policy, Reason};

@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mock_server::{MockServer, Reply};
+use mock_server::{MockServer, Reply, Scenario};
 use rustix::process::{Pid, Signal, kill_process};
 use trajectory::Body;
 use trajectory::event::ModelChanged;
 
-use crate::stage::{DOWN, ENTER, ESC, Terminal, for_server};
+use crate::stage::{CTRL_S, CTRL_U, DOWN, ENTER, ESC, Terminal, for_server};
 use crate::train::{Training, until};
 use crate::world::{Run, World, run, server};
 
@@ -262,6 +262,14 @@ fn what_cannot_be_served_is_said_before_a_session_begins() {
         .exec(&["--base-url", "http://127.0.0.1:9", "go"])
         .exits(2)
         .says(&["--base-url", "--model"]);
+    // In a comparison it is said which model the flag is about.
+    local.world().write("work/task.md", "Say hello.");
+    let compare = ["compare", "local:run", "far", "--queries", "task.md"];
+    let other = ["--base-url-b", "http://127.0.0.1:9"];
+    for flag in [["--api-key-env", "A_KEY"], ["--api-key-env-a", "A_KEY"]] {
+        let refused = local.limn(&[&compare[..], &other, &flag].concat()).exits(2);
+        refused.says(&["--api-key-env is about another server", "local:run", "--api-key-env-b"]);
+    }
     let none = ["exec", "--model", "local:none", "go"];
     local.limn(&none).exits(2).says(&["no local model \"none\"", "local:run", "limn train"]);
 }
@@ -290,14 +298,20 @@ fn names_are_told_apart_and_what_is_gone_is_passed_over() {
     let told = local.limn(&["models", "local"]).succeeds();
     assert!(told.stdout.contains("model, 2 MB") && told.stdout.contains("adapter of small"));
     local.exec(&["go"]).exits(2).says(&["several local models", "local:more/run", &of_train]);
-    // By its path a model has the name that it is listed under.
-    let server = server([Reply::text("One.")]);
+    let server = server([Reply::text("One."), Reply::text("Two."), Reply::text("Three.")]);
     local.at(&server);
+    let of_more = ["exec", "--model", "local:more/run", "--sandbox", "off", "go"];
+    local.limn(&of_more).succeeds().says(&["loading local:more/run"]);
+    let with_more = world.home().find("last").unwrap().to_string();
+    // By its path a model has the name that it is listed under.
     let by_path = format!("local:{models}/tiny");
     local.limn(&["exec", "--model", &by_path, "--sandbox", "off", "go"]).succeeds();
     assert_eq!(local.models()[0].model, "local:tiny");
     fs::remove_dir_all(local.training.folder()).unwrap();
     assert_eq!(names(&local), ["local:run", "local:small.gguf", "local:tiny"]);
+    // The name that a session has recorded says more than is needed now, and means the same.
+    let resumed = ["exec", "--resume", &with_more, "--sandbox", "off", "on"];
+    local.limn(&resumed).succeeds().says(&["loading local:run"]);
     fs::remove_dir_all(world.path("models")).unwrap();
     local.limn(&["exec", "--resume", "last", "--sandbox", "off", "more"]).exits(2).says(&[
         "no local model",
@@ -351,6 +365,70 @@ fn what_is_asked_while_a_model_is_loaded_waits_for_it_and_esc_gives_it_up() {
     terminal.shows("is loaded").shows("One.").shows("✓").leave();
     assert!(is_gone(local.started(2)));
     local.world().assert_sound();
+}
+
+#[test]
+fn what_is_said_and_run_while_a_model_is_loaded_is_kept() {
+    let gate = "mkfifo \"$dir/gate\" 2>/dev/null; read line <\"$dir/gate\"";
+    let local = Local::new(&format!("{gate}\n{SERVES}"));
+    let world = local.world();
+    let own = MockServer::start(Scenario::generate(|_, request| {
+        let asked = request.json().to_string();
+        match (asked.contains("and second"), asked.contains("third")) {
+            (true, _) => Reply::text("Both were heard."),
+            (_, true) => Reply::text("That was heard, too."),
+            _ => Reply::text("One was heard."),
+        }
+    }));
+    let own = own.unwrap();
+    local.at(&own);
+    let opens = |count| {
+        local.started(count);
+        until(|| world.path("server/gate").exists());
+        fs::write(world.path("server/gate"), "\n").unwrap();
+    };
+    let away = world.path("server/away");
+    fs::rename(local.program(), &away).unwrap();
+    let mut terminal = local.open(&["--model", "local:run"]);
+    terminal.shows("LIMN_TRAIN names");
+    // The prompt with which it is tried again is not lost.
+    fs::rename(&away, local.program()).unwrap();
+    terminal.press("first").press(ENTER).shows("loading local:run …").shows("working");
+    // What is told to the round that is to be, and a command of one's own, wait with it.
+    terminal.press("and second").press(CTRL_S).press("!echo own-$((6 * 7))").press(ENTER);
+    opens(1);
+    terminal.shows("is loaded").shows("Both were heard.").shows("own-42").leave();
+    // Where nothing else was asked, what is told begins a round.
+    let mut terminal = local.open(&["--model", "local:run"]);
+    terminal.shows("loading local:run …").press("third").press(CTRL_S);
+    opens(2);
+    terminal.shows("is loaded").shows("That was heard, too.").leave();
+    // What is given up is told, and what was said is handed back.
+    let mut terminal = local.open(&["--model", "local:run"]);
+    terminal.shows("loading local:run …").press("!echo lost").press(ENTER);
+    local.started(3);
+    terminal.press("fourth").press(CTRL_S).shows_no_more("❯ fourth").press(ESC);
+    terminal.shows("was not run: echo lost").shows("❯ fourth").press(CTRL_U).leave();
+    world.assert_sound();
+}
+
+#[test]
+fn the_sessions_of_a_comparison_share_one_server() {
+    let local = Local::new(SERVES);
+    let world = local.world();
+    let hello = || Scenario::repeat_last([Reply::text("Hello.")]);
+    let (own, far) = (MockServer::start(hello()).unwrap(), MockServer::start(hello()).unwrap());
+    local.at(&own);
+    let tasks: String = (1..=3).map(|it| format!("{{\"prompt\":\"Task {it}.\"}}\n")).collect();
+    world.write("work/tasks.jsonl", &tasks);
+    let url = far.url();
+    let models = ["compare", "local:run", "far", "--base-url-b", &url, "--sandbox", "off"];
+    let more = ["--queries", "tasks.jsonl", "--jobs", "4"];
+    local.limn(&[&models[..], &more].concat()).succeeds();
+    assert_eq!((own.requests().len(), far.requests().len()), (3, 3));
+    assert_eq!(local.pids().len(), 1);
+    assert!(is_gone(local.started(1)) && local.said("asked").contains(" --slots 4 "));
+    world.assert_sound();
 }
 
 #[test]

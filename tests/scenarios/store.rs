@@ -1,6 +1,7 @@
 //! What is stored is checked, and copied to where it survives this disk.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use mock_server::Reply;
 
@@ -29,6 +30,34 @@ fn everything_is_read_and_what_is_damaged_is_named() {
     assert!(bad.stdout.contains(&blob.display().to_string()), "{}", bad.stdout);
     assert!(bad.stdout.contains("chain and blobs verify"), "the recording itself is whole");
     assert_eq!(fs::read(&blob).unwrap(), bytes, "it was only looked at");
+}
+
+#[test]
+fn the_doctor_looks_at_the_store_alone_where_that_is_asked_and_else_at_the_machine() {
+    let world = recorded();
+    world.write(
+        "home/limn-train",
+        "#!/bin/sh\necho called >>\"$(dirname \"$0\")/called\"\necho {}\n",
+    );
+    let program = world.path("home/limn-train");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let looks = |args: &[&str]| -> Vec<String> {
+        let mut command = world.command(&[&["doctor", "--json"], args].concat());
+        command.env("LIMN_TRAIN", &program);
+        let lines = crate::world::run(command).json_lines();
+        lines.iter().map(|line| line["check"].as_str().unwrap().to_owned()).collect()
+    };
+    let store = looks(&["--store"]);
+    let session = format!("session {}", world.archive().id());
+    assert!(store.contains(&"data folder".to_owned()) && store.contains(&session), "{store:?}");
+    assert!(!store.iter().any(|it| it == "sandbox" || it == "training"), "{store:?}");
+    assert!(!world.path("home/called").exists(), "no program was started");
+    let machine = looks(&[]);
+    assert!(world.path("home/called").exists());
+    for name in ["sqlite", "settings", "model", "sandbox", "shell", "training", "data folder"] {
+        assert!(machine.iter().any(|it| it == name), "no {name} in {machine:?}");
+    }
+    assert!(!machine.contains(&session), "{machine:?}");
 }
 
 #[test]

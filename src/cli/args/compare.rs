@@ -1,10 +1,11 @@
 //! `limn compare`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Api, ApprovalArg, RunArgs, SandboxArg, SandboxArgs, ToolsArg};
+use super::{RunArgs, SessionArgs};
 
 /// Let two models do the same tasks, each in a fresh copy of the workspace, and see side by side
 /// what they did, whether it passed, and what it cost.
@@ -60,64 +61,34 @@ pub(crate) struct CompareRunArgs {
     /// The endpoint of the second model.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url_b: Option<String>,
-    /// The environment variable that holds the key for these endpoints.
-    #[arg(long, value_name = "NAME")]
+    /// The environment variable that holds the key for that endpoint, where both models have the
+    /// same one.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["api_key_env_a", "api_key_env_b"])]
     pub(crate) api_key_env: Option<String>,
-    /// The API form.
-    #[arg(long, value_enum)]
-    pub(crate) api: Option<Api>,
-    /// The names and shapes of the tools; otherwise as each model does best with them.
-    #[arg(long, value_enum)]
-    pub(crate) tools: Option<ToolsArg>,
-    /// The context window in tokens, where the table of models is wrong or has none.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1024..))]
-    pub(crate) context_window: Option<u64>,
-    /// How often a request that failed in passing is asked again.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) retries: Option<u32>,
-    /// How much the agent may do without asking.
-    #[arg(long, value_enum)]
-    pub(crate) approval: Option<ApprovalArg>,
-    /// Whether commands are isolated, checks too.
-    #[arg(long, value_enum)]
-    pub(crate) sandbox: Option<SandboxArg>,
+    /// The variable that holds the key for the endpoint of the first model.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env_a: Option<String>,
+    /// The variable that holds the key for the endpoint of the second model.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env_b: Option<String>,
     #[command(flatten)]
-    pub(crate) isolation: SandboxArgs,
-    /// Requests to the model before a session is stopped.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_steps: Option<u32>,
-    /// Input and output tokens before a session is stopped.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_tokens: Option<u64>,
-    /// Seconds before a session is stopped, its check included.
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) timeout: Option<u64>,
-    /// Do not wait for the disk: a crash still loses nothing, a power cut may.
-    #[arg(long)]
-    pub(crate) no_fsync: bool,
+    pub(crate) session: SessionArgs,
 }
 
 impl CompareArgs {
     /// How the sessions of one of the two models run.
     pub(crate) fn run_of(&self, is_first: bool) -> RunArgs {
         let run = self.run.clone();
-        let (model, own_url) =
-            if is_first { (&self.a, run.base_url_a) } else { (&self.b, run.base_url_b) };
+        let (model, own_url, own_key) = match is_first {
+            true => (&self.a, run.base_url_a, run.api_key_env_a),
+            false => (&self.b, run.base_url_b, run.api_key_env_b),
+        };
         RunArgs {
             model: Some(model.clone()),
             base_url: own_url.or(run.base_url),
-            api_key_env: run.api_key_env,
-            api: run.api,
-            tools: run.tools,
-            context_window: run.context_window,
-            retries: run.retries,
-            approval: run.approval,
-            sandbox: run.sandbox,
-            isolation: run.isolation,
-            max_steps: run.max_steps,
-            max_tokens: run.max_tokens,
-            timeout: run.timeout,
-            no_fsync: run.no_fsync,
+            api_key_env: own_key.or(run.api_key_env),
+            at_a_time: NonZeroU32::new(self.jobs),
+            session: run.session,
             ..RunArgs::default()
         }
     }

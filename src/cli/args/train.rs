@@ -1,5 +1,6 @@
 //! What can be typed after `limn train`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -121,6 +122,17 @@ pub(crate) enum DeviceArg {
     Auto,
     Cpu,
     Cuda,
+}
+
+/// How the program that computes is told where, and in what.
+pub(crate) fn computed_by(
+    device: Option<DeviceArg>,
+    precision: Option<PrecisionArg>,
+) -> impl Iterator<Item = OsString> {
+    let device = device.and_then(|device| device.to_possible_value());
+    let precision = precision.and_then(|precision| precision.to_possible_value());
+    let said = [("--device", device), ("--precision", precision)].into_iter();
+    said.filter_map(|(flag, value)| Some([flag.into(), value?.get_name().into()])).flatten()
 }
 
 /// What is done with a run.

@@ -11,44 +11,39 @@ mod queries;
 mod results;
 mod session;
 mod summary;
+mod work;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use workspace::{Hash, Policy, Workspace};
+use workspace::{Hash, Pin, Policy, Workspace};
 
-use crate::args::CompareArgs;
+use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
-use crate::print::{Out, note, safe_line};
-use crate::settings::{self, Settings};
+use crate::print::{Out, safe_line};
+use crate::settings::{self, Endpoint, Settings};
 use crate::store::Store;
 
-use columns::{Column, head, side_by_side, verdict};
+use columns::{Column, head, side_by_side};
 use outcome::{Key, Outcome, Side};
 use queries::Query;
 use results::Results;
 use session::Job;
 use summary::Summary;
+use work::work;
 
 /// How wide what is not a terminal is.
 const COLUMNS_ELSEWHERE: usize = 120;
 
 pub(crate) fn run(args: &CompareArgs) -> CliResult {
     let queries = queries::read(args)?;
-    // A name that is no model is said before anything runs.
-    for side in Side::BOTH {
-        let run = args.run_of(side == Side::A);
-        settings::refuse_mixed(&run, &Settings::resolve(&run)?)?;
-    }
+    refuse_wrong(args, &queries)?;
     let mut results = Results::open(args.out.as_deref())?;
-    let trees = trees(&queries)?;
-    let all = jobs(args, &queries, &trees);
+    let starts = starts(&queries)?;
+    let all = jobs(args, &queries, &starts);
     let mut left = Vec::new();
     for job in all {
         match results.get(&job.key) {
@@ -56,8 +51,8 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
                 if known.task != job.task || Some(&known.model) != job.run.model.as_ref() =>
             {
                 return Err(CliError::usage(format!(
-                    "What is in --out came of another task {:?}, model or limit. Name another \
-                     folder.",
+                    "What is in --out came of another task {:?}, or of another workspace, model or \
+                     flag. Name another folder.",
                     job.key.query
                 )));
             }
@@ -66,7 +61,9 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
             _ => left.push(job),
         }
     }
-    let ended = work(args, &left, &mut results)?;
+    // They are in no recording before a session of theirs begins.
+    let _pin = Pin::hold(&settings::home()?, left.iter().filter_map(|job| job.tree))?;
+    let ended = work(args.jobs, &left, &mut results)?;
     let mut out = Out::new();
     let summary = tell(args, &queries, &results, &mut out);
     out.flush();
@@ -76,36 +73,86 @@ pub(crate) fn run(args: &CompareArgs) -> CliResult {
     })
 }
 
-/// Every workspace as it is now, once.
-fn trees(queries: &[Query]) -> Result<HashMap<PathBuf, Hash>, CliError> {
-    let mut trees = HashMap::new();
-    let store = Store::open()?;
-    for folder in queries.iter().filter_map(|query| query.workspace.as_ref()) {
-        if !trees.contains_key(folder) {
-            let workspace = Workspace::open(folder, store.home.path(), Policy::default(), true)?;
-            trees.insert(folder.clone(), workspace.checkpoint(&NEVER)?.tree);
+/// A name that is no model, a workspace whose file nobody has trusted, and a key that would go to a
+/// server it was not named for, are said before anything runs.
+fn refuse_wrong(args: &CompareArgs, queries: &[Query]) -> Result<(), CliError> {
+    let empty = tempfile::tempdir();
+    let empty = empty.map_err(|error| session::no_scratch(&error))?;
+    let folders: HashSet<&Path> =
+        queries.iter().map(|query| query.workspace.as_deref().unwrap_or(empty.path())).collect();
+    // The server that the key of one model is for, or that of both, where it is said once.
+    let mut servers: HashMap<Option<Side>, Endpoint> = HashMap::new();
+    for (folder, side) in folders.iter().flat_map(|folder| Side::BOTH.map(|side| (folder, side))) {
+        let run = args.run_of(side == Side::A);
+        let run = RunArgs { workspace: Some(folder.to_path_buf()), ..run };
+        let settings = Settings::resolve(&run)?;
+        refuse_mixed(side, &run, &settings)?;
+        let endpoint = settings.endpoint().filter(|_| run.api_key_env.is_some());
+        let Some(endpoint) = endpoint else { continue };
+        let whose = args.run.api_key_env.is_none().then_some(side);
+        let known = servers.entry(whose).or_insert_with(|| endpoint.clone());
+        if !known.shares_server_with(endpoint) {
+            return Err(CliError::usage(format!(
+                "One key is named, and two servers would be sent it: {} and {}. Say whose it is \
+                 with --api-key-env-a or --api-key-env-b, or compare the tasks of one server at a \
+                 time.",
+                safe_line(&known.provider.base_url),
+                safe_line(&endpoint.provider.base_url)
+            )));
         }
     }
-    Ok(trees)
+    Ok(())
+}
+
+/// What is said of a server is not said to one that limn starts itself.
+fn refuse_mixed(side: Side, run: &RunArgs, settings: &Settings) -> Result<(), CliError> {
+    let Some((flag, model)) = settings::said_in_vain(run, settings) else { return Ok(()) };
+    let other = if side == Side::A { "b" } else { "a" };
+    Err(CliError::usage(format!(
+        "{flag} is about another server than that of {model}, which limn starts itself. Leave it \
+         out, or say it of the other model: --base-url-{other}, --api-key-env-{other}."
+    )))
+}
+
+/// A workspace as it was when the comparison began.
+struct Start {
+    tree: Hash,
+    /// The same without times: what a task was done in.
+    content: Hash,
+}
+
+/// Every workspace as it is now, once.
+fn starts(queries: &[Query]) -> Result<HashMap<PathBuf, Start>, CliError> {
+    let mut starts = HashMap::new();
+    let store = Store::open()?;
+    for folder in queries.iter().filter_map(|query| query.workspace.as_ref()) {
+        if !starts.contains_key(folder) {
+            let workspace = Workspace::open(folder, store.home.path(), Policy::default(), true)?;
+            let taken = workspace.checkpoint(&NEVER)?;
+            let start = Start { tree: taken.tree, content: taken.manifest.content };
+            starts.insert(folder.clone(), start);
+        }
+    }
+    Ok(starts)
 }
 
 /// Every session there is to be: task by task, and each task by both models in turn.
 fn jobs<'a>(
     args: &CompareArgs,
     queries: &'a [Query],
-    trees: &HashMap<PathBuf, Hash>,
+    starts: &HashMap<PathBuf, Start>,
 ) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
     for query in queries {
         for repeat in 1..=args.repeat {
             for side in Side::BOTH {
                 let run = args.run_of(side == Side::A);
-                let tree = query.workspace.as_ref().and_then(|folder| trees.get(folder)).copied();
+                let start = query.workspace.as_ref().and_then(|folder| starts.get(folder));
                 jobs.push(Job {
                     key: Key { query: query.id.clone(), repeat, side },
                     query,
-                    tree,
-                    task: task(query, &run),
+                    tree: start.map(|start| start.tree),
+                    task: task(query, start.map(|start| start.content), &run),
                     run,
                     private: args.private,
                 });
@@ -115,82 +162,13 @@ fn jobs<'a>(
     jobs
 }
 
-/// A digest over a task and how it is run.
-fn task(query: &Query, run: &crate::args::RunArgs) -> String {
-    let said = json!([
-        query.prompt,
-        query.workspace,
-        query.check,
-        run.base_url,
-        run.tools,
-        run.max_steps,
-        run.max_tokens,
-        run.timeout,
-    ]);
-    blake3::hash(said.to_string().as_bytes()).to_hex().to_string()
-}
-
-/// Runs what is left, so many at a time, and keeps what comes of it.
-fn work(args: &CompareArgs, left: &[Job<'_>], results: &mut Results) -> CliResult {
-    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (sender, done) = mpsc::channel();
-    let workers = left.len().min(args.jobs as usize);
-    let (next, is_over) = (&next, &is_over);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                let mut server = None;
-                while !is_over.load(Ordering::Relaxed) {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = left.get(place) else { return };
-                    let result = job.run(&mut server);
-                    // Here, not where it is read: nothing more is begun meanwhile.
-                    if !matches!(result, Ok(Some(_))) {
-                        is_over.store(true, Ordering::Relaxed);
-                    }
-                    if sender.send((place, result)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut ended = Ok(Exit::Completed);
-        for (number, (place, result)) in done.into_iter().enumerate() {
-            let kept = result.and_then(|outcome| match outcome {
-                None => Ok(Exit::Interrupted),
-                Some(outcome) => {
-                    progress(number + 1, left, &left[place], &outcome);
-                    results.put(outcome).map(|()| Exit::Completed)
-                }
-            });
-            match kept {
-                Ok(Exit::Completed) => {}
-                // The first that ends it says why; those that run are waited for.
-                other => {
-                    is_over.store(true, Ordering::Relaxed);
-                    if matches!(ended, Ok(Exit::Completed)) {
-                        ended = other;
-                    }
-                }
-            }
-        }
-        ended
-    })
-}
-
-fn progress(count: usize, left: &[Job<'_>], job: &Job<'_>, outcome: &Outcome) {
-    let Key { query, repeat, side } = &job.key;
-    let again = if *repeat > 1 { format!(" ({repeat})") } else { String::new() };
-    note(&format!(
-        "[{count}/{}] {}{again} · {} {} · {}",
-        left.len(),
-        safe_line(query),
-        side.letter(),
-        safe_line(&outcome.model),
-        verdict(outcome, job.query.check.is_some()),
-    ));
+/// A digest over a task, what it is done in, and how it is run: all that can be said of a session,
+/// but for whether it waits for the disk.
+fn task(query: &Query, content: Option<Hash>, run: &RunArgs) -> String {
+    let how = SessionArgs { no_fsync: false, ..run.session.clone() };
+    // As it is printed to find faults: so no flag is forgotten, and no path is too odd.
+    let said = format!("{query:?} {content:?} {:?} {how:?}", run.base_url);
+    blake3::hash(said.as_bytes()).to_hex().to_string()
 }
 
 /// Prints what came of it all, as far as it is known.

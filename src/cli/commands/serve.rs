@@ -8,9 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::ValueEnum;
-
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, computed_by};
 use crate::error::{CliError, CliResult};
 use crate::limn_train::{self, cannot_start};
 use crate::local;
@@ -70,12 +68,7 @@ fn arguments(args: &ServeArgs) -> Result<Vec<OsString>, CliError> {
     for (flag, file) in files {
         file.iter().for_each(|file| add(flag, file.as_os_str()));
     }
-    if let Some(device) = args.device.and_then(|it| it.to_possible_value()) {
-        add("--device", device.get_name().as_ref());
-    }
-    if let Some(precision) = args.precision.and_then(|it| it.to_possible_value()) {
-        add("--precision", precision.get_name().as_ref());
-    }
+    arguments.extend(computed_by(args.device, args.precision));
     let switches = [("--json", args.json), ("--until-stdin-ends", args.until_stdin_ends)];
     arguments.extend(switches.iter().filter(|(_, on)| *on).map(|(flag, _)| (*flag).into()));
     Ok(arguments)

@@ -4,7 +4,7 @@
 //! is gone is passed over when the file is read, and is there again when its disk is.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -37,12 +37,7 @@ pub(crate) fn remember(path: &Path) {
 
 /// The paths that were remembered, the latest first, each once; some may be gone.
 pub(super) fn remembered(home: &Path) -> Vec<PathBuf> {
-    let mut text = String::new();
-    let read = File::open(home.join(FILE))
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
-    if read.is_err() {
-        return Vec::new();
-    }
+    let Ok(text) = File::open(home.join(FILE)).and_then(tail) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = Vec::new();
     for line in text.lines().rev() {
         // A line that a crash left half is none.
@@ -54,6 +49,15 @@ pub(super) fn remembered(home: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// The end of the file, where the latest lines are. What is no text in it costs its line alone.
+fn tail(mut file: File) -> io::Result<String> {
+    let from = file.metadata()?.len().saturating_sub(FILE_BYTES_MAX);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Adds a line, in one write: two runs that begin at once do not lose one another.
 pub(super) fn add(home: &Path, path: &Path) -> Result<(), CliError> {
     // Makes the data folder where there is none yet, readable by its owner only.
@@ -62,8 +66,22 @@ pub(super) fn add(home: &Path, path: &Path) -> Result<(), CliError> {
     let failed =
         |error: io::Error| CliError::failed(format!("Cannot write {}: {error}.", place.display()));
     let entry = serde_json::to_string(&Entry { path: path.to_owned() });
-    let line = format!("{}\n", entry.map_err(|error| failed(error.into()))?);
+    let entry = entry.map_err(|error| failed(error.into()))?;
     let mut options = OpenOptions::new();
-    let file = options.create(true).append(true).mode(0o600).open(&place);
-    file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(failed)
+    let file = options.create(true).read(true).append(true).mode(0o600).open(&place);
+    let mut file = file.map_err(failed)?;
+    // Behind what a crash left half, a line of its own.
+    let before = if ends_whole(&mut file).map_err(failed)? { "" } else { "\n" };
+    file.write_all(format!("{before}{entry}\n").as_bytes()).map_err(failed)
+}
+
+/// Whether the last line has its end, or there is none.
+fn ends_whole(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }

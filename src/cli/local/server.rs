@@ -237,14 +237,27 @@ pub(crate) async fn load(server: &Server) -> Result<(), CliError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    load_until(server, async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+    .await
+}
+
+/// The same, given up when `stopped` is over.
+pub(crate) async fn load_until(
+    server: &Server,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), CliError> {
     tokio::select! {
         ready = server.ready() => match ready {
             Ok(_) => return Ok(()),
             Err(failure) => return Err(CliError::new(Exit::ModelUnreachable, failure.to_string())),
         },
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
+        () = stopped => {}
     }
     let name = safe_line(&server.launch.name);
     Err(CliError::new(

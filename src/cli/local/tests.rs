@@ -71,6 +71,26 @@ fn runs_are_remembered_once_the_latest_first_and_half_a_line_is_none() {
     text.push_str("{\"path\":\"/runs/ha");
     fs::write(home.join("runs.jsonl"), text).unwrap();
     assert_eq!(remembered(&home), expected);
+    // What comes after it stands in a line of its own.
+    add(&home, Path::new("/runs/three")).unwrap();
+    add(&home, Path::new("/runs/four")).unwrap();
+    let later = ["/runs/four", "/runs/three"].map(PathBuf::from);
+    assert_eq!(remembered(&home), [&later[..], &expected].concat());
+}
+
+#[test]
+fn what_is_no_text_costs_its_own_line_and_of_too_much_the_latest_is_known() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().join("data");
+    add(&home, Path::new("/runs/one")).unwrap();
+    let mut bytes = fs::read(home.join("runs.jsonl")).unwrap();
+    bytes.extend(b"{\"path\":\"/runs/\xff\"\n");
+    bytes.resize(5 << 20, b'\n');
+    fs::write(home.join("runs.jsonl"), &bytes[..100]).unwrap();
+    assert_eq!(remembered(&home), [PathBuf::from("/runs/one")]);
+    fs::write(home.join("runs.jsonl"), bytes).unwrap();
+    add(&home, Path::new("/runs/two")).unwrap();
+    assert_eq!(remembered(&home), [PathBuf::from("/runs/two")]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! word before the slash counts only where no endpoint is named at least as near as the model is,
 //! since servers have slashes in their models' names too.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,14 @@ pub(crate) struct Endpoint {
     pub(crate) provider: Provider,
     /// How its server is started, where limn does that: a model of this machine.
     pub(crate) local: Option<Launch>,
+}
+
+impl Endpoint {
+    /// Whether both are of one server, so that what is secret to one is known to the other.
+    pub(crate) fn shares_server_with(&self, other: &Self) -> bool {
+        let (one, other) = (&self.provider.base_url, &other.provider.base_url);
+        one == other || url::same_origin(one, other)
+    }
 }
 
 /// How near to the user something was said.
@@ -108,40 +117,46 @@ fn of_this_machine(name: &str, run: &RunArgs, file: &UserFile) -> Result<Endpoin
             found.path.display()
         )));
     }
-    let context = Catalogue::of(file, run.context_window).context_window(&model);
-    let context = context.or(file.local.context.map(std::num::NonZeroU64::get));
+    let context = Catalogue::of(file, run.session.context_window).context_window(&model);
+    let context = context.or(file.local.context.map(NonZeroU64::get));
     let launch = Launch {
         name: model.clone(),
         base: found.whole(),
         target: found.path,
-        arguments: file.local.arguments(context),
+        arguments: file.local.arguments(context, run.at_a_time.unwrap_or(NonZeroU32::MIN)),
         patience: file.local.patience(),
     };
     let mut provider = Provider::of_this_machine(file);
-    provider.silence = run.silence.map(Duration::from_secs);
-    provider.retries = run.retries;
+    provider.silence = run.session.silence.map(Duration::from_secs);
+    provider.retries = run.session.retries;
     Ok(Endpoint { model, provider, local: Some(launch) })
 }
 
 /// What flags say of a server is said in vain where limn starts its own.
 pub(crate) fn refuse_mixed(run: &RunArgs, settings: &Settings) -> Result<(), CliError> {
-    let Some(endpoint) = settings.endpoint().filter(|it| it.local.is_some()) else {
-        return Ok(());
-    };
+    match said_in_vain(run, settings) {
+        None => Ok(()),
+        Some((flag, model)) => Err(CliError::usage(format!(
+            "{flag} is about another server than that of {model}, which limn starts itself. Leave it \
+             out, or name a model of that server with --model."
+        ))),
+    }
+}
+
+/// The flag that is about a server, and the model whose server limn starts itself.
+pub(crate) fn said_in_vain<'a>(
+    run: &RunArgs,
+    settings: &'a Settings,
+) -> Option<(&'static str, &'a str)> {
+    let endpoint = settings.endpoint().filter(|it| it.local.is_some())?;
     let flags = [
         ("--base-url", run.base_url.is_some()),
         ("--provider", run.provider.is_some()),
         ("--api-key-env", run.api_key_env.is_some()),
-        ("--api responses", run.api == Some(Api::Responses)),
+        ("--api responses", run.session.api == Some(Api::Responses)),
     ];
-    match flags.iter().find(|(_, is_given)| *is_given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(CliError::usage(format!(
-            "{flag} is about another server than that of {}, which limn starts itself. Leave it \
-             out, or name a model of that server with --model.",
-            endpoint.model
-        ))),
-    }
+    let (flag, _) = flags.into_iter().find(|(_, is_given)| *is_given)?;
+    Some((flag, &endpoint.model))
 }
 
 /// The provider that is chosen, whatever the model is: for listings.
@@ -216,9 +231,9 @@ fn finish(mut endpoint: Endpoint, run: &RunArgs, file: &UserFile) -> Result<Endp
     {
         provider.key = KeySource::Variable(name.clone());
     }
-    provider.api = run.api.or(word_variable("LIMN_API")?).or(provider.api).or(file.api);
-    provider.silence = run.silence.map(Duration::from_secs).or(provider.silence);
-    provider.retries = run.retries.or(provider.retries);
+    provider.api = run.session.api.or(word_variable("LIMN_API")?).or(provider.api).or(file.api);
+    provider.silence = run.session.silence.map(Duration::from_secs).or(provider.silence);
+    provider.retries = run.session.retries.or(provider.retries);
     Ok(endpoint)
 }
 

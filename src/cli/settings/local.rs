@@ -1,14 +1,14 @@
 //! `[local]`: where models of this machine lie, and how they are served.
 
 use std::ffi::OsString;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::args::{DeviceArg, PrecisionArg};
+use crate::args::{DeviceArg, PrecisionArg, computed_by};
 
 /// How long a model may take to be loaded unless the settings say otherwise: tens of gigabytes from
 /// a slow disk.
@@ -21,8 +21,8 @@ pub(crate) struct LocalFile {
     /// Folders of runs and models.
     runs: Vec<Folder>,
     /// Tokens that fit into a request and its reply.
-    pub(super) context: Option<std::num::NonZeroU64>,
-    slots: Option<std::num::NonZeroU32>,
+    pub(super) context: Option<NonZeroU64>,
+    slots: Option<NonZeroU32>,
     device: Option<DeviceArg>,
     precision: Option<PrecisionArg>,
     template: Option<PathBuf>,
@@ -58,23 +58,19 @@ impl LocalFile {
         Duration::from_secs(self.wait_s.unwrap_or(WAIT_S))
     }
 
-    /// What the server is told beside the model, for a context of so many tokens.
-    pub(super) fn arguments(&self, context: Option<u64>) -> Vec<OsString> {
+    /// What the server is told beside the model, for a context of so many tokens and so many sessions
+    /// at a time.
+    pub(super) fn arguments(&self, context: Option<u64>, sessions: NonZeroU32) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
         if let Some(context) = context {
             add("--context", context.to_string().into());
         }
         // The requests of a session follow one another, each the last one and more.
-        add("--slots", self.slots.map_or(1, std::num::NonZeroU32::get).to_string().into());
-        if let Some(device) = self.device.and_then(|it| it.to_possible_value()) {
-            add("--device", device.get_name().into());
-        }
-        if let Some(precision) = self.precision.and_then(|it| it.to_possible_value()) {
-            add("--precision", precision.get_name().into());
-        }
+        add("--slots", self.slots.unwrap_or(sessions).to_string().into());
+        arguments.extend(computed_by(self.device, self.precision));
         if let Some(template) = &self.template {
-            add("--template", expanded(template).into());
+            arguments.extend(["--template".into(), expanded(template).into()]);
         }
         arguments
     }

@@ -106,7 +106,7 @@ fn with_workspace(ours: &str, theirs: &str, is_trusted: bool) -> Result<UserFile
         let entry = Entry { workspace: workspace.clone(), blake3, at_s: 0 };
         Trusted::read(&home).unwrap().add(entry).unwrap();
     }
-    applied(user(ours), &workspace, &home).map_err(|error| error.message)
+    applied(user(ours), &workspace, &workspace, &home).map_err(|error| error.message)
 }
 
 fn table(file: UserFile) -> sandbox::PolicyFile {
@@ -185,6 +185,16 @@ fn what_a_workspace_opens_counts_once_it_is_trusted() {
     for text in ["[web]", "annotator = 'x'", "[sandbox]\npreste = 'off'", "sandbox = 'off'"] {
         assert!(with_workspace("", text, false).is_err(), "{text}");
     }
+}
+
+#[test]
+fn what_a_workspace_hides_is_hidden_in_its_copy() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("work/.limn")).unwrap();
+    std::fs::write(at("work").join(WORKSPACE_FILE), "[sandbox]\nhidden = ['.env']").unwrap();
+    let file = applied(user(""), &at("work"), &at("copy"), &at("data")).ok().unwrap();
+    assert_eq!(table(file).hidden, [at("copy/.env")]);
 }
 
 #[test]
@@ -277,6 +287,26 @@ fn a_key_stays_with_the_server_it_was_named_for() {
 }
 
 #[test]
+fn only_addresses_of_this_machine_are_on_it() {
+    for (text, expected) in [
+        ("http://localhost:8080/v1", true),
+        ("http://LOCALHOST/v1", true),
+        ("http://127.0.0.1:8080/v1", true),
+        ("http://127.9.8.7", true),
+        ("http://[::1]:8080/v1", true),
+        ("http://127.evil.example:8080/v1", false),
+        ("http://127.0.0.1.evil.example/v1", false),
+        ("http://localhost.evil.example/v1", false),
+        ("http://user@127.0.0.1/v1", false),
+        ("http://128.0.0.1/v1", false),
+        ("http://[::2]/v1", false),
+        ("127.0.0.1", false),
+    ] {
+        assert_eq!(url::is_loopback(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn origins_are_told_apart() {
     let cases = [
         ("https://a.example/v1", Some("https://a.example:443")),
@@ -331,11 +361,15 @@ fn key_of(script: &str) -> Result<String, String> {
 
 #[test]
 fn a_model_of_this_machine_is_served_as_the_settings_say() {
-    let told = |text: &str, context| {
-        let arguments = user(text).local.arguments(context).into_iter();
+    let told_for = |text: &str, context, sessions: u32| {
+        let sessions = sessions.try_into().unwrap();
+        let arguments = user(text).local.arguments(context, sessions).into_iter();
         arguments.map(|it| it.into_string().unwrap()).collect::<Vec<_>>().join(" ")
     };
+    let told = |text, context| told_for(text, context, 1);
     assert_eq!(told("", None), "--slots 1");
+    assert_eq!(told_for("", None, 4), "--slots 4");
+    assert_eq!(told_for("[local]\nslots = 2", None, 4), "--slots 2");
     let all = "[local]\nslots = 2\ndevice = 'cpu'\nprecision = 'f32'\ntemplate = 'chatml-tools'\n";
     let expected = "--context 4096 --slots 2 --device cpu --precision f32 --template chatml-tools";
     assert_eq!(told(all, Some(4096)), expected);

@@ -1,5 +1,7 @@
 //! Just enough of URLs to say whose server one names.
 
+use std::net::IpAddr;
+
 /// Scheme, host and port of an http(s) address in small letters, the port always there; none when
 /// it is no such address or names a user.
 pub(crate) fn origin(url: &str) -> Option<String> {
@@ -34,5 +36,7 @@ pub(crate) fn is_loopback(url: &str) -> bool {
     let Some(origin) = origin(url) else { return false };
     let host = origin.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+    // A name may begin like an address, and lead anywhere.
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -96,8 +96,14 @@ impl WorkspaceFile {
     }
 }
 
-/// The user's settings and the workspace's, as far as it is believed.
-pub(super) fn applied(file: UserFile, workspace: &Path, home: &Path) -> Result<UserFile, CliError> {
+/// The user's settings and the workspace's, as far as it is believed. What it hides is hidden in
+/// `work`, which is the workspace or a copy of it.
+pub(super) fn applied(
+    file: UserFile,
+    workspace: &Path,
+    work: &Path,
+    home: &Path,
+) -> Result<UserFile, CliError> {
     let Some(found) = find(workspace)? else { return Ok(file) };
     let theirs = found.file;
     let mut file = file;
@@ -108,7 +114,7 @@ pub(super) fn applied(file: UserFile, workspace: &Path, home: &Path) -> Result<U
         file = trusted(file, &theirs);
     }
     let table = file.sandbox.take().map(super::sandbox::SandboxFile::table).unwrap_or_default();
-    let table = table.tightened(&theirs.sandbox, workspace);
+    let table = table.tightened(&theirs.sandbox, work);
     file.sandbox = Some(super::sandbox::SandboxFile::Table(Box::new(table)));
     file.approval = theirs
         .approval

@@ -96,11 +96,36 @@ fn what_claims_more_tokens_than_it_has_is_damage() {
         Unfold::default().next(&event, Some(blob.bytes())).unwrap_err()
     };
     assert!(refused(|event| event.tokens = 9).contains("another number"));
-    assert!(refused(|event| event.tokens = u64::MAX).contains("another number"));
+    assert!(refused(|event| event.tokens = u64::MAX).contains("than any model reads"));
     assert!(refused(|event| event.kept = 4).contains("more tokens than it has"));
     assert!(
         refused(|event| (event.kept, event.prompt_tokens) = (1, Some(4))).contains("there were")
     );
+}
+
+#[test]
+fn prompts_that_keep_more_and_more_of_one_another_end_somewhere() {
+    let most = 2 * super::TOKENS_MAX as u64;
+    let zeros = vec![0_u8; super::TOKENS_MAX / 2];
+    let mut unfold = Unfold::default();
+    let told = (1..=5_u64).map(|count| {
+        let new = zeros.len() as u64;
+        let event = trajectory::event::Sampled {
+            request: 1,
+            tokenizer: None,
+            prompt_tokens: Some(count * new),
+            kept: (count - 1) * new,
+            tokens: 0,
+            blake3: String::new(),
+            cut: None,
+        };
+        let read = unfold.next(&event, Some(&zeros)).map(|tokens| tokens.is_some());
+        assert!(read.is_err() == (count * new > most), "{count}: {read:?}");
+        read
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told[3], Ok(true), "so many is as many as there may be");
+    assert_eq!(told[4], Err("it has more tokens than any model reads"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Two trajectories side by side, round by round; one above the other where the terminal is narrow.
 
-use unicode_width::UnicodeWidthChar as _;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::outcome::{Call, Outcome, Step};
 use crate::bill::tokens_and;
@@ -154,7 +154,7 @@ fn wrapped(text: &str, mark: &str, width: usize, lines_max: usize) -> Vec<String
     let mut lines: Vec<String> = Vec::new();
     let mut is_cut = false;
     'text: for paragraph in text.lines().filter(|line| !line.trim().is_empty()) {
-        for line in broken(paragraph, room) {
+        for line in tui::wrapped(paragraph.trim_end(), room) {
             if lines.len() == lines_max {
                 is_cut = true;
                 break 'text;
@@ -163,7 +163,7 @@ fn wrapped(text: &str, mark: &str, width: usize, lines_max: usize) -> Vec<String
         }
     }
     if is_cut && let Some(last) = lines.last_mut() {
-        while columns_of(last) + 1 > room {
+        while last.width() + 1 > room {
             last.pop();
         }
         last.push('…');
@@ -176,36 +176,8 @@ fn wrapped(text: &str, mark: &str, width: usize, lines_max: usize) -> Vec<String
     lines.into_iter().enumerate().map(marked).collect()
 }
 
-/// A line broken at spaces, and within words that are too long.
-fn broken(line: &str, room: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut now = String::new();
-    for word in line.split_inclusive(' ') {
-        if !now.is_empty() && columns_of(&now) + columns_of(word.trim_end()) > room {
-            lines.push(std::mem::take(&mut now).trim_end().to_owned());
-        }
-        for c in word.chars() {
-            if columns_of(&now) + c.width().unwrap_or(0) > room {
-                lines.push(std::mem::take(&mut now).trim_end().to_owned());
-            }
-            if !(now.is_empty() && c == ' ' && !lines.is_empty()) {
-                now.push(c);
-            }
-        }
-    }
-    let rest = now.trim_end();
-    if !rest.is_empty() {
-        lines.push(rest.to_owned());
-    }
-    lines
-}
-
-fn columns_of(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
-}
-
 fn padded(text: &str, width: usize) -> String {
-    let missing = width.saturating_sub(columns_of(text));
+    let missing = width.saturating_sub(text.width());
     format!("{text}{}", " ".repeat(missing))
 }
 

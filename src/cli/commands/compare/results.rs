@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::outcome::{Key, Outcome};
@@ -20,13 +20,15 @@ pub(super) struct Results {
     /// The file, locked, and its path; none when nothing is kept.
     file: Option<(File, PathBuf)>,
     outcomes: HashMap<Key, Outcome>,
+    /// A line could not be written.
+    has_failed: bool,
 }
 
 impl Results {
     /// What a folder has; it is made where it is not there.
     pub(super) fn open(folder: Option<&Path>) -> Result<Self, CliError> {
         let Some(folder) = folder else {
-            return Ok(Self { file: None, outcomes: HashMap::new() });
+            return Ok(Self { file: None, outcomes: HashMap::new(), has_failed: false });
         };
         let path = folder.join(FILE);
         fs::create_dir_all(folder).map_err(|error| cannot("make", folder, &error))?;
@@ -57,7 +59,7 @@ impl Results {
             file.set_len(whole as u64).map_err(failed)?;
         }
         let outcomes = read(&path, &text[..whole])?;
-        Ok(Self { file: Some((file, path)), outcomes })
+        Ok(Self { file: Some((file, path)), outcomes, has_failed: false })
     }
 
     /// What came of a session, if it is known.
@@ -65,17 +67,35 @@ impl Results {
         self.outcomes.get(key)
     }
 
-    /// Keeps what came of a session.
+    /// Keeps what came of a session. After a failure nothing more is kept, or it would stand behind
+    /// half a line.
     pub(super) fn put(&mut self, outcome: Outcome) -> Result<(), CliError> {
         if let Some((file, path)) = &mut self.file {
+            if self.has_failed {
+                let error = io::Error::other("an earlier line could not be written");
+                return Err(cannot("write", path, &error));
+            }
             let mut line = serde_json::to_vec(&outcome).unwrap_or_default();
             line.push(b'\n');
-            let written = file.write_all(&line).and_then(|()| file.sync_data());
-            written.map_err(|error| cannot("write", path, &error))?;
+            if let Err(error) = append(file, &line) {
+                self.has_failed = true;
+                return Err(cannot("write", path, &error));
+            }
         }
         self.outcomes.insert(outcome.key.clone(), outcome);
         Ok(())
     }
+}
+
+/// Adds a whole line, or nothing of it.
+fn append(file: &mut File, line: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let written = file.write_all(line).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // Where that fails too, whoever comes next takes the half line away.
+        let _ = file.set_len(before);
+    }
+    written
 }
 
 fn read(path: &Path, text: &str) -> Result<HashMap<Key, Outcome>, CliError> {
@@ -92,7 +112,7 @@ fn read(path: &Path, text: &str) -> Result<HashMap<Key, Outcome>, CliError> {
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
+fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
     let path = path.display();
     CliError::failed(format!("Cannot {what} {path}: {error}. Name another folder with --out."))
 }

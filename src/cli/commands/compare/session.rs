@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataset::Said;
 use record::{Library, Outcome as Judgement};
 use session::{Command, Notice, Session, SessionError, Summary};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use trajectory::{Body, SessionId, Usage};
 use workspace::{FreshCopy, Hash, How};
 
@@ -17,7 +17,7 @@ use super::outcome::{Key, Outcome, Steps};
 use super::queries::Query;
 use crate::args::RunArgs;
 use crate::bill::Bill;
-use crate::commands::exec::{Stop, recording_failed, server};
+use crate::commands::exec::{recording_failed, server};
 use crate::compose;
 use crate::error::{CliError, Exit};
 use crate::local::{self, Server};
@@ -43,18 +43,19 @@ struct Done {
     summary: Summary,
     steps: Steps,
     took: Duration,
-    interrupted: bool,
+    is_stopped: bool,
 }
 
 impl Job<'_> {
-    /// Runs it to its end; `None` when somebody interrupted it. `kept` is the server of the last
-    /// model of this machine: it goes on for the same one and ends for another.
-    pub(super) fn run(&self, kept: &mut Option<Arc<Server>>) -> Result<Option<Outcome>, CliError> {
+    /// Runs it to its end; `None` when it is stopped.
+    pub(super) fn run(
+        &self,
+        servers: &Servers,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Option<Outcome>, CliError> {
         let store = Store::open()?;
         let scratch = tempfile::Builder::new().prefix("limn-compare-").tempdir();
-        let scratch = scratch.map_err(|error| {
-            CliError::failed(format!("Cannot make a folder to work in: {error}. Look at TMPDIR."))
-        })?;
+        let scratch = scratch.map_err(|error| no_scratch(&error))?;
         let place = scratch.path().join("work");
         // The copy goes when this is dropped, before the folder around it.
         let copy = match &self.tree {
@@ -66,21 +67,25 @@ impl Job<'_> {
             None => empty(place)?,
         };
         let run = RunArgs { workspace: Some(workspace), ..self.run.clone() };
-        let settings = Settings::resolve(&run)?;
+        let settings = Settings::resolve_copy(&run, self.query.workspace.as_deref())?;
         // A model that cannot be had is a result: the other one still runs.
-        let server = match loaded(&settings, kept) {
+        let server = match loaded(&settings, servers, &mut stop) {
             Err(error) if error.exit == Exit::ModelUnreachable => {
                 return Ok(Some(self.not_begun(error.to_string())));
             }
+            Err(error) if error.exit == Exit::Interrupted => return Ok(None),
             server => server?,
         };
         let options = compose::options(&settings, self.private, None, server.as_ref())?;
+        if *stop.borrow() {
+            return Ok(None);
+        }
         let (id, done) = compose::run(async {
             let session = Session::start(options).await.map_err(recording_failed)?;
             let id = session.id();
-            Ok::<_, CliError>((id, drive(session, self.query).await?))
+            Ok::<_, CliError>((id, drive(session, self.query, &mut stop).await?))
         })??;
-        if done.interrupted {
+        if done.is_stopped {
             return Ok(None);
         }
         let outcome = self.outcome(id, done, &Bill::of(&settings));
@@ -122,24 +127,50 @@ impl Job<'_> {
     }
 }
 
-/// The server of a model of this machine, once it answers. Of two such models each has the machine
-/// for itself while it is its turn.
+/// The servers of models of this machine: one for each, whoever asks it.
+#[derive(Default)]
+pub(super) struct Servers(Mutex<Vec<Arc<Server>>>);
+
+impl Servers {
+    /// The server of the model, where it is one of this machine. Another one that nobody uses ends
+    /// before this one takes its memory.
+    fn of(&self, settings: &Settings) -> Result<Option<Arc<Server>>, CliError> {
+        let Some(launch) = settings.endpoint().and_then(|endpoint| endpoint.local.as_ref()) else {
+            return Ok(None);
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.iter().find(|it| it.launch() == launch) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        // Each is handed out under the lock, so one that is here alone stays so.
+        all.retain(|it| Arc::strong_count(it) > 1);
+        let new = server(settings)?;
+        all.extend(new.clone());
+        Ok(new)
+    }
+}
+
+/// The server of a model of this machine, once it answers.
 fn loaded(
     settings: &Settings,
-    kept: &mut Option<Arc<Server>>,
+    servers: &Servers,
+    stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Arc<Server>>, CliError> {
-    let Some(launch) = settings.endpoint().and_then(|endpoint| endpoint.local.as_ref()) else {
-        return Ok(None);
-    };
-    if kept.as_ref().is_none_or(|kept| kept.launch() != launch) {
-        // It ends before the next one takes its memory.
-        *kept = None;
-        *kept = server(settings)?;
+    let server = servers.of(settings)?;
+    if let Some(server) = &server {
+        compose::run(local::load_until(server, stopped(stop)))??;
     }
-    if let Some(server) = kept {
-        compose::run(local::load(server))??;
-    }
-    Ok(kept.clone())
+    Ok(server)
+}
+
+/// Until the comparison is stopped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever says so is there as long as there are sessions.
+    let _ = stop.wait_for(|is_stopped| *is_stopped).await;
+}
+
+pub(super) fn no_scratch(error: &std::io::Error) -> CliError {
+    CliError::failed(format!("Cannot make a folder to work in: {error}. Look at TMPDIR."))
 }
 
 fn empty(place: PathBuf) -> Result<PathBuf, CliError> {
@@ -166,13 +197,16 @@ fn judge(
 }
 
 /// Gives the prompt, then runs the check, and hears what happens.
-async fn drive(session: Session, query: &Query) -> Result<Done, CliError> {
+async fn drive(
+    session: Session,
+    query: &Query,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Done, CliError> {
     let (commands, commands_end) = mpsc::channel(16);
     let (notices_end, mut notices) = mpsc::channel(1024);
     let mut running = pin!(session.run(commands_end, notices_end));
-    let mut stop = Stop::new()?;
     let mut steps = Steps::default();
-    let (began, mut took) = (Instant::now(), None);
+    let (began, mut took, mut is_stopped) = (Instant::now(), None, false);
     let prompt = Command::Submit { text: query.prompt.clone(), attached: Vec::new() };
     // Nobody hears a session that has failed already; its failure comes below.
     let _ = commands.send(prompt).await;
@@ -180,10 +214,10 @@ async fn drive(session: Session, query: &Query) -> Result<Done, CliError> {
     let result: Result<Summary, SessionError> = loop {
         tokio::select! {
             biased;
-            () = stop.signalled() => {
+            () = stopped(stop), if !is_stopped => {
                 let _ = commands.send(Command::Interrupt).await;
                 let _ = commands.send(Command::Close).await;
-                stop.told = true;
+                is_stopped = true;
             }
             count = notices.recv_many(&mut batch, 256), if !notices.is_closed() || !notices.is_empty() => {
                 if count == 0 { continue; }
@@ -195,7 +229,7 @@ async fn drive(session: Session, query: &Query) -> Result<Done, CliError> {
                     if let Notice::Event(event) = notice {
                         steps.take(&event.body);
                     }
-                    if let Some(command) = next.filter(|_| !stop.told) {
+                    if let Some(command) = next.filter(|_| !is_stopped) {
                         let _ = commands.send(command).await;
                     }
                 }
@@ -209,7 +243,7 @@ async fn drive(session: Session, query: &Query) -> Result<Done, CliError> {
         }
     }
     let took = took.unwrap_or_else(|| began.elapsed());
-    Ok(Done { summary: result.map_err(recording_failed)?, steps, took, interrupted: stop.told })
+    Ok(Done { summary: result.map_err(recording_failed)?, steps, took, is_stopped })
 }
 
 /// What is to be done when this happened: the round is followed by the check, where the model has

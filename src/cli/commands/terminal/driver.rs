@@ -197,6 +197,10 @@ impl Driver {
         let Some(command) = self.put_off(command).await else { return };
         match command {
             Command::Submit(text) => self.submit(text).await,
+            // What waited for a model has no session yet that could be told, and begins one.
+            Command::Steer(text) if self.live.is_none() && self.followed.is_none() => {
+                self.submit(text).await;
+            }
             Command::Steer(text) => self.tell_own(session::Command::Steer(text)).await,
             Command::Run { command, outside } => self.run_own(command, outside).await,
             Command::Interrupt if self.stop_loading().await => {}

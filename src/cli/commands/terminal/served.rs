@@ -90,13 +90,17 @@ impl Driver {
     pub(super) async fn put_off(&mut self, command: Command) -> Option<Command> {
         let needs_it = matches!(
             command,
-            Command::Submit(_) | Command::Run { .. } | Command::Order(Order::Compact(_))
+            Command::Submit(_)
+                | Command::Steer(_)
+                | Command::Run { .. }
+                | Command::Order(Order::Compact(_))
         );
         if !needs_it || self.served.is_loaded || self.launch().is_none() {
             return Some(command);
         }
-        self.served.waiting.push_back(command);
+        // First: a server that is given up takes with it what waited for that one.
         self.serve().await;
+        self.served.waiting.push_back(command);
         if self.served.loading.is_none() {
             // It was told why.
             self.forget_waiting().await;
@@ -117,7 +121,8 @@ impl Driver {
             self.say(format!("{name} is loaded: {} tokens fit.", thousands(tokens))).await;
         }
         let waiting = std::mem::take(&mut self.served.waiting);
-        let begins_round = |it: &Command| matches!(it, Command::Submit(_) | Command::Order(_));
+        let begins_round =
+            |it: &Command| matches!(it, Command::Submit(_) | Command::Steer(_) | Command::Order(_));
         if !waiting.iter().any(begins_round) {
             self.send(Update::RoundOver(Ended::Completed)).await;
         }
@@ -136,15 +141,24 @@ impl Driver {
         true
     }
 
-    /// Nothing goes on, and what waited is not done: a prompt is handed back, and those that wait in
-    /// the terminal stay there.
+    /// Nothing goes on, and what waited is not done: what was said is handed back, a command of the
+    /// user's is told, and the prompts that wait in the terminal stay there.
     async fn forget_waiting(&mut self) {
+        let mut said: Vec<String> = Vec::new();
         for command in std::mem::take(&mut self.served.waiting) {
-            if let Command::Submit(text) = command {
-                self.send(Update::Written(text)).await;
+            match command {
+                Command::Submit(text) | Command::Steer(text) => said.push(text),
+                Command::Run { command, .. } => {
+                    self.fail(format!("Your command was not run: {command}. ↑ brings it back."))
+                        .await;
+                }
+                _ => {}
             }
         }
         self.send(Update::RoundOver(Ended::Failed)).await;
+        if !said.is_empty() {
+            self.send(Update::Written(said.join("\n\n"))).await;
+        }
     }
 
     async fn load(&mut self) {

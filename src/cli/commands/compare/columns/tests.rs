@@ -74,7 +74,7 @@ fn where_it_is_narrow_they_stand_one_above_the_other() {
 fn no_line_is_wider_than_the_terminal_and_no_escape_gets_through() {
     for columns in [20, 21, 44, 89, 90, 91, 120, 500] {
         for line in shown(columns).lines() {
-            assert!(columns_of(line) <= columns.min(COLUMNS_MAX), "{columns}: {line:?}");
+            assert!(line.width() <= columns.min(COLUMNS_MAX), "{columns}: {line:?}");
             assert!(!line.contains('\u{1b}') && !line.contains('\u{7}'), "{line:?}");
         }
     }
@@ -91,8 +91,9 @@ fn one_that_was_not_run_yet_leaves_room() {
 
 #[test]
 fn words_that_are_too_long_are_broken_and_texts_that_are_too_long_cut() {
-    assert_eq!(broken("aaaa bb ccccccccccc d", 5), ["aaaa", "bb", "ccccc", "ccccc", "c d"]);
-    assert_eq!(broken("漢字漢字", 5), ["漢字", "漢字"]);
+    let broken = wrapped("aaaa bb cccccccccccccc d   ", "", 8, 9);
+    assert_eq!(broken, ["aaaa bb", "cccccccc", "cccccc d"]);
+    assert_eq!(wrapped("漢字漢字漢字", "", 9, 9), ["漢字漢字", "漢字"]);
     let cut = wrapped("one two three four five six", "~ ", 12, 2);
     assert_eq!(cut, ["~ one two", "  three fou…"]);
 }
