@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chat::Dialect;
+use chat::{Dialect, Format};
 use serde_json::{Map, Value};
 use serving::{Piece, Want};
 use training::answers::Answer;
@@ -18,6 +18,11 @@ use crate::error::Result;
 
 /// Prompts are read in pieces of this many tokens, so that the rows of a piece stay few.
 const PIECE_TOKENS: usize = 512;
+
+/// Prompts of a sample that are answered at once, where keys and values of that many texts are no more
+/// than this.
+const AT_ONCE: usize = 8;
+const CACHE_BYTES: u64 = 1 << 30;
 
 /// Of a prompt, as much as this is kept with its answer.
 const ASKED_TOKENS: usize = 200;
@@ -75,74 +80,162 @@ pub fn judge(
     let Some(format) = dialect.format() else { return Ok(judged) };
     for sample in samples {
         let sample = sample?;
-        let replies = replies(&sample);
-        // Of what stands behind the last prompt nothing is read.
-        let Some(longest) = replies.last().map(|reply| reply.start) else { continue };
-        if judged.replies == limits.replies as u64 {
+        let left = limits.replies.saturating_sub(judged.answers.len());
+        if left == 0 {
             break;
         }
-        let mut cache = Cache::new(decoder, 1, longest + limits.tokens)?;
-        for reply in replies {
-            if judged.replies == limits.replies as u64 {
-                return Ok(judged);
-            }
-            let wanted = text(dialect, &sample.ids[reply.clone()]);
-            let called = format.read(&wanted, false, &[]);
-            let Some(called) = called.calls.first() else { continue };
-            let prompt = &sample.ids[..reply.start];
-            let said = generate(decoder, dialect, prompt, limits, &mut cache)?;
+        let asked = asked(dialect, format, &sample, left);
+        // Of what stands behind the last prompt nothing is read.
+        let Some(longest) = asked.last().map(|asked| asked.prompt.len()) else { continue };
+        let slots = slots(decoder, asked.len(), longest + limits.tokens);
+        let mut cache = Cache::new(decoder, slots, longest + limits.tokens)?;
+        let mut known = 0;
+        for group in asked.chunks(slots) {
+            let prompts: Vec<&[u32]> = group.iter().map(|asked| asked.prompt).collect();
+            let said = generate(decoder, dialect, (&prompts, known), limits, &mut cache)?;
             if limits.is_over() {
                 return Ok(judged);
             }
-            let said = text(dialect, &said);
-            let calls = format.read(&said, false, &[]).calls;
-            let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
-            let valid = calls.iter().any(|call| is_object(&call.arguments));
-            let exact = calls.first().is_some_and(|call| call.name == called.name);
-            judged.replies += 1;
-            judged.valid += u64::from(valid);
-            judged.exact += u64::from(exact);
-            let asked = &prompt[prompt.len().saturating_sub(ASKED_TOKENS)..];
-            let asked = dialect.tokenizer().decode(asked).unwrap_or_default();
-            let sample = sample.id.clone();
-            judged.answers.push(Answer { sample, asked, wanted, said, valid, exact, step: 0 });
-            // What was generated is not what comes next in the sample, and of the next prompt one
-            // token at least is computed, as its logits are asked for.
-            cache.truncate(0, reply.start - 1);
+            for (asked, said) in group.iter().zip(said) {
+                judged.count(dialect, format, &sample.id, asked, &said);
+                known = asked.prompt.len();
+            }
         }
     }
     Ok(judged)
 }
 
-/// Generates the likeliest tokens after a prompt, of which the cache's first slot has a beginning, up
-/// to where the model stops.
+impl Judged {
+    /// Counts what was said after a prompt.
+    fn count(
+        &mut self,
+        dialect: &Dialect,
+        format: Format,
+        sample: &str,
+        asked: &Asked<'_>,
+        said: &[u32],
+    ) {
+        let said = text(dialect, said);
+        let calls = format.read(&said, false, &[]).calls;
+        let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+        let valid = calls.iter().any(|call| is_object(&call.arguments));
+        let exact = calls.first().is_some_and(|call| call.name == asked.tool);
+        self.replies += 1;
+        self.valid += u64::from(valid);
+        self.exact += u64::from(exact);
+        let end = &asked.prompt[asked.prompt.len().saturating_sub(ASKED_TOKENS)..];
+        self.answers.push(Answer {
+            sample: sample.to_owned(),
+            asked: dialect.tokenizer().decode(end).unwrap_or_default(),
+            wanted: asked.wanted.clone(),
+            said,
+            valid,
+            exact,
+            step: 0,
+        });
+    }
+}
+
+/// A prompt that was answered by a call when it was recorded.
+struct Asked<'a> {
+    prompt: &'a [u32],
+    /// What was answered.
+    wanted: String,
+    /// The tool that was called first.
+    tool: String,
+}
+
+/// The prompts of a sample, so many at most, each the beginning of the next.
+fn asked<'a>(
+    dialect: &Dialect,
+    format: Format,
+    sample: &'a Sample,
+    count: usize,
+) -> Vec<Asked<'a>> {
+    let asked = replies(sample).into_iter().filter_map(|reply| {
+        let wanted = text(dialect, &sample.ids[reply.clone()]);
+        let tool = format.read(&wanted, false, &[]).calls.into_iter().next()?.name;
+        Some(Asked { prompt: &sample.ids[..reply.start], wanted, tool })
+    });
+    asked.take(count).collect()
+}
+
+/// The texts that are held at once: as many as are asked and there is room for, and one in any case.
+fn slots(decoder: &Decoder, asked: usize, tokens: usize) -> usize {
+    let fits = |slots: &usize| {
+        Cache::bytes(decoder.shape(), decoder.kind(), *slots, tokens) <= CACHE_BYTES
+    };
+    (1..=asked.min(AT_ONCE)).rev().find(fits).unwrap_or(1)
+}
+
+/// Generates the likeliest tokens after prompts, each in a slot and the beginning of the next, up to
+/// where the model stops. So many tokens in the last slot are the beginning of the first prompt.
 ///
 /// # Errors
 /// When memory runs out.
 fn generate(
     decoder: &Decoder,
     dialect: &Dialect,
-    prompt: &[u32],
+    (prompts, known): (&[&[u32]], usize),
     limits: Limits<'_>,
     cache: &mut Cache,
-) -> Result<Vec<u32>> {
-    let mut said = Vec::new();
-    let (mut rest, mut answer) = (prompt.get(cache.length(0)..).unwrap_or_default(), None);
-    while !rest.is_empty() && !limits.is_over() {
-        let (tokens, after) = rest.split_at(rest.len().min(PIECE_TOKENS));
-        let want = if after.is_empty() { Want::Best } else { Want::Nothing };
-        answer = decoder.advance(cache, &[Piece { slot: 0, tokens, want }])?.pop();
-        rest = after;
-    }
-    while let Some(serving::Answer::Best(id)) = answer.take() {
-        if dialect.is_stop(id) || said.len() == limits.tokens || limits.is_over() {
+) -> Result<Vec<Vec<u32>>> {
+    let mut said = vec![Vec::new(); prompts.len()];
+    // The slots in which something is said, and what is next.
+    let mut open = read(decoder, (prompts, known), limits, cache)?;
+    while !limits.is_over() {
+        open.retain(|(slot, id)| !dialect.is_stop(*id) && said[*slot].len() < limits.tokens);
+        if open.is_empty() {
             break;
         }
-        said.push(id);
-        let piece = Piece { slot: 0, tokens: &[id], want: Want::Best };
-        answer = decoder.advance(cache, &[piece])?.pop();
+        let mut pieces = Vec::with_capacity(open.len());
+        for (slot, id) in &open {
+            said[*slot].push(*id);
+            let tokens = std::slice::from_ref(id);
+            pieces.push(Piece { slot: *slot, tokens, want: Want::Best });
+        }
+        let answers = decoder.advance(cache, &pieces)?;
+        let slots = open.iter().map(|(slot, _)| *slot);
+        open = slots.zip(answers).filter_map(best).collect();
     }
     Ok(said)
+}
+
+/// Reads prompts into their slots; the first token after each.
+fn read(
+    decoder: &Decoder,
+    (prompts, known): (&[&[u32]], usize),
+    limits: Limits<'_>,
+    cache: &mut Cache,
+) -> Result<Vec<(usize, u32)>> {
+    let mut first = Vec::new();
+    let mut before = (cache.slots() - 1, known);
+    for (slot, prompt) in prompts.iter().enumerate() {
+        if limits.is_over() {
+            break;
+        }
+        // One token at least is computed, as its logits are asked for.
+        let known = before.1.min(prompt.len() - 1);
+        cache.copy(before.0, slot, known)?;
+        before = (slot, prompt.len());
+        let mut rest = &prompt[known..];
+        while !rest.is_empty() && !limits.is_over() {
+            let (tokens, after) = rest.split_at(rest.len().min(PIECE_TOKENS));
+            let want = if after.is_empty() { Want::Best } else { Want::Nothing };
+            let answers = decoder.advance(cache, &[Piece { slot, tokens, want }])?;
+            first.extend(answers.into_iter().filter_map(|answer| best((slot, answer))));
+            rest = after;
+        }
+    }
+    Ok(first)
+}
+
+/// The slot with the token that is likeliest there, where that was asked for.
+fn best((slot, answer): (usize, serving::Answer)) -> Option<(usize, u32)> {
+    match answer {
+        serving::Answer::Best(id) => Some((slot, id)),
+        _ => None,
+    }
 }
 
 /// The stretches of a sample that are trained: what the model wrote, reply by reply.
