@@ -29,6 +29,15 @@ fn runs(part: &str) -> bool {
     lines.any(|line| String::from_utf8_lossy(&line).contains(part))
 }
 
+/// Waits until such a program runs, or none does: one that was just begun has no command line yet.
+fn wait_until_runs(part: &str, wanted: bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while runs(part) != wanted {
+        assert!(Instant::now() < deadline, "whether it runs should be {wanted}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_program_that_hangs_is_killed_and_said_to_be_silent() {
     let folder = tempfile::tempdir().unwrap();
@@ -37,14 +46,10 @@ fn a_program_that_hangs_is_killed_and_said_to_be_silent() {
     assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
     let mut hangs = shell(&format!("read line <'{gate}'"));
     let mut other = shell(&format!("read line <'{gate}'")).spawn().unwrap();
-    assert!(runs(&gate), "what runs is found");
+    wait_until_runs(&gate, true);
     other.kill().unwrap();
     other.wait().unwrap();
     let silent = ask(&mut hangs, Duration::from_millis(1)).unwrap_err();
     assert!(matches!(silent, Unanswered::Silent(_)), "{silent}");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while runs(&gate) {
-        assert!(Instant::now() < deadline, "it runs on");
-        thread::park_timeout(Duration::from_millis(5));
-    }
+    wait_until_runs(&gate, false);
 }
