@@ -8,6 +8,7 @@ mod history;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use self::history::Earlier;
 use crate::text::{clean, kept, tab, tab_columns, thousands};
 
 /// A paste with more lines or bytes becomes a chip.
@@ -89,6 +90,7 @@ pub(crate) struct Composer {
     caret: usize,
     chips: Vec<String>,
     history: Vec<(Hand, String)>,
+    earlier: Earlier,
     /// Where in the history we are, and what was being written when we went there.
     recalled: Option<(usize, (Hand, String))>,
     deleted: String,

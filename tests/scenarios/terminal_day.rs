@@ -195,7 +195,7 @@ fn what_was_asked_in_earlier_sessions_is_recalled_and_what_was_private_is_not() 
     world.exec(&server.url(), &["--workspace", &elsewhere, "asked elsewhere"]).succeeds();
     world.exec(&server.url(), &["--private", "asked in private"]).succeeds();
     let mut terminal = Terminal::with_server(&world, &server, &[]);
-    // What is listed comes last.
+    // The key may come before what it recalls.
     terminal.shows("asked here").press("dra").press(UP).shows("❯ asked here");
     terminal.press(UP).shows("❯ asked elsewhere").press(UP).shows("❯ asked elsewhere");
     terminal.press(DOWN).shows("❯ asked here").press(DOWN).shows("❯ dra").press(UP);

@@ -9,6 +9,20 @@ const HISTORY_MAX: usize = 500;
 /// Bytes of one that is.
 const BYTES_MAX: usize = 64 << 10;
 
+/// Whether what was written before this session is known. It is read when the terminal is there
+/// already.
+#[derive(Debug, Default)]
+pub(super) enum Earlier {
+    /// Not yet.
+    #[default]
+    Unknown,
+    /// Not yet, and it was asked for when this was the text: who begins with that key need not press it
+    /// twice.
+    Wanted(String),
+    /// It is, as much of it as there is.
+    Known,
+}
+
 impl Composer {
     /// Remembers a prompt.
     pub(crate) fn remember(&mut self, hand: Hand, prompt: &str) {
@@ -37,12 +51,19 @@ impl Composer {
             *at += earlier.len();
         }
         self.history.splice(..0, earlier);
+        let before = std::mem::replace(&mut self.earlier, Earlier::Known);
+        if matches!(before, Earlier::Wanted(text) if text == self.text) {
+            self.recall(true);
+        }
     }
 
     /// Goes to the one before, or behind.
     pub(super) fn recall(&mut self, up: bool) {
         let at = self.recalled.as_ref().map_or(self.history.len(), |(at, _)| *at);
         let wanted = if up { at.checked_sub(1) } else { Some(at + 1) };
+        if wanted.is_none() && !matches!(self.earlier, Earlier::Known) {
+            self.earlier = Earlier::Wanted(self.text.clone());
+        }
         let Some(wanted) = wanted.filter(|wanted| *wanted <= self.history.len()) else { return };
         let draft = match self.recalled.take() {
             Some((_, draft)) => draft,

@@ -151,6 +151,27 @@ fn what_was_written_in_earlier_sessions_stands_behind_what_was_written_in_this()
 }
 
 #[test]
+fn who_goes_back_before_it_is_known_what_was_written_need_not_do_it_twice() {
+    let earlier = || vec![Wrote::Prompt("one".to_owned()), Wrote::Prompt("two".to_owned())];
+    let mut early = composer("draft");
+    early.edit(Edit::Up);
+    assert_eq!(early.content(), "draft");
+    early.remember_earlier(earlier());
+    assert_eq!(early.content(), "two");
+    early.edit(Edit::Down);
+    assert_eq!(early.content(), "draft");
+    // Whoever writes on meanwhile does not lose what was written.
+    let mut busy = composer("draft");
+    busy.edit(Edit::Up);
+    busy.insert("s");
+    busy.remember_earlier(earlier());
+    assert_eq!(busy.content(), "drafts");
+    let mut late = composer("draft");
+    late.remember_earlier(earlier());
+    assert_eq!(late.content(), "draft");
+}
+
+#[test]
 fn a_tab_is_one_character_and_drawn_as_wide_as_it_is() {
     let mut composer = composer("a\tb\n\tc");
     let (rows, caret) = drawn(&mut composer, 20);
