@@ -55,8 +55,8 @@ pub(crate) const FULL: Exercise = Exercise {
     is_real: true,
     recipe: r#"# An adapter with the defaults, at a higher rate: there are few steps.
 method = "lora"
-epochs = 2
-batch = 4
+epochs = 1
+batch = 2
 precision = "f32"
 
 [optimizer]
