@@ -5,8 +5,10 @@
 //! that of one layer and the inputs of all, whatever the depth; the price is a second forward pass.
 //! Where there is memory for it, the graph of each layer is kept instead, and nothing is computed
 //! twice. Either way the gradients are those of a graph of the whole model: to the bit where an MLP is
-//! one tile and attention is computed again, too. Tiles are added to the sums in single precision, and
-//! with what attention gave at hand the parts of a gradient are added in another order.
+//! one tile, attention is computed again, too, and a row has more than eight tokens. Tiles are added to
+//! the sums in single precision, with what attention gave at hand the parts of a gradient are added in
+//! another order, and a row of few tokens is multiplied in one where no graph is made of it
+//! ([`linear`](crate::torch::linear)).
 
 use tch::{Device, Tensor};
 use training::plan::Way;

@@ -28,18 +28,17 @@ void* Blocks::take(size_t bytes, size_t* length) {
     *length = block.length;
     return block.data;
   }
-  used_ += wanted;
-  most_ = std::max(most_, used_);
-  while (used_ + kept_ > most_ && !waiting_.empty()) forget_oldest();
+  const size_t most = std::max(most_, used_ + wanted);
+  while (used_ + wanted + kept_ > most && !waiting_.empty()) forget_oldest();
   const auto map = [&] {
     return mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   };
   void* data = map();
   for (; data == MAP_FAILED && !waiting_.empty(); data = map()) forget_oldest();
-  if (data == MAP_FAILED) {
-    used_ -= wanted;
-    return nullptr;
-  }
+  // What was asked for and never had is no measure of what may wait.
+  if (data == MAP_FAILED) return nullptr;
+  used_ += wanted;
+  most_ = most;
   *length = wanted;
   return data;
 }

@@ -291,7 +291,6 @@ int limn_linear(
   });
 }
 
-
 // Which kernels may be used: whether results have to be the same every time, whether f32 products
 // may be rounded to TF32, and which of the attention backends are on.
 int limn_kernels(int deterministic, int tf32, int cudnn, int flash, int efficient, int math) {

@@ -57,9 +57,13 @@ fn resident_most() -> usize {
 fn a_child_gives_blocks_back() {
     super::keep_freed();
     let numbers = |count: i64| Tensor::ones([count], (Kind::Float, Device::Cpu));
-    // One that was given back is the next of its size.
-    let place = numbers(1 << 20).data_ptr();
-    assert_eq!(numbers(1 << 20).data_ptr(), place);
+    // One that was given back is the next of its size: the kernel has not zeroed it meanwhile.
+    drop(numbers(1 << 20));
+    let next = Tensor::empty([1_i64 << 20], (Kind::Float, Device::Cpu));
+    assert_eq!(next.double_value(&[12_345]), 1.0);
+    drop(next);
+    // What was asked for and could not be had lets no more wait than before.
+    assert!(Tensor::f_empty([1_i64 << 50], (Kind::Float, Device::Cpu)).is_err());
     // Of blocks of many sizes, one after the other, no more stay than one.
     let before = resident_most();
     for count in (2 << 20..16 << 20).step_by(1 << 18) {
