@@ -236,7 +236,7 @@ impl<W: Write> Tui<W> {
 
     /// Whoever's terminal is light does not see a dark frame first, if it answers at once.
     async fn await_background(&mut self) -> io::Result<()> {
-        if self.outside.knows_background || !matches!(self.keys, Keys::Terminal { .. }) {
+        if self.outside.knows_background || !self.keys.are_of_terminal() {
             return Ok(());
         }
         let until = Instant::now() + BACKGROUND_WAIT;
@@ -381,7 +381,7 @@ impl<W: Write> Tui<W> {
     /// Takes it back.
     fn return_to(&mut self) -> io::Result<()> {
         self.screen.enter(self.view.taste.has_mouse)?;
-        self.keys.resume();
+        self.keys.resume()?;
         // The screen is blank again: nothing of the last frame counts, nor its size.
         self.terminal.swap_buffers();
         self.is_resized = true;

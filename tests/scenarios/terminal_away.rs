@@ -101,3 +101,30 @@ fn whoever_ends_limn_ends_the_editor_with_it() {
     assert_eq!(world.events().pop().unwrap().body.kind(), "session_ended");
     world.assert_sound();
 }
+
+#[test]
+fn an_editor_opened_time_and_again_has_every_key_and_gives_all_of_them_back() {
+    let world = World::new();
+    let script = "echo \"with $(cat \"$1\")\"; read -r line; printf %s \"$line\" >> \"$1\"\n";
+    world.write("home/editor", script);
+    let server = server([]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    let mut text = String::new();
+    for letter in ('a'..='z').cycle().take(40) {
+        text.push(letter);
+        // The key before the editor's is read in the same breath.
+        terminal.press(&format!("{letter}{CTRL_G}")).shows(&format!("with {text}"));
+        text.push('-');
+        terminal.press("-\n").shows(&format!("❯ {text}"));
+    }
+    terminal.press("\x15").leave();
+}
+
+#[test]
+fn many_keys_at_once_all_come() {
+    let world = World::new();
+    let server = server([]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    let keys: String = (0..400).map(|number| format!("word{number} ")).collect();
+    terminal.press(&keys).shows("word399").press("\x15").leave();
+}

@@ -175,7 +175,7 @@ fn suspend() {
 fn show(view: View, outside: Outside, updates: mpsc::Receiver<Update>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        Tui::open(std::io::stdout(), Keys::of_terminal(), view, outside)?.run(updates).await
+        Tui::open(std::io::stdout(), Keys::of_terminal()?, view, outside)?.run(updates).await
     });
     runtime.shutdown_background();
     result

@@ -65,7 +65,7 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         let edit = |text: String| -> Edited { Box::pin(async move { Ok(text + " edited") }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
-        let keys_end = Keys::Given(keys_end);
+        let keys_end = Keys::given(keys_end);
         let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
         tui.run(updates_end).await.unwrap();
         drop(ends);
@@ -137,7 +137,7 @@ fn called(inputs: Vec<Input>, notify: Notify, update: Update) -> Vec<u8> {
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let tui =
-            Tui::fixed(written.clone(), (60, 14), Keys::Given(keys_end), view, outside).unwrap();
+            Tui::fixed(written.clone(), (60, 14), Keys::given(keys_end), view, outside).unwrap();
         let feeding = async {
             let last = inputs.pop().unwrap();
             for input in inputs {
@@ -213,7 +213,7 @@ fn what_happens_while_somebody_writes_in_an_editor_is_taken_and_drawn_after_it()
         };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
-        let keys_end = Keys::Given(keys_end);
+        let keys_end = Keys::given(keys_end);
         let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
         let feeding = async {
             for input in "begun".chars().map(|c| key(KeyCode::Char(c), KeyModifiers::NONE)) {
@@ -293,7 +293,7 @@ fn edits() {
         let view = View::new(facts, Background::Dark, Depth::True);
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
-        let tui = Tui::open(io::stdout(), Keys::of_terminal(), view, outside).unwrap();
+        let tui = Tui::open(io::stdout(), Keys::of_terminal().unwrap(), view, outside).unwrap();
         tui.run(updates_end).await.unwrap();
     });
 }
@@ -331,7 +331,7 @@ fn what_a_slow_driver_has_no_room_for_waits_in_its_order() {
         let edit = |text: String| -> Edited { Box::pin(async { Ok(text) }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
-        let keys_end = Keys::Given(keys_end);
+        let keys_end = Keys::given(keys_end);
         let tui = Tui::fixed(Written::default(), (60, 14), keys_end, view, outside).unwrap();
         let driver = async {
             // It waits to tell something, and hears nothing before it could.

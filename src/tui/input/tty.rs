@@ -1,0 +1,141 @@
+//! The terminal, read without a thread: the loop waits for it as it waits for everything else.
+//!
+//! It is read only when it has something, so that nothing blocks, and only here, so that nobody has a
+//! key but the loop, or whoever has the terminal meanwhile.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, read, retry_on_intr};
+use rustix::stdio::stdin;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::Input;
+use super::decoder::Decoder;
+
+/// What comes in one piece; no terminal of Linux gives more at once.
+const PIECE_BYTES: usize = 4_096;
+
+/// Silence after which what may be the beginning of a sequence is a key.
+const SILENCE: Duration = Duration::from_millis(30);
+
+/// The process's terminal.
+pub(super) struct Tty {
+    /// None while somebody else has it.
+    line: Option<AsyncFd<BorrowedFd<'static>>>,
+    resized: Signal,
+    decoder: Decoder,
+    inputs: VecDeque<Input>,
+    /// Until when a sequence is waited for that has begun.
+    until: Option<Instant>,
+}
+
+/// What a reading had.
+enum Piece {
+    Something,
+    Nothing,
+    End,
+}
+
+impl Tty {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut tty = Self {
+            line: None,
+            resized: signal(SignalKind::window_change())?,
+            decoder: Decoder::default(),
+            inputs: VecDeque::new(),
+            until: None,
+        };
+        tty.resume()?;
+        Ok(tty)
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.line = None;
+    }
+
+    #[allow(unsafe_code, reason = "there is no other way to wait for what others have opened")]
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        // SAFETY: nobody closes the standard input, or puts something else in its place.
+        let line = unsafe { AsyncFd::register_with_interest(stdin(), Interest::READABLE) };
+        self.line = Some(line?);
+        Ok(())
+    }
+
+    /// The next thing. Whoever stops waiting for it loses nothing.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Input>> {
+        loop {
+            if let Some(input) = self.inputs.pop_front() {
+                return Ok(Some(input));
+            }
+            if self.line.is_none() {
+                return std::future::pending().await;
+            }
+            match self.take()? {
+                Piece::Something => {}
+                Piece::End => return Ok(None),
+                Piece::Nothing => self.wait().await?,
+            }
+        }
+    }
+
+    /// Takes what is there.
+    fn take(&mut self) -> io::Result<Piece> {
+        let mut bytes = [0; PIECE_BYTES];
+        let count = match read_ready(&mut bytes) {
+            Ok(None) => return Ok(Piece::Nothing),
+            // The window is gone.
+            Ok(Some(0)) | Err(Errno::IO) => return Ok(Piece::End),
+            Ok(Some(count)) => count,
+            Err(error) => return Err(error.into()),
+        };
+        self.decoder.take(bytes.get(..count).unwrap_or_default(), &mut self.inputs);
+        self.until = self.decoder.is_undecided().then(|| Instant::now() + SILENCE);
+        Ok(Piece::Something)
+    }
+
+    /// Waits until there may be more.
+    async fn wait(&mut self) -> io::Result<()> {
+        let Some(line) = &self.line else { return Ok(()) };
+        let until = self.until;
+        tokio::select! {
+            biased;
+            ready = line.readable() => {
+                let mut ready = ready?;
+                if !has_any()? {
+                    ready.clear_ready();
+                }
+            }
+            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                self.until = None;
+                self.decoder.settle(&mut self.inputs);
+            }
+            _ = self.resized.recv() => self.inputs.push_back(Input::Resize),
+        }
+        Ok(())
+    }
+}
+
+/// Reads, unless that would wait.
+fn read_ready(bytes: &mut [u8]) -> Result<Option<usize>, Errno> {
+    if !has_any()? {
+        return Ok(None);
+    }
+    match retry_on_intr(|| read(stdin(), &mut *bytes)) {
+        Err(Errno::AGAIN) => Ok(None),
+        count => count.map(Some),
+    }
+}
+
+/// Whether there is something to read, or the terminal is gone.
+fn has_any() -> Result<bool, Errno> {
+    let stdin = stdin();
+    let mut line = [PollFd::new(&stdin, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut line, Some(&Timespec::default()))).map(|count| count > 0)
+}
