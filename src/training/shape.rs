@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::error::TrainingError;
 
+pub use gguf::FACTORS as GGUF_FACTORS;
 pub use rope::{Rope, RopeScaling, Rotation};
 pub use tensors::{Linear, TensorShape};
 
@@ -133,9 +134,7 @@ impl ModelShape {
         if !is_gguf(path) {
             return Self::of_folder(path);
         }
-        let header = Header::open(path)?;
-        let has_tensor = |name: &str| header.tensors().iter().any(|tensor| tensor.name == name);
-        Self::of_gguf(&|name| header.value(name).cloned(), &has_tensor, path)
+        Self::of_gguf(&Header::open(path)?, path)
     }
 
     /// Reads the description of a model in its folder.
@@ -163,17 +162,14 @@ impl ModelShape {
             .map_err(|Refused { reason, remedy }| TrainingError::model(path, reason, remedy))
     }
 
-    /// Reads the named values of a GGUF file of llama architecture. `has_tensor` says whether the
-    /// file holds a tensor of that name.
+    /// Reads what stands before the weights of a GGUF file of llama architecture.
     ///
     /// # Errors
-    /// When this decoder does not do what they say.
-    pub fn of_gguf(
-        value: &dyn Fn(&str) -> Option<Value>,
-        has_tensor: &dyn Fn(&str) -> bool,
-        path: &Path,
-    ) -> Result<Self, TrainingError> {
-        gguf::read(value, has_tensor)
+    /// When this decoder does not do what that says.
+    pub fn of_gguf(header: &Header, path: &Path) -> Result<Self, TrainingError> {
+        let factors = gguf::factors(header, path)?;
+        let has_tensor = |name: &str| header.tensors().iter().any(|tensor| tensor.name == name);
+        gguf::read(&|name| header.value(name).cloned(), &has_tensor, factors.as_deref())
             .map_err(|Refused { reason, remedy }| TrainingError::model(path, reason, remedy))
     }
 

@@ -14,7 +14,6 @@ mod playback;
 mod start;
 mod status;
 
-use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
@@ -33,16 +32,9 @@ const MARGIN: u16 = 2;
 /// Lines that are wider than this are hard to read.
 const COLUMNS_MAX: u16 = 140;
 
-/// Draws everything.
-pub fn draw(view: &mut View, frame: &mut Frame<'_>) {
-    draw_parts(view, frame);
-    if let Some(at) = view.room.cursor {
-        frame.set_cursor_position(at);
-    }
-}
-
-fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
-    let area = frame.area();
+/// Draws everything into a buffer that is blank.
+pub fn draw(view: &mut View, buffer: &mut Buffer) {
+    let area = buffer.area;
     // What is not drawn is not clicked at either.
     view.room.seen = Rect::ZERO;
     view.room.side = Rect::ZERO;
@@ -50,10 +42,10 @@ fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     view.room.cursor = None;
     view.room.is_too_small = area.width < COLUMNS_MIN || area.height < ROWS_MIN;
     if view.room.is_too_small {
-        return too_small(view, frame);
+        return too_small(view, buffer);
     }
     if let Some(exec) = view.panel.attached.as_ref().map(|attached| attached.exec) {
-        return attached::draw(view, frame, area, exec);
+        return attached::draw(view, buffer, area, exec);
     }
     let panel = match panel::width(view, area.width) {
         // What is asked about is seen, whatever was looked at in its place.
@@ -65,10 +57,10 @@ fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     view.room.columns = usize::from((columns - MARGIN).saturating_sub(1).min(COLUMNS_MAX));
     view.room.is_beside = is_beside;
     if view.help.is_some() {
-        return help::draw(view, frame, area);
+        return help::draw(view, buffer, area);
     }
     let [area, status] = split(area, area.height - 1);
-    status::draw(view, frame, status);
+    status::draw(view, buffer, status);
     let wanted = match (&view.facts.playback, &view.decision) {
         (Some(_), _) => playback::ROWS,
         (None, Some(_)) => decision::height(view, area),
@@ -76,9 +68,9 @@ fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     };
     let [conversation, below] = split(area, area.height.saturating_sub(wanted));
     match (view.facts.playback, &view.decision) {
-        (Some(playback), _) => playback::draw(view, &playback, frame, below),
-        (None, Some(_)) => decision::draw(view, frame, below),
-        (None, None) => composer::draw(view, frame, below),
+        (Some(playback), _) => playback::draw(view, &playback, buffer, below),
+        (None, Some(_)) => decision::draw(view, buffer, below),
+        (None, None) => composer::draw(view, buffer, below),
     }
     let menu = if view.menu.as_ref().is_some_and(Menu::is_about_what_is_shown) {
         menu::height(view, conversation.height)
@@ -94,21 +86,21 @@ fn draw_parts(view: &mut View, frame: &mut Frame<'_>) {
     };
     if panel > 0 {
         view.room.side = side;
-        panel::draw(view, frame, side, is_beside);
+        panel::draw(view, buffer, side, is_beside);
     }
     if panel > 0 && !is_beside {
         // It stands in the conversation's place.
     } else if view.conversation.is_empty() {
-        start::draw(view, frame, conversation);
+        start::draw(view, buffer, conversation);
     } else {
         view.room.seen = conversation;
-        conversation::draw(view, frame, conversation);
+        conversation::draw(view, buffer, conversation);
     }
     if view.decision.is_none() {
         let above = if menu > 0 { listed } else { conversation };
-        menu::draw(view, frame, above);
+        menu::draw(view, buffer, above);
     }
-    complete(frame.buffer_mut(), &mut view.room.tabs);
+    complete(buffer, &mut view.room.tabs);
 }
 
 /// What begins a tab becomes a blank, and where it stands is kept. Terminals do not agree on how wide
@@ -143,16 +135,16 @@ fn split(area: Rect, rows: u16) -> [Rect; 2] {
 }
 
 /// Lines from the top of an area on.
-fn lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
+fn lines(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>]) {
     for (y, line) in (area.y..area.bottom()).zip(lines) {
-        frame.buffer_mut().set_line(area.x, y, line, area.width);
+        buffer.set_line(area.x, y, line, area.width);
     }
 }
 
-fn too_small(view: &View, frame: &mut Frame<'_>) {
-    let area = frame.area();
+fn too_small(view: &View, buffer: &mut Buffer) {
+    let area = buffer.area;
     let word = format!("limn likes {COLUMNS_MIN} × {ROWS_MIN}.");
     let text =
         [Line::styled(word, view.theme.text), Line::styled("Please widen me.", view.theme.dim)];
-    lines(frame, area, &text);
+    lines(buffer, area, &text);
 }

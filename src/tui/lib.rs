@@ -9,6 +9,7 @@
 //! sequence of theirs is ever written to the terminal.
 
 mod attach;
+mod canvas;
 mod card;
 mod commands;
 mod composer;

@@ -14,12 +14,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
-use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Position, Rect, Size};
-use ratatui::{Terminal, TerminalOptions, Viewport};
+use ratatui::layout::{Position, Size};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep_until};
 
+use crate::canvas::Canvas;
 use crate::input::{Input, Keys};
 use crate::protocol::{Command, Update};
 use crate::selection::Selection;
@@ -59,7 +58,7 @@ pub struct Outside {
 
 /// The terminal, its keys and what they show.
 pub struct Tui<W: Write> {
-    terminal: Terminal<CrosstermBackend<Screen<W>>>,
+    canvas: Canvas<W>,
     screen: Screen<W>,
     keys: Keys,
     view: View,
@@ -75,9 +74,7 @@ pub struct Tui<W: Write> {
     /// Whether the window is in front, as far as the terminal tells.
     is_in_front: Option<bool>,
     over: bool,
-    /// The terminal's size when it was drawn last; none where it is given.
-    size: Option<Size>,
-    /// It has another one now.
+    /// The terminal may have another size than when it was drawn last.
     is_resized: bool,
 }
 
@@ -91,12 +88,9 @@ impl<W: Write> Tui<W> {
         let taken = screen
             .enter(view.taste.has_mouse)
             .and_then(|()| screen.ask_background())
-            .and_then(|()| Terminal::new(CrosstermBackend::new(screen.clone())));
+            .and_then(|()| screen.window());
         match taken {
-            Ok(mut terminal) => {
-                let size = Some(terminal.get_frame().area().as_size());
-                Ok(Self { size, ..Self::with(terminal, screen, keys, view, outside) })
-            }
+            Ok(size) => Ok(Self::with(screen, size.unwrap_or_default(), keys, view, outside)),
             Err(error) => {
                 screen.leave();
                 Err(error)
@@ -105,32 +99,14 @@ impl<W: Write> Tui<W> {
     }
 
     /// A terminal of a given size, for whoever looks at what is written.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn fixed(
-        out: W,
-        (columns, rows): (u16, u16),
-        keys: Keys,
-        view: View,
-        outside: Outside,
-    ) -> io::Result<Self> {
-        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
-        let screen = Screen::given(out);
-        let backend = CrosstermBackend::new(screen.clone());
-        let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
-        Ok(Self::with(terminal, screen, keys, view, outside))
+    #[must_use]
+    pub fn fixed(out: W, size: (u16, u16), keys: Keys, view: View, outside: Outside) -> Self {
+        Self::with(Screen::given(out), Size::from(size), keys, view, outside)
     }
 
-    fn with(
-        terminal: Terminal<CrosstermBackend<Screen<W>>>,
-        screen: Screen<W>,
-        keys: Keys,
-        view: View,
-        outside: Outside,
-    ) -> Self {
+    fn with(screen: Screen<W>, size: Size, keys: Keys, view: View, outside: Outside) -> Self {
         Self {
-            terminal,
+            canvas: Canvas::new(screen.clone(), size),
             screen,
             keys,
             view,
@@ -142,7 +118,6 @@ impl<W: Write> Tui<W> {
             editor: None,
             is_in_front: None,
             over: false,
-            size: None,
             is_resized: false,
         }
     }
@@ -322,11 +297,8 @@ impl<W: Write> Tui<W> {
                 self.editor = Some((self.outside.edit)(text));
             }
             Command::Redraw => {
-                // In one write with the frame that follows. To clear it asks where the cursor is, and
-                // waits for the answer among the keys; to set its size anew does not.
-                self.screen.begin_frame();
-                let size = self.terminal.size()?;
-                self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
+                let size = self.screen.window()?.unwrap_or_else(|| self.canvas.size());
+                self.canvas.clear(size)?;
             }
             Command::Suspend => {
                 self.part();
@@ -383,7 +355,7 @@ impl<W: Write> Tui<W> {
         self.screen.enter(self.view.taste.has_mouse)?;
         self.keys.resume()?;
         // The screen is blank again: nothing of the last frame counts, nor its size.
-        self.terminal.swap_buffers();
+        self.canvas.forget(self.canvas.size());
         self.is_resized = true;
         Ok(())
     }

@@ -13,6 +13,9 @@ use std::thread::ThreadId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use ratatui::layout::Size;
+use rustix::stdio::stdout;
+use rustix::termios::tcgetwinsize;
 
 use crate::taste::Notify;
 
@@ -90,6 +93,17 @@ impl<W: Write> Screen<W> {
         }
         self.send(ENTER)?;
         if with_mouse { self.send(MOUSE) } else { Ok(()) }
+    }
+
+    /// The size of the process's terminal; none of a screen that was given.
+    pub(crate) fn window(&self) -> io::Result<Option<Size>> {
+        if !self.0.borrow().is_real {
+            return Ok(None);
+        }
+        let size = tcgetwinsize(stdout())?;
+        // A line over which nobody has said how large its terminal is.
+        let or = |cells: u16, usual: u16| if cells == 0 { usual } else { cells };
+        Ok(Some(Size { width: or(size.ws_col, 80), height: or(size.ws_row, 24) }))
     }
 
     /// Asks for the colour behind the text; the answer comes among the keys.

@@ -12,7 +12,7 @@ use std::path::Path;
 use chat::gguf::{Header, Tensor};
 use tch::Kind;
 use training::TrainingError;
-use training::shape::ModelShape;
+use training::shape::{GGUF_FACTORS, ModelShape};
 
 use super::broken;
 use super::packed::Packing;
@@ -55,12 +55,10 @@ const OTHERS: [(u32, &str); 9] = [
 /// Opens a file and says what its model consists of.
 pub(super) fn open(path: &Path) -> Result<(ModelShape, Tensors), TrainError> {
     let header = Header::open(path).map_err(TrainingError::from)?;
-    let value = |key: &str| header.value(key).cloned();
-    let has_tensor = |name: &str| header.tensors().iter().any(|tensor| tensor.name == name);
-    let shape = ModelShape::of_gguf(&value, &has_tensor, path)?;
+    let shape = ModelShape::of_gguf(&header, path)?;
     let file = Mapped::open(path)?;
     let mut found = BTreeMap::new();
-    for tensor in header.tensors() {
+    for tensor in header.tensors().iter().filter(|tensor| tensor.name != GGUF_FACTORS) {
         let (name, heads) = published(&tensor.name, &shape);
         let lying = lying(tensor, heads, file.bytes.len())
             .map_err(|reason| broken(path, format!("{} {reason}", tensor.name)))?;

@@ -1,20 +1,60 @@
 //! The values of a GGUF file of llama architecture, as llama.cpp writes them.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use chat::gguf::Header;
 use serde_json::{Value, json};
 
 use super::rope::{Rope, RopeScaling, Rotation};
 use super::{AttentionBias, Family, ModelShape, Refused};
+use crate::TrainingError;
 
+/// The tensor that says what the angle of each pair is divided by; it is none of the model's weights.
+pub const FACTORS: &str = "rope_freqs.weight";
+
+/// Pairs of a head; no model comes near.
+const PAIRS_MAX: u64 = 4_096;
+
+/// The numbers of [`FACTORS`], in single precision as they always are, where the file has them.
+pub(super) fn factors(header: &Header, path: &Path) -> Result<Option<Vec<f32>>, TrainingError> {
+    let Some(tensor) = header.tensors().iter().find(|tensor| tensor.name == FACTORS) else {
+        return Ok(None);
+    };
+    let count = match tensor.sizes[..] {
+        [count @ 1..=PAIRS_MAX] if tensor.packing == 0 => count,
+        _ => {
+            let reason = format!("{FACTORS} is {:?} and not the factors of pairs", tensor.sizes);
+            return Err(TrainingError::model(path, reason, "Download the file again."));
+        }
+    };
+    let mut bytes = Vec::new();
+    let read = |bytes: &mut Vec<u8>| {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(tensor.at))?;
+        file.take(4 * count).read_to_end(bytes)
+    };
+    let had = read(&mut bytes).map_err(|error| TrainingError::io("read", path, error))?;
+    if had as u64 != 4 * count {
+        let reason = format!("{FACTORS} lies behind its end");
+        return Err(TrainingError::model(path, reason, "Download it again."));
+    }
+    let (numbers, _) = bytes.as_chunks();
+    Ok(Some(numbers.iter().map(|it| f32::from_le_bytes(*it)).collect()))
+}
+
+/// `factors` are what [`factors`] found.
 pub(super) fn read(
     value: &dyn Fn(&str) -> Option<Value>,
     has_tensor: &dyn Fn(&str) -> bool,
+    factors: Option<&[f32]>,
 ) -> Result<ModelShape, Refused> {
     let architecture = value("general.architecture");
     let architecture = architecture.as_ref().and_then(Value::as_str).unwrap_or("");
     if architecture != "llama" {
         let reason = format!("it is a GGUF file of the architecture {architecture:?}");
-        let remedy = "Take the folder with config.json and safetensors that it was made from.";
-        return Err(Refused { reason, remedy: remedy.to_owned() });
+        return Err(refused(&reason));
     }
     let size = |key: &str| {
         value(&format!("llama.{key}")).and_then(|it| usize::try_from(it.as_u64()?).ok())
@@ -22,7 +62,7 @@ pub(super) fn read(
     let need =
         |key: &str| size(key).ok_or_else(|| Refused::broken(format!("it lacks llama.{key}")));
     let number = |key: &str| value(&format!("llama.{key}")).and_then(|it| it.as_f64());
-    refuse_scaling(value, has_tensor)?;
+    refuse_experts(value)?;
     let (hidden, heads) = (need("embedding_length")?, need("attention.head_count")?);
     let plain = hidden.checked_div(heads).unwrap_or(0);
     let head_dim = size("attention.key_length").unwrap_or(plain);
@@ -44,6 +84,13 @@ pub(super) fn read(
         let reason = "its attention has biases of queries or of the output alone";
         return Err(Refused::unknown(reason));
     }
+    let unscaled = Rope {
+        theta: number("rope.freq_base").unwrap_or(10_000.0),
+        partial_factor: 1.0,
+        rotation: Rotation::Halves,
+        scaling: RopeScaling::None,
+    };
+    let scaling = scaling(value, factors, &unscaled, head_dim)?;
     let shape = ModelShape {
         family: Family::Llama,
         hidden,
@@ -56,12 +103,7 @@ pub(super) fn read(
         norm_eps: number("attention.layer_norm_rms_epsilon")
             .map(from_single)
             .ok_or_else(|| Refused::broken("it lacks llama.attention.layer_norm_rms_epsilon"))?,
-        rope: Rope {
-            theta: number("rope.freq_base").unwrap_or(10_000.0),
-            partial_factor: 1.0,
-            rotation: Rotation::Halves,
-            scaling: RopeScaling::None,
-        },
+        rope: Rope { scaling, ..unscaled },
         tied_embeddings: !has_tensor("output.weight"),
         attention_bias,
         mlp_bias: has_tensor("blk.0.ffn_up.bias"),
@@ -91,7 +133,7 @@ pub(super) fn config(shape: &ModelShape) -> Value {
         "rms_norm_eps": shape.norm_eps,
         // Both of the places where one version of `transformers` or another looks for it.
         "rope_theta": shape.rope.theta,
-        "rope_parameters": { "rope_type": "default", "rope_theta": shape.rope.theta },
+        "rope_parameters": shape.rope.parameters(),
         "tie_word_embeddings": shape.tied_embeddings,
         "attention_bias": shape.attention_bias.qkv,
         "mlp_bias": shape.mlp_bias,
@@ -109,23 +151,40 @@ fn from_single(number: f64) -> f64 {
     single.to_string().parse().unwrap_or(number)
 }
 
-/// Experts, and scaling: a file may hold its factors as a tensor, of which nobody knows the formula.
-fn refuse_scaling(
+/// How positions are scaled. What a file calls `none` and gives factors with is Llama 3's way, whose
+/// formula the factors tell.
+fn scaling(
     value: &dyn Fn(&str) -> Option<Value>,
-    has_tensor: &dyn Fn(&str) -> bool,
-) -> Result<(), Refused> {
-    let remedy = "Take the folder with config.json and safetensors that it was made from.";
-    let refuse =
-        |reason: &str| Err(Refused { reason: reason.to_owned(), remedy: remedy.to_owned() });
-    let scaling = value("llama.rope.scaling.type");
-    let scaling = scaling.as_ref().and_then(Value::as_str);
-    let is_scaled = !matches!(scaling, None | Some("none"));
-    if is_scaled || has_tensor("rope_freqs.weight") {
-        return refuse("its positions are scaled, and a GGUF file does not say how exactly");
+    factors: Option<&[f32]>,
+    unscaled: &Rope,
+    head_dim: usize,
+) -> Result<RopeScaling, Refused> {
+    let kind = value("llama.rope.scaling.type");
+    match (kind.as_ref().and_then(Value::as_str), factors) {
+        (None | Some("none"), None) => Ok(RopeScaling::None),
+        (None | Some("none"), Some(factors)) => unscaled
+            .scaling_of(factors, head_dim)
+            .ok_or_else(|| refused("its positions are scaled by factors of no known formula")),
+        (Some("linear"), None) => {
+            let factor = value("llama.rope.scaling.factor").and_then(|it| it.as_f64());
+            let factor = factor.filter(|factor| factor.is_finite() && *factor >= 1.0);
+            let factor =
+                factor.ok_or_else(|| Refused::broken("its rope.scaling.factor is none"))?;
+            Ok(RopeScaling::Linear { factor: from_single(factor) })
+        }
+        _ => Err(refused("its positions are scaled, and a GGUF file does not say how exactly")),
     }
+}
+
+fn refuse_experts(value: &dyn Fn(&str) -> Option<Value>) -> Result<(), Refused> {
     let experts = value("llama.expert_count").and_then(|it| it.as_u64());
-    if experts.is_some_and(|count| count > 0) {
-        return refuse("it is a mixture of experts");
+    match experts {
+        Some(1..) => Err(refused("it is a mixture of experts")),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn refused(reason: &str) -> Refused {
+    let remedy = "Take the folder with config.json and safetensors that it was made from.";
+    Refused { reason: reason.to_owned(), remedy: remedy.to_owned() }
 }

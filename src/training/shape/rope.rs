@@ -5,7 +5,7 @@
 //! that is not here is refused, never taken for none.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Refused;
 
@@ -155,6 +155,75 @@ impl Rope {
                 (stretched.collect(), *attention_factor)
             }
         }
+    }
+
+    /// What a configuration says of it, as `transformers` reads it.
+    pub(super) fn parameters(&self) -> Value {
+        let mut parameters = match &self.scaling {
+            RopeScaling::None => json!({ "rope_type": "default" }),
+            RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+            RopeScaling::Llama3 {
+                factor,
+                low_frequency_factor,
+                high_frequency_factor,
+                original_max_position,
+            } => json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_frequency_factor,
+                "high_freq_factor": high_frequency_factor,
+                "original_max_position_embeddings": original_max_position,
+            }),
+            RopeScaling::Yarn {
+                factor,
+                original_max_position,
+                beta_fast,
+                beta_slow,
+                attention_factor,
+                truncate,
+            } => json!({
+                "rope_type": "yarn",
+                "factor": factor,
+                "original_max_position_embeddings": original_max_position,
+                "beta_fast": beta_fast,
+                "beta_slow": beta_slow,
+                "attention_factor": attention_factor,
+                "truncate": truncate,
+            }),
+        };
+        parameters["rope_theta"] = json!(self.theta);
+        parameters
+    }
+
+    /// Llama 3's way of scaling that divides the angle of each pair by such factors; none where no
+    /// such way does. The formula is that of `frequencies`: of the pairs between, `1 / factor` is a
+    /// line over the angle, and two of them tell it but for one number, the low factor, which is 1
+    /// in every published model.
+    pub(super) fn scaling_of(&self, factors: &[f32], head_dim: usize) -> Option<RopeScaling> {
+        let (plain, _) = self.frequencies(head_dim);
+        let factor = f64::from(factors.iter().copied().fold(1.0, f32::max)).round();
+        let between: Vec<(f64, f64)> = plain
+            .iter()
+            .zip(factors)
+            .map(|(angle, by)| (f64::from(*angle) / std::f64::consts::TAU, f64::from(*by)))
+            .filter(|(_, by)| *by > 1.001 && *by < factor * 0.999)
+            .map(|(turns, by)| (turns, (by.recip() - factor.recip()) / (1.0 - factor.recip())))
+            .collect();
+        let (first, last) = (between.first()?, between.last()?);
+        let slope = (first.1 - last.1) / (first.0 - last.0);
+        let span = -(first.1 - slope * first.0).recip();
+        let found = RopeScaling::Llama3 {
+            factor,
+            low_frequency_factor: 1.0,
+            high_frequency_factor: 1.0 + (span * 100.0).round() / 100.0,
+            original_max_position: length((slope * span).round()).ok()?,
+        };
+        let (angles, _) = Self { scaling: found.clone(), ..self.clone() }.frequencies(head_dim);
+        let is_so =
+            |((angle, plain), by): ((&f32, &f32), &f32)| (angle * by / plain - 1.0).abs() < 1e-5;
+        let is_it =
+            factors.len() == plain.len() && angles.iter().zip(&plain).zip(factors).all(is_so);
+        is_it.then_some(found)
     }
 
     fn llama3(&self, angle: f32) -> f32 {

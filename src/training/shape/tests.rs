@@ -308,7 +308,7 @@ fn a_gguf_file_of_a_model_is_the_model() {
     });
     let value = |name: &str| values.get(name).cloned();
     let read_with = |has: &dyn Fn(&str) -> bool, value: &dyn Fn(&str) -> Option<Value>| {
-        ModelShape::of_gguf(value, has, Path::new("model.gguf")).map_err(|error| error.to_string())
+        super::gguf::read(value, has, None).map_err(|error| format!("{error:?}"))
     };
     assert_eq!(read_with(&|_| false, &value).unwrap(), read(&smollm2()).unwrap());
     let untied = read_with(&|name| name == "output.weight", &value).unwrap();
@@ -317,8 +317,6 @@ fn a_gguf_file_of_a_model_is_the_model() {
     assert_eq!(read(&untied.config_of_gguf()).unwrap(), untied);
     let error = read_with(&|name| name == "blk.0.attn_q.bias", &value).unwrap_err();
     assert!(error.contains("biases"), "{error}");
-    let error = read_with(&|name| name == "rope_freqs.weight", &value).unwrap_err();
-    assert!(error.contains("scaled"), "{error}");
     let other = |name: &str| match name {
         "general.architecture" => Some("qwen2".into()),
         name => value(name),
@@ -327,4 +325,76 @@ fn a_gguf_file_of_a_model_is_the_model() {
     assert!(error.contains("qwen2") && error.contains("safetensors"), "{error}");
     let error = read_with(&|_| false, &|_| None).unwrap_err();
     assert!(error.contains("architecture"), "{error}");
+}
+
+/// A file of a model of the sizes of Llama 3.2 1B.
+fn llama3_of_gguf(
+    others: &Value,
+    factors: Option<&[f32]>,
+) -> Result<super::ModelShape, super::Refused> {
+    let values = json!({
+        "general.architecture": "llama", "llama.block_count": 16, "llama.context_length": 131_072,
+        "llama.embedding_length": 2048, "llama.feed_forward_length": 8192,
+        "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
+        "llama.attention.layer_norm_rms_epsilon": f64::from(1e-5f32),
+        "llama.rope.freq_base": 500_000.0, "llama.rope.dimension_count": 64,
+        "llama.vocab_size": 128_256,
+    });
+    let value = |name: &str| others.get(name).or_else(|| values.get(name)).cloned();
+    super::gguf::read(&value, &|_| false, factors)
+}
+
+/// As llama.cpp's converter computes them from a configuration, in double precision.
+fn factors(factor: f64, low: f64, high: f64, original: f64) -> Vec<f32> {
+    let of = |pair: u32| {
+        let wavelength = std::f64::consts::TAU * 500_000_f64.powf(f64::from(pair) / 32.0);
+        if wavelength < original / high {
+            return 1.0;
+        }
+        if wavelength > original / low {
+            return factor as f32;
+        }
+        let smooth = (original / wavelength - low) / (high - low);
+        ((1.0 - smooth) / factor + smooth).recip() as f32
+    };
+    (0..32).map(of).collect()
+}
+
+#[test]
+fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
+    for (factor, high, original) in [(32.0, 4.0, 8192), (8.0, 4.0, 8192), (16.0, 2.5, 16_384)] {
+        let by = factors(factor, 1.0, high, f64::from(original));
+        let shape = llama3_of_gguf(&json!({}), Some(&by)).unwrap();
+        let expected = RopeScaling::Llama3 {
+            factor,
+            low_frequency_factor: 1.0,
+            high_frequency_factor: high,
+            original_max_position: original as usize,
+        };
+        assert_eq!(shape.rope.scaling, expected);
+        assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
+    }
+    let linear = json!({ "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0 });
+    let shape = llama3_of_gguf(&linear, None).unwrap();
+    assert_eq!(shape.rope.scaling, RopeScaling::Linear { factor: 4.0 });
+    assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
+
+    // Factors that no formula gives, too few of them, a scaling that only llama.cpp knows exactly.
+    let by = factors(32.0, 1.0, 4.0, 8192.0);
+    let mut bent = by.clone();
+    bent[20] *= 1.01;
+    let yarn = json!({ "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0 });
+    let none = json!({});
+    for (others, factors) in [
+        (&none, Some(&bent[..])),
+        (&none, Some(&by[..31])),
+        (&none, Some(&[1.0; 32][..])),
+        (&none, Some(&[f32::NAN; 32][..])),
+        (&yarn, None),
+        (&linear, Some(&by[..])),
+    ] {
+        let refused = llama3_of_gguf(others, factors).unwrap_err();
+        assert!(refused.reason.contains("positions are scaled"), "{refused:?}");
+        assert!(refused.remedy.contains("safetensors"), "{refused:?}");
+    }
 }

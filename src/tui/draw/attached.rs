@@ -1,6 +1,6 @@
 //! A command that has the keyboard: its screen, and below it how to get away.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use screen::TerminalSize;
@@ -10,7 +10,7 @@ use crate::panel::JobRow;
 use crate::text::{clean, shorten};
 use crate::view::View;
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect, exec: u32) {
     let [screen, bar] = split(area, area.height - 1);
     if let Some(attached) = &mut view.panel.attached {
         let room = TerminalSize { columns: screen.width, rows: screen.height };
@@ -22,7 +22,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32
             let spans = runs.into_iter().map(|run| {
                 Span::styled(clean(&run.text), theme.text.patch(theme.of_look(&run.look)))
             });
-            frame.buffer_mut().set_line(screen.x, y, &Line::from_iter(spans), screen.width);
+            buffer.set_line(screen.x, y, &Line::from_iter(spans), screen.width);
         }
         let cursor = terminal.cursor();
         let place = Position { x: screen.x + cursor.column, y: screen.y + cursor.row };
@@ -45,6 +45,6 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, exec: u32
         Span::styled(waits, theme.warning),
         Span::styled(hint, theme.dim),
     ]);
-    frame.buffer_mut().set_line(bar.x, bar.y, &line, bar.width);
-    frame.buffer_mut().set_style(bar, theme.selected);
+    buffer.set_line(bar.x, bar.y, &line, bar.width);
+    buffer.set_style(bar, theme.selected);
 }

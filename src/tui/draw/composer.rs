@@ -1,6 +1,6 @@
 //! The prompt that is written, the rule above it, and prompts that wait.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
@@ -27,16 +27,16 @@ pub(super) fn height(view: &mut View, area: Rect) -> u16 {
     (rows.clamp(1, (area.height / 2).max(1)) + 1 + queued).min(area.height.saturating_sub(2))
 }
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     // A row is left for the rule, and one for the prompt.
     let queued = queued(view, usize::from(area.width), usize::from(area.height.saturating_sub(2)));
     let count = u16::try_from(queued.len()).unwrap_or(0);
     let [above, area] = split(area, count);
-    super::lines(frame, above, &queued);
+    super::lines(buffer, above, &queued);
     let [line, area] = split(area, 1);
-    frame.buffer_mut().set_line(line.x, line.y, &rule(view, usize::from(line.width)), line.width);
+    buffer.set_line(line.x, line.y, &rule(view, usize::from(line.width)), line.width);
     if view.focus == Focus::Search {
-        return search(view, frame, area);
+        return search(view, buffer, area);
     }
     let margin = margin(view);
     let columns = usize::from(area.width.saturating_sub(margin + 1));
@@ -54,19 +54,14 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     };
     let is_normal = view.taste.vim.is_some_and(|vim| vim.is_normal);
     let mark = if is_normal { "N" } else { hand.sign() };
-    frame.buffer_mut().set_stringn(area.x, area.y, mark, 2, sign);
+    buffer.set_stringn(area.x, area.y, mark, 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
-        frame.buffer_mut().set_line(
-            area.x + margin,
-            area.y,
-            &hint,
-            area.width.saturating_sub(margin),
-        );
+        buffer.set_line(area.x + margin, area.y, &hint, area.width.saturating_sub(margin));
     }
     for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
         let line = Line::from_iter(pieces(row, theme));
-        frame.buffer_mut().set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
+        buffer.set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
     }
     if is_active {
         let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
@@ -172,12 +167,12 @@ pub(super) fn framed(
     Line::from(spans)
 }
 
-fn search(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+fn search(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let line = Line::from(vec![
         Span::styled("search: ", view.theme.accent),
         Span::styled(view.search.clone(), view.theme.text),
     ]);
-    frame.buffer_mut().set_line(area.x, area.y, &line, area.width);
+    buffer.set_line(area.x, area.y, &line, area.width);
     let x = area.x + u16::try_from(line.width()).unwrap_or(0);
     let x = x.min(area.right().saturating_sub(1));
     view.room.cursor = Some(Position { x, y: area.y });

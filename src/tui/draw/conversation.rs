@@ -1,6 +1,6 @@
 //! The conversation, its signs, and what is chosen.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -8,7 +8,7 @@ use super::MARGIN;
 use crate::entry::Context;
 use crate::view::{Focus, View};
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let rows = usize::from(area.height);
     let context = Context {
         columns: view.room.columns,
@@ -22,7 +22,6 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let columns = u16::try_from(view.room.columns).unwrap_or(u16::MAX);
     let wanted = view.search.to_lowercase();
     for (y, row) in (area.y..area.bottom()).zip(&seen) {
-        let buffer = frame.buffer_mut();
         buffer.set_line(area.x + MARGIN, y, &row.line, columns);
         if row.is_first
             && let Some(entry) = view.conversation.entry(row.entry)
@@ -36,7 +35,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
         }
         if view.focus != Focus::Composer && !wanted.is_empty() {
             mark(
-                frame,
+                buffer,
                 Rect { x: area.x + MARGIN, y, width: columns, height: 1 },
                 &row.line.to_string(),
                 &wanted,
@@ -47,7 +46,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
 }
 
 /// Marks where a row has what is looked for.
-fn mark(frame: &mut Frame<'_>, area: Rect, row: &str, wanted: &str, style: Style) {
+fn mark(buffer: &mut Buffer, area: Rect, row: &str, wanted: &str, style: Style) {
     let lower = row.to_lowercase();
     // Only where capitals take as many bytes can the places be told.
     if lower.len() != row.len() {
@@ -61,6 +60,6 @@ fn mark(frame: &mut Frame<'_>, area: Rect, row: &str, wanted: &str, style: Style
         let x = area.x.saturating_add(width(row.get(..at)));
         let width = width(row.get(at..at + found.len()));
         let place = Rect { x, y: area.y, width, height: 1 }.intersection(area);
-        frame.buffer_mut().set_style(place, style);
+        buffer.set_style(place, style);
     }
 }

@@ -1,6 +1,6 @@
 //! The question about a call that waits.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use trajectory::Reading;
@@ -39,7 +39,7 @@ pub(super) fn height(view: &mut View, area: Rect) -> u16 {
     u16::try_from(rows.min(room)).unwrap_or(u16::MAX).min(area.height)
 }
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let (columns, is_settled) = (columns(area), view.is_settled());
     let View { decision: Some(decision), theme, toast, conversation, room: screen, .. } = view
     else {
@@ -76,7 +76,7 @@ pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     let above = rows.len();
     rows.extend(answers);
     rows.extend(offer);
-    super::lines(frame, area, &rows);
+    super::lines(buffer, area, &rows);
     if let Some((row, column)) = caret {
         let y = area.y + u16::try_from(above + row).unwrap_or(0);
         let x = area.x + MARGIN + u16::try_from(column).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Every key and every command, from their tables.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -13,15 +13,15 @@ use crate::view::View;
 /// Columns of the keys of a row.
 const KEYS_COLUMNS: usize = 34;
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let rows = rows(view, usize::from(area.width));
     let [area, last] = split(area, area.height - 1);
     let most = rows.len().saturating_sub(usize::from(area.height));
     let from = view.help.unwrap_or(0).min(most);
     view.help = Some(from);
-    super::lines(frame, area, rows.get(from..).unwrap_or_default());
+    super::lines(buffer, area, rows.get(from..).unwrap_or_default());
     let hint = Line::styled(" ↑↓ scroll · any other key closes", view.theme.dim);
-    frame.buffer_mut().set_line(last.x, last.y, &hint, last.width);
+    buffer.set_line(last.x, last.y, &hint, last.width);
 }
 
 fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {

@@ -1,6 +1,6 @@
 //! The list above the prompt.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
@@ -18,14 +18,14 @@ pub(super) fn height(view: &View, rows: u16) -> u16 {
     u16::try_from(count.min(ROWS_MAX) + more).unwrap_or(0).min(rows)
 }
 
-pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
+pub(super) fn draw(view: &View, buffer: &mut Buffer, above: Rect) {
     let Some(menu) = &view.menu else { return };
     let theme = &view.theme;
     let count = menu.rows.len().min(ROWS_MAX).min(usize::from(above.height));
     let from = (menu.chosen + 1).saturating_sub(count);
     let height = height(view, above.height);
     let area = Rect { y: above.bottom() - height, height, ..above };
-    Clear.render(area, frame.buffer_mut());
+    Clear.render(area, buffer);
     let columns = usize::from(area.width);
     let rows = menu.rows.iter().enumerate().skip(from).take(count);
     let widest = rows.clone().map(|(_, row)| Span::raw(row.label.as_str()).width()).max();
@@ -42,14 +42,14 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, above: Rect) {
             Span::raw(" ".repeat(pad + 2)),
             Span::styled(about, theme.dim),
         ]);
-        frame.buffer_mut().set_line(area.x, y, &line, area.width);
+        buffer.set_line(area.x, y, &line, area.width);
         if is_chosen {
-            frame.buffer_mut().set_style(Rect { y, height: 1, ..area }, theme.selected);
+            buffer.set_style(Rect { y, height: 1, ..area }, theme.selected);
         }
     }
     if usize::from(height) > count {
         let place = format!("  {} of {}", menu.chosen + 1, menu.rows.len());
         let line = Line::styled(place, theme.faint);
-        frame.buffer_mut().set_line(area.x, area.bottom() - 1, &line, area.width);
+        buffer.set_line(area.x, area.bottom() - 1, &line, area.width);
     }
 }

@@ -1,6 +1,6 @@
 //! The panel beside the conversation, or in its place where there is no room for both.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -37,23 +37,23 @@ pub(super) fn width(view: &View, columns: u16) -> u16 {
     }
 }
 
-pub(super) fn draw(view: &mut View, frame: &mut Frame<'_>, area: Rect, is_beside: bool) {
+pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect, is_beside: bool) {
     let bar = if is_beside { "│ " } else { " " };
     for y in area.y..area.bottom() {
-        frame.buffer_mut().set_stringn(area.x, y, bar, usize::from(area.width), view.theme.faint);
+        buffer.set_stringn(area.x, y, bar, usize::from(area.width), view.theme.faint);
     }
     let indent = u16::try_from(Span::raw(bar).width()).unwrap_or(0).min(area.width);
     let area = Rect { x: area.x + indent, width: area.width - indent, ..area };
     let [head, body] = split(area, 1);
-    frame.buffer_mut().set_line(head.x, head.y, &heading(view), head.width);
+    buffer.set_line(head.x, head.y, &heading(view), head.width);
     let [body, foot] = split(body, body.height.saturating_sub(1));
     let hint = hint(view, usize::from(foot.width));
-    frame.buffer_mut().set_line(foot.x, foot.y, &hint, foot.width);
+    buffer.set_line(foot.x, foot.y, &hint, foot.width);
     match view.panel.page {
-        Page::Timeline => timeline(view, frame, body),
-        Page::Changes => changes(view, frame, body),
-        Page::Terminals => terminals(view, frame, body),
-        Page::Plan => plan(view, frame, body),
+        Page::Timeline => timeline(view, buffer, body),
+        Page::Changes => changes(view, buffer, body),
+        Page::Terminals => terminals(view, buffer, body),
+        Page::Plan => plan(view, buffer, body),
     }
 }
 
@@ -110,13 +110,13 @@ fn top(chosen: usize, count: usize, rows: usize) -> usize {
     chosen.saturating_sub(rows / 2).min(count.saturating_sub(rows))
 }
 
-fn select(view: &View, frame: &mut Frame<'_>, area: Rect, y: u16) {
+fn select(view: &View, buffer: &mut Buffer, area: Rect, y: u16) {
     if view.focus == Focus::Panel {
-        frame.buffer_mut().set_style(Rect { y, height: 1, ..area }, view.theme.selected);
+        buffer.set_style(Rect { y, height: 1, ..area }, view.theme.selected);
     }
 }
 
-fn timeline(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+fn timeline(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let [area, detail] = split(area, area.height.saturating_sub(3));
     view.panel.rows = usize::from(area.height);
     let (panel, theme) = (&view.panel, &view.theme);
@@ -125,16 +125,16 @@ fn timeline(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     for (y, at) in (area.y..area.bottom()).zip(from..count) {
         let Some(row) = panel.timeline.row(at) else { break };
         let line = action(view, row, usize::from(area.width), theme);
-        frame.buffer_mut().set_line(area.x, y, &line, area.width);
+        buffer.set_line(area.x, y, &line, area.width);
         if at == chosen {
-            select(view, frame, area, y);
+            select(view, buffer, area, y);
         }
     }
     let Some(row) = panel.timeline.row(chosen) else {
         let nothing = Line::styled("Nothing has happened yet.", theme.dim);
-        return super::lines(frame, area, &[nothing]);
+        return super::lines(buffer, area, &[nothing]);
     };
-    super::lines(frame, detail, &about(view, row, (chosen, count), usize::from(detail.width)));
+    super::lines(buffer, detail, &about(view, row, (chosen, count), usize::from(detail.width)));
 }
 
 /// An action in a line: when, whether it is trained, what, and what its reply took.
@@ -204,7 +204,7 @@ fn about(view: &View, row: &Row, place: (usize, usize), columns: usize) -> Vec<L
     ]
 }
 
-fn changes(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+fn changes(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let theme = &view.theme;
     let changes = &view.panel.changes;
     let word = match &changes.known {
@@ -218,7 +218,7 @@ fn changes(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
     };
     if let Some(word) = word {
         let word = [Span::styled(clean(&word), theme.dim)];
-        return super::lines(frame, area, &wrap(&word, usize::from(area.width), &[]));
+        return super::lines(buffer, area, &wrap(&word, usize::from(area.width), &[]));
     }
     let count = u16::try_from(changes.len()).unwrap_or(u16::MAX);
     let [list, diff] = split(area, count.min(area.height / 2).max(1));
@@ -236,16 +236,16 @@ fn changes(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
             Span::raw(" "),
             Span::styled(path, theme.text),
         ]);
-        frame.buffer_mut().set_line(list.x, y, &line, list.width);
+        buffer.set_line(list.x, y, &line, list.width);
         if at == changes.chosen {
-            select(view, frame, list, y);
+            select(view, buffer, list, y);
         }
     }
     let [rule, diff] = split(diff, 1);
     let line = Line::styled("─".repeat(usize::from(rule.width)), theme.faint);
-    frame.buffer_mut().set_line(rule.x, rule.y, &line, rule.width);
+    buffer.set_line(rule.x, rule.y, &line, rule.width);
     let rows = diff_rows(view, usize::from(diff.width), usize::from(diff.height));
-    super::lines(frame, diff, &rows);
+    super::lines(buffer, diff, &rows);
     view.panel.rows = usize::from(diff.height);
 }
 
@@ -280,20 +280,20 @@ fn diff_rows(view: &View, columns: usize, rows: usize) -> Vec<Line<'static>> {
         .collect()
 }
 
-fn terminals(view: &mut View, frame: &mut Frame<'_>, area: Rect) {
+fn terminals(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let theme = &view.theme;
     let jobs = &view.panel.jobs;
     if jobs.len() == 0 {
         let word = Line::styled("No command has run yet.", theme.dim);
-        return super::lines(frame, area, &[word]);
+        return super::lines(buffer, area, &[word]);
     }
     let chosen = view.panel.chosen();
     let from = top(chosen, jobs.len(), usize::from(area.height));
     for (y, (at, job)) in (area.y..area.bottom()).zip(jobs.rows().iter().enumerate().skip(from)) {
         let line = job_line(job, usize::from(area.width), theme);
-        frame.buffer_mut().set_line(area.x, y, &line, area.width);
+        buffer.set_line(area.x, y, &line, area.width);
         if at == chosen {
-            select(view, frame, area, y);
+            select(view, buffer, area, y);
         }
     }
     view.panel.rows = usize::from(area.height);
@@ -320,11 +320,11 @@ fn job_line(job: &JobRow, columns: usize, theme: &Theme) -> Line<'static> {
     ])
 }
 
-fn plan(view: &View, frame: &mut Frame<'_>, area: Rect) {
+fn plan(view: &View, buffer: &mut Buffer, area: Rect) {
     if view.panel.plan.is_empty() {
         let word = Line::styled(headline("The model has made no plan.", 60), view.theme.dim);
-        return super::lines(frame, area, &[word]);
+        return super::lines(buffer, area, &[word]);
     }
     let rows = plan_rows(&view.panel.plan, usize::from(area.width), &view.theme);
-    super::lines(frame, area, &rows);
+    super::lines(buffer, area, &rows);
 }

@@ -1,6 +1,6 @@
 //! Where a playback stands, in the place of the prompt.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -15,7 +15,7 @@ pub(super) const ROWS: u16 = 3;
 /// Columns of the bar between the two times.
 const BAR_COLUMNS: usize = 40;
 
-pub(super) fn draw(view: &View, playback: &Playback, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &View, playback: &Playback, buffer: &mut Buffer, area: Rect) {
     let columns = usize::from(area.width);
     let theme = &view.theme;
     let sign = if playback.is_paused { "⏸" } else { "▶" };
@@ -41,5 +41,5 @@ pub(super) fn draw(view: &View, playback: &Playback, frame: &mut Frame<'_>, area
         Focus::Search => format!("search: {}", view.search),
         _ => "space pause · ←→ event · [ ] prompt · + - speed · 0-9 jump · q leave".to_owned(),
     };
-    super::lines(frame, area, &[rule(view, columns), bar, Line::styled(keys, theme.dim)]);
+    super::lines(buffer, area, &[rule(view, columns), bar, Line::styled(keys, theme.dim)]);
 }

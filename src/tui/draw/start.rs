@@ -1,6 +1,6 @@
 //! The first screen: where we are, what was done here before, how to begin.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -10,13 +10,13 @@ use crate::view::View;
 /// Sessions that are listed.
 const RECENT_SHOWN: usize = 5;
 
-pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &View, buffer: &mut Buffer, area: Rect) {
     let columns = usize::from(area.width.saturating_sub(4)).min(90);
     let rows = rows(view, columns);
     let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(area.height);
     let y = area.y + (area.height - height) / 3;
     let place = Rect { x: area.x + 2, y, width: area.width.saturating_sub(2), height };
-    super::lines(frame, place, &rows);
+    super::lines(buffer, place, &rows);
 }
 
 fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {

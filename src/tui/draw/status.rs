@@ -1,6 +1,6 @@
 //! The last line: mode, sandbox, model, and what it took so far.
 
-use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -9,7 +9,7 @@ use trajectory::ApprovalMode;
 use crate::text::{short_number, shorten};
 use crate::view::View;
 
-pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(view: &View, buffer: &mut Buffer, area: Rect) {
     let columns = usize::from(area.width);
     let right = right(view);
     let right_width: usize = right.iter().map(Span::width).sum();
@@ -21,7 +21,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>, area: Rect) {
         spans.push(Span::raw(" ".repeat(columns - left_width - right_width - 1)));
         spans.extend(right);
     }
-    frame.buffer_mut().set_line(area.x, area.y, &Line::from(spans), area.width);
+    buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
 }
 
 fn left(view: &View, columns: usize) -> Vec<Span<'static>> {

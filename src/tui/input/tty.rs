@@ -14,6 +14,7 @@ use rustix::stdio::stdin;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::Input;
@@ -78,6 +79,8 @@ impl Tty {
                 return std::future::pending().await;
             }
             match self.take()? {
+                // However much is pasted, everything else goes on.
+                Piece::Something if self.inputs.is_empty() => yield_now().await,
                 Piece::Something => {}
                 Piece::End => return Ok(None),
                 Piece::Nothing => self.wait().await?,

@@ -57,35 +57,25 @@ impl<W: Write> Tui<W> {
         self.view.tick(self.now_us());
         // What is being marked stays where it is until it is copied.
         self.view.hold(self.copies || self.selection.is_some_and(|selection| selection.is_open));
-        self.screen.begin_frame();
-        let (view, selection) = (&mut self.view, self.selection);
+        if std::mem::take(&mut self.is_resized)
+            && let Some(size) = self.screen.window()?
+            && size != self.canvas.size()
+        {
+            self.canvas.clear(size)?;
+        }
         let copies = std::mem::take(&mut self.copies);
         let mut copied = None;
-        if std::mem::take(&mut self.is_resized) {
-            self.terminal.autoresize()?;
+        draw(&mut self.view, self.canvas.next());
+        if let Some(selection) = self.selection {
+            copied = copies.then(|| selection.text(self.canvas.next(), &self.view.room.tabs));
+            selection.mark(self.canvas.next());
         }
-        let mut frame = self.terminal.get_frame();
-        draw(view, &mut frame);
-        if let Some(selection) = selection {
-            copied = copies.then(|| selection.text(frame.buffer_mut(), &view.room.tabs));
-            selection.mark(frame.buffer_mut());
-        }
-        self.terminal.flush()?;
-        match self.view.room.cursor {
-            Some(at) => {
-                self.terminal.show_cursor()?;
-                self.terminal.set_cursor_position(at)?;
-            }
-            None => self.terminal.hide_cursor()?,
-        }
-        self.screen.end_frame()?;
+        self.canvas.show(self.view.room.cursor)?;
         // What nobody waits for comes when the frame is out: to make room for the next one, and to
         // ask for the size, which is told of too, but not to be missed.
-        self.terminal.swap_buffers();
-        if let Some(drawn) = self.size {
-            let size = self.terminal.size()?;
-            self.is_resized = size != drawn;
-            self.size = Some(size);
+        self.canvas.turn();
+        if let Some(size) = self.screen.window()? {
+            self.is_resized = size != self.canvas.size();
         }
         if let Some(command) = self.view.fit() {
             self.tell(command);

@@ -66,7 +66,7 @@ fn run(inputs: Vec<Input>, told: Vec<Update>, stays: bool) -> (Written, Vec<Comm
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::given(keys_end);
-        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
+        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside);
         tui.run(updates_end).await.unwrap();
         drop(ends);
         let mut told = Vec::new();
@@ -136,8 +136,7 @@ fn called(inputs: Vec<Input>, notify: Notify, update: Update) -> Vec<u8> {
         let edit = |text: String| -> Edited { Box::pin(async { Ok(text) }) };
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
-        let tui =
-            Tui::fixed(written.clone(), (60, 14), Keys::given(keys_end), view, outside).unwrap();
+        let tui = Tui::fixed(written.clone(), (60, 14), Keys::given(keys_end), view, outside);
         let feeding = async {
             let last = inputs.pop().unwrap();
             for input in inputs {
@@ -214,7 +213,7 @@ fn what_happens_while_somebody_writes_in_an_editor_is_taken_and_drawn_after_it()
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::given(keys_end);
-        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside).unwrap();
+        let tui = Tui::fixed(written.clone(), (60, 14), keys_end, view, outside);
         let feeding = async {
             for input in "begun".chars().map(|c| key(KeyCode::Char(c), KeyModifiers::NONE)) {
                 keys.send(input).await.unwrap();
@@ -332,7 +331,7 @@ fn what_a_slow_driver_has_no_room_for_waits_in_its_order() {
         let outside =
             Outside { commands, edit, copy: |_| false, suspend: || (), knows_background: true };
         let keys_end = Keys::given(keys_end);
-        let tui = Tui::fixed(Written::default(), (60, 14), keys_end, view, outside).unwrap();
+        let tui = Tui::fixed(Written::default(), (60, 14), keys_end, view, outside);
         let driver = async {
             // It waits to tell something, and hears nothing before it could.
             while updates.send(Update::Said("x".into())).await.is_ok() {}

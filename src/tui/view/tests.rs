@@ -1,9 +1,6 @@
 use std::num::NonZero;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::backend::CrosstermBackend;
-use ratatui::layout::Rect;
-use ratatui::{Terminal, TerminalOptions, Viewport};
 use trajectory::event::{
     ApprovalDecision, AssistantText, CallStatus, Ended, ErrorEvent, ErrorStage, Exit, Observation,
     Plan, PlanItem, PlanStatus, Prompt, Reasoning, ReasoningField, RoundEnded, ToolCall,
@@ -12,9 +9,11 @@ use trajectory::event::{
 use trajectory::{ApprovalMode, Body, Event, EventId, Progress, Recorded, RunId, Source, Usage};
 
 use super::View;
+use crate::canvas::Canvas;
 use crate::protocol::{
     Answer, Command, Facts, Found, Order, Place, Play, Playback, Query, Recent, Update,
 };
+use crate::terminal::Screen;
 use crate::theme::{Background, Depth};
 
 /// A view, its keys and its screen, as a story.
@@ -152,13 +151,11 @@ impl Stage {
 
     /// What is written to the terminal for a frame.
     pub(crate) fn bytes(&mut self) -> Vec<u8> {
-        let (columns, rows) = self.size;
         let mut bytes = Vec::new();
-        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
-        let backend = CrosstermBackend::new(&mut bytes);
-        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
-        terminal.draw(|frame| crate::draw(&mut self.view, frame)).unwrap();
-        drop(terminal);
+        let mut canvas = Canvas::new(Screen::given(&mut bytes), self.size.into());
+        crate::draw(&mut self.view, canvas.next());
+        canvas.show(self.view.room.cursor).unwrap();
+        drop(canvas);
         bytes
     }
 

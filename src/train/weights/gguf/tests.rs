@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
+use training::shape::{ModelShape, Rope, RopeScaling};
 
 use crate::goldens::Golden;
 use crate::weights::packed::Packing;
@@ -86,8 +87,8 @@ impl Gguf {
     }
 }
 
-/// The golden model `llama` as llama.cpp would have it, its matrices packed; without the scaling of
-/// positions, which such a file does not hold.
+/// The golden model `llama` as llama.cpp would have it, its matrices packed; without its scaling of
+/// positions.
 fn converted(packing: &str) -> Gguf {
     let golden = Golden::of("llama");
     let weights = golden.weights();
@@ -241,6 +242,43 @@ fn a_model_that_came_from_llama_cpp_is_written_as_a_folder() {
         let take = |weights: &Weights| weights.take(&entry.name, Kind::Float, Device::Cpu).unwrap();
         assert_eq!(take(&written), take(&packed), "{}", entry.name);
     }
+}
+
+#[test]
+fn how_positions_are_scaled_comes_with_the_file() {
+    let scaling = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_frequency_factor: 1.0,
+        high_frequency_factor: 4.0,
+        original_max_position: 64,
+    };
+    // So that of the four wavelengths two are between.
+    let plain = Rope { theta: 16.0, scaling: RopeScaling::None, ..golden_rope() };
+    let scaled = Rope { scaling, ..plain.clone() };
+    let angles = [&plain, &scaled].map(|rope| rope.frequencies(8).0);
+    let factors = angles[0].iter().zip(&angles[1]).map(|(plain, scaled)| plain / scaled);
+    let bytes: Vec<u8> = factors.flat_map(f32::to_le_bytes).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = converted("Q8_0");
+    file.values.retain(|it| it.0 != "llama.rope.freq_base");
+    file.float("llama.rope.freq_base", 16.0);
+    file.tensors.insert(1, ("rope_freqs.weight".to_owned(), vec![4], number("F32"), bytes));
+    let path = file.write(folder.path());
+    assert_eq!(Weights::open(&path).unwrap().shape().rope, scaled);
+    assert_eq!(ModelShape::of_model(&path).unwrap().rope, scaled);
+
+    for (sizes, packing, expected) in
+        [(vec![4, 1], "F32", "[4, 1]"), (vec![4], "F16", "factors"), (vec![2], "F32", "scaled")]
+    {
+        let tensor = file.tensor("rope_freqs.weight");
+        (tensor.1, tensor.2) = (sizes, number(packing));
+        let error = Weights::open(&file.write(folder.path())).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+fn golden_rope() -> Rope {
+    Golden::of("llama").weights().shape().rope.clone()
 }
 
 #[test]
