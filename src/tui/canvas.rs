@@ -47,7 +47,9 @@ impl<W: Write> Canvas<W> {
         let rows = zip(self.shown.content.chunks(width), self.next.content.chunks(width));
         let differences = (0..)
             .zip(rows)
-            .filter(|(_, (shown, next))| shown != next)
+            .filter(|(_, (shown, next))| {
+                !zip(*shown, *next).all(|(shown, next)| is_same(shown, next))
+            })
             .flat_map(|(y, (shown, next))| differences(shown, next).map(move |(x, it)| (x, y, it)));
         self.backend.draw(differences)?;
         match cursor {
@@ -92,11 +94,22 @@ fn differences<'a>(shown: &'a [Cell], next: &'a [Cell]) -> impl Iterator<Item = 
     // be gone.
     let (mut covered, mut stale) = (0, 0);
     (0..).zip(zip(shown, next)).filter_map(move |(x, (shown, next))| {
-        let is_written = covered == 0 && (stale > 0 || shown != next);
+        let is_written = covered == 0 && (stale > 0 || !is_same(shown, next));
         stale = stale.max(width(shown)).saturating_sub(1);
         covered = if covered > 0 { covered - 1 } else { width(next).saturating_sub(1) };
         is_written.then_some((x, next))
     })
+}
+
+/// Whether two cells look the same. Nearly all that are compared do, and hold one byte.
+fn is_same(one: &Cell, other: &Cell) -> bool {
+    one.modifier == other.modifier
+        && one.fg == other.fg
+        && one.bg == other.bg
+        && match (one.symbol().as_bytes(), other.symbol().as_bytes()) {
+            ([one], [other]) => one == other,
+            (one, other) => one == other,
+        }
 }
 
 /// Columns of what stands in a cell.

@@ -8,6 +8,7 @@ mod composer;
 mod conversation;
 mod decision;
 mod help;
+mod ink;
 mod menu;
 mod panel;
 mod playback;
@@ -17,6 +18,8 @@ mod status;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
+
+use ink::put;
 
 use crate::selection::Tab;
 use crate::text::tab_of;
@@ -137,7 +140,7 @@ fn split(area: Rect, rows: u16) -> [Rect; 2] {
 /// Lines from the top of an area on.
 fn lines(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>]) {
     for (y, line) in (area.y..area.bottom()).zip(lines) {
-        buffer.set_line(area.x, y, line, area.width);
+        put(buffer, (area.x, y), line, area.width);
     }
 }
 

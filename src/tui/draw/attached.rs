@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use screen::TerminalSize;
 
-use super::split;
+use super::{put, split};
 use crate::panel::JobRow;
 use crate::text::{clean, shorten};
 use crate::view::View;
@@ -22,7 +22,7 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect, exec: u32) 
             let spans = runs.into_iter().map(|run| {
                 Span::styled(clean(&run.text), theme.text.patch(theme.of_look(&run.look)))
             });
-            buffer.set_line(screen.x, y, &Line::from_iter(spans), screen.width);
+            put(buffer, (screen.x, y), &Line::from_iter(spans), screen.width);
         }
         let cursor = terminal.cursor();
         let place = Position { x: screen.x + cursor.column, y: screen.y + cursor.row };
@@ -45,6 +45,6 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect, exec: u32) 
         Span::styled(waits, theme.warning),
         Span::styled(hint, theme.dim),
     ]);
-    buffer.set_line(bar.x, bar.y, &line, bar.width);
+    put(buffer, (bar.x, bar.y), &line, bar.width);
     buffer.set_style(bar, theme.selected);
 }

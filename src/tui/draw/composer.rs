@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{MARGIN, split};
+use super::{MARGIN, put, split};
 use crate::composer::{DrawnRow, Hand};
 use crate::text::{duration, headline, shorten};
 use crate::theme::Theme;
@@ -34,7 +34,7 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let [above, area] = split(area, count);
     super::lines(buffer, above, &queued);
     let [line, area] = split(area, 1);
-    buffer.set_line(line.x, line.y, &rule(view, usize::from(line.width)), line.width);
+    put(buffer, (line.x, line.y), &rule(view, usize::from(line.width)), line.width);
     if view.focus == Focus::Search {
         return search(view, buffer, area);
     }
@@ -57,11 +57,11 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     buffer.set_stringn(area.x, area.y, mark, 2, sign);
     if view.composer.is_empty() {
         let hint = Line::styled(hint(view), theme.dim);
-        buffer.set_line(area.x + margin, area.y, &hint, area.width.saturating_sub(margin));
+        put(buffer, (area.x + margin, area.y), &hint, area.width.saturating_sub(margin));
     }
     for (y, row) in (area.y..area.bottom()).zip(rows.iter().skip(from)) {
         let line = Line::from_iter(pieces(row, theme));
-        buffer.set_line(area.x + margin, y, &line, area.width.saturating_sub(margin));
+        put(buffer, (area.x + margin, y), &line, area.width.saturating_sub(margin));
     }
     if is_active {
         let x = area.x + margin + u16::try_from(caret_column).unwrap_or(0);
@@ -172,7 +172,7 @@ fn search(view: &mut View, buffer: &mut Buffer, area: Rect) {
         Span::styled("search: ", view.theme.accent),
         Span::styled(view.search.clone(), view.theme.text),
     ]);
-    buffer.set_line(area.x, area.y, &line, area.width);
+    put(buffer, (area.x, area.y), &line, area.width);
     let x = area.x + u16::try_from(line.width()).unwrap_or(0);
     let x = x.min(area.right().saturating_sub(1));
     view.room.cursor = Some(Position { x, y: area.y });

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::MARGIN;
+use super::{MARGIN, put};
 use crate::entry::Context;
 use crate::view::{Focus, View};
 
@@ -22,7 +22,7 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let columns = u16::try_from(view.room.columns).unwrap_or(u16::MAX);
     let wanted = view.search.to_lowercase();
     for (y, row) in (area.y..area.bottom()).zip(&seen) {
-        buffer.set_line(area.x + MARGIN, y, &row.line, columns);
+        put(buffer, (area.x + MARGIN, y), &row.line, columns);
         if row.is_first
             && let Some(entry) = view.conversation.entry(row.entry)
         {

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::split;
+use super::{put, split};
 use crate::commands::COMMANDS;
 use crate::keys::{Place, told};
 use crate::text::wrap;
@@ -21,7 +21,7 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect) {
     view.help = Some(from);
     super::lines(buffer, area, rows.get(from..).unwrap_or_default());
     let hint = Line::styled(" ↑↓ scroll · any other key closes", view.theme.dim);
-    buffer.set_line(last.x, last.y, &hint, last.width);
+    put(buffer, (last.x, last.y), &hint, last.width);
 }
 
 fn rows(view: &View, columns: usize) -> Vec<Line<'static>> {

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
+use super::put;
 use crate::text::{clean, shorten};
 use crate::view::View;
 
@@ -42,7 +43,7 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer, above: Rect) {
             Span::raw(" ".repeat(pad + 2)),
             Span::styled(about, theme.dim),
         ]);
-        buffer.set_line(area.x, y, &line, area.width);
+        put(buffer, (area.x, y), &line, area.width);
         if is_chosen {
             buffer.set_style(Rect { y, height: 1, ..area }, theme.selected);
         }
@@ -50,6 +51,6 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer, above: Rect) {
     if usize::from(height) > count {
         let place = format!("  {} of {}", menu.chosen + 1, menu.rows.len());
         let line = Line::styled(place, theme.faint);
-        buffer.set_line(area.x, area.bottom() - 1, &line, area.width);
+        put(buffer, (area.x, area.bottom() - 1), &line, area.width);
     }
 }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use trajectory::event::{ChangeKind, Exit};
 
-use super::split;
+use super::{put, split};
 use crate::card::exit_word;
 use crate::diff::{Kind, plain_row};
 use crate::entry::plan_rows;
@@ -45,10 +45,10 @@ pub(super) fn draw(view: &mut View, buffer: &mut Buffer, area: Rect, is_beside: 
     let indent = u16::try_from(Span::raw(bar).width()).unwrap_or(0).min(area.width);
     let area = Rect { x: area.x + indent, width: area.width - indent, ..area };
     let [head, body] = split(area, 1);
-    buffer.set_line(head.x, head.y, &heading(view), head.width);
+    put(buffer, (head.x, head.y), &heading(view), head.width);
     let [body, foot] = split(body, body.height.saturating_sub(1));
     let hint = hint(view, usize::from(foot.width));
-    buffer.set_line(foot.x, foot.y, &hint, foot.width);
+    put(buffer, (foot.x, foot.y), &hint, foot.width);
     match view.panel.page {
         Page::Timeline => timeline(view, buffer, body),
         Page::Changes => changes(view, buffer, body),
@@ -125,7 +125,7 @@ fn timeline(view: &mut View, buffer: &mut Buffer, area: Rect) {
     for (y, at) in (area.y..area.bottom()).zip(from..count) {
         let Some(row) = panel.timeline.row(at) else { break };
         let line = action(view, row, usize::from(area.width), theme);
-        buffer.set_line(area.x, y, &line, area.width);
+        put(buffer, (area.x, y), &line, area.width);
         if at == chosen {
             select(view, buffer, area, y);
         }
@@ -236,14 +236,14 @@ fn changes(view: &mut View, buffer: &mut Buffer, area: Rect) {
             Span::raw(" "),
             Span::styled(path, theme.text),
         ]);
-        buffer.set_line(list.x, y, &line, list.width);
+        put(buffer, (list.x, y), &line, list.width);
         if at == changes.chosen {
             select(view, buffer, list, y);
         }
     }
     let [rule, diff] = split(diff, 1);
     let line = Line::styled("─".repeat(usize::from(rule.width)), theme.faint);
-    buffer.set_line(rule.x, rule.y, &line, rule.width);
+    put(buffer, (rule.x, rule.y), &line, rule.width);
     let rows = diff_rows(view, usize::from(diff.width), usize::from(diff.height));
     super::lines(buffer, diff, &rows);
     view.panel.rows = usize::from(diff.height);
@@ -291,7 +291,7 @@ fn terminals(view: &mut View, buffer: &mut Buffer, area: Rect) {
     let from = top(chosen, jobs.len(), usize::from(area.height));
     for (y, (at, job)) in (area.y..area.bottom()).zip(jobs.rows().iter().enumerate().skip(from)) {
         let line = job_line(job, usize::from(area.width), theme);
-        buffer.set_line(area.x, y, &line, area.width);
+        put(buffer, (area.x, y), &line, area.width);
         if at == chosen {
             select(view, buffer, area, y);
         }

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use trajectory::ApprovalMode;
 
+use super::put;
 use crate::text::{short_number, shorten};
 use crate::view::View;
 
@@ -21,7 +22,7 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer, area: Rect) {
         spans.push(Span::raw(" ".repeat(columns - left_width - right_width - 1)));
         spans.extend(right);
     }
-    buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+    put(buffer, (area.x, area.y), &Line::from(spans), area.width);
 }
 
 fn left(view: &View, columns: usize) -> Vec<Span<'static>> {

@@ -109,12 +109,8 @@ impl Tty {
         let until = self.until;
         tokio::select! {
             biased;
-            ready = line.readable() => {
-                let mut ready = ready?;
-                if !has_any()? {
-                    ready.clear_ready();
-                }
-            }
+            // It is looked for again before it is waited for again.
+            ready = line.readable() => ready?.clear_ready(),
             () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
                 self.until = None;
                 self.decoder.settle(&mut self.inputs);
@@ -127,18 +123,13 @@ impl Tty {
 
 /// Reads, unless that would wait.
 fn read_ready(bytes: &mut [u8]) -> Result<Option<usize>, Errno> {
-    if !has_any()? {
+    let stdin = stdin();
+    let mut line = [PollFd::new(&stdin, PollFlags::IN)];
+    if retry_on_intr(|| poll(&mut line, Some(&Timespec::default())))? == 0 {
         return Ok(None);
     }
-    match retry_on_intr(|| read(stdin(), &mut *bytes)) {
+    match retry_on_intr(|| read(stdin, &mut *bytes)) {
         Err(Errno::AGAIN) => Ok(None),
         count => count.map(Some),
     }
-}
-
-/// Whether there is something to read, or the terminal is gone.
-fn has_any() -> Result<bool, Errno> {
-    let stdin = stdin();
-    let mut line = [PollFd::new(&stdin, PollFlags::IN)];
-    retry_on_intr(|| poll(&mut line, Some(&Timespec::default()))).map(|count| count > 0)
 }
