@@ -39,7 +39,8 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     // The shell tells of its new size when what it waits for has come: a key.
     terminal.shows("gives the keyboard back").shows("ready;").press("x").shows("size 29 100;");
     terminal.shows("key x;").paste("yz").shows("key z;");
-    terminal.press(CTRL_BRACKET).shows("Terminals 1").press(ENTER).shows("key x;");
+    terminal.press(CTRL_BRACKET).shows("Terminals 1").press(ENTER);
+    terminal.shows("gives the keyboard back").shows("key x;");
     terminal.press("q").shows("The command has ended.").shows("exit 3");
     terminal.press("i").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
