@@ -226,6 +226,7 @@ impl ModelShape {
 const SIZE_MAX: usize = 1 << 20;
 
 /// Why a description is refused, and what to do.
+#[derive(Debug)]
 struct Refused {
     reason: String,
     remedy: String,

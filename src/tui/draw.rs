@@ -48,7 +48,8 @@ pub fn draw(view: &mut View, buffer: &mut Buffer) {
         return too_small(view, buffer);
     }
     if let Some(exec) = view.panel.attached.as_ref().map(|attached| attached.exec) {
-        return attached::draw(view, buffer, area, exec);
+        attached::draw(view, buffer, area, exec);
+        return complete(buffer, &mut view.room.tabs);
     }
     let panel = match panel::width(view, area.width) {
         // What is asked about is seen, whatever was looked at in its place.

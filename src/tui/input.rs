@@ -70,6 +70,13 @@ impl Keys {
         }
     }
 
+    /// What may be the beginning of something longer is the key that it may be.
+    pub(crate) fn settle(&mut self) {
+        if let Source::Terminal(tty) = &mut self.0 {
+            tty.settle_key();
+        }
+    }
+
     /// Lets somebody else have the terminal.
     pub fn pause(&mut self) {
         if let Source::Terminal(tty) = &mut self.0 {

@@ -175,6 +175,8 @@ impl<W: Write> Tui<W> {
                     if asks {
                         // Keys that were pressed before a question are no answer to it.
                         self.drain().await?;
+                        self.keys.settle();
+                        self.drain().await?;
                     }
                     batch.drain(..).for_each(|update| self.update(update));
                     if asks {
@@ -273,7 +275,8 @@ impl<W: Write> Tui<W> {
             }
             Input::Resize => {
                 self.selection = None;
-                self.is_resized = true;
+                // Although it may have the size again that it had: what stood there was cut.
+                self.draw_anew()?;
                 None
             }
             Input::Focus(is_in_front) => {
@@ -296,10 +299,7 @@ impl<W: Write> Tui<W> {
                 self.part();
                 self.editor = Some((self.outside.edit)(text));
             }
-            Command::Redraw => {
-                let size = self.screen.window()?.unwrap_or_else(|| self.canvas.size());
-                self.canvas.clear(size)?;
-            }
+            Command::Redraw => self.draw_anew()?,
             Command::Suspend => {
                 self.part();
                 (self.outside.suspend)();
@@ -308,6 +308,12 @@ impl<W: Write> Tui<W> {
             command => self.tell(command),
         }
         Ok(())
+    }
+
+    /// Nothing that stands there counts.
+    fn draw_anew(&mut self) -> io::Result<()> {
+        let size = self.screen.window()?.unwrap_or_else(|| self.canvas.size());
+        self.canvas.clear(size)
     }
 
     /// To the terminal, which may be far away, and to the desktop, if there is one.

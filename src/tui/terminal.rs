@@ -19,9 +19,9 @@ use rustix::termios::tcgetwinsize;
 
 use crate::taste::Notify;
 
-/// Alternate screen, bracketed paste, whether the window is in front, keys told apart where the
-/// terminal can.
-const ENTER: &str = "\x1b[?1049h\x1b[?2004h\x1b[?1004h\x1b[>1u";
+/// Alternate screen, blank where there is none, bracketed paste, whether the window is in front, keys
+/// told apart where the terminal can.
+const ENTER: &str = "\x1b[?1049h\x1b[H\x1b[J\x1b[?2004h\x1b[?1004h\x1b[>1u";
 
 /// Buttons, the wheel and dragging, but not every movement; places as numbers.
 const MOUSE: &str = "\x1b[?1002h\x1b[?1006h";
@@ -158,8 +158,9 @@ impl<W: Write> Screen<W> {
     /// What is written from here on is one frame.
     pub(crate) fn begin_frame(&self) {
         let mut inner = self.0.borrow_mut();
-        inner.in_frame = true;
-        inner.buffer.extend_from_slice(BEGIN_FRAME.as_bytes());
+        if !std::mem::replace(&mut inner.in_frame, true) {
+            inner.buffer.extend_from_slice(BEGIN_FRAME.as_bytes());
+        }
     }
 
     /// The frame goes out.

@@ -123,8 +123,22 @@ fn an_editor_opened_time_and_again_has_every_key_and_gives_all_of_them_back() {
 #[test]
 fn many_keys_at_once_all_come() {
     let world = World::new();
+    let server = server([Reply::text("Read.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &[]);
+    let keys: String = (0..1_200).map(|number| format!("word{number} ")).collect();
+    terminal.press(&keys).shows("word1199").press(ENTER).shows("Read.").shows("✓").leave();
+    let [Body::Prompt(prompt)] = &world.bodies("prompt")[..] else { panic!() };
+    assert_eq!(prompt.text, keys);
+}
+
+#[test]
+fn what_is_typed_on_while_the_editor_opens_is_no_answer_to_what_comes_after() {
+    let world = with_editor();
     let server = server([]);
     let mut terminal = Terminal::with_server(&world, &server, &[]);
-    let keys: String = (0..400).map(|number| format!("word{number} ")).collect();
-    terminal.press(&keys).shows("word399").press("\x15").leave();
+    // In one breath: the key that opens it, a letter, enter, and the beginning of a paste.
+    terminal.press("first\x07x\r\x1b[200~abc").shows("in the editor");
+    leaves(&world, b"second\n");
+    terminal.shows("❯ second").press("!").shows("❯ second!").press("\x15").leave();
+    assert!(server.requests().is_empty());
 }

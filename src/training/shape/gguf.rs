@@ -25,7 +25,9 @@ pub(super) fn factors(header: &Header, path: &Path) -> Result<Option<Vec<f32>>, 
     let count = match tensor.sizes[..] {
         [count @ 1..=PAIRS_MAX] if tensor.packing == 0 => count,
         _ => {
-            let reason = format!("{FACTORS} is {:?} and not the factors of pairs", tensor.sizes);
+            let (sizes, packing) = (&tensor.sizes, tensor.packing);
+            let reason =
+                format!("{FACTORS} is {sizes:?} (packing {packing}) and no factors of pairs");
             return Err(TrainingError::model(path, reason, "Download the file again."));
         }
     };
@@ -37,7 +39,7 @@ pub(super) fn factors(header: &Header, path: &Path) -> Result<Option<Vec<f32>>, 
     };
     let had = read(&mut bytes).map_err(|error| TrainingError::io("read", path, error))?;
     if had as u64 != 4 * count {
-        let reason = format!("{FACTORS} lies behind its end");
+        let reason = format!("{FACTORS} lies behind the end of the file");
         return Err(TrainingError::model(path, reason, "Download it again."));
     }
     let (numbers, _) = bytes.as_chunks();
@@ -84,12 +86,14 @@ pub(super) fn read(
         let reason = "its attention has biases of queries or of the output alone";
         return Err(Refused::unknown(reason));
     }
-    let unscaled = Rope {
-        theta: number("rope.freq_base").unwrap_or(10_000.0),
-        partial_factor: 1.0,
-        rotation: Rotation::Halves,
-        scaling: RopeScaling::None,
+    let theta = match value("llama.rope.freq_base") {
+        None => 10_000.0,
+        Some(theta) => {
+            theta.as_f64().ok_or_else(|| Refused::broken("its rope.freq_base is no number"))?
+        }
     };
+    let unscaled =
+        Rope { theta, partial_factor: 1.0, rotation: Rotation::Halves, scaling: RopeScaling::None };
     let scaling = scaling(value, factors, &unscaled, head_dim)?;
     let shape = ModelShape {
         family: Family::Llama,
@@ -151,8 +155,8 @@ fn from_single(number: f64) -> f64 {
     single.to_string().parse().unwrap_or(number)
 }
 
-/// How positions are scaled. What a file calls `none` and gives factors with is Llama 3's way, whose
-/// formula the factors tell.
+/// How positions are scaled. Factors without a kind are Llama 3's, whose formula is found from them; one
+/// factor without a kind is `linear` to llama.cpp, which once had another name for it.
 fn scaling(
     value: &dyn Fn(&str) -> Option<Value>,
     factors: Option<&[f32]>,
@@ -160,18 +164,21 @@ fn scaling(
     head_dim: usize,
 ) -> Result<RopeScaling, Refused> {
     let kind = value("llama.rope.scaling.type");
-    match (kind.as_ref().and_then(Value::as_str), factors) {
-        (None | Some("none"), None) => Ok(RopeScaling::None),
-        (None | Some("none"), Some(factors)) => unscaled
+    let factor = ["llama.rope.scaling.factor", "llama.rope.scale_linear"]
+        .iter()
+        .find_map(|key| value(key))
+        .map(|it| it.as_f64().filter(|factor| factor.is_finite() && *factor >= 1.0))
+        .map(|it| {
+            it.map(from_single).ok_or_else(|| Refused::broken("its rope.scaling.factor is none"))
+        })
+        .transpose()?;
+    match (kind.as_ref().and_then(Value::as_str), factors, factor) {
+        (Some("none") | None, Some(factors), None) => unscaled
             .scaling_of(factors, head_dim)
             .ok_or_else(|| refused("its positions are scaled by factors of no known formula")),
-        (Some("linear"), None) => {
-            let factor = value("llama.rope.scaling.factor").and_then(|it| it.as_f64());
-            let factor = factor.filter(|factor| factor.is_finite() && *factor >= 1.0);
-            let factor =
-                factor.ok_or_else(|| Refused::broken("its rope.scaling.factor is none"))?;
-            Ok(RopeScaling::Linear { factor: from_single(factor) })
-        }
+        (Some("none"), None, _) | (None, None, None) => Ok(RopeScaling::None),
+        (Some("linear") | None, None, Some(1.0)) => Ok(RopeScaling::None),
+        (Some("linear") | None, None, Some(factor)) => Ok(RopeScaling::Linear { factor }),
         _ => Err(refused("its positions are scaled, and a GGUF file does not say how exactly")),
     }
 }

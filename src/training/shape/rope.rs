@@ -200,6 +200,10 @@ impl Rope {
     /// line over the angle, and two of them tell it but for one number, the low factor, which is 1
     /// in every published model.
     pub(super) fn scaling_of(&self, factors: &[f32], head_dim: usize) -> Option<RopeScaling> {
+        // A file may claim any width; that of the factors is known to be one.
+        if head_dim.checked_div(2) != Some(factors.len()) {
+            return None;
+        }
         let (plain, _) = self.frequencies(head_dim);
         let factor = f64::from(factors.iter().copied().fold(1.0, f32::max)).round();
         let between: Vec<(f64, f64)> = plain
@@ -221,8 +225,7 @@ impl Rope {
         let (angles, _) = Self { scaling: found.clone(), ..self.clone() }.frequencies(head_dim);
         let is_so =
             |((angle, plain), by): ((&f32, &f32), &f32)| (angle * by / plain - 1.0).abs() < 1e-5;
-        let is_it =
-            factors.len() == plain.len() && angles.iter().zip(&plain).zip(factors).all(is_so);
+        let is_it = angles.iter().zip(&plain).zip(factors).all(is_so);
         is_it.then_some(found)
     }
 

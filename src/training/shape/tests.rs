@@ -308,7 +308,7 @@ fn a_gguf_file_of_a_model_is_the_model() {
     });
     let value = |name: &str| values.get(name).cloned();
     let read_with = |has: &dyn Fn(&str) -> bool, value: &dyn Fn(&str) -> Option<Value>| {
-        super::gguf::read(value, has, None).map_err(|error| format!("{error:?}"))
+        gguf::read(value, has, None).map_err(|error| format!("{error:?}"))
     };
     assert_eq!(read_with(&|_| false, &value).unwrap(), read(&smollm2()).unwrap());
     let untied = read_with(&|name| name == "output.weight", &value).unwrap();
@@ -328,20 +328,16 @@ fn a_gguf_file_of_a_model_is_the_model() {
 }
 
 /// A file of a model of the sizes of Llama 3.2 1B.
-fn llama3_of_gguf(
-    others: &Value,
-    factors: Option<&[f32]>,
-) -> Result<super::ModelShape, super::Refused> {
+fn llama3_of_gguf(others: &Value, factors: Option<&[f32]>) -> Result<ModelShape, Refused> {
     let values = json!({
         "general.architecture": "llama", "llama.block_count": 16, "llama.context_length": 131_072,
         "llama.embedding_length": 2048, "llama.feed_forward_length": 8192,
         "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
         "llama.attention.layer_norm_rms_epsilon": f64::from(1e-5f32),
-        "llama.rope.freq_base": 500_000.0, "llama.rope.dimension_count": 64,
-        "llama.vocab_size": 128_256,
+        "llama.rope.freq_base": 500_000.0, "llama.vocab_size": 128_256,
     });
     let value = |name: &str| others.get(name).or_else(|| values.get(name)).cloned();
-    super::gguf::read(&value, &|_| false, factors)
+    gguf::read(&value, &|_| false, factors)
 }
 
 /// As llama.cpp's converter computes them from a configuration, in double precision.
@@ -362,7 +358,7 @@ fn factors(factor: f64, low: f64, high: f64, original: f64) -> Vec<f32> {
 
 #[test]
 fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
-    for (factor, high, original) in [(32.0, 4.0, 8192), (8.0, 4.0, 8192), (16.0, 2.5, 16_384)] {
+    for (factor, high, original) in [(32.0, 4.0, 8192_u32), (8.0, 4.0, 8192), (16.0, 2.5, 16_384)] {
         let by = factors(factor, 1.0, high, f64::from(original));
         let shape = llama3_of_gguf(&json!({}), Some(&by)).unwrap();
         let expected = RopeScaling::Llama3 {
@@ -375,9 +371,21 @@ fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
         assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
     }
     let linear = json!({ "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0 });
-    let shape = llama3_of_gguf(&linear, None).unwrap();
-    assert_eq!(shape.rope.scaling, RopeScaling::Linear { factor: 4.0 });
-    assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
+    let unnamed = json!({ "llama.rope.scaling.factor": 4.0 });
+    for linear in [&linear, &unnamed, &json!({ "llama.rope.scale_linear": 4.0 })] {
+        let shape = llama3_of_gguf(linear, None).unwrap();
+        assert_eq!(shape.rope.scaling, RopeScaling::Linear { factor: 4.0 });
+        assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
+    }
+    let alike = llama3_of_gguf(&json!({ "llama.rope.scaling.factor": 1.0 }), None).unwrap();
+    assert_eq!(alike.rope.scaling, RopeScaling::None);
+    for broken in [
+        json!({ "llama.rope.scaling.factor": null }),
+        json!({ "llama.rope.scaling.factor": -2.0 }),
+        json!({ "llama.rope.freq_base": null }),
+    ] {
+        llama3_of_gguf(&broken, None).unwrap_err();
+    }
 
     // Factors that no formula gives, too few of them, a scaling that only llama.cpp knows exactly.
     let by = factors(32.0, 1.0, 4.0, 8192.0);
@@ -385,7 +393,11 @@ fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
     bent[20] *= 1.01;
     let yarn = json!({ "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0 });
     let none = json!({});
+    let huge = json!({ "llama.attention.key_length": 1_u64 << 40 });
+    let huger = json!({ "llama.attention.key_length": u64::MAX });
     for (others, factors) in [
+        (&huge, Some(&by[..1])),
+        (&huger, Some(&by[..1])),
         (&none, Some(&bent[..])),
         (&none, Some(&by[..31])),
         (&none, Some(&[1.0; 32][..])),

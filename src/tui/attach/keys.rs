@@ -40,7 +40,7 @@ fn character(letter: char, held: KeyModifiers) -> Vec<u8> {
         '@'..='_' => Some(letter as u8 & 0x1f),
         'a'..='z' => Some(letter as u8 & 0x1f),
         ' ' | '2' => Some(0),
-        // The names that crossterm has for 0x1c to 0x1f.
+        // What 0x1c to 0x1f are called where they come in.
         '4'..='7' => Some(letter as u8 - b'4' + 0x1c),
         '?' | '8' => Some(0x7f),
         '/' => Some(0x1f),

@@ -13,7 +13,7 @@ const SIZE: Size = Size { width: 12, height: 4 };
 type Rows = Vec<(String, u8)>;
 
 fn rows() -> impl Strategy<Value = Rows> {
-    let row = ("[ab 漢字é🦀]{0,12}", 0..3_u8);
+    let row = ("[ab 漢字é🦀]{0,12}", 0..4_u8);
     prop::collection::vec(row, 0..4)
 }
 
@@ -50,7 +50,12 @@ impl Told {
     /// Shows a frame; so many bytes were written for it.
     fn show(&mut self, rows: &Rows) -> usize {
         for (y, (text, colour)) in (0..).zip(rows) {
-            let style = Style::new().fg(Color::Indexed(*colour));
+            let style = match colour {
+                0 => Style::new(),
+                1 => Style::new().fg(Color::Green),
+                2 => Style::new().fg(Color::Red).bg(Color::Blue),
+                _ => Style::new().reversed(),
+            };
             self.canvas.next().set_stringn(0, y, text, usize::from(SIZE.width), style);
         }
         self.canvas.show(None).unwrap();
@@ -60,14 +65,18 @@ impl Told {
         bytes.len()
     }
 
-    fn cells(&self) -> Vec<(String, vt100::Color)> {
+    /// What is seen in each cell.
+    fn cells(&self) -> Vec<(String, vt100::Color, vt100::Color, bool)> {
         let screen = self.parser.screen();
         let all = (0..SIZE.height).flat_map(|y| (0..SIZE.width).map(move |x| (y, x)));
         all.filter_map(|(y, x)| screen.cell(y, x))
+            // The second half of a character looks like the first.
+            .filter(|cell| !cell.is_wide_continuation())
             .map(|cell| match cell.contents() {
-                // The colour of what cannot be seen is no difference.
-                "" | " " => (String::new(), vt100::Color::Default),
-                text => (text.to_owned(), cell.fgcolor()),
+                "" | " " if !cell.inverse() => {
+                    (String::new(), vt100::Color::Default, cell.bgcolor(), false)
+                }
+                text => (text.trim().to_owned(), cell.fgcolor(), cell.bgcolor(), cell.inverse()),
             })
             .collect()
     }
@@ -97,4 +106,8 @@ fn only_what_differs_is_written() {
     told.canvas.clear(SIZE).unwrap();
     assert!(told.show(&vec![row("one two"), row("漢字 throe"), row("four")]) >= whole);
     assert_eq!(told.parser.screen().rows(0, 12).nth(1).unwrap(), "漢字 throe");
+    // In another size everything is written again.
+    told.canvas.forget(Size { width: 8, height: 6 });
+    assert_eq!((told.canvas.size().width, told.canvas.next().area.height), (8, 6));
+    assert!(told.show(&vec![row("one two"), row("漢字 throe"), row("four")]) > same + 12);
 }

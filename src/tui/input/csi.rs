@@ -27,24 +27,39 @@ pub(super) fn meaning(parameters: &str, last: u8) -> Option<Input> {
     }
 }
 
-/// A key; none where it was let go, or is none that anything could be bound to.
-fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
+/// A key; none where it was let go, where nothing sends it, or where it is an answer.
+pub(super) fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
+    if !parameters.bytes().all(|it| matches!(it, b'0'..=b'9' | b';' | b':')) {
+        return None;
+    }
+    let is_bare = parameters.is_empty();
     let mut parameters = parameters.split(';');
     let mut codes = parameters.next().unwrap_or_default().split(':').map(|it| it.parse().ok());
     let code: u32 = codes.next().flatten().unwrap_or(1);
-    let mut held = parameters.next().unwrap_or_default().split(':').map(|it| it.parse().ok());
-    let modifiers = held.next().flatten().map_or(KeyModifiers::NONE, modifiers);
-    let kind = match held.next().flatten() {
+    let mut held = parameters.next().map(|it| it.split(':').map(|it| it.parse().ok()));
+    let mut next = || held.as_mut()?.next()?;
+    let sum = next();
+    let kind = match next() {
         Some(2) => KeyEventKind::Repeat,
         Some(3) => return None,
         _ => KeyEventKind::Press,
     };
+    let modifiers = sum.map_or(KeyModifiers::NONE, modifiers);
     let key = match last {
         b'~' if code == 27 => by_code(parameters.next()?.parse().ok()?, None, modifiers)?,
         b'~' => KeyEvent::new(by_number(code)?, modifiers),
+        b'$' | b'^' | b'@' if is_bare => return None,
+        // rxvt's, which has a last byte for what is held.
+        b'$' => KeyEvent::new(by_number(code)?, KeyModifiers::SHIFT),
+        b'^' => KeyEvent::new(by_number(code)?, KeyModifiers::CONTROL),
+        b'@' => KeyEvent::new(by_number(code)?, KeyModifiers::CONTROL | KeyModifiers::SHIFT),
+        b'a'..=b'd' => KeyEvent::new(by_letter(last - 32)?, KeyModifiers::SHIFT),
         b'u' => by_code(code, codes.next().flatten(), modifiers)?,
         b'Z' => KeyEvent::new(KeyCode::BackTab, modifiers | KeyModifiers::SHIFT),
-        _ => KeyEvent::new(by_letter(last)?, modifiers),
+        // With one number that is what is held, with two the second; others tell of a place.
+        _ if held.is_none() => KeyEvent::new(by_letter(last)?, self::modifiers(code)),
+        _ if code == 1 => KeyEvent::new(by_letter(last)?, modifiers),
+        _ => return None,
     };
     Some(KeyEvent { kind, ..key })
 }
@@ -111,8 +126,8 @@ fn by_code(code: u32, shifted: Option<u32>, modifiers: KeyModifiers) -> Option<K
         127 => named(KeyCode::Backspace),
         57_376..=57_398 => named(function(code - 57_376 + 13)),
         57_399..=57_426 => named(on_keypad(code - 57_399)?),
-        // Kitty's numbers for keys that type nothing.
-        57_344..=63_743 => None,
+        // What types nothing, and kitty's numbers for keys that do not either.
+        0..=31 | 57_344..=63_743 => None,
         _ => {
             let shifted = shifted.filter(|_| modifiers.contains(KeyModifiers::SHIFT));
             match shifted.and_then(char::from_u32) {

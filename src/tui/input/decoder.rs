@@ -1,14 +1,15 @@
 //! What the terminal's bytes mean.
 //!
-//! Sequences as xterm sends them (its `ctlseqs`), with kitty's for keys that are told apart, and the
-//! one answer that is asked for: the colour behind the text, which comes in between the keys, whenever
-//! it comes, and is never typed. What comes in pieces means what it means in one. What means nothing
-//! here is dropped.
+//! Sequences as xterm sends them (its `ctlseqs`), with those of rxvt, of Linux's console and of kitty
+//! where they are others, and the one answer that is asked for: the colour behind the text, which comes
+//! in between the keys, whenever it comes. Answers to what others asked are dropped, as is what means
+//! nothing here. What comes in pieces means what it means in one.
 //!
-//! Some keys are the beginning of something longer: escape alone, and alt with `[`, `]` or `O`. They
+//! Some keys are the beginning of something longer: escape alone, and alt with a few characters. They
 //! are keys when nothing follows.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -17,16 +18,22 @@ use crate::theme::Background;
 use Taken::{Begun, Nothing};
 
 const ESC: u8 = 0x1b;
+const BEL: u8 = 0x07;
 
 const PASTE: &[u8] = b"\x1b[200~";
 const PASTE_END: &[u8] = b"\x1b[201~";
 
-/// Bytes of a control sequence; what is longer is none.
+/// Bytes of a control sequence, and of an answer; what is longer is none.
 const CSI_BYTES_MAX: usize = 64;
+const ANSWER_BYTES_MAX: usize = 512;
 
-/// How an answer begins, after `ESC ]`, and bytes of the colour that follows.
-const ANSWER: &[u8] = b"11;rgb:";
-const COLOUR_BYTES_MAX: usize = 32;
+const ESCAPE: KeyEvent = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+
+/// Silence after which what may be the beginning of a sequence is a key.
+const SILENCE: Duration = Duration::from_millis(30);
+
+/// Silence after which a paste has lost its end.
+const PASTE_SILENCE: Duration = Duration::from_secs(10);
 
 /// Bytes to inputs.
 #[derive(Debug, Default)]
@@ -68,35 +75,56 @@ impl Decoder {
         self.begun.drain(..from.min(self.begun.len()));
     }
 
-    /// Whether what has begun may be a key, which only silence can tell.
-    pub(super) fn is_undecided(&self) -> bool {
-        matches!(self.begun[..], [ESC] | [ESC, b'[' | b']' | b'O'])
+    /// For how long to wait for the rest of what has begun, where silence tells what it was.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if self.may_be_key() {
+            return Some(SILENCE);
+        }
+        self.begun.starts_with(PASTE).then_some(PASTE_SILENCE)
     }
 
-    /// Nothing followed: it was a key.
+    /// Whether what has begun is a key if nothing follows.
+    pub(super) fn may_be_key(&self) -> bool {
+        let ([ESC, ESC, last @ ..] | [ESC, last @ ..]) = &self.begun[..] else { return false };
+        matches!(last, [] | [b'[' | b']' | b'O' | b'P' | b'_'])
+    }
+
+    /// Nothing followed: it was a key, or all of a paste that will ever come.
     pub(super) fn settle(&mut self, inputs: &mut VecDeque<Input>) {
-        let key = match self.begun[..] {
-            [ESC] => KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE),
-            [ESC, byte @ (b'[' | b']' | b'O')] => with_alt(of_character(char::from(byte))),
-            _ => return,
-        };
-        self.begun.clear();
-        inputs.push_back(Input::Key(key));
+        let mut begun = std::mem::take(self).begun;
+        if let Some(text) = begun.strip_prefix(PASTE) {
+            inputs.push_back(pasted(text));
+            return;
+        }
+        if let [ESC, ESC, ..] = begun[..] {
+            begun.remove(0);
+            inputs.push_back(Input::Key(ESCAPE));
+        }
+        inputs.extend(match begun[..] {
+            [ESC] => Some(Input::Key(ESCAPE)),
+            [ESC, byte] => Some(Input::Key(with_alt(of_character(char::from(byte))))),
+            _ => None,
+        });
     }
 }
 
 fn any(bytes: &[u8]) -> Taken {
     match bytes {
-        [ESC] | [ESC, b'O'] => Begun,
-        [ESC, ESC, ..] => key(1, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE)),
-        [ESC, b'[', rest @ ..] => sequence(rest),
-        [ESC, b']', rest @ ..] => answer(rest),
-        [ESC, b'O', b'M', ..] => key(3, KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)),
-        [ESC, b'O', last, ..] => match csi::by_letter(*last) {
-            Some(code) => key(3, KeyEvent::new(code, KeyModifiers::NONE)),
-            // Another key follows this one.
-            None => key(2, with_alt(of_character('O'))),
+        [ESC] | [ESC, ESC] => Begun,
+        // Alt and a key that is told by a sequence, of terminals that put another escape before it.
+        [ESC, ESC, b'[' | b'O', ..] => match any(&bytes[1..]) {
+            Taken::Input(count, Input::Key(it)) => key(count + 1, with_alt(it)),
+            Begun => Begun,
+            Taken::Input(..) | Nothing(_) => key(1, ESCAPE),
         },
+        [ESC, ESC, ..] => key(1, ESCAPE),
+        [ESC, b'[', rest @ ..] => sequence(rest),
+        [ESC, b'O', rest @ ..] => single_shift(rest),
+        [ESC, b']', rest @ ..] => answer(b']', rest, u8::is_ascii_digit),
+        [ESC, b'P', rest @ ..] => answer(b'P', rest, |it| matches!(it, b'0'..=b'9' | b'>' | b'!')),
+        [ESC, b'_', rest @ ..] => answer(b'_', rest, |it| *it == b'G'),
+        // Shift-tab of Linux's console.
+        [ESC, b'\t', ..] => key(2, KeyEvent::new(KeyCode::BackTab, KeyModifiers::SHIFT)),
         [ESC, rest @ ..] => match typed(rest) {
             Taken::Input(count, Input::Key(typed)) => key(count + 1, with_alt(typed)),
             Taken::Input(count, _) | Nothing(count) => Nothing(count + 1),
@@ -177,52 +205,89 @@ fn sequence(bytes: &[u8]) -> Taken {
         _ => {}
     }
     let looked_at = &bytes[..bytes.len().min(CSI_BYTES_MAX)];
-    match looked_at.iter().position(|byte| !(0x20..0x40).contains(byte)) {
-        None if looked_at.len() == CSI_BYTES_MAX => Nothing(2 + CSI_BYTES_MAX),
-        None => Begun,
-        Some(end) => {
-            let last = bytes[end];
-            if !(0x40..0x7f).contains(&last) {
-                // It was broken off; this is something else.
-                return Nothing(2 + end);
-            }
-            let count = 2 + end + 1;
-            let meaning =
-                std::str::from_utf8(&bytes[..end]).ok().and_then(|it| csi::meaning(it, last));
-            meaning.map_or(Nothing(count), |input| Taken::Input(count, input))
+    let digits = looked_at.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = match looked_at.get(digits) {
+        // With shift, in rxvt, although no sequence may end so.
+        Some(b'$') if digits > 0 => Some(digits),
+        _ => looked_at.iter().position(|byte| !(0x20..0x40).contains(byte)),
+    };
+    let Some(end) = end else {
+        return if looked_at.len() == CSI_BYTES_MAX { Nothing(2 + CSI_BYTES_MAX) } else { Begun };
+    };
+    let last = bytes[end];
+    if last != b'$' && !(0x40..0x7f).contains(&last) {
+        // It was broken off; this is something else.
+        return Nothing(2 + end);
+    }
+    let count = 2 + end + 1;
+    let meaning = std::str::from_utf8(&bytes[..end]).ok().and_then(|it| csi::meaning(it, last));
+    meaning.map_or(Nothing(count), |input| Taken::Input(count, input))
+}
+
+/// What follows `ESC O`: a letter, with what is held before it in some terminals; or it was alt and
+/// another key follows.
+fn single_shift(bytes: &[u8]) -> Taken {
+    const KEYPAD: &[u8; 16] = b"*+,-./0123456789";
+    let held = bytes.iter().take(4).take_while(|it| matches!(it, b'0'..=b'9' | b';')).count();
+    let Some(&letter) = bytes.get(held) else { return Begun };
+    let count = 2 + held + 1;
+    let plain = |code| key(count, KeyEvent::new(code, KeyModifiers::NONE));
+    match letter {
+        b'M' => plain(KeyCode::Enter),
+        b'j'..=b'y' => plain(KeyCode::Char(char::from(KEYPAD[usize::from(letter - b'j')]))),
+        b'a'..=b'd' => {
+            let code = csi::by_letter(letter.to_ascii_uppercase());
+            code.map_or(Nothing(count), |it| key(count, KeyEvent::new(it, KeyModifiers::CONTROL)))
         }
+        b'A'..=b'Z' => {
+            let held = std::str::from_utf8(&bytes[..held]).unwrap_or_default();
+            let meaning = csi::key(held, letter);
+            meaning.map_or(Nothing(count), |it| Taken::Input(count, Input::Key(it)))
+        }
+        _ => key(2, with_alt(of_character('O'))),
     }
 }
 
-/// What follows `ESC ]`: an answer, or it was alt and a key follows.
-fn answer(bytes: &[u8]) -> Taken {
-    let is_key = || key(2, with_alt(of_character(']')));
-    let is_colour = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'/';
-    let same = bytes.len().min(ANSWER.len());
-    if bytes[..same] != ANSWER[..same] {
-        return is_key();
+/// What follows `ESC ]` and the like: an answer up to its end, where it begins like one; or it was alt
+/// and another key follows.
+fn answer(introducer: u8, bytes: &[u8], begins: impl Fn(&u8) -> bool) -> Taken {
+    match bytes.first() {
+        None => return Begun,
+        Some(first) if begins(first) => {}
+        Some(_) => return key(2, with_alt(of_character(char::from(introducer)))),
     }
-    let colour = bytes.get(ANSWER.len()..).unwrap_or_default();
-    let looked_at = &colour[..colour.len().min(COLOUR_BYTES_MAX)];
-    let Some(end) = looked_at.iter().position(|byte| !is_colour(byte)) else {
-        return if looked_at.len() == COLOUR_BYTES_MAX { is_key() } else { Begun };
+    let looked_at = &bytes[..bytes.len().min(ANSWER_BYTES_MAX)];
+    let Some(end) = looked_at.iter().position(|byte| *byte < 0x20) else {
+        let is_none = looked_at.len() == ANSWER_BYTES_MAX;
+        return if is_none { Nothing(2 + ANSWER_BYTES_MAX) } else { Begun };
     };
-    let marks = match colour[end..] {
-        [0x07, ..] => 1,
-        [ESC, b'\\', ..] => 2,
+    let marks = match bytes[end..] {
         [ESC] => return Begun,
-        _ => return is_key(),
+        [ESC, b'\\', ..] => 2,
+        // Some forget the other half.
+        [ESC | BEL, ..] => 1,
+        _ => 0,
     };
-    let count = 2 + ANSWER.len() + end + marks;
-    match std::str::from_utf8(&colour[..end]).ok().and_then(background) {
+    let count = 2 + end + marks;
+    let text = std::str::from_utf8(&bytes[..end]).ok();
+    match text.filter(|_| introducer == b']').and_then(background) {
         Some(background) => Taken::Input(count, Input::Background(background)),
         None => Nothing(count),
     }
 }
 
-/// The background of a colour such as `1e1e/1e1e/2e2e`.
-fn background(colour: &str) -> Option<Background> {
-    let mut parts = colour.split('/').map(|part| {
+/// The background of an answer such as `11;rgb:1e1e/1e1e/2e2e`, which may hold how opaque it is.
+fn background(answer: &str) -> Option<Background> {
+    let colour = answer.strip_prefix("11;")?;
+    let parts: Vec<&str> = match colour.split_once(':') {
+        Some(("rgb" | "rgba", parts)) => parts.split('/').collect(),
+        _ => {
+            let digits = colour.strip_prefix('#').filter(|it| it.is_ascii())?;
+            let each = digits.len() / 3;
+            (0..3).map(|part| &digits[part * each..][..each]).collect()
+        }
+    };
+    let mut parts = parts.into_iter().map(|part| {
         // One to four digits; the first two are what counts.
         let part = if part.len() == 1 { part.repeat(2) } else { part.to_owned() };
         u8::from_str_radix(part.get(..2)?, 16).ok()
@@ -231,7 +296,7 @@ fn background(colour: &str) -> Option<Background> {
     Some(Background::of(next()?, next()?, next()?))
 }
 
-/// What was pasted. What is known to have no end in it is not looked at again.
+/// What is pasted, up to its end. What is known to have none in it is not looked at again.
 fn paste(bytes: &[u8], searched: &mut usize) -> Taken {
     let from = PASTE.len().max(*searched);
     let rest = bytes.get(from..).unwrap_or_default();
@@ -240,6 +305,10 @@ fn paste(bytes: &[u8], searched: &mut usize) -> Taken {
         return Begun;
     };
     *searched = 0;
-    let text = String::from_utf8_lossy(&bytes[PASTE.len()..from + end]).into_owned();
-    Taken::Input(from + end + PASTE_END.len(), Input::Paste(text))
+    let text = pasted(&bytes[PASTE.len()..from + end]);
+    Taken::Input(from + end + PASTE_END.len(), text)
+}
+
+fn pasted(text: &[u8]) -> Input {
+    Input::Paste(String::from_utf8_lossy(text).into_owned())
 }

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, retry_on_intr};
@@ -22,9 +21,6 @@ use super::decoder::Decoder;
 
 /// What comes in one piece; no terminal of Linux gives more at once.
 const PIECE_BYTES: usize = 4_096;
-
-/// Silence after which what may be the beginning of a sequence is a key.
-const SILENCE: Duration = Duration::from_millis(30);
 
 /// The process's terminal.
 pub(super) struct Tty {
@@ -59,6 +55,10 @@ impl Tty {
 
     pub(super) fn pause(&mut self) {
         self.line = None;
+        // What was typed after the key that let somebody else have it was meant for them.
+        self.decoder = Decoder::default();
+        self.inputs.clear();
+        self.until = None;
     }
 
     #[allow(unsafe_code, reason = "there is no other way to wait for what others have opened")]
@@ -99,8 +99,21 @@ impl Tty {
             Err(error) => return Err(error.into()),
         };
         self.decoder.take(bytes.get(..count).unwrap_or_default(), &mut self.inputs);
-        self.until = self.decoder.is_undecided().then(|| Instant::now() + SILENCE);
+        self.until = self.decoder.patience().map(|patience| Instant::now() + patience);
         Ok(Piece::Something)
+    }
+
+    /// What may be the beginning of something longer is the key that it may be.
+    pub(super) fn settle_key(&mut self) {
+        if self.decoder.may_be_key() {
+            self.settle();
+        }
+    }
+
+    /// What has begun is all that there will be of it.
+    fn settle(&mut self) {
+        self.until = None;
+        self.decoder.settle(&mut self.inputs);
     }
 
     /// Waits until there may be more.
@@ -111,10 +124,7 @@ impl Tty {
             biased;
             // It is looked for again before it is waited for again.
             ready = line.readable() => ready?.clear_ready(),
-            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                self.until = None;
-                self.decoder.settle(&mut self.inputs);
-            }
+            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => self.settle(),
             _ = self.resized.recv() => self.inputs.push_back(Input::Resize),
         }
         Ok(())

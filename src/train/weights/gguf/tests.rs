@@ -250,9 +250,9 @@ fn how_positions_are_scaled_comes_with_the_file() {
         factor: 8.0,
         low_frequency_factor: 1.0,
         high_frequency_factor: 4.0,
-        original_max_position: 64,
+        original_max_position: 40,
     };
-    // So that of the four wavelengths two are between.
+    // So that of the four wavelengths one stays, two are between, and one is stretched whole.
     let plain = Rope { theta: 16.0, scaling: RopeScaling::None, ..golden_rope() };
     let scaled = Rope { scaling, ..plain.clone() };
     let angles = [&plain, &scaled].map(|rope| rope.frequencies(8).0);
@@ -268,7 +268,7 @@ fn how_positions_are_scaled_comes_with_the_file() {
     assert_eq!(ModelShape::of_model(&path).unwrap().rope, scaled);
 
     for (sizes, packing, expected) in
-        [(vec![4, 1], "F32", "[4, 1]"), (vec![4], "F16", "factors"), (vec![2], "F32", "scaled")]
+        [(vec![4, 1], "F32", "[4, 1]"), (vec![4], "F16", "packing 1"), (vec![2], "F32", "scaled")]
     {
         let tensor = file.tensor("rope_freqs.weight");
         (tensor.1, tensor.2) = (sizes, number(packing));
