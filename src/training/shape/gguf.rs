@@ -86,15 +86,6 @@ pub(super) fn read(
         let reason = "its attention has biases of queries or of the output alone";
         return Err(Refused::unknown(reason));
     }
-    let theta = match value("llama.rope.freq_base") {
-        None => 10_000.0,
-        Some(theta) => {
-            theta.as_f64().ok_or_else(|| Refused::broken("its rope.freq_base is no number"))?
-        }
-    };
-    let unscaled =
-        Rope { theta, partial_factor: 1.0, rotation: Rotation::Halves, scaling: RopeScaling::None };
-    let scaling = scaling(value, factors, &unscaled, head_dim)?;
     let shape = ModelShape {
         family: Family::Llama,
         hidden,
@@ -107,7 +98,7 @@ pub(super) fn read(
         norm_eps: number("attention.layer_norm_rms_epsilon")
             .map(from_single)
             .ok_or_else(|| Refused::broken("it lacks llama.attention.layer_norm_rms_epsilon"))?,
-        rope: Rope { scaling, ..unscaled },
+        rope: rope(value, factors, head_dim)?,
         tied_embeddings: !has_tensor("output.weight"),
         attention_bias,
         mlp_bias: has_tensor("blk.0.ffn_up.bias"),
@@ -153,6 +144,24 @@ pub(super) fn config(shape: &ModelShape) -> Value {
 fn from_single(number: f64) -> f64 {
     let single = number as f32;
     single.to_string().parse().unwrap_or(number)
+}
+
+/// How positions turn heads of a width.
+fn rope(
+    value: &dyn Fn(&str) -> Option<Value>,
+    factors: Option<&[f32]>,
+    head_dim: usize,
+) -> Result<Rope, Refused> {
+    let theta = match value("llama.rope.freq_base") {
+        None => 10_000.0,
+        Some(theta) => {
+            theta.as_f64().ok_or_else(|| Refused::broken("its rope.freq_base is no number"))?
+        }
+    };
+    let unscaled =
+        Rope { theta, partial_factor: 1.0, rotation: Rotation::Halves, scaling: RopeScaling::None };
+    let scaling = scaling(value, factors, &unscaled, head_dim)?;
+    Ok(Rope { scaling, ..unscaled })
 }
 
 /// How positions are scaled. Factors without a kind are Llama 3's, whose formula is found from them; one

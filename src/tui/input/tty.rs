@@ -4,14 +4,12 @@
 //! key but the loop, or whoever has the terminal meanwhile.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::io::{self, ErrorKind};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, retry_on_intr};
 use rustix::stdio::stdin;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -24,8 +22,8 @@ const PIECE_BYTES: usize = 4_096;
 
 /// The process's terminal.
 pub(super) struct Tty {
-    /// None while somebody else has it.
-    line: Option<AsyncFd<BorrowedFd<'static>>>,
+    /// Tells when there may be something to read. None while somebody else has the terminal.
+    line: Option<Receiver>,
     resized: Signal,
     decoder: Decoder,
     inputs: VecDeque<Input>,
@@ -61,11 +59,10 @@ impl Tty {
         self.until = None;
     }
 
-    #[allow(unsafe_code, reason = "there is no other way to wait for what others have opened")]
     pub(super) fn resume(&mut self) -> io::Result<()> {
-        // SAFETY: nobody closes the standard input, or puts something else in its place.
-        let line = unsafe { AsyncFd::register_with_interest(stdin(), Interest::READABLE) };
-        self.line = Some(line?);
+        // It is no pipe, but waited for as one: the runtime has no other way to wait for what others
+        // have opened that is safe code.
+        self.line = Some(Receiver::from_owned_fd_unchecked(stdin().try_clone_to_owned()?)?);
         Ok(())
     }
 
@@ -122,8 +119,11 @@ impl Tty {
         let until = self.until;
         tokio::select! {
             biased;
-            // It is looked for again before it is waited for again.
-            ready = line.readable() => ready?.clear_ready(),
+            ready = line.readable() => {
+                ready?;
+                // It is looked for again before it is waited for again.
+                let _ = line.try_io(|| Err::<(), _>(ErrorKind::WouldBlock.into()));
+            }
             () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => self.settle(),
             _ = self.resized.recv() => self.inputs.push_back(Input::Resize),
         }
