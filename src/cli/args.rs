@@ -11,9 +11,11 @@ mod serve;
 mod sessions;
 mod train;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use checkpoints::{
     CheckpointCommand, CheckpointCopyArgs, CheckpointEnterArgs, CheckpointRestoreArgs,
@@ -49,6 +51,23 @@ pub(crate) struct Cli {
     pub(crate) terminal: TerminalArgs,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// The error of a prompt that is the name of a command behind options, and was not said to be a prompt.
+pub(crate) fn misplaced_command(
+    cli: &Cli,
+    mut arguments: impl Iterator<Item = OsString>,
+) -> Option<clap::Error> {
+    let word = cli.terminal.prompt.as_deref()?;
+    let mut command = Cli::command();
+    let is_command = command.find_subcommand(word).is_some();
+    (is_command && arguments.all(|argument| argument != "--")).then(|| {
+        let told = format!(
+            "`{word}` is a command and comes before its options: limn {word} …\n\nTo ask just that: \
+             limn … -- {word}"
+        );
+        command.error(ErrorKind::ArgumentConflict, told)
+    })
 }
 
 /// The terminal.

@@ -40,6 +40,10 @@ pub fn run() -> ExitCode {
         }
     };
     let Some(command) = &cli.command else {
+        if let Some(told) = args::misplaced_command(&cli, std::env::args_os()) {
+            let _ = told.print();
+            return ExitCode::from(Exit::Usage as u8);
+        }
         return ended(commands::terminal::run(&cli.terminal));
     };
     ended(match command {

@@ -1,8 +1,8 @@
 //! The parts of the command line that need no session.
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
-use crate::args::Cli;
+use crate::args::{Cli, misplaced_command};
 use crate::print::{headline, safe, thousands};
 
 #[test]
@@ -24,6 +24,21 @@ fn every_command_has_an_example() {
         }
     }
     check(&Cli::command());
+}
+
+#[test]
+fn a_command_behind_options_is_no_prompt() {
+    let told = |line: &str| {
+        let words = || line.split_whitespace();
+        let cli = Cli::try_parse_from(words()).unwrap();
+        misplaced_command(&cli, words().map(Into::into)).map(|error| error.to_string())
+    };
+    let error = told("limn --model m resume").unwrap();
+    assert!(error.contains("limn resume …") && error.contains("-- resume"), "{error}");
+    for line in ["limn --model m -- resume", "limn --model m why", "limn resume", "limn --model m"]
+    {
+        assert_eq!(told(line), None, "{line}");
+    }
 }
 
 #[test]

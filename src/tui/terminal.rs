@@ -20,8 +20,8 @@ use rustix::termios::tcgetwinsize;
 use crate::taste::Notify;
 
 /// Alternate screen, blank where there is none, bracketed paste, whether the window is in front, keys
-/// told apart where the terminal can.
-const ENTER: &str = "\x1b[?1049h\x1b[H\x1b[J\x1b[?2004h\x1b[?1004h\x1b[>1u";
+/// told apart where the terminal can, with what they are in other layouts.
+const ENTER: &str = "\x1b[?1049h\x1b[H\x1b[J\x1b[?2004h\x1b[?1004h\x1b[>5u";
 
 /// Buttons, the wheel and dragging, but not every movement; places as numbers.
 const MOUSE: &str = "\x1b[?1002h\x1b[?1006h";

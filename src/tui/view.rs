@@ -101,6 +101,14 @@ struct Pressed {
     edits: Option<u32>,
 }
 
+impl Pressed {
+    /// Something is typed: the next ctrl-c is no second one in a row.
+    const fn type_at(&mut self, now_us: u64) {
+        self.typed_us = Some(now_us);
+        self.stopped_us = None;
+    }
+}
+
 /// The whole terminal, without the terminal.
 pub struct View {
     pub(crate) conversation: Conversation,
@@ -116,7 +124,7 @@ pub struct View {
     pub(crate) working: Option<u64>,
     /// The execution of the user's own command that runs.
     pub(crate) own: Option<u32>,
-    /// A remark, and when it was made.
+    /// A remark, and until when it stands.
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
     pub(crate) help: Option<usize>,
@@ -307,7 +315,7 @@ impl View {
     /// The time, by a clock that only goes forward; microseconds.
     pub fn tick(&mut self, now_us: u64) {
         self.now_us = now_us;
-        if self.toast.as_ref().is_some_and(|(_, since)| now_us > since + TOAST_US) {
+        if self.toast.as_ref().is_some_and(|(_, until)| now_us > *until) {
             self.toast = None;
         }
     }
@@ -331,7 +339,12 @@ impl View {
 
     /// A remark that goes away by itself.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.toast = Some((text.into(), self.now_us));
+        self.say_for(text, TOAST_US);
+    }
+
+    /// Says what holds for so long.
+    fn say_for(&mut self, text: impl Into<String>, time_us: u64) {
+        self.toast = Some((text.into(), self.now_us + time_us));
     }
 
     /// Puts the first prompt in and sends it.

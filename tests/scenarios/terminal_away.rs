@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use trajectory::Body;
 use trajectory::event::ApprovalDecision;
 
-use crate::stage::{AT_REST, ENTER, Terminal};
+use crate::stage::{AT_REST, ENTER, Terminal, for_server};
 use crate::world::{PATIENCE, World, server, shell};
 
 const CTRL_G: &str = "\x07";
@@ -75,8 +75,9 @@ fn a_call_that_waits_behind_the_editor_is_asked_about_after_it() {
 fn what_the_editor_leaves_is_taken_whole_or_kept_and_told() {
     let world = with_editor();
     let server = server([Reply::text("Read.")]);
-    let mut terminal = Terminal::with_server(&world, &server, &[]);
-    terminal.press("first").press(CTRL_G).shows("in the editor");
+    let dress = Terminal::dress(&world, &for_server(&server.url(), &[]));
+    let mut terminal = Terminal::start(dress.env("TMPDIR", world.path("home")));
+    terminal.shows("sandbox off").press("first").press(CTRL_G).shows("in the editor");
     leaves(&world, b"caf\xe9\n");
     terminal.shows("is not all UTF-8").shows("❯ first").press(CTRL_G).shows("in the editor");
     leaves(&world, b"all:\n\tcc -o caf\xc3\xa9 x.c\n");
@@ -100,6 +101,26 @@ fn whoever_ends_limn_ends_the_editor_with_it() {
     wait(&mut terminal, |_| fs::read(&line).map_or(true, |line| line.is_empty()));
     assert_eq!(world.events().pop().unwrap().body.kind(), "session_ended");
     world.assert_sound();
+}
+
+#[test]
+fn what_was_saved_in_the_editor_is_not_lost_with_limn() {
+    let world = World::new();
+    // It saves and goes on, as an editor does; the signal is its own.
+    let script = "trap 'echo > \"$HOME/ended\"; exit' TERM; echo an hour of words > \"$1\"\n\
+                  echo saved; while :; do sleep 0.05; done\n";
+    world.write("home/editor", script);
+    let server = server([]);
+    let dress = Terminal::dress(&world, &for_server(&server.url(), &[]));
+    let mut terminal = Terminal::start(dress.env("TMPDIR", world.path("home")));
+    terminal.shows("sandbox off").press("first").press(CTRL_G).shows("saved");
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.ends(), 0, "{}", terminal.screen());
+    wait(&mut terminal, |_| world.path("home/ended").exists());
+    let files = fs::read_dir(world.path("home")).unwrap().map(|it| it.unwrap().path());
+    let drafts = files.filter(|it| it.display().to_string().contains("limn-prompt-"));
+    let drafts: Vec<String> = drafts.map(|it| fs::read_to_string(it).unwrap()).collect();
+    assert_eq!(drafts, ["an hour of words\n"]);
 }
 
 #[test]

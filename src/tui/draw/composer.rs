@@ -85,6 +85,9 @@ fn margin(view: &View) -> u16 {
 fn hint(view: &View) -> &'static str {
     match view.composer.hand() {
         Hand::Model => {}
+        Hand::Inside if view.facts.sandbox == "off" => {
+            return "a command of yours · the sandbox is off: it has all your rights";
+        }
         Hand::Inside => return "a command of yours, in the sandbox · ! once more: outside it",
         Hand::Outside => return "a command of yours, OUTSIDE the sandbox, with all your rights",
     }

@@ -54,7 +54,11 @@ pub(super) fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
         b'^' => KeyEvent::new(by_number(code)?, KeyModifiers::CONTROL),
         b'@' => KeyEvent::new(by_number(code)?, KeyModifiers::CONTROL | KeyModifiers::SHIFT),
         b'a'..=b'd' => KeyEvent::new(by_letter(last - 32)?, KeyModifiers::SHIFT),
-        b'u' => by_code(code, codes.next().flatten(), modifiers)?,
+        b'u' => {
+            let (shifted, base) = (codes.next().flatten(), codes.next().flatten());
+            by_code(in_latin(code, base, modifiers), shifted, modifiers)?
+        }
+
         b'Z' => KeyEvent::new(KeyCode::BackTab, modifiers | KeyModifiers::SHIFT),
         // With one number that is what is held, with two the second; others tell of a place.
         _ if held.is_none() => KeyEvent::new(by_letter(last)?, self::modifiers(code)),
@@ -62,6 +66,13 @@ pub(super) fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
         _ => return None,
     };
     Some(KeyEvent { kind, ..key })
+}
+
+/// With control or alt a key is what it is in a Latin layout, where it was told what that is: nobody
+/// binds anything to ctrl-с.
+fn in_latin(code: u32, base: Option<u32>, modifiers: KeyModifiers) -> u32 {
+    let is_chord = modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    base.filter(|base| is_chord && code > 0x7f && *base <= 0x7f).unwrap_or(code)
 }
 
 /// One more than the sum of what is held. Locks are no modifiers.

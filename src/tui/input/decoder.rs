@@ -30,10 +30,11 @@ const ANSWER_BYTES_MAX: usize = 512;
 const ESCAPE: KeyEvent = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
 
 /// Silence after which what may be the beginning of a sequence is a key.
-const SILENCE: Duration = Duration::from_millis(30);
+const SILENCE: Duration = Duration::from_millis(50);
 
-/// Silence after which a paste has lost its end.
-const PASTE_SILENCE: Duration = Duration::from_secs(10);
+/// Silence after which the rest of what has begun is lost, and of a paste.
+const LOST: Duration = Duration::from_secs(1);
+const PASTE_LOST: Duration = Duration::from_secs(10);
 
 /// Bytes to inputs.
 #[derive(Debug, Default)]
@@ -75,12 +76,14 @@ impl Decoder {
         self.begun.drain(..from.min(self.begun.len()));
     }
 
-    /// For how long to wait for the rest of what has begun, where silence tells what it was.
+    /// For how long to wait for the rest of what has begun.
     pub(super) fn patience(&self) -> Option<Duration> {
-        if self.may_be_key() {
-            return Some(SILENCE);
+        match &self.begun[..] {
+            [] => None,
+            _ if self.may_be_key() => Some(SILENCE),
+            begun if begun.starts_with(PASTE) => Some(PASTE_LOST),
+            _ => Some(LOST),
         }
-        self.begun.starts_with(PASTE).then_some(PASTE_SILENCE)
     }
 
     /// Whether what has begun is a key if nothing follows.
@@ -89,22 +92,24 @@ impl Decoder {
         matches!(last, [] | [b'[' | b']' | b'O' | b'P' | b'_'])
     }
 
-    /// Nothing followed: it was a key, or all of a paste that will ever come.
+    /// Nothing followed: it was a key, or all of a paste that will ever come, or is lost.
     pub(super) fn settle(&mut self, inputs: &mut VecDeque<Input>) {
+        let is_key = self.may_be_key();
         let mut begun = std::mem::take(self).begun;
         if let Some(text) = begun.strip_prefix(PASTE) {
             inputs.push_back(pasted(text));
+        }
+        if !is_key {
             return;
         }
         if let [ESC, ESC, ..] = begun[..] {
             begun.remove(0);
             inputs.push_back(Input::Key(ESCAPE));
         }
-        inputs.extend(match begun[..] {
-            [ESC] => Some(Input::Key(ESCAPE)),
-            [ESC, byte] => Some(Input::Key(with_alt(of_character(char::from(byte))))),
-            _ => None,
-        });
+        inputs.push_back(Input::Key(match begun[..] {
+            [ESC, byte] => with_alt(of_character(char::from(byte))),
+            _ => ESCAPE,
+        }));
     }
 }
 

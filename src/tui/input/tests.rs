@@ -82,6 +82,8 @@ fn keys_are_what_terminals_send_for_them() {
         ("\x1b[99;5u", letter('c', CONTROL)),
         ("\x1b[97:65;2u", letter('A', NONE)),
         ("\x1b[97;69u", letter('a', CONTROL)),
+        ("\x1b[1089::99;5u", letter('c', CONTROL)),
+        ("\x1b[1089:1057:99;2u", letter('С', NONE)),
         ("\x1b[57414u", key(KeyCode::Enter, NONE)),
         ("\x1b[57404u", letter('5', NONE)),
         ("\x1b[57419;5u", key(KeyCode::Up, CONTROL)),
@@ -190,7 +192,7 @@ fn the_answer_about_the_background_is_not_typed() {
             let (mut decoder, mut inputs) = (Decoder::default(), VecDeque::new());
             for piece in sent.as_bytes().chunks(5) {
                 decoder.take(piece, &mut inputs);
-                if decoder.patience().is_some() {
+                if decoder.may_be_key() {
                     decoder.settle(&mut inputs);
                 }
             }
@@ -228,7 +230,12 @@ fn only_silence_tells_a_key_from_a_beginning() {
     assert_eq!(of("\x1b\x1b"), [escape.clone(), escape.clone()]);
     assert_eq!(of("\x1b\x1b["), [escape.clone(), letter('[', ALT)]);
     assert_eq!(of("\x1b\x1b\x1b[A"), [escape, key(KeyCode::Up, ALT)]);
-    // The line broke in the midst of a paste.
+    // The line broke in the midst of a sequence, of an answer, of a character, and of a paste.
+    for begun in ["\x1b[5", "\x1b]11;rgb:12"] {
+        assert_eq!(of(begun), []);
+    }
+    assert_eq!(inputs([&b"\xc3"[..]]), []);
+    assert_eq!(inputs([&b"\x1b\xc3"[..]]), []);
     assert_eq!(of("\x1b[200~half of"), [Input::Paste("half of".to_owned())]);
 }
 

@@ -36,6 +36,8 @@ impl View {
                 self.choose_from(rows, "/resume", "There is no other session of this folder.");
             }
             Answer::Found(words, found) => {
+                // They have been looked through.
+                self.toast = None;
                 let row = |found: Found| MenuRow {
                     label: headline(&found.text, TITLE_COLUMNS),
                     about: headline(&found.about, TITLE_COLUMNS),

@@ -119,7 +119,7 @@ impl View {
     /// A key while a command has the keyboard: whatever it is, it is the command's, but the one
     /// that gives the keyboard back.
     pub(super) fn press_attached(&mut self, key: KeyEvent) -> Option<Command> {
-        self.pressed.typed_us = Some(self.now_us);
+        self.pressed.type_at(self.now_us);
         let attached = self.panel.attached.clone()?;
         if Attached::is_leave(key) {
             return self.detach();
@@ -129,7 +129,7 @@ impl View {
     }
 
     pub(super) fn paste_attached(&mut self, text: &str) -> Option<Command> {
-        self.pressed.typed_us = Some(self.now_us);
+        self.pressed.type_at(self.now_us);
         let attached = self.panel.attached.clone()?;
         if text.len() > PASTE_BYTES_MAX {
             // Half of it would be worse than nothing: the end tells a program that it was a paste.

@@ -1,6 +1,6 @@
 //! What each key does.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
 use super::{Focus, View};
@@ -44,9 +44,6 @@ macro_rules! with_context {
 impl View {
     /// Takes a key; what comes of it beyond the view is a command.
     pub fn press(&mut self, key: KeyEvent) -> Option<Command> {
-        if key.kind == KeyEventKind::Release {
-            return None;
-        }
         if self.panel.attached.is_some() {
             return self.press_attached(key);
         }
@@ -66,7 +63,7 @@ impl View {
             && self.decision.is_none()
             && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter | KeyCode::Backspace)
         {
-            self.pressed.typed_us = Some(self.now_us);
+            self.pressed.type_at(self.now_us);
         }
         if self.help.is_some() {
             return self.press_in_help(key);
@@ -136,7 +133,7 @@ impl View {
         if self.facts.playback.is_some() {
             return None;
         }
-        self.pressed.typed_us = Some(self.now_us);
+        self.pressed.type_at(self.now_us);
         if self.focus == Focus::Search {
             let room = SEARCH_BYTES_MAX.saturating_sub(self.search.len());
             self.search.push_str(&crate::text::headline(text, room));
@@ -269,7 +266,7 @@ impl View {
         if edit == Edit::Down && self.composer.is_empty() && self.conversation.is_empty() {
             return Some(Command::Ask(Query::Sessions));
         }
-        self.pressed.typed_us = Some(self.now_us);
+        self.pressed.type_at(self.now_us);
         self.composer.edit(edit);
         match edit {
             Edit::Up | Edit::Down => None,
@@ -285,7 +282,8 @@ impl View {
         if is_second {
             return Some(Command::Leave);
         }
-        self.say("Ctrl-C again leaves.");
+        // As long as it is so.
+        self.say_for("Ctrl-C again leaves.", TWICE_US);
         self.menu = None;
         if self.working.is_some() || self.own.is_some() {
             return Some(Command::Interrupt);

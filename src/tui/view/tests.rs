@@ -399,6 +399,9 @@ fn ctrl_c_stops_then_leaves() {
     let mut idle = Stage::new(60, 14);
     assert_eq!(idle.press("words<ctrl-c>"), None);
     assert!(idle.view.composer.is_empty());
+    // What is typed in between is no second one in a row.
+    assert_eq!(idle.press("other words<ctrl-c>"), None);
+    assert!(idle.text().contains("Ctrl-C again leaves."));
     assert_eq!(idle.press("<ctrl-d>"), Some(Command::Leave));
 }
 

@@ -23,6 +23,8 @@ fn ran(exec: u32, command: &str, output: &str) -> UserCommand {
 fn a_bang_that_is_typed_first_runs_a_command() {
     let mut stage = Stage::new(80, 20);
     stage.press("!");
+    assert!(stage.text().contains("! a command of yours · the sandbox is off"), "{}", stage.text());
+    stage.view.facts.sandbox = "namespaces".to_owned();
     assert!(stage.text().contains("! a command of yours, in the sandbox"), "{}", stage.text());
     assert_eq!(stage.press("echo hi!<enter>"), run("echo hi!", false));
     stage.press("!!");

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::read;
+use super::{line, read};
 
 #[test]
 fn what_is_not_utf_8_is_said_and_kept() {
@@ -20,4 +20,16 @@ fn what_is_taken_leaves_nothing_behind() {
     let path = file.path().to_owned();
     assert_eq!(read(file).unwrap(), "café\n");
     assert!(!path.exists());
+}
+
+#[test]
+fn one_command_takes_the_place_of_the_shell() {
+    for (editor, expected) in [
+        ("vi", "exec vi \"$1\""),
+        ("code --wait", "exec code --wait \"$1\""),
+        ("LANG=C vi", "LANG=C vi \"$1\""),
+        ("cp draft \"$1\"; vi", "cp draft \"$1\"; vi \"$1\""),
+    ] {
+        assert_eq!(line(editor), expected);
+    }
 }
