@@ -14,7 +14,7 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
         shell("echo one > one"),
         shell("echo two > two"),
         Reply::text("As you say."),
-        Reply::text("And again."),
+        Reply::new().reasoning("Once more, then.").text_deltas(["And ", "again."]),
     ]);
     let url = server.url();
     let args =
@@ -28,6 +28,10 @@ fn by_lines_a_prompt_is_a_line_and_a_question_is_answered_by_one() {
         .press("n not now\n");
     terminal.shows("As you say.").press("more\n").shows("And again.").press("/quit\n");
     assert_eq!(terminal.ends(), 0);
+    // A thought is told once, before what comes of it.
+    let printed = String::from_utf8_lossy(terminal.printed()).into_owned();
+    assert_eq!(printed.matches("~ Once more, then.").count(), 1, "{printed}");
+    assert!(printed.find("~ Once more") < printed.find("And again."), "{printed}");
     assert!(!terminal.has_sent(b"\x1b"), "{:?}", String::from_utf8_lossy(terminal.printed()));
     assert!(world.path("work/one").exists() && !world.path("work/two").exists());
     let denied = (ApprovalDecision::Denied, Some("not now".to_owned()));

@@ -14,6 +14,10 @@ use trajectory::{Body, Progress, SessionId};
 use crate::bill::Bill;
 use crate::print::{Out, headline, note, safe};
 
+/// Columns of a thought that are shown, and bytes of it that are kept for that.
+const THOUGHT_COLUMNS: usize = 100;
+const THOUGHT_BYTES_MAX: usize = 4_096;
+
 /// Prints what a session does.
 pub(crate) struct Printer {
     out: Out,
@@ -25,6 +29,10 @@ pub(crate) struct Printer {
     silent: bool,
     /// What the model said last: the answer, unless it goes on.
     said: Vec<String>,
+    /// What the model thinks, as far as it is told of; and how many thoughts were told of before the
+    /// events came that hold them.
+    thought: String,
+    told: usize,
     /// Why it is asked again, as long as the event that says so, too, is to come.
     retried: Option<String>,
 }
@@ -39,6 +47,8 @@ impl Printer {
             in_line: false,
             silent: false,
             said: Vec::new(),
+            thought: String::new(),
+            told: 0,
             retried: None,
         }
     }
@@ -65,7 +75,14 @@ impl Printer {
             _ if self.silent => return,
             Notice::Event(event) if self.json => self.out.json(&event.to_json()),
             Notice::Event(event) => self.event(&event.body),
+            Notice::Progress(Progress::Reasoning { text, .. }) if self.live => {
+                if self.thought.len() < THOUGHT_BYTES_MAX {
+                    self.thought.push_str(&text);
+                }
+                return;
+            }
             Notice::Progress(Progress::Text { text, .. }) if self.live => {
+                self.tell_thought();
                 self.out.text(&safe(&text));
                 self.in_line = !text.ends_with('\n');
             }
@@ -91,9 +108,10 @@ impl Printer {
             }
             Body::Message(message) if !self.live => self.said.push(message.text.clone()),
             Body::Message(_) => self.end_line(),
+            Body::Reasoning(_) if self.told > 0 => self.told -= 1,
             Body::Reasoning(reasoning) => {
-                self.end_line();
-                note(&format!("     ~ {}", headline(&reasoning.text, 100)));
+                self.thought.clear();
+                self.think(&reasoning.text);
             }
             Body::ToolCall(call) => {
                 self.end_line();
@@ -123,6 +141,20 @@ impl Printer {
         }
     }
 
+    /// A thought is told before what comes of it, although its event comes with the whole reply.
+    fn tell_thought(&mut self) {
+        if !self.thought.trim().is_empty() {
+            self.told += 1;
+            let thought = std::mem::take(&mut self.thought);
+            self.think(&thought);
+        }
+    }
+
+    fn think(&mut self, thought: &str) {
+        self.end_line();
+        note(&format!("     ~ {}", headline(thought, THOUGHT_COLUMNS)));
+    }
+
     /// What was said last is the answer. Into a file or a pipe goes what the model said; a
     /// terminal has seen it, made safe.
     fn answer(&mut self) {
@@ -141,6 +173,7 @@ impl Printer {
     /// A request failed and is asked again: what was seen of its answer does not count.
     fn retry(&mut self, reason: &str) {
         let void = self.in_line;
+        (self.told, self.thought) = (0, String::new());
         self.end_line();
         if void {
             note("     ! What stands above is void: the answer was cut off.");
