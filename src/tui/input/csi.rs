@@ -56,9 +56,9 @@ pub(super) fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
         b'a'..=b'd' => KeyEvent::new(by_letter(last - 32)?, KeyModifiers::SHIFT),
         b'u' => {
             let (shifted, base) = (codes.next().flatten(), codes.next().flatten());
-            by_code(in_latin(code, base, modifiers), shifted, modifiers)?
+            let (code, shifted) = as_bound(code, shifted, base, modifiers);
+            by_code(code, shifted, modifiers)?
         }
-
         b'Z' => KeyEvent::new(KeyCode::BackTab, modifiers | KeyModifiers::SHIFT),
         // With one number that is what is held, with two the second; others tell of a place.
         _ if held.is_none() => KeyEvent::new(by_letter(last)?, self::modifiers(code)),
@@ -69,10 +69,18 @@ pub(super) fn key(parameters: &str, last: u8) -> Option<KeyEvent> {
 }
 
 /// With control or alt a key is what it is in a Latin layout, where it was told what that is: nobody
-/// binds anything to ctrl-с.
-fn in_latin(code: u32, base: Option<u32>, modifiers: KeyModifiers) -> u32 {
+/// binds anything to ctrl-с. With control it is what it is without shift, as where nothing is told.
+fn as_bound(
+    code: u32,
+    shifted: Option<u32>,
+    base: Option<u32>,
+    modifiers: KeyModifiers,
+) -> (u32, Option<u32>) {
     let is_chord = modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
-    base.filter(|base| is_chord && code > 0x7f && *base <= 0x7f).unwrap_or(code)
+    match base.filter(|base| is_chord && code > 0x7f && *base <= 0x7f) {
+        Some(base) => (base, None),
+        None => (code, shifted.filter(|_| !modifiers.contains(KeyModifiers::CONTROL))),
+    }
 }
 
 /// One more than the sum of what is held. Locks are no modifiers.
@@ -141,16 +149,9 @@ fn by_code(code: u32, shifted: Option<u32>, modifiers: KeyModifiers) -> Option<K
         0..=31 | 57_344..=63_743 => None,
         _ => {
             let shifted = shifted.filter(|_| modifiers.contains(KeyModifiers::SHIFT));
-            match shifted.and_then(char::from_u32) {
-                Some(character) => {
-                    let modifiers = modifiers - KeyModifiers::SHIFT;
-                    Some(KeyEvent::new(KeyCode::Char(character), modifiers))
-                }
-                None => {
-                    let character = of_character(char::from_u32(code)?);
-                    Some(KeyEvent::new(character.code, character.modifiers | modifiers))
-                }
-            }
+            let held = if shifted.is_some() { modifiers - KeyModifiers::SHIFT } else { modifiers };
+            let typed = of_character(char::from_u32(shifted.unwrap_or(code))?);
+            Some(KeyEvent::new(typed.code, typed.modifiers | held))
         }
     }
 }
