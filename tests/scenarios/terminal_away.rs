@@ -106,8 +106,9 @@ fn whoever_ends_limn_ends_the_editor_with_it() {
 #[test]
 fn what_was_saved_in_the_editor_is_not_lost_with_limn() {
     let world = World::new();
-    // It saves and goes on, as an editor does; the signal is its own.
-    let script = "trap 'echo > \"$HOME/ended\"; exit' TERM; echo an hour of words > \"$1\"\n\
+    // It saves and goes on, as an editor does; that the terminal is closed after limn is not what ends
+    // it.
+    let script = "trap '' HUP; trap 'echo > \"$HOME/ended\"; exit' TERM; echo an hour of words > \"$1\"\n\
                   echo saved; while :; do sleep 0.05; done\n";
     world.write("home/editor", script);
     let server = server([]);

@@ -299,16 +299,19 @@ impl Driver {
         if self.live.is_none()
             && let Err(error) = self.begin().await
         {
-            self.fail(error.to_string()).await;
-            return self.send(Update::RoundOver(Ended::Failed)).await;
+            return self.give_back(text, &error).await;
         }
         match self.pictures.of(&text) {
             Ok(attached) => self.tell(session::Command::Submit { text, attached }).await,
-            Err(error) => {
-                self.fail(error.to_string()).await;
-                self.send(Update::RoundOver(Ended::Failed)).await;
-            }
+            Err(error) => self.give_back(text, &error).await,
         }
+    }
+
+    /// What could not be asked stands in the prompt again.
+    async fn give_back(&self, text: String, error: &CliError) {
+        self.fail(error.to_string()).await;
+        self.send(Update::RoundOver(Ended::Failed)).await;
+        self.send(Update::Written(text)).await;
     }
 
     /// The user runs a command: that too is a session.
