@@ -88,6 +88,8 @@ pub enum Query {
     },
     /// The picture that the clipboard holds.
     Clipboard,
+    /// What a call would do whose command the user has amended.
+    Offer(u32, String),
 }
 
 /// A command of the composer that the driver carries out.

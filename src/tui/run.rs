@@ -371,7 +371,9 @@ impl<W: Write> Tui<W> {
         self.editor = None;
         self.return_to()?;
         self.view.tick(self.now_us());
-        self.view.edited(edited);
+        if let Some(command) = self.view.edited(edited) {
+            self.tell(command);
+        }
         Ok(())
     }
 

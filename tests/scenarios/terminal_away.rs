@@ -72,6 +72,21 @@ fn a_call_that_waits_behind_the_editor_is_asked_about_after_it() {
 }
 
 #[test]
+fn what_an_amended_command_does_is_read_again() {
+    let world = World::new();
+    world.write("home/editor", "echo 'echo two > two; true' > \"$1\"\n");
+    let server = server([shell("echo one > one"), Reply::text("As you say.")]);
+    let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask", "go"]);
+    // In one breath: what is not seen is not allowed.
+    terminal.shows("May it? shell").shows("writes  one").press("ey");
+    terminal.shows("allow as you wrote it").shows("echo two · true").shows("writes  two");
+    assert!(!world.path("work/two").exists());
+    terminal.press("y").shows("As you say.").leave();
+    assert!(world.path("work/two").exists() && !world.path("work/one").exists());
+    world.assert_sound();
+}
+
+#[test]
 fn what_the_editor_leaves_is_taken_whole_or_kept_and_told() {
     let world = with_editor();
     let server = server([Reply::text("Read.")]);

@@ -157,7 +157,7 @@ fn body(decision: &Decision, columns: usize, theme: &Theme) -> Vec<Line<'static>
         }
     }
     rows.extend(text_rows(&decision.text, columns, theme));
-    if let Some(reading) = decision.reading.as_ref().filter(|_| !decision.is_edited) {
+    if let Some(reading) = &decision.reading {
         rows.extend(reading_rows(reading, columns, theme));
     }
     if hunks.len() > 1 {

@@ -4,7 +4,7 @@
 use super::press::OWN_RUNS;
 use super::{Menu, MenuRow, Pick, QUEUED_MAX, View};
 use crate::composer::{Hand, has_picture};
-use crate::protocol::Command;
+use crate::protocol::{Command, Query};
 use crate::text::headline;
 
 /// Columns of a prompt that are shown in the list of those that wait.
@@ -13,7 +13,7 @@ const PROMPT_COLUMNS: usize = 60;
 impl View {
     /// The text that was written in an editor, or why there is none. It belongs where it was taken
     /// from, whatever has happened meanwhile.
-    pub fn edited(&mut self, text: Result<String, String>) {
+    pub fn edited(&mut self, text: Result<String, String>) -> Option<Command> {
         let call = self.pressed.edits.take();
         if self.decision.as_ref().is_some_and(|it| Some(it.call) != call) {
             // The last keys in the editor are no answer to what has come up behind it.
@@ -21,21 +21,26 @@ impl View {
         }
         let text = match text {
             Ok(text) => text,
-            Err(what) => return self.say(what),
+            Err(what) => {
+                self.say(what);
+                return None;
+            }
         };
         let Some(call) = call else {
             self.composer.rewrite(text.trim_end_matches('\n'));
-            self.offer();
-            return;
+            return self.offer();
         };
-        match self.decision.as_mut().filter(|it| it.call == call).map(|it| it.edited(&text)) {
-            Some(true) => {}
-            Some(false) => self.say("That is no JSON object, so nothing was changed."),
-            None => {
-                self.composer.put_aside(&text);
-                self.say("That call waits no more. ctrl-y in the prompt puts back what you wrote.");
-            }
+        let Some(decision) = self.decision.as_mut().filter(|it| it.call == call) else {
+            self.composer.put_aside(&text);
+            self.say("That call waits no more. ctrl-y in the prompt puts back what you wrote.");
+            return None;
+        };
+        if !decision.edited(&text) {
+            self.say("That is no JSON object, so nothing was changed.");
+            return None;
         }
+        // What the other command would have done is told no more.
+        decision.command_line().map(|command| Command::Ask(Query::Offer(call, command)))
     }
 
     /// Runs the command that is written.

@@ -69,7 +69,8 @@ impl Driver {
             | Query::Search(_)
             | Query::Changes
             | Query::Picture { .. }
-            | Query::Clipboard => return,
+            | Query::Clipboard
+            | Query::Offer(..) => return,
         };
         match answer {
             Ok(answer) => self.send(Update::Answer(answer)).await,

@@ -53,14 +53,15 @@ impl Driver {
 
     /// What can be told of a call that waits.
     pub(super) fn offer(&self, call: u32) -> Update {
-        let command = match self.asked.get(&call) {
-            Some(Asked::Run(command)) => Some(command),
-            _ => None,
-        };
-        Update::Offer {
-            call,
-            rules: command.map(|command| toolbox::rules_like(command)).unwrap_or_default(),
-            reading: command.map(|command| toolbox::reading(command)),
+        match self.asked.get(&call) {
+            Some(Asked::Run(command)) => offer_of(call, command),
+            _ => Update::Offer { call, rules: Vec::new(), reading: None },
         }
     }
+}
+
+/// What can be told of a call that would run a command line.
+pub(super) fn offer_of(call: u32, command: &str) -> Update {
+    let (rules, reading) = (toolbox::rules_like(command), Some(toolbox::reading(command)));
+    Update::Offer { call, rules, reading }
 }

@@ -1,4 +1,6 @@
-use crate::protocol::{Command, Update};
+use trajectory::Reading;
+
+use crate::protocol::{Command, Query, Update};
 use crate::view::tests::Stage;
 
 fn asked(write: impl Fn(&mut Stage), wait_us: u64) -> Stage {
@@ -137,8 +139,15 @@ fn what_an_editor_leaves_lands_where_it_was_taken_from() {
     stage.view.edited(Err("The editor could not be used.".into()));
     assert!(stage.text().contains("could not be used") && stage.text().contains("rm -rf build"));
     stage.press("e");
-    stage.view.edited(Ok("rm -r build/tmp\n".into()));
-    assert!(stage.text().contains("allow as you wrote it"));
+    // What the other command would do is asked for.
+    let asked = stage.view.edited(Ok("rm -r build/tmp; ls\n".into()));
+    assert_eq!(asked, Some(Command::Ask(Query::Offer(1, "rm -r build/tmp; ls".into()))));
+    let reading =
+        Reading { runs: vec!["rm -r build/tmp".into(), "ls".into()], ..Reading::default() };
+    stage.view.update(Update::Offer { call: 1, rules: Vec::new(), reading: Some(reading) });
+    let text = stage.text();
+    assert!(text.contains("allow as you wrote it"), "{text}");
+    assert!(text.contains("runs    rm -r build/tmp · ls"), "{text}");
 }
 
 #[test]
