@@ -295,9 +295,9 @@ fn weights_that_do_not_fit_are_named_one_by_one() {
     assert!(error.contains("and 15 more"), "{error}");
 }
 
-#[test]
-fn a_gguf_file_of_a_model_is_the_model() {
-    let values = json!({
+/// What a file of SmolLM2 says.
+fn smollm2_of_gguf() -> Value {
+    json!({
         "general.architecture": "llama", "llama.block_count": 30, "llama.context_length": 8192,
         "llama.embedding_length": 576, "llama.feed_forward_length": 1536,
         "llama.attention.head_count": 9, "llama.attention.head_count_kv": 3,
@@ -305,7 +305,12 @@ fn a_gguf_file_of_a_model_is_the_model() {
         "llama.rope.freq_base": 100_000.0, "llama.rope.dimension_count": 64,
         "llama.vocab_size": 49152, "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
-    });
+    })
+}
+
+#[test]
+fn a_gguf_file_of_a_model_is_the_model() {
+    let values = smollm2_of_gguf();
     let value = |name: &str| values.get(name).cloned();
     let read_with = |has: &dyn Fn(&str) -> bool, value: &dyn Fn(&str) -> Option<Value>| {
         gguf::read(value, has, None).map_err(|error| format!("{error:?}"))
@@ -327,15 +332,10 @@ fn a_gguf_file_of_a_model_is_the_model() {
     assert!(error.contains("architecture"), "{error}");
 }
 
-/// A file of a model of the sizes of Llama 3.2 1B.
-fn llama3_of_gguf(others: &Value, factors: Option<&[f32]>) -> Result<ModelShape, Refused> {
-    let values = json!({
-        "general.architecture": "llama", "llama.block_count": 16, "llama.context_length": 131_072,
-        "llama.embedding_length": 2048, "llama.feed_forward_length": 8192,
-        "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
-        "llama.attention.layer_norm_rms_epsilon": f64::from(1e-5f32),
-        "llama.rope.freq_base": 500_000.0, "llama.vocab_size": 128_256,
-    });
+/// The same with the base of Llama 3, and with other values.
+fn scaled_of_gguf(others: &Value, factors: Option<&[f32]>) -> Result<ModelShape, Refused> {
+    let values = with(smollm2_of_gguf(), "llama.rope.freq_base", json!(500_000.0));
+    let values = with(values, "llama.rope.dimension_count", Value::Null);
     let value = |name: &str| others.get(name).or_else(|| values.get(name)).cloned();
     gguf::read(&value, &|_| false, factors)
 }
@@ -360,7 +360,7 @@ fn factors(factor: f64, low: f64, high: f64, original: f64) -> Vec<f32> {
 fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
     for (factor, high, original) in [(32.0, 4.0, 8192_u32), (8.0, 4.0, 8192), (16.0, 2.5, 16_384)] {
         let by = factors(factor, 1.0, high, f64::from(original));
-        let shape = llama3_of_gguf(&json!({}), Some(&by)).unwrap();
+        let shape = scaled_of_gguf(&json!({}), Some(&by)).unwrap();
         let expected = RopeScaling::Llama3 {
             factor,
             low_frequency_factor: 1.0,
@@ -373,19 +373,28 @@ fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
     let linear = json!({ "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0 });
     let unnamed = json!({ "llama.rope.scaling.factor": 4.0 });
     for linear in [&linear, &unnamed, &json!({ "llama.rope.scale_linear": 4.0 })] {
-        let shape = llama3_of_gguf(linear, None).unwrap();
+        let shape = scaled_of_gguf(linear, None).unwrap();
         assert_eq!(shape.rope.scaling, RopeScaling::Linear { factor: 4.0 });
         assert_eq!(read(&shape.config_of_gguf()).unwrap(), shape);
     }
-    let alike = llama3_of_gguf(&json!({ "llama.rope.scaling.factor": 1.0 }), None).unwrap();
+    let alike = scaled_of_gguf(&json!({ "llama.rope.scaling.factor": 1.0 }), None).unwrap();
     assert_eq!(alike.rope.scaling, RopeScaling::None);
     for broken in [
         json!({ "llama.rope.scaling.factor": null }),
         json!({ "llama.rope.scaling.factor": -2.0 }),
         json!({ "llama.rope.freq_base": null }),
     ] {
-        llama3_of_gguf(&broken, None).unwrap_err();
+        scaled_of_gguf(&broken, None).unwrap_err();
     }
+
+    // And of every scaling a configuration says what it was read from.
+    let yarn = json!({
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048,
+        "beta_fast": 24.0, "truncate": false,
+    });
+    let stretched = read(&with(smollm2(), "rope_scaling", yarn)).unwrap();
+    assert!(matches!(stretched.rope.scaling, RopeScaling::Yarn { .. }));
+    assert_eq!(read(&stretched.config_of_gguf()).unwrap(), stretched);
 
     // Factors that no formula gives, too few of them, a scaling that only llama.cpp knows exactly.
     let by = factors(32.0, 1.0, 4.0, 8192.0);
@@ -405,7 +414,7 @@ fn what_a_gguf_file_divides_angles_by_is_the_scaling_that_it_was_made_from() {
         (&yarn, None),
         (&linear, Some(&by[..])),
     ] {
-        let refused = llama3_of_gguf(others, factors).unwrap_err();
+        let refused = scaled_of_gguf(others, factors).unwrap_err();
         assert!(refused.reason.contains("positions are scaled"), "{refused:?}");
         assert!(refused.remedy.contains("safetensors"), "{refused:?}");
     }
