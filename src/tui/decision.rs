@@ -236,12 +236,6 @@ impl Decision {
         true
     }
 
-    /// The command line that would run, where it is one.
-    pub(crate) fn command_line(&self) -> Option<String> {
-        let fields: Map<String, Value> = serde_json::from_str(&self.arguments).ok()?;
-        fields.get("command")?.as_str().map(str::to_owned)
-    }
-
     fn amended(&self) -> Option<String> {
         let mut fields: Map<String, Value> = serde_json::from_str(&self.arguments).ok()?;
         let text = self.parts.iter().map(|part| match part {

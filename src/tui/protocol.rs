@@ -88,7 +88,7 @@ pub enum Query {
     },
     /// The picture that the clipboard holds.
     Clipboard,
-    /// What a call would do whose command the user has amended.
+    /// What is known of a call with these arguments, which the user has amended.
     Offer(u32, String),
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mock_server::Reply;
+use mock_server::{MockServer, Reply};
 use rustix::process::Signal;
 use trajectory::Body;
 use trajectory::event::ApprovalDecision;
@@ -22,6 +22,14 @@ fn with_editor() -> World {
     let script = "echo $$ > \"$HOME/pid\"; echo in the editor; exec cat \"$HOME/gate\" > \"$1\"\n";
     world.write("home/editor", script);
     world
+}
+
+/// A terminal that leaves what an editor leaves in its own world.
+fn with_drafts_at_home(world: &World, server: &MockServer) -> Terminal {
+    let dress = Terminal::dress(world, &for_server(&server.url(), &[]));
+    let mut terminal = Terminal::start(dress.env("TMPDIR", world.path("home")));
+    terminal.shows("sandbox off");
+    terminal
 }
 
 fn leaves(world: &World, text: &[u8]) {
@@ -90,9 +98,8 @@ fn what_an_amended_command_does_is_read_again() {
 fn what_the_editor_leaves_is_taken_whole_or_kept_and_told() {
     let world = with_editor();
     let server = server([Reply::text("Read.")]);
-    let dress = Terminal::dress(&world, &for_server(&server.url(), &[]));
-    let mut terminal = Terminal::start(dress.env("TMPDIR", world.path("home")));
-    terminal.shows("sandbox off").press("first").press(CTRL_G).shows("in the editor");
+    let mut terminal = with_drafts_at_home(&world, &server);
+    terminal.press("first").press(CTRL_G).shows("in the editor");
     leaves(&world, b"caf\xe9\n");
     terminal.shows("is not all UTF-8").shows("❯ first").press(CTRL_G).shows("in the editor");
     leaves(&world, b"all:\n\tcc -o caf\xc3\xa9 x.c\n");
@@ -127,9 +134,8 @@ fn what_was_saved_in_the_editor_is_not_lost_with_limn() {
                   echo saved; while :; do sleep 0.05; done\n";
     world.write("home/editor", script);
     let server = server([]);
-    let dress = Terminal::dress(&world, &for_server(&server.url(), &[]));
-    let mut terminal = Terminal::start(dress.env("TMPDIR", world.path("home")));
-    terminal.shows("sandbox off").press("first").press(CTRL_G).shows("saved");
+    let mut terminal = with_drafts_at_home(&world, &server);
+    terminal.press("first").press(CTRL_G).shows("saved");
     terminal.signal(Signal::TERM);
     assert_eq!(terminal.ends(), 0, "{}", terminal.screen());
     wait(&mut terminal, |_| world.path("home/ended").exists());

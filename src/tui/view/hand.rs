@@ -39,8 +39,8 @@ impl View {
             self.say("That is no JSON object, so nothing was changed.");
             return None;
         }
-        // What the other command would have done is told no more.
-        decision.command_line().map(|command| Command::Ask(Query::Offer(call, command)))
+        // What was told of the other arguments is told no more.
+        Some(Command::Ask(Query::Offer(call, decision.arguments.clone())))
     }
 
     /// Runs the command that is written.

@@ -21,7 +21,7 @@ use super::facts::{Chosen, recent};
 use super::files::Files;
 use super::follow::{Followed, News};
 use super::history;
-use super::offers::{Asked, offer_of};
+use super::offers::{Asked, offer_amended};
 use super::pictures::Pictures;
 use super::prepared::Prepared;
 use super::served::Served;
@@ -229,8 +229,8 @@ impl Driver {
                 self.picture(Some(written), found).await;
             }
             Command::Ask(Query::Clipboard) => self.pictures.paste(),
-            Command::Ask(Query::Offer(call, command)) => {
-                self.send(offer_of(call, &command)).await;
+            Command::Ask(Query::Offer(call, arguments)) => {
+                self.send(offer_amended(call, &arguments)).await;
             }
             Command::Ask(Query::Changes) => self.changes.answer(self.updates.clone()),
             Command::Ask(query) => self.answer(query).await,

@@ -25,13 +25,8 @@ impl Driver {
             Notice::RoundOver(_) => self.asked.clear(),
             Notice::Event(event) => match &event.body {
                 Body::ToolCall(call) => {
-                    let fields: Option<serde_json::Value> =
-                        serde_json::from_str(&call.arguments).ok();
-                    let command = fields.as_ref().and_then(|it| it.get("command")?.as_str());
-                    let asked = match command {
-                        Some(command) => Asked::Run(command.to_owned()),
-                        None => Asked::Other(call.clone()),
-                    };
+                    let asked = command_of(&call.arguments)
+                        .map_or_else(|| Asked::Other(call.clone()), Asked::Run);
                     self.asked.insert(call.call, asked);
                 }
                 Body::Observation(seen) if seen.status != CallStatus::Ok => {
@@ -53,15 +48,29 @@ impl Driver {
 
     /// What can be told of a call that waits.
     pub(super) fn offer(&self, call: u32) -> Update {
-        match self.asked.get(&call) {
-            Some(Asked::Run(command)) => offer_of(call, command),
-            _ => Update::Offer { call, rules: Vec::new(), reading: None },
-        }
+        let command = match self.asked.get(&call) {
+            Some(Asked::Run(command)) => Some(command.as_str()),
+            _ => None,
+        };
+        offer_of(call, command)
     }
 }
 
-/// What can be told of a call that would run a command line.
-pub(super) fn offer_of(call: u32, command: &str) -> Update {
-    let (rules, reading) = (toolbox::rules_like(command), Some(toolbox::reading(command)));
-    Update::Offer { call, rules, reading }
+/// What can be told of a call with arguments that the user has amended.
+pub(super) fn offer_amended(call: u32, arguments: &str) -> Update {
+    offer_of(call, command_of(arguments).as_deref())
+}
+
+fn offer_of(call: u32, command: Option<&str>) -> Update {
+    Update::Offer {
+        call,
+        rules: command.map(toolbox::rules_like).unwrap_or_default(),
+        reading: command.map(toolbox::reading),
+    }
+}
+
+/// The command line that a call would run, where it is one.
+fn command_of(arguments: &str) -> Option<String> {
+    let fields: serde_json::Value = serde_json::from_str(arguments).ok()?;
+    Some(fields.get("command")?.as_str()?.to_owned())
 }

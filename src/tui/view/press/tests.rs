@@ -140,8 +140,9 @@ fn what_an_editor_leaves_lands_where_it_was_taken_from() {
     assert!(stage.text().contains("could not be used") && stage.text().contains("rm -rf build"));
     stage.press("e");
     // What the other command would do is asked for.
+    let amended = r#"{"command":"rm -r build/tmp; ls"}"#;
     let asked = stage.view.edited(Ok("rm -r build/tmp; ls\n".into()));
-    assert_eq!(asked, Some(Command::Ask(Query::Offer(1, "rm -r build/tmp; ls".into()))));
+    assert_eq!(asked, Some(Command::Ask(Query::Offer(1, amended.into()))));
     let reading =
         Reading { runs: vec!["rm -r build/tmp".into(), "ls".into()], ..Reading::default() };
     stage.view.update(Update::Offer { call: 1, rules: Vec::new(), reading: Some(reading) });
