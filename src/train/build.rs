@@ -5,8 +5,11 @@
 
 use std::path::PathBuf;
 
+const SOURCES: [&str; 4] = ["shim.cpp", "blocks.cpp", "few_rows.cpp", "graph.cpp"];
+
 fn main() {
-    for file in ["shim.cpp", "blocks.cpp", "blocks.hpp", "few_rows.cpp", "few_rows.hpp"] {
+    let beside = ["blocks.hpp", "few_rows.hpp", "guard.hpp"];
+    for file in SOURCES.iter().chain(&beside) {
         println!("cargo:rerun-if-changed=torch/{file}");
     }
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -32,9 +35,7 @@ fn main() {
         .flag("-fopenmp")
         // A product and a sum are one operation where the processor has it.
         .flag("-ffp-contract=fast")
-        .file("torch/shim.cpp")
-        .file("torch/blocks.cpp")
-        .file("torch/few_rows.cpp")
+        .files(SOURCES.iter().map(|file| format!("torch/{file}")))
         .compile("limn_shim");
     let place = libtorch.canonicalize().unwrap_or(libtorch).join("lib");
     // The threads of libtorch, and none beside them.

@@ -20,6 +20,7 @@ mod norm;
 mod parameter;
 mod places;
 mod rotary;
+mod step;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use linear::Linear;
 pub use norm::Norm;
 pub use parameter::Parameter;
 pub use places::Places;
+pub use step::{Extent, Step};
 
 use tch::{Device, Kind, Tensor};
 use training::shape::ModelShape;

@@ -5,13 +5,18 @@
 //! beside the linear layers at a time, and is exchanged when another model is asked for: that moves
 //! no numbers.
 
+mod steps;
+
 #[cfg(test)]
 mod tests;
 
-use serving::{Answer, Engine, EngineError, Facts, Piece};
+use serving::{Answer, Engine, EngineError, Facts, Piece, Want};
 
-use crate::decoder::{Adapter, Cache, Decoder};
+use crate::decoder::{Adapter, Cache, Decoder, Step};
 use crate::error::{Result, TrainError};
+use crate::torch::Graphs;
+
+use steps::Steps;
 
 /// Computes with libtorch what the endpoint is asked for.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub struct TorchEngine {
     resting: Vec<Vec<Option<Adapter>>>,
     /// The model that is computed with.
     active: usize,
+    /// How single tokens are computed, where they are recorded.
+    steps: Option<Steps>,
 }
 
 impl TorchEngine {
@@ -40,7 +47,31 @@ impl TorchEngine {
         let cache = Cache::new(&decoder, slots, slot_tokens)?;
         let mut resting = vec![decoder.linears().iter().map(|_| None).collect()];
         resting.extend(adapters);
-        Ok(Self { decoder, cache, resting, active: 0 })
+        Ok(Self { decoder, cache, resting, active: 0, steps: None })
+    }
+
+    /// Records the steps of single tokens from now on (CUDA graphs), if a first one, of the first
+    /// slot and forgotten again, shows that it can be done. Why it cannot is what comes back.
+    ///
+    /// # Errors
+    /// When that step cannot be computed either.
+    pub fn record_steps(&mut self) -> Result<std::result::Result<(), String>> {
+        let graphs = Graphs::new(self.decoder.device());
+        let recorder = graphs.map(|graphs| Box::new(graphs) as Box<_>);
+        self.rehearse(Steps::new(recorder.map_err(|why| why.to_string())))
+    }
+
+    /// Makes a first step in this way, and keeps to it if it works.
+    fn rehearse(&mut self, steps: Steps) -> Result<std::result::Result<(), String>> {
+        let held = self.cache.length(0);
+        let steps = self.steps.insert(steps);
+        let piece = Piece { slot: 0, tokens: &[0], want: Want::Nothing };
+        self.decoder.step(&mut self.cache, &[piece], &mut |step| steps.make(self.active, step))?;
+        self.cache.truncate(0, held);
+        match steps.refusal().map(str::to_owned) {
+            Some(why) => Ok(Err(why)),
+            None => Ok(Ok(())),
+        }
     }
 
     /// Puts beside the linear layers what this model has there.
@@ -81,7 +112,15 @@ impl Engine for TorchEngine {
         pieces: &[Piece<'_>],
     ) -> std::result::Result<Vec<Answer>, EngineError> {
         self.activate(variant)?;
-        self.decoder.advance(&mut self.cache, pieces).map_err(failed)
+        let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
+        let answers = match &mut self.steps {
+            Some(steps) if is_step => {
+                let mut make = |step: &Step<'_>| steps.make(variant, step);
+                self.decoder.step(&mut self.cache, pieces, &mut make)
+            }
+            _ => self.decoder.advance(&mut self.cache, pieces),
+        };
+        answers.map_err(failed)
     }
 
     fn truncate(&mut self, slot: usize, tokens: usize) {

@@ -1,13 +1,15 @@
 //! What `tch` leaves out of libtorch: gradients weighted by a gradient, a fused optimizer step, the
-//! memory in use, which kernels may run, products of a few rows, and the half of the library that
-//! computes on a GPU.
+//! memory in use, which kernels may run, products of a few rows, graphs of what a GPU is asked for,
+//! and the half of the library that computes on one.
 //!
-//! The C++ beneath is `torch/shim.cpp`; the only unsafe code of this crate stands in this folder.
-//! Everything that computes goes through tch's fallible functions (`f_…`) or through here, so that
-//! a failure is a [`TrainError`](crate::TrainError) and memory that ran out is told apart.
+//! The C++ beneath lies beside it, `torch/shim.cpp` first; the only unsafe code of this crate stands
+//! in this folder. Everything that computes goes through tch's fallible functions (`f_…`) or through
+//! here, so that a failure is a [`TrainError`](crate::TrainError) and memory that ran out is told
+//! apart.
 
 mod bytes;
 mod cuda;
+mod graph;
 mod kernels;
 mod memory;
 mod shim;
@@ -17,6 +19,7 @@ mod tests;
 
 pub use bytes::{Number, filled, map, read_into, write_numbers};
 pub use cuda::{Cuda, load_cuda};
+pub use graph::{Graph, Graphs};
 pub use kernels::{Backend, KeptAttention, Kernels, attention_backend, attention_part};
 pub use memory::{Memory, give_back, grant, keep_freed, memory, reset_peak};
 

@@ -422,8 +422,9 @@ async fn a_flood_waits_for_its_taker_and_is_recorded_whole() {
 async fn jobs_run_though_nobody_hears_them() {
     let desk = Desk::unheard();
     let job = desk.start("seq 1 300000; touch done; read -p 'more? ' more; echo got $more").await;
-    let shown = desk.sees(job, "more?").await;
-    assert!(shown.contains("\n300000\nmore?"), "{shown}");
+    // It came to its question past more than any pipe holds.
+    desk.sees(job, "more?").await;
+    assert!(desk.path().join("done").exists());
     let shown = desk.types(job, "yes\n").await;
     assert!(shown.ends_with(&format!("got yes\n[job {job} ended with exit code 0]")), "{shown}");
     desk.start("sleep 100000").await;

@@ -1,8 +1,8 @@
 //! Keys and values of what was said before, so that the next token costs one token.
 //!
 //! There are slots, each with room for one text. The room for all of them is taken at the beginning
-//! and never moves, and so are the angles of all positions: what a step needs is found by numbers
-//! alone, as a recorded sequence of GPU calls would ask for.
+//! and never moves, and so are the angles of all positions: what is needed of them is found by
+//! numbers alone, as a recorded step asks for ([`step`](super::step)).
 //!
 //! A call brings pieces of several texts: one token, or a chunk of a prompt. All their rows go
 //! through each linear layer together; attention looks at each piece's own slot, at everything
@@ -12,8 +12,9 @@ use serving::{Answer, Piece, Want};
 use tch::{Device, Kind, Tensor};
 use training::shape::ModelShape;
 
-use crate::decoder::kept::{Kept, Look, Span};
+use crate::decoder::kept::{Kept, Span};
 use crate::decoder::rotary::Angles;
+use crate::decoder::step::Board;
 use crate::decoder::{Decoder, Places};
 use crate::error::{Result, TrainError};
 use crate::torch::linear;
@@ -21,13 +22,16 @@ use crate::torch::linear;
 /// The keys and values of several texts, layer by layer.
 #[derive(Debug)]
 pub struct Cache {
-    /// `[slots, kv_heads, slot_tokens, head_dim]` each.
-    layers: Vec<(Tensor, Tensor)>,
+    /// `[slots, kv_heads, slot_tokens + 1, head_dim]` each. Behind the tokens of a slot there is a
+    /// place that nobody looks at.
+    pub(super) layers: Vec<(Tensor, Tensor)>,
     /// The tokens that each slot holds.
     lengths: Vec<usize>,
     slot_tokens: usize,
     /// Of all positions of a slot.
-    angles: Angles,
+    pub(super) angles: Angles,
+    /// Of steps.
+    pub(super) board: Board,
 }
 
 impl Cache {
@@ -37,19 +41,20 @@ impl Cache {
     /// When memory runs out.
     pub fn new(decoder: &Decoder, slots: usize, slot_tokens: usize) -> Result<Self> {
         let (shape, kind, device) = (decoder.shape(), decoder.kind(), decoder.device());
-        let sizes = [slots, shape.kv_heads, slot_tokens, shape.head_dim].map(as_i64);
+        let sizes = [slots, shape.kv_heads, slot_tokens + 1, shape.head_dim].map(as_i64);
         let room = || match device {
             // Of the processor's memory what is written is taken, and not before; nothing is read
             // that was not written.
             Device::Cpu => Tensor::f_empty(sizes, (kind, device)),
             _ => Tensor::f_zeros(sizes, (kind, device)),
         };
-        let positions: Vec<i64> = (0..as_i64(slot_tokens)).collect();
+        let positions: Vec<i64> = (0..=as_i64(slot_tokens)).collect();
         Ok(Self {
             layers: (0..shape.layers).map(|_| Ok((room()?, room()?))).collect::<Result<_>>()?,
             lengths: vec![0; slots],
             slot_tokens,
             angles: Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?,
+            board: Board::new(decoder, slots)?,
         })
     }
 
@@ -111,8 +116,17 @@ impl Cache {
         Ok(())
     }
 
+    /// Pieces are in their slots.
+    pub(super) fn reach(&mut self, pieces: &[Piece<'_>], spans: &[Span]) {
+        for (piece, span) in pieces.iter().zip(spans) {
+            if let Some(length) = self.lengths.get_mut(piece.slot) {
+                *length = usize::try_from(span.end()).unwrap_or(*length);
+            }
+        }
+    }
+
     /// Where the tokens of pieces go, piece by piece.
-    fn spans(&self, pieces: &[Piece<'_>]) -> Result<Vec<Span>> {
+    pub(super) fn spans(&self, pieces: &[Piece<'_>]) -> Result<Vec<Span>> {
         let mut taken = vec![false; self.slots()];
         let mut start = 0;
         let span = |piece: &Piece<'_>| -> Result<Span> {
@@ -155,6 +169,9 @@ impl Decoder {
     /// # Errors
     /// When a piece is empty or has no room, a token is none of the model's, or memory runs out.
     pub fn advance(&self, cache: &mut Cache, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
+        if self.steps(pieces) {
+            return self.step(cache, pieces, &mut |step| step.compute());
+        }
         let _guard = tch::no_grad_guard();
         let spans = cache.spans(pieces)?;
         let ids = self.ids(pieces)?;
@@ -163,14 +180,11 @@ impl Decoder {
         }
         let places = cache.places(&spans, self.device())?;
         let asked = self.asked(pieces, &spans)?;
-        let ends: Vec<usize> =
-            spans.iter().filter_map(|span| usize::try_from(span.end()).ok()).collect();
-        let look = Look::new(spans, self.device())?;
         let mut stream = self.embed(&Tensor::f_from_slice(&ids)?.f_to_device(self.device())?)?;
         let last = self.layers().len() - 1;
         for (at, (layer, (keys, values))) in self.layers().iter().zip(&cache.layers).enumerate() {
             let new = layer.project.forward(&stream, &places)?;
-            let mut found = Kept { keys, values }.look(&new, &look)?;
+            let mut found = Kept { keys, values }.look(&new, &spans)?;
             // Of the last layer only that is of use which something is said after.
             if at == last {
                 let Some(asked) = &asked else { break };
@@ -185,16 +199,12 @@ impl Decoder {
             Some(_) => self.answers(&stream, pieces)?,
             None => vec![Answer::Nothing; pieces.len()],
         };
-        for (piece, end) in pieces.iter().zip(ends) {
-            if let Some(length) = cache.lengths.get_mut(piece.slot) {
-                *length = end;
-            }
-        }
+        cache.reach(pieces, &spans);
         Ok(answers)
     }
 
     /// The tokens of all pieces. One that the model does not know would end a GPU's context.
-    fn ids(&self, pieces: &[Piece<'_>]) -> Result<Vec<i64>> {
+    pub(super) fn ids(&self, pieces: &[Piece<'_>]) -> Result<Vec<i64>> {
         let known = |id: &u32| {
             if (*id as usize) < self.shape().vocab {
                 return Ok(i64::from(*id));
@@ -222,29 +232,52 @@ impl Decoder {
         let normal = self.norm().forward(stream)?;
         let logits = linear(&normal, self.head().value(), None)?;
         let logits = logits.f_to_kind(Kind::Float)?;
+        let said = Said::new(logits, pieces)?;
+        let mut rows = 0..;
+        let answer = |piece: &Piece<'_>| {
+            let row = if piece.want == Want::Nothing { None } else { rows.next() };
+            said.answer(piece, row.unwrap_or_default())
+        };
+        pieces.iter().map(answer).collect()
+    }
+}
+
+/// What is said after rows.
+pub(super) struct Said {
+    /// `[rows, vocab]`.
+    logits: Tensor,
+    /// The likeliest tokens of all rows, where one piece wants them.
+    best: Vec<i64>,
+}
+
+impl Said {
+    /// Logits, `[rows, vocab]`, for pieces.
+    pub(super) fn new(logits: Tensor, pieces: &[Piece<'_>]) -> Result<Self> {
         // Of tokens that are alike the lowest is taken, on every device.
         let best = if pieces.iter().any(|piece| piece.want == Want::Best) {
             Vec::<i64>::try_from(logits.f_argmax(-1, false)?)?
         } else {
             Vec::new()
         };
-        let mut rows = 0..;
-        let answer = |piece: &Piece<'_>| -> Result<Answer> {
-            if piece.want == Want::Nothing {
-                return Ok(Answer::Nothing);
+        Ok(Self { logits, best })
+    }
+
+    /// The answer to a piece whose last token has this row.
+    pub(super) fn answer(&self, piece: &Piece<'_>, row: usize) -> Result<Answer> {
+        match piece.want {
+            Want::Nothing => Ok(Answer::Nothing),
+            Want::Logits => {
+                Ok(Answer::Logits(Vec::<f32>::try_from(self.logits.f_get(as_i64(row))?)?))
             }
-            let row = rows.next().unwrap_or_default();
-            if piece.want == Want::Logits {
-                return Ok(Answer::Logits(Vec::<f32>::try_from(logits.f_get(row)?)?));
+            Want::Best => {
+                let best = self.best.get(row).and_then(|id| u32::try_from(*id).ok());
+                let told = || TrainError::Torch("no token is best".to_owned());
+                Ok(Answer::Best(best.ok_or_else(told)?))
             }
-            let best = usize::try_from(row).ok().and_then(|row| best.get(row));
-            let best = best.and_then(|id| u32::try_from(*id).ok());
-            Ok(Answer::Best(best.ok_or_else(|| TrainError::Torch("no token is best".to_owned()))?))
-        };
-        pieces.iter().map(answer).collect()
+        }
     }
 }
 
-fn as_i64(number: usize) -> i64 {
+pub(super) fn as_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::decoder::Attention;
 use crate::error::Result;
@@ -35,64 +35,39 @@ impl Span {
         self.before..self.end()
     }
 
-    fn count(&self) -> i64 {
+    /// How many rows.
+    pub(super) fn count(&self) -> i64 {
         self.rows.end - self.rows.start
     }
 }
 
-/// How the rows of a call look at what is kept, the same in each layer.
-#[derive(Debug)]
-pub(super) enum Look {
-    /// Piece by piece.
-    Apart(Vec<Span>),
-    /// Single tokens of several slots in as few calls as one token takes.
-    Together(Together),
-}
-
-/// All slots from the first to the last of those asked, looked at as far as the longest reaches.
+/// How single tokens of slots that lie side by side look at what is kept, the same in each layer:
+/// all of them in as few calls as one token takes, and nothing of it depends on the numbers in
+/// `places` but numbers.
 #[derive(Debug)]
 pub(super) struct Together {
-    /// The first slot, and how many there are to the last.
-    slots: Range<i64>,
-    longest: i64,
-    /// Of each row its slot, that slot counted from the first, and its position.
-    slot: Tensor,
-    place: Tensor,
-    position: Tensor,
-    /// `[slots, 1, 1, longest]`: which keys are seen.
+    /// The first slot.
+    first: i64,
+    /// So many tokens of each slot are looked at.
+    reach: i64,
+    /// Of each row its slot, and where in it its token goes; both `[rows]`.
+    slots: Tensor,
+    places: Tensor,
+    /// `[rows, 1, 1, reach]`: 0 where a key is seen, and minus infinity where not.
     mask: Tensor,
 }
 
-impl Look {
-    /// The cheapest for this device: a processor has no use for calls that are few and large, and
-    /// would compute for naught where texts are of different lengths.
-    pub(super) fn new(spans: Vec<Span>, device: Device) -> Result<Self> {
-        if device.is_cuda() && spans.iter().all(|span| span.count() == 1) {
-            return Ok(Self::Together(Together::new(&spans, device)?));
-        }
-        Ok(Self::Apart(spans))
-    }
-}
-
 impl Together {
-    pub(super) fn new(spans: &[Span], device: Device) -> Result<Self> {
-        let numbers = |of: &dyn Fn(&Span) -> i64| -> Result<Tensor> {
-            let all: Vec<i64> = spans.iter().map(of).collect();
-            Ok(Tensor::f_from_slice(&all)?.f_to_device(device)?)
-        };
-        let slots = spans.iter().map(|span| span.slot);
-        let (first, last) = (slots.clone().min().unwrap_or(0), slots.max().unwrap_or(0));
-        let longest = spans.iter().map(Span::end).max().unwrap_or(0);
-        let (slot, position) = (numbers(&|span| span.slot)?, numbers(&|span| span.before)?);
-        let place = slot.f_sub_scalar(first)?;
-        // Slots that are not asked see their first key, so that nothing is divided by zero.
-        let count = last + 1 - first;
-        let mut ends = Tensor::f_ones([count], (Kind::Int64, device))?;
-        let _ = ends.f_index_copy_(0, &place, &position.f_add_scalar(1)?)?;
-        let keys = Tensor::f_arange(longest, (Kind::Int64, device))?;
-        let mask = keys.f_unsqueeze(0)?.f_lt_tensor(&ends.f_unsqueeze(1)?)?;
-        let mask = mask.f_view([count, 1, 1, longest])?;
-        Ok(Self { slots: first..last + 1, longest, slot, place, position, mask })
+    /// One row for each slot from the first, its token at the place in `places`, `[rows]`, which
+    /// sees what stands before it and itself. Numbers of this kind are computed with.
+    pub(super) fn new(first: i64, reach: i64, places: &Tensor, kind: Kind) -> Result<Self> {
+        let (rows, device) = (places.size1()?, places.device());
+        let slots = Tensor::f_arange_start(first, first + rows, (Kind::Int64, device))?;
+        let keys = Tensor::f_arange(reach, (Kind::Int64, device))?;
+        let hidden = keys.f_unsqueeze(0)?.f_gt_tensor(&places.f_unsqueeze(1)?)?;
+        let mask = Tensor::f_zeros([rows, reach], (kind, device))?;
+        let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_view([rows, 1, 1, reach])?;
+        Ok(Self { first, reach, slots, places: places.shallow_clone(), mask })
     }
 }
 
@@ -105,12 +80,10 @@ pub(super) struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Keeps what is new, and says what each row finds: `[rows, heads · head_dim]`.
-    pub(super) fn look(&self, new: &Attention, look: &Look) -> Result<Tensor> {
-        let spans = match look {
-            Look::Together(together) => return self.look_together(new, together),
-            Look::Apart(spans) => spans,
-        };
+    /// Keeps what is new, and says what each row finds, piece by piece: `[rows, heads · head_dim]`.
+    /// A processor has no use for calls that are few and large, and would compute for naught where
+    /// texts are of different lengths.
+    pub(super) fn look(&self, new: &Attention, spans: &[Span]) -> Result<Tensor> {
         let found: Vec<Tensor> =
             spans.iter().map(|span| self.look_of(new, span)).collect::<Result<_>>()?;
         match <[Tensor; 1]>::try_from(found) {
@@ -150,20 +123,18 @@ impl Kept<'_> {
         Ok(found.f_permute([2, 0, 1, 3])?.f_reshape([rows, -1])?)
     }
 
-    fn look_together(&self, new: &Attention, look: &Together) -> Result<Tensor> {
+    /// The same for single tokens, in one call.
+    pub(super) fn look_together(&self, new: &Attention, look: &Together) -> Result<Tensor> {
         for (room, new) in [(self.keys, &new.key), (self.values, &new.value)] {
-            let at = [Some(&look.slot), None, Some(&look.position)];
+            let at = [Some(&look.slots), None, Some(&look.places)];
             let _ = room.shallow_clone().f_index_put_(&at, &new.f_transpose(0, 1)?, false)?;
         }
         let (heads, rows, head_dim) = new.query.size3()?;
-        let (kv_heads, count) = (self.keys.size4()?.1, look.slots.end - look.slots.start);
-        let options = (new.query.kind(), new.query.device());
-        let mut query = Tensor::f_zeros([count, heads, head_dim], options)?;
-        let _ = query.f_index_copy_(0, &look.place, &new.query.f_transpose(0, 1)?)?;
+        let kv_heads = self.keys.size4()?.1;
         // Heads that share keys are rows of one head here.
-        let query = query.f_view([count, kv_heads, heads / kv_heads, head_dim])?;
-        let room =
-            |of: &Tensor| of.f_narrow(0, look.slots.start, count)?.f_narrow(2, 0, look.longest);
+        let query = new.query.f_transpose(0, 1)?;
+        let query = query.f_reshape([rows, kv_heads, heads / kv_heads, head_dim])?;
+        let room = |of: &Tensor| of.f_narrow(0, look.first, rows)?.f_narrow(2, 0, look.reach);
         let found = Tensor::f_scaled_dot_product_attention(
             &query,
             &room(self.keys)?,
@@ -174,8 +145,7 @@ impl Kept<'_> {
             None,
             false,
         )?;
-        let found = found.f_reshape([count, heads * head_dim])?;
-        Ok(found.f_index_select(0, &look.place)?.f_reshape([rows, heads * head_dim])?)
+        Ok(found.f_reshape([rows, heads * head_dim])?)
     }
 }
 

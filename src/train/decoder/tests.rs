@@ -3,8 +3,8 @@ use tch::{Device, Kind, Tensor};
 use training::data::Sample;
 use training::plan::Way;
 
-use super::kept::{Kept, Look, Span, Together};
-use super::{Attention, Cache, Decoder, Places};
+use super::kept::{Kept, Span, Together};
+use super::{Attention, Cache, Decoder, Extent, Places};
 use crate::backward::{layer_backward, row_backward};
 use crate::goldens::Golden;
 use crate::gradients::Gradients;
@@ -286,23 +286,46 @@ fn single_tokens_of_several_texts_find_together_what_they_find_apart() {
     let (heads, kv, width) = (shape.heads as i64, shape.kv_heads as i64, shape.head_dim as i64);
     tch::manual_seed(7);
     let random = |sizes: &[i64]| Tensor::randn(sizes, (Kind::Float, Device::Cpu));
-    let (keys, values) = (random(&[5, kv, 12, width]), random(&[5, kv, 12, width]));
+    let (keys, values) = (random(&[5, kv, 13, width]), random(&[5, kv, 13, width]));
     let new = Attention {
-        query: random(&[heads, 3, width]),
-        key: random(&[kv, 3, width]),
-        value: random(&[kv, 3, width]),
+        query: random(&[heads, 4, width]),
+        key: random(&[kv, 4, width]),
+        value: random(&[kv, 4, width]),
     };
-    let spans = || {
-        let span =
-            |(row, (slot, before)): (i64, (i64, i64))| Span { slot, before, rows: row..row + 1 };
-        (0..).zip([(3, 0), (1, 11), (4, 6)]).map(span).collect::<Vec<_>>()
-    };
+    // The third row is nobody's: its token goes behind all others.
+    let places = [11, 3, 12, 6];
+    let spans: Vec<Span> = (0..4)
+        .filter(|row| *row != 2)
+        .map(|row| Span { slot: row + 1, before: places[row as usize], rows: row..row + 1 })
+        .collect();
     let (same_keys, same_values) = (keys.copy(), values.copy());
-    let apart = Kept { keys: &keys, values: &values };
-    let apart = apart.look(&new, &Look::Apart(spans())).unwrap();
+    let apart = Kept { keys: &keys, values: &values }.look(&new, &spans).unwrap();
+    let look = Together::new(1, 12, &Tensor::from_slice(&places), Kind::Float).unwrap();
     let together = Kept { keys: &same_keys, values: &same_values };
-    let look = Look::Together(Together::new(&spans(), Device::Cpu).unwrap());
-    let together = together.look(&new, &look).unwrap();
+    let together = together.look_together(&new, &look).unwrap();
+    let together = together.index_select(0, &Tensor::from_slice(&[0_i64, 1, 3]));
     assert!(off(&together, &apart) <= 1e-6);
-    assert!(keys == same_keys && values == same_values, "the same is kept");
+    let kept = |of: &Tensor| of.narrow(2, 0, 12);
+    assert!(kept(&keys) == kept(&same_keys) && kept(&values) == kept(&same_values));
+}
+
+#[test]
+fn a_step_looks_at_no_more_than_it_has_to_in_few_extents() {
+    let extent = |slots: &[(i64, i64)], room| {
+        let span = |(slot, before): &(i64, i64)| Span { slot: *slot, before: *before, rows: 0..1 };
+        let Extent { first, slots, reach } =
+            Extent::of(&slots.iter().map(span).collect::<Vec<_>>(), room);
+        (first, slots, reach)
+    };
+    assert_eq!(extent(&[(0, 0)], (1, 100)), (0, 1, 100));
+    assert_eq!(extent(&[(3, 255)], (8, 4_096)), (3, 1, 256));
+    assert_eq!(extent(&[(3, 256)], (8, 4_096)), (3, 1, 384));
+    assert_eq!(extent(&[(3, 383), (5, 7)], (8, 4_096)), (3, 4, 384));
+    assert_eq!(extent(&[(5, 384), (7, 7)], (8, 4_096)), (4, 4, 512));
+    assert_eq!(extent(&[(2, 0), (0, 3_000)], (3, 4_096)), (0, 3, 3_072));
+    assert_eq!(extent(&[(4, 3_999)], (5, 4_000)), (4, 1, 4_000));
+    // However long a text becomes, it is asked for in few ways.
+    let all: std::collections::HashSet<_> =
+        (0..100_000).map(|before| extent(&[(0, before)], (1, 100_000))).collect();
+    assert_eq!(all.len(), 19);
 }

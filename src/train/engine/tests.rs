@@ -9,40 +9,40 @@ use crate::method::beside;
 use crate::torch::grant;
 use crate::weights::Weights;
 
-const SLOT_TOKENS: usize = 200;
+pub(super) const SLOT_TOKENS: usize = 200;
 
 /// The base, and the adapter of the golden beside it.
-fn engine(golden: &Golden, slots: usize) -> TorchEngine {
+pub(super) fn engine(golden: &Golden, slots: usize) -> TorchEngine {
     let decoder = Decoder::new(&golden.weights(), Kind::Float, Device::Cpu).unwrap();
     let adapter = beside(&decoder, &golden.adapter()).unwrap();
     TorchEngine::new(decoder, vec![adapter], slots, SLOT_TOKENS).unwrap()
 }
 
-fn piece(slot: usize, tokens: &[u32], want: Want) -> Piece<'_> {
+pub(super) fn piece(slot: usize, tokens: &[u32], want: Want) -> Piece<'_> {
     Piece { slot, tokens, want }
 }
 
-fn best(answer: &Answer) -> u32 {
+pub(super) fn best(answer: &Answer) -> u32 {
     match answer {
         Answer::Best(id) => *id,
         other => panic!("{other:?}"),
     }
 }
 
-fn logits(engine: &mut TorchEngine, slot: usize, tokens: &[u32]) -> Vec<f32> {
+pub(super) fn logits(engine: &mut TorchEngine, slot: usize, tokens: &[u32]) -> Vec<f32> {
     match engine.forward(0, &[piece(slot, tokens, Want::Logits)]).unwrap().remove(0) {
         Answer::Logits(logits) => logits,
         other => panic!("{other:?}"),
     }
 }
 
-fn off(one: &[f32], other: &[f32]) -> f32 {
+pub(super) fn off(one: &[f32], other: &[f32]) -> f32 {
     assert_eq!(one.len(), other.len());
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
 }
 
 /// The likeliest tokens after a prompt, which is read in chunks.
-fn generate(
+pub(super) fn generate(
     engine: &mut TorchEngine,
     variant: usize,
     slot: usize,
@@ -78,41 +78,45 @@ fn what_is_generated_is_what_transformers_generates() {
     }
 }
 
-/// As a scheduler does it: while one text is read, others go on by a token each.
 #[test]
 fn texts_that_are_computed_together_say_what_they_say_alone() {
     for golden in Golden::all() {
-        let texts = &golden.said.generations;
-        let mut engine = engine(&golden, texts.len() + 1);
-        let mut said: Vec<Vec<u32>> = vec![Vec::new(); texts.len()];
-        let mut read = vec![0; texts.len()];
-        let slot = |text: usize| texts.len() - text;
-        while said.iter().any(|it| it.len() < 56) {
-            let mut tokens: Vec<(usize, Vec<u32>, Want)> = Vec::new();
-            for (at, text) in texts.iter().enumerate() {
-                let rest = &text.prompt[read[at]..];
-                if rest.is_empty() && said[at].len() < 56 {
-                    tokens.push((at, vec![*said[at].last().unwrap()], Want::Best));
-                } else if !rest.is_empty() {
-                    let chunk = &rest[..rest.len().min(3 + 5 * at)];
-                    let want = if chunk.len() == rest.len() { Want::Best } else { Want::Nothing };
-                    read[at] += chunk.len();
-                    tokens.push((at, chunk.to_vec(), want));
-                }
-            }
-            let pieces: Vec<Piece<'_>> =
-                tokens.iter().map(|(at, tokens, want)| piece(slot(*at), tokens, *want)).collect();
-            let answers = engine.forward(0, &pieces).unwrap();
-            for ((at, _, want), answer) in tokens.iter().zip(&answers) {
-                match want {
-                    Want::Best => said[*at].push(best(answer)),
-                    _ => assert_eq!(*answer, Answer::Nothing),
-                }
+        let mut engine = engine(&golden, golden.said.generations.len() + 1);
+        together(&golden, &mut engine);
+    }
+}
+
+/// As a scheduler does it: while one text is read, others go on by a token each.
+pub(super) fn together(golden: &Golden, engine: &mut TorchEngine) {
+    let texts = &golden.said.generations;
+    let mut said: Vec<Vec<u32>> = vec![Vec::new(); texts.len()];
+    let mut read = vec![0; texts.len()];
+    let slot = |text: usize| texts.len() - text;
+    while said.iter().any(|it| it.len() < 56) {
+        let mut tokens: Vec<(usize, Vec<u32>, Want)> = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            let rest = &text.prompt[read[at]..];
+            if rest.is_empty() && said[at].len() < 56 {
+                tokens.push((at, vec![*said[at].last().unwrap()], Want::Best));
+            } else if !rest.is_empty() {
+                let chunk = &rest[..rest.len().min(3 + 5 * at)];
+                let want = if chunk.len() == rest.len() { Want::Best } else { Want::Nothing };
+                read[at] += chunk.len();
+                tokens.push((at, chunk.to_vec(), want));
             }
         }
-        for (said, text) in said.iter().zip(texts) {
-            assert_eq!(*said, text.base, "{}", golden.name);
+        let pieces: Vec<Piece<'_>> =
+            tokens.iter().map(|(at, tokens, want)| piece(slot(*at), tokens, *want)).collect();
+        let answers = engine.forward(0, &pieces).unwrap();
+        for ((at, _, want), answer) in tokens.iter().zip(&answers) {
+            match want {
+                Want::Best => said[*at].push(best(answer)),
+                _ => assert_eq!(*answer, Answer::Nothing),
+            }
         }
+    }
+    for (said, text) in said.iter().zip(texts) {
+        assert_eq!(*said, text.base, "{}", golden.name);
     }
 }
 

@@ -67,7 +67,7 @@ fn count() {
 }
 
 /// A device as the shim numbers it.
-fn number(device: Device) -> i32 {
+pub(super) fn number(device: Device) -> i32 {
     match device {
         Device::Cuda(index) => i32::try_from(index).unwrap_or(i32::MAX),
         Device::Cpu | Device::Mps | Device::Vulkan => -1,

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -24,47 +23,16 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
 #include "blocks.hpp"
 #include "few_rows.hpp"
+#include "guard.hpp"
+
+using limn::guarded;
 
 namespace {
-
-thread_local std::string last_error;
-
-// Of what libtorch says the first line is for people; lists of its kernels follow.
-void remember(std::string text) {
-  last_error = text.substr(0, std::min(text.find('\n'), static_cast<size_t>(400)));
-}
-
-template <typename Work>
-int guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const c10::OutOfMemoryError& error) {
-    remember(error.what_without_backtrace());
-    return 2;
-  } catch (const std::bad_alloc&) {
-    last_error = "the system has no memory left";
-    return 2;
-  } catch (const c10::Error& error) {
-    remember(error.what_without_backtrace());
-    return last_error.find("out of memory") != std::string::npos ||
-            last_error.find("can't allocate memory") != std::string::npos
-        ? 2
-        : 1;
-  } catch (const std::exception& error) {
-    remember(error.what());
-    return 1;
-  } catch (...) {
-    last_error = "something that is no exception was thrown";
-    return 1;
-  }
-}
 
 std::vector<at::Tensor> collect(at::Tensor* const* tensors, size_t count) {
   std::vector<at::Tensor> all;
@@ -192,7 +160,7 @@ bool has_accelerator() {
 
 extern "C" {
 
-const char* limn_error() { return last_error.c_str(); }
+const char* limn_error() { return limn::last_error.c_str(); }
 
 const char* limn_torch_version() { return TORCH_VERSION; }
 

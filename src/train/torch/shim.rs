@@ -86,7 +86,7 @@ unsafe extern "C" {
 
 /// What a call of the shim came to.
 #[allow(unsafe_code, reason = "the shim's error is a C string")]
-fn checked(status: c_int) -> Result<()> {
+pub(super) fn checked(status: c_int) -> Result<()> {
     if status == 0 {
         return Ok(());
     }
