@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, utils};
 
-use crate::torch::{self, Cuda, Kernels, attention_backend};
+use crate::torch::{self, Cuda, Graphs, Kernels, attention_backend};
 
 /// Which libtorch runs, what it computes with, and how attention would be computed.
 #[must_use]
@@ -24,6 +24,7 @@ pub(crate) fn report(cuda: &Cuda) -> Value {
         "cudart": has_cuda.then(utils::version_cudart),
         "cudnn": (has_cuda && tch::Cuda::cudnn_is_available()).then(utils::version_cudnn),
         "attention": attention(device),
+        "graphs": Graphs::new(Device::Cuda(0)).map_or_else(|why| why.to_string(), |_| "yes".to_owned()),
     })
 }
 

@@ -28,8 +28,18 @@ pub struct TorchEngine {
     resting: Vec<Vec<Option<Adapter>>>,
     /// The model that is computed with.
     active: usize,
-    /// How single tokens are computed, where they are recorded.
-    steps: Option<Steps>,
+    singles: Singles,
+}
+
+/// How single tokens are computed.
+#[derive(Debug)]
+enum Singles {
+    /// As the decoder does by itself.
+    Plain,
+    /// In steps that are recorded.
+    Steps(Steps),
+    /// Each text by itself.
+    Apart,
 }
 
 impl TorchEngine {
@@ -47,31 +57,40 @@ impl TorchEngine {
         let cache = Cache::new(&decoder, slots, slot_tokens)?;
         let mut resting = vec![decoder.linears().iter().map(|_| None).collect()];
         resting.extend(adapters);
-        Ok(Self { decoder, cache, resting, active: 0, steps: None })
+        Ok(Self { decoder, cache, resting, active: 0, singles: Singles::Plain })
     }
 
-    /// Records the steps of single tokens from now on (CUDA graphs), if a first one, of the first
-    /// slot and forgotten again, shows that it can be done. Why it cannot is what comes back.
+    /// Records the steps of single tokens from now on (CUDA graphs), if a first one shows that they
+    /// can be and are right. Why they are not is what comes back; then they are computed, in the way
+    /// that was found to be right. Nothing may be in the slots yet.
     ///
     /// # Errors
-    /// When that step cannot be computed either.
+    /// When nothing can be computed.
     pub fn record_steps(&mut self) -> Result<std::result::Result<(), String>> {
         let graphs = Graphs::new(self.decoder.device());
         let recorder = graphs.map(|graphs| Box::new(graphs) as Box<_>);
         self.rehearse(Steps::new(recorder.map_err(|why| why.to_string())))
     }
 
-    /// Makes a first step in this way, and keeps to it if it works.
-    fn rehearse(&mut self, steps: Steps) -> Result<std::result::Result<(), String>> {
-        let held = self.cache.length(0);
-        let steps = self.steps.insert(steps);
-        let piece = Piece { slot: 0, tokens: &[0], want: Want::Nothing };
-        self.decoder.step(&mut self.cache, &[piece], &mut |step| steps.make(self.active, step))?;
-        self.cache.truncate(0, held);
-        match steps.refusal().map(str::to_owned) {
-            Some(why) => Ok(Err(why)),
-            None => Ok(Ok(())),
+    /// Makes a first step so, of the first slot, and compares it with what comes of looking at each
+    /// text by itself. The slot is empty again after it.
+    fn rehearse(&mut self, mut steps: Steps) -> Result<std::result::Result<(), String>> {
+        let tokens = [1, 2, 3, 4, 5].map(|id| id % u32::try_from(self.facts().vocab).unwrap_or(1));
+        let tokens = &tokens[..self.cache.slot_tokens().min(tokens.len())];
+        let ask = |tokens| [Piece { slot: 0, tokens, want: Want::Logits }];
+        let apart = self.decoder.advance_apart(&mut self.cache, &ask(tokens))?;
+        self.cache.truncate(0, tokens.len() - 1);
+        let mut make = |step: &Step<'_>| steps.make(self.active, step);
+        let last = ask(&tokens[tokens.len() - 1..]);
+        let made = self.decoder.step(&mut self.cache, &last, &mut make)?;
+        self.cache.truncate(0, 0);
+        if !are_alike(&made, &apart) {
+            self.singles = Singles::Apart;
+            return Ok(Err("a step comes to something else than its text by itself".to_owned()));
         }
+        let refusal = steps.refusal().map(str::to_owned);
+        self.singles = Singles::Steps(steps);
+        Ok(refusal.map_or(Ok(()), Err))
     }
 
     /// Puts beside the linear layers what this model has there.
@@ -113,12 +132,13 @@ impl Engine for TorchEngine {
     ) -> std::result::Result<Vec<Answer>, EngineError> {
         self.activate(variant)?;
         let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
-        let answers = match &mut self.steps {
-            Some(steps) if is_step => {
-                let mut make = |step: &Step<'_>| steps.make(variant, step);
-                self.decoder.step(&mut self.cache, pieces, &mut make)
+        let (decoder, cache) = (&self.decoder, &mut self.cache);
+        let answers = match &mut self.singles {
+            Singles::Steps(steps) if is_step => {
+                decoder.step(cache, pieces, &mut |step: &Step<'_>| steps.make(variant, step))
             }
-            _ => self.decoder.advance(&mut self.cache, pieces),
+            Singles::Apart => decoder.advance_apart(cache, pieces),
+            Singles::Plain | Singles::Steps(_) => decoder.advance(cache, pieces),
         };
         answers.map_err(failed)
     }
@@ -135,6 +155,19 @@ impl Engine for TorchEngine {
     ) -> std::result::Result<(), EngineError> {
         self.cache.copy(from, to, tokens).map_err(failed)
     }
+}
+
+/// Whether logits that were computed in two ways say the same, for numbers of eight bits.
+fn are_alike(some: &[Answer], others: &[Answer]) -> bool {
+    let alike = |pair: (&Answer, &Answer)| match pair {
+        (Answer::Logits(one), Answer::Logits(other)) => {
+            let largest = other.iter().fold(0.0, |largest: f32, it| largest.max(it.abs()));
+            let are_close = |(one, other): (&f32, &f32)| (one - other).abs() <= 0.05 * largest;
+            one.len() == other.len() && one.iter().zip(other).all(are_close)
+        }
+        (one, other) => one == other,
+    };
+    some.len() == others.len() && some.iter().zip(others).all(alike)
 }
 
 fn failed(error: TrainError) -> EngineError {

@@ -127,7 +127,7 @@ impl Running {
         let shape = weights.shape().clone();
         let (dataset, split) = run.open_dataset(&shape)?;
         let (device, machine) = machine::choose(recipe.device, cuda)?;
-        Kernels { deterministic: recipe.deterministic, tf32: false }.apply()?;
+        Kernels { deterministic: recipe.deterministic, ..Kernels::default() }.apply()?;
         let plan = Plan::new(&shape, &recipe, &dataset, &split, &machine);
         run.write_plan(&plan)?;
         let found = run.resume(dataset.key())?;

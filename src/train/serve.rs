@@ -112,9 +112,11 @@ fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
     let kind = machine::kind(options.precision.unwrap_or_else(|| machine.precision()));
     let mut notices = opened.notices.clone();
     notices.push(memory(&shape, kind, room, &machine)?);
-    Kernels::default().apply()?;
+    Kernels { varied: true, ..Kernels::default() }.apply()?;
     // What was mapped to be read goes with the thread that reads it.
-    let engine = apart(move || engine(&opened, kind, device, room))?;
+    let graphs = options.graphs;
+    let (engine, notice) = apart(move || engine(&opened, kind, device, room, graphs))?;
+    notices.extend(notice);
     let listen = Listen { host: options.host.clone(), port: options.port };
     let ready = |ready: &Ready| say(ready, &notices, options.json);
     serving::serve(server, Box::new(engine), &listen, ready, end)?;
@@ -236,15 +238,24 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T, Failed> + Send) -> Result<T, 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Reads the weights, and takes the memory.
+/// Reads the weights, and takes the memory. Where a GPU computes it is said how.
 fn engine(
     opened: &Opened,
     kind: Kind,
     device: Device,
     (slots, context): (usize, usize),
-) -> Result<TorchEngine, Failed> {
+    graphs: bool,
+) -> Result<(TorchEngine, Option<String>), Failed> {
     let decoder = Decoder::new(&opened.weights, kind, device)?;
     let adapters = opened.adapters.iter().map(|adapter| beside(&decoder, adapter));
     let adapters = adapters.collect::<crate::Result<_>>()?;
-    Ok(TorchEngine::new(decoder, adapters, slots, context)?)
+    let mut engine = TorchEngine::new(decoder, adapters, slots, context)?;
+    if !device.is_cuda() || !graphs {
+        return Ok((engine, None));
+    }
+    let notice = match engine.record_steps()? {
+        Ok(()) => "Single tokens are computed by CUDA graphs.".to_owned(),
+        Err(why) => format!("Single tokens are computed without CUDA graphs: {why}."),
+    };
+    Ok((engine, Some(notice)))
 }

@@ -45,6 +45,9 @@ pub(crate) struct ServeArgs {
     /// What computes.
     #[arg(long, value_enum)]
     pub(crate) device: Option<DeviceArg>,
+    /// On a GPU, ask for each small thing of a step anew instead of replaying a CUDA graph.
+    #[arg(long)]
+    pub(crate) no_graphs: bool,
     /// The model's name; otherwise that of its folder.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

@@ -69,7 +69,11 @@ fn arguments(args: &ServeArgs) -> Result<Vec<OsString>, CliError> {
         file.iter().for_each(|file| add(flag, file.as_os_str()));
     }
     arguments.extend(computed_by(args.device, args.precision));
-    let switches = [("--json", args.json), ("--until-stdin-ends", args.until_stdin_ends)];
+    let switches = [
+        ("--no-graphs", args.no_graphs),
+        ("--json", args.json),
+        ("--until-stdin-ends", args.until_stdin_ends),
+    ];
     arguments.extend(switches.iter().filter(|(_, on)| *on).map(|(flag, _)| (*flag).into()));
     Ok(arguments)
 }

@@ -172,6 +172,14 @@ impl Decoder {
         if self.steps(pieces) {
             return self.step(cache, pieces, &mut |step| step.compute());
         }
+        self.advance_apart(cache, pieces)
+    }
+
+    /// The same, each piece by itself where keys are looked at.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn advance_apart(&self, cache: &mut Cache, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
         let _guard = tch::no_grad_guard();
         let spans = cache.spans(pieces)?;
         let ids = self.ids(pieces)?;

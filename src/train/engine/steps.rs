@@ -61,7 +61,10 @@ pub(super) struct Steps {
 
 impl std::fmt::Debug for Steps {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Steps").field("records", &self.records.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Steps")
+            .field("records", &self.records.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) const USAGE: &str = "\
 Usage: limn-train serve TARGET [--adapter NAME=RUN]... [--host HOST] [--port PORT]
                         [--key-file FILE] [--template FILE|chatml-tools|deepseek-tools]
                         [--context TOKENS] [--slots N] [--precision f32|bf16]
-                        [--device auto|cpu|cuda] [--name NAME] [--json] [--until-stdin-ends]
+                        [--device auto|cpu|cuda] [--no-graphs] [--name NAME] [--json]
+                        [--until-stdin-ends]
 
 TARGET is a model's folder, a GGUF file, or the folder of a run of limn train. A key is needed where
 HOST is no loopback; it is read from FILE, or from LIMN_SERVE_KEY.
@@ -44,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) precision: Option<Precision>,
     /// What computes.
     pub(crate) device: Device,
+    /// Whether steps are recorded as CUDA graphs where a GPU computes.
+    pub(crate) graphs: bool,
     /// What the first model is called.
     pub(crate) name: Option<String>,
     /// Whether it is said as JSON that it serves.
@@ -71,6 +74,7 @@ impl Options {
             slots: 4,
             precision: None,
             device: Device::Auto,
+            graphs: true,
             name: None,
             json: false,
             until_stdin_ends: false,
@@ -79,6 +83,7 @@ impl Options {
             let flag = word.to_str().filter(|word| word.starts_with("--"));
             match flag {
                 Some("--json") => options.json = true,
+                Some("--no-graphs") => options.graphs = false,
                 Some("--until-stdin-ends") => options.until_stdin_ends = true,
                 Some(flag) => {
                     let value = words.next().ok_or_else(|| format!("{flag} needs a value."))?;

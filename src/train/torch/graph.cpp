@@ -57,16 +57,31 @@ const Members& members() {
   return found;
 }
 
-// A device, and a stream of it beside the one that is computed on: of that nothing can be recorded.
-// What was begun before is done when this begins, and what is begun here when it ends.
+// Where the graphs of a device are recorded: a stream beside the one that is computed on, of which
+// nothing can be recorded, and the memory that they compute in. It is one stream for all of them,
+// since libraries keep memory for each that they see.
+struct Graphs {
+  explicit Graphs(int number)
+      : device(c10::kCUDA, static_cast<c10::DeviceIndex>(number)),
+        pool(members().pool()),
+        guard(c10::kCUDA),
+        stream(guard.getStreamFromGlobalPool(device)) {}
+
+  c10::Device device;
+  c10::MempoolId_t pool;
+  c10::impl::VirtualGuardImpl guard;
+  c10::Stream stream;
+};
+
+// That stream, while this is there. What was begun before is done when it begins, and what is begun
+// meanwhile when it ends.
 class Aside {
  public:
-  explicit Aside(int device)
-      : guard_(c10::kCUDA),
-        device_(guard_.exchangeDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)))),
-        stream_(guard_.getStream(guard_.getDevice())) {
-    guard_.synchronizeDevice(guard_.getDevice().index());
-    guard_.exchangeStream(guard_.getStreamFromGlobalPool(guard_.getDevice()));
+  explicit Aside(const Graphs& graphs)
+      : guard_(graphs.guard), device_(guard_.exchangeDevice(graphs.device)),
+        stream_(guard_.getStream(graphs.device)) {
+    guard_.synchronizeDevice(graphs.device.index());
+    guard_.exchangeStream(graphs.stream);
   }
 
   ~Aside() {
@@ -86,7 +101,7 @@ class Aside {
   Aside& operator=(const Aside&) = delete;
 
  private:
-  c10::impl::VirtualGuardImpl guard_;
+  const c10::impl::VirtualGuardImpl& guard_;
   c10::Device device_;
   c10::Stream stream_;
 };
@@ -117,23 +132,25 @@ class Graph {
 
 extern "C" {
 
-// A pool of memory that graphs may share which are never replayed at once: two numbers.
-int limn_graph_pool(unsigned long long* pool) {
-  return guarded([&] { std::tie(pool[0], pool[1]) = members().pool(); });
+// Graphs of a device, which are never replayed at once.
+int limn_graphs_open(int device, Graphs** graphs) {
+  return guarded([&] { *graphs = new Graphs(device); });
 }
 
-// Goes to a stream on which can be recorded. limn_aside_leave goes back.
-int limn_aside_enter(int device, Aside** aside) {
-  return guarded([&] { *aside = new Aside(device); });
+void limn_graphs_close(Graphs* graphs) { delete graphs; }
+
+// Goes to the stream on which is recorded. limn_aside_leave goes back.
+int limn_aside_enter(const Graphs* graphs, Aside** aside) {
+  return guarded([&] { *aside = new Aside(*graphs); });
 }
 
 void limn_aside_leave(Aside* aside) { delete aside; }
 
 // From now on what this thread asks the GPU for is written down and not done.
-int limn_graph_begin(const unsigned long long* pool, Graph** graph) {
+int limn_graph_begin(const Graphs* graphs, Graph** graph) {
   return guarded([&] {
     auto made = std::make_unique<Graph>();
-    made->begin({pool[0], pool[1]});
+    made->begin(graphs->pool);
     *graph = made.release();
   });
 }

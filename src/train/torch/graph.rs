@@ -5,7 +5,7 @@
 //! change, places and shapes may not.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::NonNull;
+use std::marker::PhantomData;
 
 use tch::Device;
 
@@ -15,22 +15,24 @@ use crate::torch::shim::checked;
 
 #[allow(unsafe_code, reason = "the shim is C++")]
 unsafe extern "C" {
-    fn limn_graph_pool(pool: *mut u64) -> c_int;
-    fn limn_aside_enter(device: c_int, aside: *mut *mut c_void) -> c_int;
+    fn limn_graphs_open(device: c_int, graphs: *mut *mut c_void) -> c_int;
+    fn limn_graphs_close(graphs: *mut c_void);
+    fn limn_aside_enter(graphs: *const c_void, aside: *mut *mut c_void) -> c_int;
     fn limn_aside_leave(aside: *mut c_void);
-    fn limn_graph_begin(pool: *const u64, graph: *mut *mut c_void) -> c_int;
+    fn limn_graph_begin(graphs: *const c_void, graph: *mut *mut c_void) -> c_int;
     fn limn_graph_end(graph: *mut c_void) -> c_int;
     fn limn_graph_replay(graph: *mut c_void) -> c_int;
     fn limn_graph_free(graph: *mut c_void);
 }
 
-/// Where the graphs of one GPU are recorded.
+/// Where the graphs of one GPU are recorded. They compute in the same memory: none is replayed
+/// while another is.
 #[derive(Debug)]
-pub struct Graphs {
-    device: c_int,
-    /// The memory that all of them compute in: none is replayed while another is.
-    pool: [u64; 2],
-}
+pub struct Graphs(*mut c_void);
+
+// SAFETY: it is numbers, and only one has it.
+#[allow(unsafe_code, reason = "a pointer that only its owner uses")]
+unsafe impl Send for Graphs {}
 
 impl Graphs {
     /// Graphs of this device.
@@ -39,10 +41,10 @@ impl Graphs {
     /// When the libtorch that runs has none, and what of it is missing.
     #[allow(unsafe_code, reason = "a call of the shim")]
     pub fn new(device: Device) -> Result<Self> {
-        let mut pool = [0; 2];
-        // SAFETY: the two numbers outlive the call.
-        checked(unsafe { limn_graph_pool(pool.as_mut_ptr()) })?;
-        Ok(Self { device: number(device), pool })
+        let mut graphs = std::ptr::null_mut();
+        // SAFETY: the pointer outlives the call.
+        checked(unsafe { limn_graphs_open(number(device), &raw mut graphs) })?;
+        Ok(Self(graphs))
     }
 
     /// Does the work, then records it: what it writes is written once. It must wait for nothing
@@ -51,7 +53,7 @@ impl Graphs {
     /// # Errors
     /// When the work fails, or asks for what cannot be recorded.
     pub fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Graph> {
-        let _aside = Aside::enter(self.device)?;
+        let _aside = Aside::enter(self)?;
         // Libraries make what they need the first time that they are asked.
         work()?;
         let graph = self.begin()?;
@@ -65,14 +67,22 @@ impl Graphs {
     fn begin(&self) -> Result<Graph> {
         let mut graph = std::ptr::null_mut();
         // SAFETY: both outlive the call.
-        checked(unsafe { limn_graph_begin(self.pool.as_ptr(), &raw mut graph) })?;
-        Ok(Graph(NonNull::new(graph).expect("the shim made a graph")))
+        checked(unsafe { limn_graph_begin(self.0, &raw mut graph) })?;
+        Ok(Graph(graph))
+    }
+}
+
+impl Drop for Graphs {
+    #[allow(unsafe_code, reason = "a call of the shim")]
+    fn drop(&mut self) {
+        // SAFETY: the shim made them, and nobody uses them any more.
+        unsafe { limn_graphs_close(self.0) }
     }
 }
 
 /// What was recorded. The tensors that it reads and writes have to live as long as it does.
 #[derive(Debug)]
-pub struct Graph(NonNull<c_void>);
+pub struct Graph(*mut c_void);
 
 // SAFETY: a graph belongs to no thread: CUDA and libtorch let any of them replay and free it, and
 // only one has it.
@@ -87,13 +97,13 @@ impl Graph {
     #[allow(unsafe_code, reason = "a call of the shim")]
     pub fn replay(&self) -> Result<()> {
         // SAFETY: the shim made the graph, and it is not freed.
-        checked(unsafe { limn_graph_replay(self.0.as_ptr()) })
+        checked(unsafe { limn_graph_replay(self.0) })
     }
 
     #[allow(unsafe_code, reason = "a call of the shim")]
     fn end(&self) -> Result<()> {
         // SAFETY: the shim made the graph, and it is not freed.
-        checked(unsafe { limn_graph_end(self.0.as_ptr()) })
+        checked(unsafe { limn_graph_end(self.0) })
     }
 }
 
@@ -101,24 +111,24 @@ impl Drop for Graph {
     #[allow(unsafe_code, reason = "a call of the shim")]
     fn drop(&mut self) {
         // SAFETY: the shim made the graph, and nobody uses it any more.
-        unsafe { limn_graph_free(self.0.as_ptr()) }
+        unsafe { limn_graph_free(self.0) }
     }
 }
 
-/// A stream beside the one that is computed on, until it is dropped.
-struct Aside(*mut c_void);
+/// The stream of graphs, until it is dropped.
+struct Aside<'a>(*mut c_void, PhantomData<&'a Graphs>);
 
-impl Aside {
+impl<'a> Aside<'a> {
     #[allow(unsafe_code, reason = "a call of the shim")]
-    fn enter(device: c_int) -> Result<Self> {
+    fn enter(graphs: &'a Graphs) -> Result<Self> {
         let mut aside = std::ptr::null_mut();
-        // SAFETY: the pointer outlives the call.
-        checked(unsafe { limn_aside_enter(device, &raw mut aside) })?;
-        Ok(Self(aside))
+        // SAFETY: both outlive the call.
+        checked(unsafe { limn_aside_enter(graphs.0, &raw mut aside) })?;
+        Ok(Self(aside, PhantomData))
     }
 }
 
-impl Drop for Aside {
+impl Drop for Aside<'_> {
     #[allow(unsafe_code, reason = "a call of the shim")]
     fn drop(&mut self) {
         // SAFETY: the shim made it on this thread, which it cannot leave.

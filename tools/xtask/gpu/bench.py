@@ -1,4 +1,4 @@
-"""What limn-train does on a GPU, beside what else trains there, in one command:
+"""What limn-train does on a GPU, beside what else trains and generates there, in one command:
 
     python3 tools/xtask/gpu/bench.py --limn target/release/limn --limn-train target/release/limn-train
 
@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 
 HERE = pathlib.Path(__file__).parent
@@ -34,6 +35,9 @@ import shapes
 PATIENCE_S = 300
 
 ENGINES = ["limn", "trl", "liger"]
+
+# What replies: with CUDA graphs and without.
+SERVERS = {"limn": [], "limn without graphs": ["--no-graphs"], "transformers": None}
 
 
 class NotRun(Exception):
@@ -63,6 +67,12 @@ class Bench:
                         f"speed {model} {method} {length} {engine}",
                         lambda row=(engine, model, method, length, steps): self.train(*row),
                     )
+        for model in self.size["served"]:
+            for engine in SERVERS:
+                yield (
+                    f"serve {model} {engine}",
+                    lambda row=(engine, model): self.serve(*row),
+                )
         yield "killed", self.killed
         for free in self.size["free_gib"]:
             yield f"ladder {free}", lambda free=free: self.ladder(free)
@@ -233,6 +243,39 @@ class Bench:
                 raise
         return said_by(run, code) | {"run": str(run)}
 
+    def serve(self, engine, model):
+        """Tokens a second of prompts and of replies, alone and of eight texts, and the time to the
+        first token of a session; of limn also a reply, which is to be the same in any way."""
+        script = HERE.parent / "bench" / "serve.py"
+        folder, precision = self.model(model), "f32" if self.given.tiny else "bf16"
+        vocab = self.size["shapes"][model]["vocab_size"]
+        if SERVERS[engine] is None:
+            return medians(self.python(script, "transformers", folder, precision, 2, vocab))
+        device = "cpu" if self.given.tiny else "cuda"
+        words = ["--json", "--until-stdin-ends", "--port", "0", "--context", "4096", "--slots", "8"]
+        words += ["--device", device, "--precision", precision, "--name", "served"]
+        with open(self.out / "serve.log", "a") as log:
+            server = subprocess.Popen(
+                [self.given.limn_train.absolute(), "serve", folder, *words, *SERVERS[engine]],
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            try:
+                line = server.stdout.readline()
+                if not line:
+                    return {"failed": "it does not serve; serve.log says why"}
+                ready = json.loads(line)
+                words = [ready["url"], server.pid, "served", 2, vocab]
+                result = medians(self.python(script, "client", *words))
+                result["how"] = [it for it in ready["notices"] if "CUDA graphs" in it]
+                return result | {"reply": reply(ready["url"], vocab)}
+            finally:
+                server.kill()
+                server.wait()
+
     def killed(self):
         """A run that is killed after its third step and gone on with, beside one that never was."""
         model = self.model(self.size["speed"][0][0])
@@ -287,6 +330,24 @@ class Bench:
         finally:
             held.kill()
             held.wait()
+
+
+def medians(result):
+    """Of each list of numbers the one in the middle."""
+    return {
+        key: round(statistics.median(value), 4) if isinstance(value, list) else value
+        for key, value in result.items()
+    }
+
+
+def reply(url, vocab):
+    """The likeliest tokens after a text."""
+    body = {"prompt": [at * 7919 % vocab for at in range(300)], "max_tokens": 200}
+    body |= {"temperature": 0, "ignore_eos": True, "return_token_ids": True}
+    asked = urllib.request.Request(f"{url}/completions", json.dumps(body).encode())
+    asked.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+        return json.load(answer)["choices"][0]["token_ids"]
 
 
 def kill_runner(run):
@@ -364,7 +425,7 @@ def table(results):
     for name, result in results.items():
         if name.startswith(("speed", "parity", "ladder")):
             out.append(f"| {name} | " + " | ".join(map(str, cells(result, best))) + " |")
-    out += ["", *(line for line, _ in compared(results))]
+    out += ["", *served(results), *(line for line, _ in compared(results))]
     killed = results.get("killed", {})
     if "losses_off" in killed:
         out.append(
@@ -372,6 +433,28 @@ def table(results):
             f"losses are off by {killed['losses_off']:.1e} at most."
         )
     return "\n".join(out).rstrip() + "\n"
+
+
+def served(results):
+    """What replies: tokens a second, and seconds to a first token."""
+    keys = ["prefill 1", "prefill 8", "decode 1", "decode 8", "first fresh", "first reuse"]
+    rows = {name: it for name, it in results.items() if name.startswith("serve")}
+    if not rows:
+        return
+    yield f"| {' | '.join(['served', *keys])} |"
+    yield "|---|" + "---|" * len(keys)
+    for name, result in rows.items():
+        told = result.get("failed") or result.get("not_run")
+        told = [f"NOT MEASURED: {told}"] if told else [result.get(key, "") for key in keys]
+        yield f"| {name} | {' | '.join(map(str, told))} |"
+    yield ""
+    for name, result in rows.items():
+        other = rows.get(f"{name} without graphs", {})
+        if "reply" in result and "reply" in other:
+            same = [a == b for a, b in zip(result["reply"], other["reply"])]
+            alike = same.index(False) if False in same else len(same)
+            yield f"{name}: with and without graphs {alike} of {len(same)} tokens are the same first."
+            yield ""
 
 
 def cells(result, best):

@@ -34,6 +34,7 @@ REAL = {
     },
     "speed": [("0.6b", "full"), ("4b", "full"), ("8b", "lora")],
     "lengths": [(8_192, 10), (42_400, 3), (152_000, 1)],
+    "served": ["0.6b", "8b"],
     "free_gib": [40, 20, 12],
 }
 
@@ -42,6 +43,7 @@ TINY = {
     "shapes": {"tiny": qwen3(64, 128, 2, 4, True, vocab=512, kv_heads=2, head_dim=16)},
     "speed": [("tiny", "full"), ("tiny", "lora")],
     "lengths": [(64, 4), (256, 1)],
+    "served": ["tiny"],
     "free_gib": [1],
 }
 

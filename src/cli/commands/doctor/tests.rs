@@ -33,6 +33,9 @@ fn what_trains_is_said_and_a_gpu_that_does_not_work_is_a_failure() {
     let gpu = json!({
         "libtorch": "2.11.0", "usable": true, "cudart": 13000, "cudnn": 91900,
         "attention": "cudnn", "cuda": { "library": "/lib/libtorch_cuda.so", "devices": 1 },
+        "graphs": "yes",
     });
-    assert_eq!(training::judge(&gpu).ok, Some(true));
+    let check = training::judge(&gpu);
+    assert_eq!(check.ok, Some(true));
+    assert!(check.found.ends_with("attention by cudnn, CUDA graphs"), "{}", check.found);
 }

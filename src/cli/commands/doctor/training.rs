@@ -49,8 +49,10 @@ pub(super) fn judge(said: &Value) -> Check {
     let (libtorch, attention) = (text("libtorch"), text("attention"));
     if said["usable"] == true {
         let (cudart, cudnn) = (number("cudart"), number("cudnn"));
+        let graphs = if said["graphs"] == "yes" { ", CUDA graphs" } else { "" };
         let found = format!(
-            "libtorch {libtorch} on a GPU: CUDA {cudart}, cuDNN {cudnn}, attention by {attention}"
+            "libtorch {libtorch} on a GPU: CUDA {cudart}, cuDNN {cudnn}, attention by \
+             {attention}{graphs}"
         );
         return Check::good(NAME, found);
     }

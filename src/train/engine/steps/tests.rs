@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serving::{Engine, Piece, Want};
+use serving::{Answer, Engine, Piece, Want};
 
 use super::{KEPT, Recorder, Replay, Steps};
 use crate::decoder::{Extent, Step};
-use crate::engine::TorchEngine;
 use crate::engine::tests::{SLOT_TOKENS, best, engine, generate, logits, off, piece, together};
+use crate::engine::{Singles, TorchEngine, are_alike};
 use crate::error::{Result, TrainError};
 use crate::goldens::{Generation, Golden};
 
@@ -87,12 +87,15 @@ fn stepping(golden: &Golden, slots: usize, recorder: Box<dyn Recorder + Send>) -
         logits(&mut engine, slot, &old);
         engine.truncate(slot, 0);
     }
-    engine.steps = Some(Steps::new(Ok(recorder)));
+    engine.singles = Singles::Steps(Steps::new(Ok(recorder)));
     engine
 }
 
 fn refusal(engine: &TorchEngine) -> Option<&str> {
-    engine.steps.as_ref().unwrap().refusal()
+    match &engine.singles {
+        Singles::Steps(steps) => steps.refusal(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_slot_between_those_that_are_asked_keeps_what_it_holds() {
     let pieces = [0, 2].map(|slot| Piece { slot, tokens: &texts[slot][29..], want: Want::Logits });
     let found = engine.forward(0, &pieces).unwrap();
     for (found, slot) in found.iter().zip([0, 2]) {
-        let serving::Answer::Logits(found) = found else { panic!("{found:?}") };
+        let Answer::Logits(found) = found else { panic!("{found:?}") };
         assert!(off(found, &alone[slot]) <= 1e-4);
     }
     assert!(off(&logits(&mut engine, 1, &long[SLOT_TOKENS - 1..]), &expected) <= 1e-4);
@@ -191,6 +194,39 @@ fn a_rehearsal_leaves_nothing_behind() {
     let why = engine.record_steps().unwrap().unwrap_err();
     assert!(why.contains("no CUDA graphs"), "{why}");
     assert_eq!(best(&engine.forward(0, &[first]).unwrap()[0]), alone);
+}
+
+/// Records that were made of something else.
+struct Wrong;
+
+impl Recorder for Wrong {
+    fn record(&self, step: &Step<'_>) -> Result<Box<dyn Replay + Send>> {
+        self.replay(step)?;
+        Ok(Box::new(Self))
+    }
+}
+
+impl Replay for Wrong {
+    fn replay(&self, step: &Step<'_>) -> Result<()> {
+        step.compute()?;
+        let mut logits = step.logits()?;
+        Ok(logits.f_copy_(&logits.f_flip([-1])?)?)
+    }
+}
+
+#[test]
+fn steps_that_are_wrong_from_the_first_on_are_not_made() {
+    let golden = Golden::of("llama");
+    let mut engine = stepping(&golden, 1, Box::<Tapes>::default());
+    let why = engine.rehearse(Steps::new(Ok(Box::new(Wrong)))).unwrap().unwrap_err();
+    assert!(why.contains("something else"), "{why}");
+    let Generation { prompt, base, .. } = &golden.said.generations[0];
+    assert_eq!(generate(&mut engine, 0, 0, prompt, 512, base.len()), *base);
+    let logits = |of: &[f32]| [Answer::Logits(of.to_vec())];
+    assert!(are_alike(&logits(&[10.0, -1.0]), &logits(&[10.4, -1.2])));
+    assert!(!are_alike(&logits(&[10.0, -1.0]), &logits(&[10.4, -2.0])));
+    assert!(!are_alike(&logits(&[f32::NAN, -1.0]), &logits(&[10.0, -1.0])));
+    assert!(!are_alike(&logits(&[10.0]), &logits(&[10.0, -1.0])));
 }
 
 #[test]

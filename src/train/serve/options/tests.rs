@@ -15,7 +15,8 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(options.target, PathBuf::from("models/one"));
     assert_eq!((options.host.as_str(), options.port, options.slots), ("127.0.0.1", 8080, 4));
     assert_eq!((options.context, options.precision, options.device), (None, None, Device::Auto));
-    assert!(!options.json && !options.until_stdin_ends && options.adapters.is_empty());
+    assert!(!options.json && !options.until_stdin_ends && options.graphs);
+    assert!(options.adapters.is_empty());
 }
 
 #[test]
@@ -23,7 +24,7 @@ fn everything_can_be_said_in_any_order() {
     let options = read(
         "--json --adapter two=runs/a=b --host 0.0.0.0 --port 0 --key-file key --slots 8 run \
          --template chatml-tools --context 4096 --precision bf16 --device cpu --name one \
-         --adapter three=runs/c --until-stdin-ends",
+         --adapter three=runs/c --until-stdin-ends --no-graphs",
     )
     .unwrap();
     let adapters = [("two", "runs/a=b"), ("three", "runs/c")];
@@ -39,6 +40,7 @@ fn everything_can_be_said_in_any_order() {
         slots: 8,
         precision: Some(Precision::Bf16),
         device: Device::Cpu,
+        graphs: false,
         name: Some("one".to_owned()),
         json: true,
         until_stdin_ends: true,
