@@ -109,6 +109,9 @@ def make(size, name, folder):
     model.save_pretrained(folder)
     words = {f"w{at}": at for at in range(shape["vocab_size"])}
     tokenizer = {"version": "1.0", "model": {"type": "WordLevel", "vocab": words, "unk_token": "w0"}}
+    template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    settings = {"chat_template": template, "eos_token": "w2"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     # The last file: with it the model is there.
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     print(json.dumps({"parameters": sum(it.numel() for it in model.parameters())}))
