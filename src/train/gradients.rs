@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::decoder::Parameter;
 use crate::error::Result;
+use crate::torch::number;
 
 /// A sum for each parameter that is trained, by its slot.
 #[derive(Debug)]
@@ -75,8 +76,9 @@ impl Gradients {
     /// # Errors
     /// When libtorch refuses.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
+        let factor = number(factor)?;
         for sum in &mut self.sums {
-            let _ = sum.f_mul_scalar_(factor)?;
+            let _ = sum.f_mul_(&factor)?;
         }
         Ok(())
     }

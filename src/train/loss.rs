@@ -7,7 +7,7 @@ use crate::decoder::Decoder;
 use crate::error::Result;
 use crate::gradients::Gradients;
 use crate::row::Targets;
-use crate::torch::gradients;
+use crate::torch::{gradients, number};
 
 /// How the loss is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,9 +57,9 @@ pub fn loss_backward(
         // The gradient of a logit is its probability, less one where it is the label.
         let mut logits = logits.f_sub_(&whole.f_unsqueeze(1)?)?.f_exp_()?;
         let labels = chunk.labels.f_unsqueeze(1)?;
-        let less = labels.f_full_like(-1.0)?.f_to_kind(Kind::Float)?;
+        let less = labels.f_ones_like()?.f_neg()?.f_to_kind(Kind::Float)?;
         let mut logits = logits.f_scatter_add_(1, &labels, &less)?;
-        let logits = logits.f_mul_scalar_(1.0 / chunks.denominator)?.f_to_kind(stream.kind())?;
+        let logits = logits.f_mul_(&number(1.0 / chunks.denominator)?)?.f_to_kind(stream.kind())?;
         let head = decoder.head();
         if head.slot().is_some() {
             sums.add(head, &logits.f_transpose(0, 1)?.f_matmul(&normal)?)?;

@@ -12,6 +12,7 @@ use training::shape::Linear;
 use crate::checkpoint::copy_companions;
 use crate::error::{Result, TrainError};
 use crate::machine::kind;
+use crate::torch::number;
 use crate::weights::{Adapter, Entry, Weights, write_model};
 
 /// Writes the model of a run with its adapter merged, as `transformers` loads it.
@@ -61,6 +62,6 @@ pub(crate) fn merged(weights: &Weights, adapter: &Adapter, kind: Kind, out: &Pat
         let Some((down, up)) = adapter.take(linear, Kind::Float, Device::Cpu)? else {
             return Ok(weight);
         };
-        Ok(weight.f_add(&up.f_matmul(&down)?.f_mul_scalar(adapter.scale())?)?)
+        Ok(weight.f_add(&up.f_matmul(&down)?.f_mul(&number(adapter.scale())?)?)?)
     })
 }

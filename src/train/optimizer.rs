@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use crate::decoder::Parameter;
 use crate::error::Result;
 use crate::gradients::Gradients;
-use crate::torch::{AdamW, Moments};
+use crate::torch::{AdamW, Moments, number};
 
 /// The masters and moments of all trained parameters, by slot.
 #[derive(Debug)]
@@ -95,7 +95,8 @@ impl Optimizer {
         // A number of a step is a tensor to the kernel. It is made first: what comes then takes no
         // memory, so that the step is made whole or not at all.
         #[allow(clippy::cast_precision_loss, reason = "exact up to 16 million steps")]
-        let step = Tensor::f_full([], (self.step + 1) as f64, (Kind::Float, self.device))?;
+        let step = number((self.step + 1) as f64)?.f_to_kind(Kind::Float)?;
+        let step = step.f_to_device(self.device)?;
         self.step += 1;
         for decays in [true, false] {
             self.step_group(decays, numbers, gradients, &step)?;

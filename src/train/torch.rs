@@ -33,6 +33,15 @@ pub fn version() -> String {
     shim::version()
 }
 
+/// A number as a tensor without dimensions, which stands wherever one may. What tch itself makes of
+/// numbers panics where the operation fails: it is freed before anybody looks whether it did.
+///
+/// # Errors
+/// When memory runs out.
+pub fn number(value: f64) -> Result<Tensor> {
+    Ok(Tensor::f_from_slice(&[value])?.f_view([0_i64; 0])?)
+}
+
 /// Gradients of `outputs`, each weighted by the gradient that came back to it, with respect to
 /// `inputs`; `None` for an input that no output depends on. The graph is freed.
 ///

@@ -34,6 +34,8 @@ pub struct Trainer {
     gradients: Gradients,
     recipe: Recipe,
     rung: Rung,
+    /// The rung that it had to go down before its first step.
+    descended: Vec<metrics::Rung>,
 }
 
 /// What came of a step.
@@ -55,16 +57,26 @@ impl Trainer {
     /// # Errors
     /// When memory runs out.
     pub fn new(decoder: Decoder, recipe: &Recipe, rung: Rung) -> Result<Self> {
-        let way = Way::of(rung, recipe);
-        let device = if way.host_optimizer { Device::Cpu } else { decoder.device() };
         let trained = decoder.trained();
-        Ok(Self {
-            optimizer: Optimizer::new(&trained, device)?,
-            gradients: Gradients::new(&trained, device)?,
-            decoder,
-            recipe: recipe.clone(),
-            rung,
-        })
+        let sums = |device: Device| -> Result<(Optimizer, Gradients)> {
+            Ok((Optimizer::new(&trained, device)?, Gradients::new(&trained, device)?))
+        };
+        let is_on_host = |rung: &Rung| Way::of(*rung, recipe).host_optimizer;
+        let (mut rung, mut descended) = (rung, Vec::new());
+        let made = sums(if is_on_host(&rung) { Device::Cpu } else { decoder.device() });
+        let (optimizer, gradients) = match made {
+            Err(TrainError::OutOfMemory(why)) if !is_on_host(&rung) => {
+                give_back()?;
+                let lower = std::iter::successors(rung.below(), |rung| rung.below());
+                let lower = lower.into_iter().find(is_on_host);
+                let lower = lower.ok_or_else(|| TrainError::OutOfMemory(why.clone()))?;
+                descended.push(descent(0, rung, lower, &why));
+                rung = lower;
+                sums(Device::Cpu)?
+            }
+            made => made?,
+        };
+        Ok(Self { optimizer, gradients, decoder, recipe: recipe.clone(), rung, descended })
     }
 
     /// The model as it is now.
@@ -98,7 +110,8 @@ impl Trainer {
     /// # Errors
     /// When the loss is no number, or memory does not do on any rung. The weights are as they were.
     pub fn step(&mut self, number: u64, batches: &[Vec<Sample>], rate: f64) -> Result<Stepped> {
-        let mut stepped = Stepped::default();
+        let rungs = std::mem::take(&mut self.descended);
+        let mut stepped = Stepped { rungs, ..Stepped::default() };
         loop {
             match self.gather(batches, &mut stepped) {
                 Ok(()) => break,
@@ -198,13 +211,13 @@ impl Trainer {
         }
         give_back()?;
         self.rung = rung;
-        Ok(metrics::Rung {
-            step,
-            from: from.as_str().to_owned(),
-            to: rung.as_str().to_owned(),
-            why: why.to_owned(),
-        })
+        Ok(descent(step, from, rung, why))
     }
+}
+
+fn descent(step: u64, from: Rung, to: Rung, why: &str) -> metrics::Rung {
+    let [from, to] = [from, to].map(|rung| rung.as_str().to_owned());
+    metrics::Rung { step, from, to, why: why.to_owned() }
 }
 
 fn add(stepped: &mut Stepped, phase: &str, began: Instant) {

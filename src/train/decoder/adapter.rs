@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::decoder::Parameter;
 use crate::error::Result;
-use crate::torch::linear;
+use crate::torch::{linear, number};
 
 /// What is trained beside a frozen linear layer: `scale · B · A`.
 #[derive(Debug)]
@@ -25,6 +25,6 @@ impl Adapter {
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let thin = linear(input, self.down.value(), None)?;
         let wide = linear(&thin, self.up.value(), None)?;
-        Ok(wide.f_mul_scalar(self.scale)?)
+        Ok(wide.f_mul(&number(self.scale)?)?)
     }
 }

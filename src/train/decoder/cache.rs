@@ -54,7 +54,7 @@ impl Cache {
             lengths: vec![0; slots],
             slot_tokens,
             angles: Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?,
-            board: Board::new(decoder, slots)?,
+            board: Board::new(decoder, slots, slot_tokens)?,
         })
     }
 

@@ -47,28 +47,14 @@ impl Span {
 #[derive(Debug)]
 pub(super) struct Together {
     /// The first slot.
-    first: i64,
+    pub(super) first: i64,
     /// So many tokens of each slot are looked at.
-    reach: i64,
+    pub(super) reach: i64,
     /// Of each row its slot, and where in it its token goes; both `[rows]`.
-    slots: Tensor,
-    places: Tensor,
+    pub(super) slots: Tensor,
+    pub(super) places: Tensor,
     /// `[rows, 1, 1, reach]`: 0 where a key is seen, and minus infinity where not.
-    mask: Tensor,
-}
-
-impl Together {
-    /// One row for each slot from the first, its token at the place in `places`, `[rows]`, which
-    /// sees what stands before it and itself. Numbers of this kind are computed with.
-    pub(super) fn new(first: i64, reach: i64, places: &Tensor, kind: Kind) -> Result<Self> {
-        let (rows, device) = (places.size1()?, places.device());
-        let slots = Tensor::f_arange_start(first, first + rows, (Kind::Int64, device))?;
-        let keys = Tensor::f_arange(reach, (Kind::Int64, device))?;
-        let hidden = keys.f_unsqueeze(0)?.f_gt_tensor(&places.f_unsqueeze(1)?)?;
-        let mask = Tensor::f_zeros([rows, reach], (kind, device))?;
-        let mask = mask.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_view([rows, 1, 1, reach])?;
-        Ok(Self { first, reach, slots, places: places.shallow_clone(), mask })
-    }
+    pub(super) mask: Tensor,
 }
 
 /// What one layer keeps.

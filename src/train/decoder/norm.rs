@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::decoder::Parameter;
 use crate::error::Result;
+use crate::torch::number;
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Norm {
     pub fn forward(&self, stream: &Tensor) -> Result<Tensor> {
         let wide = stream.f_to_kind(Kind::Float)?;
         let variance = wide.f_square()?.f_mean_dim(&[-1_i64][..], true, Kind::Float)?;
-        let scale = variance.f_add_scalar(self.eps)?.f_rsqrt()?;
+        let scale = variance.f_add(&number(self.eps)?)?.f_rsqrt()?;
         let normal = wide.f_mul(&scale)?.f_to_kind(stream.kind())?;
         Ok(normal.f_mul(self.weight.value())?)
     }

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use training::shape::{Rope, Rotation};
 
 use crate::error::Result;
+use crate::torch::number;
 
 /// Cosines and sines for the positions of a row, `[length, width]` each.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ impl Angles {
             Rotation::Interleaved => angles.f_repeat_interleave_self_int(2, Some(-1), None)?,
         };
         let width = angles.size2()?.1;
-        let scaled =
-            |of: Tensor| -> Result<Tensor> { Ok(of.f_mul_scalar(scale)?.f_to_kind(kind)?) };
+        let scale = number(scale)?;
+        let scaled = |of: Tensor| -> Result<Tensor> { Ok(of.f_mul(&scale)?.f_to_kind(kind)?) };
         Ok(Self {
             cosines: scaled(angles.f_cos()?)?,
             sines: scaled(angles.f_sin()?)?,

@@ -48,23 +48,56 @@ impl Extent {
     }
 }
 
-/// What steps read and write.
+/// What steps read and write, at places in memory that stay.
 #[derive(Debug)]
 pub(super) struct Board {
     /// The token of each row, and its place in its slot: `[2, slots]`.
     asked: Tensor,
     /// What comes after each row, in f32: `[slots, vocab]`.
     logits: Tensor,
+    /// Slots and places as they are counted: `[slots]` and `[slot_tokens]`.
+    slots: Tensor,
+    places: Tensor,
+    /// What is added to the score of a key that is seen, and of one that is not: `[1]` each.
+    seen: Tensor,
+    hidden: Tensor,
 }
 
 impl Board {
-    /// For so many slots; nothing is read that was not written.
-    pub(super) fn new(decoder: &Decoder, slots: usize) -> Result<Self> {
+    /// For so many slots of so many tokens; nothing is read that was not written.
+    pub(super) fn new(decoder: &Decoder, slots: usize, slot_tokens: usize) -> Result<Self> {
         let (slots, device) = (as_i64(slots), decoder.device());
         let vocab = as_i64(decoder.shape().vocab);
+        let counted = |count: i64| -> Result<Tensor> {
+            let all: Vec<i64> = (0..count).collect();
+            Ok(Tensor::f_from_slice(&all)?.f_to_device(device)?)
+        };
+        let mark = |mark: f32| -> Result<Tensor> {
+            Ok(Tensor::f_from_slice(&[mark])?.f_to_device(device)?.f_to_kind(decoder.kind())?)
+        };
         Ok(Self {
             asked: Tensor::f_empty([2, slots], (Kind::Int64, device))?,
             logits: Tensor::f_empty([slots, vocab], (Kind::Float, device))?,
+            slots: counted(slots)?,
+            places: counted(as_i64(slot_tokens))?,
+            seen: mark(0.0)?,
+            hidden: mark(f32::NEG_INFINITY)?,
+        })
+    }
+
+    /// How rows look that are at these places of their slots.
+    fn look(&self, extent: Extent, places: &Tensor) -> Result<Together> {
+        let (rows, reach) = (as_i64(extent.slots), as_i64(extent.reach));
+        let first = as_i64(extent.first);
+        let keys = self.places.f_narrow(0, 0, reach)?.f_unsqueeze(0)?;
+        let is_hidden = keys.f_gt_tensor(&places.f_unsqueeze(1)?)?;
+        let mask = self.hidden.f_where_self(&is_hidden, &self.seen)?;
+        Ok(Together {
+            first,
+            reach,
+            slots: self.slots.f_narrow(0, first, rows)?,
+            places: places.shallow_clone(),
+            mask: mask.f_view([rows, 1, 1, reach])?,
         })
     }
 }
@@ -94,8 +127,7 @@ impl Step<'_> {
         let asked = cache.board.asked.f_narrow(1, 0, self.rows())?;
         let (ids, at) = (asked.f_select(0, 0)?, asked.f_select(0, 1)?);
         let places = Places::elsewhere(cache.angles.select(&at)?);
-        let (first, reach) = (as_i64(self.extent.first), as_i64(self.extent.reach));
-        let look = Together::new(first, reach, &at, decoder.kind())?;
+        let look = cache.board.look(self.extent, &at)?;
         let mut stream = decoder.embed(&ids)?;
         for (layer, (keys, values)) in decoder.layers().iter().zip(&cache.layers) {
             let new = layer.project.forward(&stream, &places)?;

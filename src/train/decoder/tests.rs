@@ -300,7 +300,15 @@ fn single_tokens_of_several_texts_find_together_what_they_find_apart() {
         .collect();
     let (same_keys, same_values) = (keys.copy(), values.copy());
     let apart = Kept { keys: &keys, values: &values }.look(&new, &spans).unwrap();
-    let look = Together::new(1, 12, &Tensor::from_slice(&places), Kind::Float).unwrap();
+    let hides = |place: i64| move |key: i64| if key > place { f32::NEG_INFINITY } else { 0.0 };
+    let mask: Vec<f32> = places.iter().flat_map(|place| (0..12).map(hides(*place))).collect();
+    let look = Together {
+        first: 1,
+        reach: 12,
+        slots: Tensor::from_slice(&[1_i64, 2, 3, 4]),
+        places: Tensor::from_slice(&places),
+        mask: Tensor::from_slice(&mask).view([4, 1, 1, 12]),
+    };
     let together = Kept { keys: &same_keys, values: &same_values };
     let together = together.look_together(&new, &look).unwrap();
     let together = together.index_select(0, &Tensor::from_slice(&[0_i64, 1, 3]));

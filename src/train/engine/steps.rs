@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use crate::decoder::{Extent, Step};
 use crate::error::{Result, TrainError};
-use crate::torch::{Graph, Graphs};
+use crate::torch::{Graph, Graphs, number};
 
 /// Records that are kept. Each is a few megabytes of the GPU's memory.
 const KEPT: usize = 64;
@@ -121,7 +121,7 @@ fn recorded(recorder: &dyn Recorder, step: &Step<'_>) -> Result<Box<dyn Replay +
     let replay = recorder.record(step)?;
     let mut logits = step.logits()?;
     let computed = logits.f_detach_copy()?;
-    let _ = logits.f_fill_(f64::NAN)?;
+    logits.f_copy_(&number(f64::NAN)?)?;
     replay.replay(step)?;
     let largest = computed.f_abs()?.f_max()?.f_double_value(&[])?;
     let off = logits.f_sub(&computed)?.f_abs()?.f_max()?.f_double_value(&[])?;

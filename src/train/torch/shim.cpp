@@ -156,6 +156,13 @@ bool has_accelerator() {
   return at::hasCUDA() && at::accelerator::isAccelerator(at::kCUDA);
 }
 
+// The number of a CUDA device whose allocator can be asked: that is made with the first tensor there
+// unless somebody makes it before.
+c10::DeviceIndex awake(int device) {
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  return static_cast<c10::DeviceIndex>(device);
+}
+
 }  // namespace
 
 extern "C" {
@@ -176,7 +183,7 @@ int limn_memory(int device, size_t* used, size_t* peak, size_t* reserved) {
       *reserved = counting().used();
       return;
     }
-    const auto stats = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    const auto stats = at::accelerator::getDeviceStats(awake(device));
     const auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
     *used = stats.allocated_bytes[aggregate].current;
     *peak = stats.allocated_bytes[aggregate].peak;
@@ -189,7 +196,7 @@ int limn_memory_reset_peak(int device) {
     if (device < 0) {
       counting().reset_peak();
     } else {
-      at::accelerator::resetPeakStats(static_cast<c10::DeviceIndex>(device));
+      at::accelerator::resetPeakStats(awake(device));
     }
   });
 }

@@ -1,6 +1,8 @@
 use tch::{Device, Kind, Tensor};
 
-use super::{AdamW, Backend, Kernels, Moments, attention_backend, gradients, linear, version};
+use super::{
+    AdamW, Backend, Kernels, Moments, attention_backend, gradients, grant, linear, number, version,
+};
 use crate::error::TrainError;
 
 #[test]
@@ -40,6 +42,18 @@ fn a_product_of_few_rows_is_that_of_many() {
     }
     let error = linear(&numbers(&[2, 3]), &numbers(&[4, 5]), None).unwrap_err();
     assert!(matches!(error, TrainError::Torch(_)), "{error}");
+}
+
+#[test]
+fn an_operation_with_a_number_fails_as_any_other() {
+    let many = Tensor::ones([4_096], (Kind::Float, Device::Cpu));
+    let two = number(2.0).unwrap();
+    assert_eq!(many.f_mul(&two).unwrap().kind(), Kind::Float);
+    assert_eq!(many.to_kind(Kind::BFloat16).f_mul(&two).unwrap().kind(), Kind::BFloat16);
+    grant(Some(4_096));
+    let failed = many.f_mul(&two).map_err(TrainError::from);
+    grant(None);
+    assert!(matches!(failed, Err(TrainError::OutOfMemory(_))), "{failed:?}");
 }
 
 /// The most memory that this process ever had, in bytes.
