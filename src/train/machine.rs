@@ -9,7 +9,7 @@ use training::recipe::{self, Precision};
 
 use crate::decoder::Decoder;
 use crate::error::Result;
-use crate::torch::{Cuda, attention_backend};
+use crate::torch::{Backend, Cuda, KeptAttention, Kernels, attention_backend};
 
 /// The device that a recipe asks for, and what is known of it.
 ///
@@ -51,16 +51,52 @@ pub fn kind(precision: Precision) -> Kind {
     }
 }
 
-/// The backend of attention for this model.
+/// The backend of attention for this model, with these kernels in force. cuDNN's is given up for the
+/// whole process where it does not compute, or comes to something else than the one it would replace.
 ///
 /// # Errors
 /// When memory runs out.
-pub fn attention(decoder: &Decoder) -> Result<&'static str> {
+pub fn attention(decoder: &Decoder, kernels: Kernels) -> Result<&'static str> {
     let shape = decoder.shape();
-    let heads = i64::try_from(shape.heads).unwrap_or(1);
-    let size = i64::try_from(shape.head_dim).unwrap_or(1);
-    let zeros = Tensor::f_zeros([1, heads, 256, size], (decoder.kind(), decoder.device()))?;
-    Ok(attention_backend(&zeros, &zeros, &zeros)?.name())
+    let draw = |heads: usize| -> Result<Tensor> {
+        let [heads, size] = [heads, shape.head_dim].map(|it| i64::try_from(it).unwrap_or(1));
+        Ok(Tensor::f_randn([1, heads, 256, size], (decoder.kind(), decoder.device()))?)
+    };
+    let parts = [draw(shape.heads)?, draw(shape.kv_heads)?, draw(shape.kv_heads)?];
+    let backend = || Ok(attention_backend(&parts[0], &parts[1], &parts[2])?.name());
+    if attention_backend(&parts[0], &parts[1], &parts[2])? != Backend::Cudnn {
+        return backend();
+    }
+    let fast = attended(parts.each_ref());
+    Kernels { varied: true, ..kernels }.apply()?;
+    let plain = attended(parts.each_ref())?;
+    if fast.is_ok_and(|fast| are_alike(&fast, &plain).unwrap_or(false)) {
+        kernels.apply()?;
+    }
+    backend()
+}
+
+/// What causal attention finds, and the gradients of what it was given.
+fn attended(parts: [&Tensor; 3]) -> Result<[Tensor; 4]> {
+    let kept = KeptAttention::new(parts)?;
+    let found = kept.found().f_detach()?;
+    let [query, key, value] = kept.backward(parts, &found)?;
+    Ok([found, query, key, value])
+}
+
+/// Whether these say the same, for numbers of eight bits.
+fn are_alike(some: &[Tensor; 4], others: &[Tensor; 4]) -> Result<bool> {
+    let largest = |of: &Tensor| -> Result<f64> {
+        Ok(of.f_to_kind(Kind::Float)?.f_abs()?.f_max()?.f_double_value(&[])?)
+    };
+    for (one, other) in some.iter().zip(others) {
+        // What is not a number is not close either.
+        let is_close = largest(&one.f_sub(other)?)? <= 0.05 * largest(other)?;
+        if !is_close {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The first GPU, as its driver describes it.

@@ -127,7 +127,8 @@ impl Running {
         let shape = weights.shape().clone();
         let (dataset, split) = run.open_dataset(&shape)?;
         let (device, machine) = machine::choose(recipe.device, cuda)?;
-        Kernels { deterministic: recipe.deterministic, ..Kernels::default() }.apply()?;
+        let kernels = Kernels { deterministic: recipe.deterministic, ..Kernels::default() };
+        kernels.apply()?;
         let plan = Plan::new(&shape, &recipe, &dataset, &split, &machine);
         run.write_plan(&plan)?;
         let found = run.resume(dataset.key())?;
@@ -139,6 +140,7 @@ impl Running {
             Method::Full => train_all(&mut decoder),
             Method::Lora(lora) => train_adapters(&mut decoder, lora, recipe.seed)?,
         }
+        let attention = machine::attention(&decoder, kernels)?;
         let mut trainer = Trainer::new(decoder, &recipe, rung)?;
         let order = Order::new(&dataset, &split.train, &recipe);
         let (mut cursor, mut done) = (Cursor::default(), 0);
@@ -156,7 +158,7 @@ impl Running {
             rung: trainer.rung().as_str().to_owned(),
             device: machine.name.clone(),
             device_bytes: machine.device_bytes,
-            attention: machine::attention(trainer.decoder())?.to_owned(),
+            attention: attention.to_owned(),
             peak_flops: machine.flops,
             load_s: began.elapsed().as_secs_f64(),
             versions: versions(),
