@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <new>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -23,6 +24,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/alignment.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
@@ -54,27 +56,31 @@ class CountingAllocator final : public c10::Allocator {
 
   c10::DataPtr allocate(size_t bytes) override {
     TORCH_CHECK_WITH(
-        OutOfMemoryError, bytes <= granted, "out of memory: ", bytes, " bytes where ", granted,
-        " are left");
-    auto held = std::make_unique<Held>();
-    held->owner = this;
-    held->bytes = bytes;
+        OutOfMemoryError, bytes <= granted && bytes <= SIZE_MAX - HEAD, "out of memory: ", bytes,
+        " bytes where ", granted, " are left");
+    if (!bytes) return c10::DataPtr(nullptr, nullptr, &CountingAllocator::release, c10::kCPU);
+    c10::DataPtr inner;
+    size_t length = 0;
+    void* place = nullptr;
     if (bytes < limn::Blocks::LEAST) {
-      held->inner = beneath_->allocate(bytes);
-      held->data = held->inner.get();
+      inner = beneath_->allocate(HEAD + bytes);
+      place = inner.get();
     } else {
-      held->data = blocks_.take(bytes, &held->length);
-      TORCH_CHECK_WITH(
-          OutOfMemoryError, held->data, "out of memory: the system has no ", bytes, " bytes");
+      place = blocks_.take(HEAD + bytes, &length);
+      TORCH_CHECK_WITH(OutOfMemoryError, place, "out of memory: the system has no ", bytes, " bytes");
     }
+    new (place) Held{this, bytes, length, std::move(inner)};
     const size_t now = used_.fetch_add(bytes) + bytes;
     size_t peak = peak_.load();
     while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
     }
     if (granted != std::numeric_limits<size_t>::max()) granted -= bytes;
-    void* data = held->data;
-    return c10::DataPtr(data, held.release(), &CountingAllocator::release, c10::Device(c10::kCPU));
+    void* data = static_cast<char*>(place) + HEAD;
+    return c10::DataPtr(data, data, &CountingAllocator::release, c10::kCPU);
   }
+
+  // Kernels that ask for plain memory, as those for matrix units do, give it back by its address.
+  c10::DeleterFnPtr raw_deleter() const override { return &CountingAllocator::release; }
 
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(to, from, bytes);
@@ -85,20 +91,28 @@ class CountingAllocator final : public c10::Allocator {
   void reset_peak() { peak_.store(used_.load()); }
 
  private:
+  // What is known of memory that was given out, right before it.
   struct Held {
-    CountingAllocator* owner = nullptr;
-    void* data = nullptr;
-    size_t bytes = 0;
+    CountingAllocator* owner;
+    size_t bytes;
     // Of a block that is a mapping of its own; otherwise it is the other allocator's.
-    size_t length = 0;
+    size_t length;
     c10::DataPtr inner;
   };
 
-  static void release(void* context) {
-    const std::unique_ptr<Held> held(static_cast<Held*>(context));
-    held->owner->used_.fetch_sub(held->bytes);
-    if (granted != std::numeric_limits<size_t>::max()) granted += held->bytes;
-    if (held->length) held->owner->blocks_.give(held->data, held->length);
+  // Keeps what follows aligned as libtorch wants it.
+  static constexpr size_t HEAD = 64;
+  static_assert(sizeof(Held) <= HEAD && HEAD % c10::gAlignment == 0);
+
+  static void release(void* data) {
+    if (!data) return;
+    void* place = static_cast<char*>(data) - HEAD;
+    Held* held = static_cast<Held*>(place);
+    const Held was = std::move(*held);
+    held->~Held();
+    was.owner->used_.fetch_sub(was.bytes);
+    if (granted != std::numeric_limits<size_t>::max()) granted += was.bytes;
+    if (was.length) was.owner->blocks_.give(place, was.length);
   }
 
   c10::Allocator* beneath_;

@@ -56,6 +56,18 @@ fn an_operation_with_a_number_fails_as_any_other() {
     assert!(matches!(failed, Err(TrainError::OutOfMemory(_))), "{failed:?}");
 }
 
+/// Kernels for matrix units take memory in a way of their own.
+#[test]
+fn memory_that_is_counted_does_for_products_in_half_precision() {
+    super::keep_freed();
+    tch::manual_seed(3);
+    let [one, other] = [0; 2].map(|_| Tensor::randn([96, 96], (Kind::BFloat16, Device::Cpu)));
+    let found = one.f_matmul(&other).unwrap().to_kind(Kind::Float);
+    let exact = one.to_kind(Kind::Float).matmul(&other.to_kind(Kind::Float));
+    assert!(found.allclose(&exact, 0.02, 0.2, false));
+    assert_eq!(Tensor::zeros([0], (Kind::Float, Device::Cpu)).numel(), 0);
+}
+
 /// The most memory that this process ever had, in bytes.
 #[cfg(target_os = "linux")]
 fn resident_most() -> usize {
