@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-const SOURCES: [&str; 4] = ["shim.cpp", "blocks.cpp", "few_rows.cpp", "graph.cpp"];
+const SOURCES: [&str; 5] = ["shim.cpp", "blocks.cpp", "few_rows.cpp", "graph.cpp", "leaner.cpp"];
 
 fn main() {
     let beside = ["blocks.hpp", "few_rows.hpp", "guard.hpp"];

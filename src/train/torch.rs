@@ -69,6 +69,30 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
     shim::linear(input, weight, bias)
 }
 
+/// What `silu(gate) · up` comes to behind a linear layer without a bias, and an adapter beside it:
+/// `scale` times two thin matrices, `[rank, inputs]` and `[outputs, rank]`. `gate` and `up` are
+/// `[rows, inputs]`, and are all of that width that waits for the way back (`torch/leaner.cpp`).
+///
+/// # Errors
+/// When shapes or kinds do not fit, or memory runs out.
+pub fn gated(
+    [gate, up, weight]: [&Tensor; 3],
+    adapter: Option<([&Tensor; 2], f64)>,
+) -> Result<Tensor> {
+    let (matrices, scale) = adapter.unzip();
+    shim::gated([gate, up, weight], matrices, scale.unwrap_or(1.0))
+}
+
+/// Root mean square normalisation (Zhang and Sennrich, arXiv 1910.07467) along the last dimension, as
+/// `transformers` rounds it: in f32, rounded to the kind of the stream before the weight is multiplied.
+/// The stream and a number a row are all that waits for the way back.
+///
+/// # Errors
+/// When shapes or kinds do not fit, or memory runs out.
+pub fn norm(stream: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    shim::norm(stream, weight, eps)
+}
+
 /// The numbers of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {

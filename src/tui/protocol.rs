@@ -227,6 +227,8 @@ pub enum Update {
     Recalled(Usage),
     /// Another session follows: what was shown is no longer of this one.
     Cleared,
+    /// Whether another program writes the session, which can only be looked at then.
+    Watched(bool),
     /// Where the playback stands.
     Playback(Playback),
 }

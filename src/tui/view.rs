@@ -124,6 +124,8 @@ pub struct View {
     pub(crate) working: Option<u64>,
     /// The execution of the user's own command that runs.
     pub(crate) own: Option<u32>,
+    /// Another program writes the session: nothing of it can be stopped here.
+    pub(crate) is_watched: bool,
     /// A remark, and until when it stands.
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
@@ -152,6 +154,7 @@ impl View {
             search: String::new(),
             queued: VecDeque::new(),
             working: None,
+            is_watched: false,
             own: None,
             toast: None,
             help: None,
@@ -234,9 +237,11 @@ impl View {
             Update::Wrote(earlier) => self.composer.remember_earlier(earlier),
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
+            Update::Watched(is_watched) => self.is_watched = is_watched,
             Update::Cleared => {
                 self.conversation = Conversation::default();
                 self.own = None;
+                self.is_watched = false;
                 let (is_open, page) = (self.panel.is_open, self.panel.page);
                 self.panel = Panel { is_open, page, ..Panel::default() };
                 self.spent.usage = Usage::default();

@@ -101,7 +101,11 @@ fn whoever_follows_sees_a_reply_arrive_and_adds_nothing_to_the_session() {
     let mut writer = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     assert!(server.wait_for_requests(2, PATIENCE));
     let mut follower = second(&world, &server);
-    follower.shows("The first answer.").shows("Another limn is writing").shows("word70");
+    follower
+        .shows("The first answer.")
+        .shows("Another limn is writing")
+        .shows("word70")
+        .shows("elsewhere");
     let recorded = world.events().len();
     follower.press("!touch mine").press(ENTER).shows("can only be followed");
     assert!(!world.path("work/mine").exists());

@@ -255,18 +255,16 @@ impl Feed {
     /// When memory runs out.
     pub fn forward(&self, stream: &Tensor) -> Result<Tensor> {
         let normal = self.norm.forward(stream)?;
-        let gated = match &self.gate {
-            Gate::Two { gate, up } => {
-                gate.forward(&normal)?.f_silu()?.f_mul(&up.forward(&normal)?)?
-            }
+        let (gate, up) = match &self.gate {
+            Gate::Two { gate, up } => (gate.forward(&normal)?, up.forward(&normal)?),
             Gate::Fused(both) => {
                 let both = both.forward(&normal)?;
                 let half = both.size2()?.1 / 2;
-                let (gate, up) = (both.f_narrow(1, 0, half)?, both.f_narrow(1, half, half)?);
-                up.f_mul(&gate.f_silu()?)?
+                (both.f_narrow(1, 0, half)?, both.f_narrow(1, half, half)?)
             }
         };
-        let output = self.down.forward(&gated)?;
+        drop(normal);
+        let output = self.down.forward_gated(&gate, &up)?;
         let output = match &self.last_norm {
             Some(norm) => norm.forward(&output)?,
             None => output,

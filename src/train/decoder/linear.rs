@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::decoder::{Adapter, Parameter};
 use crate::error::Result;
-use crate::torch::linear;
+use crate::torch::{gated, linear};
 
 /// `x · Wᵀ + b`.
 #[derive(Debug)]
@@ -64,6 +64,19 @@ impl Linear {
             Some(adapter) => Ok(output.f_add(&adapter.forward(input)?)?),
             None => Ok(output),
         }
+    }
+
+    /// The same for `silu(gate) · up`, which the way back computes again instead of keeping it.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn forward_gated(&self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        if self.bias.is_some() || !gate.requires_grad() {
+            return self.forward(&gate.f_silu()?.f_mul(up)?);
+        }
+        let adapter = self.adapter.as_ref();
+        let adapter = adapter.map(|it| ([it.down.value(), it.up.value()], it.scale));
+        gated([gate, up, self.weight.value()], adapter)
     }
 
     /// Weight and bias.

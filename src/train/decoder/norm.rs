@@ -1,11 +1,10 @@
-//! Root mean square normalisation (Zhang and Sennrich, arXiv 1910.07467), as `transformers` rounds
-//! it: in f32, rounded to the kind of the stream before the weight is multiplied.
+//! Root mean square normalisation.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::decoder::Parameter;
 use crate::error::Result;
-use crate::torch::number;
+use crate::torch::norm;
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -26,11 +25,7 @@ impl Norm {
     /// # Errors
     /// When memory runs out.
     pub fn forward(&self, stream: &Tensor) -> Result<Tensor> {
-        let wide = stream.f_to_kind(Kind::Float)?;
-        let variance = wide.f_square()?.f_mean_dim(&[-1_i64][..], true, Kind::Float)?;
-        let scale = variance.f_add(&number(self.eps)?)?.f_rsqrt()?;
-        let normal = wide.f_mul(&scale)?.f_to_kind(stream.kind())?;
-        Ok(normal.f_mul(self.weight.value())?)
+        norm(stream, self.weight.value(), self.eps)
     }
 
     /// Its weight.

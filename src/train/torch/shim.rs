@@ -49,6 +49,16 @@ unsafe extern "C" {
         epsilon: f64,
     ) -> c_int;
     fn limn_linear(input: Raw, weight: Raw, bias: Raw, found: *mut Made) -> c_int;
+    fn limn_norm(stream: Raw, weight: Raw, eps: f64, found: *mut Made) -> c_int;
+    fn limn_gated(
+        gate: Raw,
+        up: Raw,
+        weight: Raw,
+        down: Raw,
+        rise: Raw,
+        scale: f64,
+        found: *mut Made,
+    ) -> c_int;
     fn limn_kernels(
         deterministic: c_int,
         tf32: c_int,
@@ -208,6 +218,31 @@ pub(super) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
     // SAFETY: the tensors are borrowed for the call, a null pointer is no bias, and the result
     // outlives it.
     checked(unsafe { limn_linear(input, weight, bias, &raw mut found) })?;
+    Ok(own(found))
+}
+
+#[allow(unsafe_code, reason = "a call of the shim, and a tensor that it made")]
+pub(super) fn norm(stream: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    let [stream, weight] = [stream, weight].map(|tensor| tensor.as_ptr().cast());
+    let mut found = std::ptr::null_mut();
+    // SAFETY: the tensors are borrowed for the call, and the result outlives it.
+    checked(unsafe { limn_norm(stream, weight, eps, &raw mut found) })?;
+    Ok(own(found))
+}
+
+#[allow(unsafe_code, reason = "a call of the shim, and a tensor that it made")]
+pub(super) fn gated(
+    parts: [&Tensor; 3],
+    adapter: Option<[&Tensor; 2]>,
+    scale: f64,
+) -> Result<Tensor> {
+    let raw = |tensor: &Tensor| -> Raw { tensor.as_ptr().cast() };
+    let [gate, up, weight] = parts.map(raw);
+    let [down, rise] = adapter.map_or([std::ptr::null(); 2], |both| both.map(raw));
+    let mut found = std::ptr::null_mut();
+    // SAFETY: the tensors are borrowed for the call, null pointers are no adapter, and the result
+    // outlives it.
+    checked(unsafe { limn_gated(gate, up, weight, down, rise, scale, &raw mut found) })?;
     Ok(own(found))
 }
 

@@ -1,7 +1,8 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    AdamW, Backend, Kernels, Moments, attention_backend, gradients, grant, linear, number, version,
+    AdamW, Backend, Kernels, Moments, attention_backend, gated, gradients, grant, linear, norm,
+    number, version,
 };
 use crate::error::TrainError;
 
@@ -66,6 +67,64 @@ fn memory_that_is_counted_does_for_products_in_half_precision() {
     let exact = one.to_kind(Kind::Float).matmul(&other.to_kind(Kind::Float));
     assert!(found.allclose(&exact, 0.02, 0.2, false));
     assert_eq!(Tensor::zeros([0], (Kind::Float, Device::Cpu)).numel(), 0);
+}
+
+#[test]
+fn a_gated_layer_gives_the_gradients_that_autograd_gives() {
+    tch::manual_seed(11);
+    let leaf = |sizes: &[i64], is_trained: bool| {
+        Tensor::randn(sizes, (Kind::Double, Device::Cpu)).set_requires_grad(is_trained)
+    };
+    for (is_weight_trained, has_adapter) in [(true, false), (false, true), (true, true)] {
+        let (gate, up) = (leaf(&[5, 7], true), leaf(&[5, 7], true));
+        let weight = leaf(&[3, 7], is_weight_trained);
+        let (down, rise) = (leaf(&[2, 7], true), leaf(&[3, 2], true));
+        let product = gate.silu() * &up;
+        let mut expected = product.linear::<Tensor>(&weight, None);
+        let mut inputs = vec![&gate, &up];
+        if is_weight_trained {
+            inputs.push(&weight);
+        }
+        if has_adapter {
+            let thin = product.linear::<Tensor>(&down, None);
+            expected += thin.linear::<Tensor>(&rise, None) * 0.5;
+            inputs.extend([&down, &rise]);
+        }
+        let adapter = has_adapter.then_some(([&down, &rise], 0.5));
+        let found = gated([&gate, &up, &weight], adapter).unwrap();
+        assert!(found.allclose(&expected, 1e-12, 1e-12, false));
+        let back = Tensor::randn([5, 3], (Kind::Double, Device::Cpu));
+        let ours = gradients(&[&found], &[&back], &inputs).unwrap();
+        let theirs = gradients(&[&expected], &[&back], &inputs).unwrap();
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let (ours, theirs) = (ours.as_ref().unwrap(), theirs.as_ref().unwrap());
+            assert!(ours.allclose(theirs, 1e-12, 1e-12, false));
+        }
+    }
+}
+
+#[test]
+fn a_norm_gives_the_gradients_that_autograd_gives() {
+    tch::manual_seed(12);
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let tolerance = if kind == Kind::Float { 1e-5 } else { 0.05 };
+        let leaf =
+            |sizes: &[i64]| Tensor::randn(sizes, (kind, Device::Cpu)).set_requires_grad(true);
+        let (stream, weight) = (leaf(&[3, 4, 8]), leaf(&[8]));
+        let wide = stream.to_kind(Kind::Float);
+        let scale = wide.square().mean_dim(&[-1_i64][..], true, Kind::Float) + 1e-6;
+        let expected = (&wide * scale.rsqrt()).to_kind(kind) * &weight;
+        let found = norm(&stream, &weight, 1e-6).unwrap();
+        assert!(found.equal(&expected), "{kind:?}");
+        let back = Tensor::randn([3, 4, 8], (kind, Device::Cpu));
+        let inputs = [&stream, &weight];
+        let ours = gradients(&[&found], &[&back], &inputs).unwrap();
+        let theirs = gradients(&[&expected], &[&back], &inputs).unwrap();
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let (ours, theirs) = (ours.as_ref().unwrap(), theirs.as_ref().unwrap());
+            assert!(ours.allclose(theirs, tolerance, tolerance, false), "{kind:?}");
+        }
+    }
 }
 
 /// The most memory that this process ever had, in bytes.

@@ -126,7 +126,7 @@ fn a_step_without_memory_goes_down_the_ladder_and_is_made_again() {
     let long = long(&golden);
     let mut recipe = recipe(&golden, &golden.said.full.curve);
     recipe.lengths.loss_chunk = 64;
-    let trainer = || Trainer::new(full(&golden, Kind::Float), &recipe, Rung::AllOnDevice).unwrap();
+    let trainer = || Trainer::new(full(&golden, Kind::Float), &recipe, Rung::LayersKept).unwrap();
     let expected = trainer().step(1, &long, 0.0).unwrap();
     assert!(expected.rungs.is_empty());
     // Less and less, until the step has to be made in another way.
@@ -138,7 +138,7 @@ fn a_step_without_memory_goes_down_the_ladder_and_is_made_again() {
         Some(stepped.unwrap()).filter(|stepped| !stepped.rungs.is_empty())
     });
     let found = found.expect("the ladder was used");
-    assert_eq!(found.rungs[0].from, Rung::AllOnDevice.as_str());
+    assert_eq!(found.rungs[0].from, Rung::LayersKept.as_str());
     let (found, expected) = (found.loss, expected.loss);
     assert!((found - expected).abs() <= 1e-6, "{found} {expected}");
     // Where no rung does, it is said, and what comes then is as if nothing had been.

@@ -33,16 +33,16 @@ const LIVE_QUERY: u64 = 5;
 const LIVE_KV: u64 = 5;
 /// The same within the MLP: gate, up, what comes of them, and their gradients.
 const LIVE_MLP: u64 = 8;
-/// Numbers of the width of the stream that a layer leaves for the way back: its input, two norms in
-/// single precision and as they are used, and the sum between.
-const KEPT_HIDDEN: u64 = 7;
+/// Numbers of the width of the stream that a layer leaves for the way back: its input, what comes of
+/// two norms, and the sum between.
+const KEPT_HIDDEN: u64 = 4;
 /// The same of the width of the queries: turned, what attention gives, and on a processor keys and
 /// values that are repeated for the heads that share them.
 const KEPT_QUERY: u64 = 4;
 /// The same of keys and values.
 const KEPT_KV: u64 = 2;
-/// The same within the MLP: gate, up, and what comes of them.
-const KEPT_MLP: u64 = 4;
+/// The same within the MLP: gate and up, of which the rest is computed again.
+const KEPT_MLP: u64 = 2;
 /// Bytes of a logit while its loss and gradient are made: as it was computed, in single precision,
 /// its probability, its gradient.
 const LOGIT_BYTES: u64 = 14;

@@ -140,11 +140,15 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
             format!(" {}", duration(seconds).replace(".0", ""))
         };
         left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
-        left.push(Span::styled("esc stops ", theme.dim));
+        left.push(Span::styled(
+            if view.is_watched { "elsewhere " } else { "esc stops " },
+            theme.dim,
+        ));
     }
     if view.own.is_some() && view.toast.is_none() {
         left.push(Span::styled(" your command runs ", theme.warning));
-        left.push(Span::styled("ctrl-c stops it ", theme.dim));
+        let how = if view.is_watched { "elsewhere " } else { "ctrl-c stops it " };
+        left.push(Span::styled(how, theme.dim));
     }
     if view.composer.hand() == Hand::Outside {
         left.push(Span::styled(" outside the sandbox ", theme.error));

@@ -193,6 +193,7 @@ impl Driver {
         match Followed::of(home, id, next) {
             Ok(followed) => {
                 self.followed = Some(followed);
+                self.send(Update::Watched(true)).await;
                 self.say(
                     "Another limn is writing this session. You follow it here, and can ask once \
                      the other one has ended; /fork goes on with a copy.",
@@ -241,6 +242,7 @@ impl Driver {
             return;
         }
         self.followed = None;
+        self.send(Update::Watched(false)).await;
         if let Some(error) = news.failed {
             return self.fail(format!("{error} It is followed no longer.")).await;
         }
