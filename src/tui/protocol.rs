@@ -400,6 +400,8 @@ pub struct Facts {
     pub hint: Option<String>,
     /// A recorded session is played back: nothing can be asked.
     pub playback: Option<Playback>,
+    /// Another program writes the session: nothing of it can be stopped here.
+    pub is_watched: bool,
 }
 
 impl Facts {

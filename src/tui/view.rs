@@ -124,8 +124,6 @@ pub struct View {
     pub(crate) working: Option<u64>,
     /// The execution of the user's own command that runs.
     pub(crate) own: Option<u32>,
-    /// Another program writes the session: nothing of it can be stopped here.
-    pub(crate) is_watched: bool,
     /// A remark, and until when it stands.
     pub(crate) toast: Option<(String, u64)>,
     /// How far the help is scrolled, when it is open.
@@ -154,7 +152,6 @@ impl View {
             search: String::new(),
             queued: VecDeque::new(),
             working: None,
-            is_watched: false,
             own: None,
             toast: None,
             help: None,
@@ -237,16 +234,8 @@ impl View {
             Update::Wrote(earlier) => self.composer.remember_earlier(earlier),
             Update::Said(text) => self.conversation.note(NoteKind::Info, &text),
             Update::Failed(text) => self.conversation.note(NoteKind::Error, &text),
-            Update::Watched(is_watched) => self.is_watched = is_watched,
-            Update::Cleared => {
-                self.conversation = Conversation::default();
-                self.own = None;
-                self.is_watched = false;
-                let (is_open, page) = (self.panel.is_open, self.panel.page);
-                self.panel = Panel { is_open, page, ..Panel::default() };
-                self.spent.usage = Usage::default();
-                self.spent.context_tokens = 0;
-            }
+            Update::Watched(is_watched) => self.facts.is_watched = is_watched,
+            Update::Cleared => self.clear(),
             Update::Recalled(usage) => {
                 self.working = None;
                 self.own = None;
@@ -259,6 +248,17 @@ impl View {
         None
     }
 
+    /// Nothing of a session is shown.
+    fn clear(&mut self) {
+        self.conversation = Conversation::default();
+        self.own = None;
+        self.facts.is_watched = false;
+        let (is_open, page) = (self.panel.is_open, self.panel.page);
+        self.panel = Panel { is_open, page, ..Panel::default() };
+        self.spent.usage = Usage::default();
+        self.spent.context_tokens = 0;
+    }
+
     /// Other settings hold. What was chosen or found meanwhile stays: it is newer.
     fn frame(&mut self, facts: Facts) {
         let before = std::mem::replace(&mut self.facts, facts.cleaned());
@@ -269,6 +269,7 @@ impl View {
         if self.facts.sandbox.is_empty() {
             self.facts.sandbox = before.sandbox;
         }
+        self.facts.is_watched = before.is_watched;
     }
 
     /// Something is on record. Says whether the panel should compare the files anew.

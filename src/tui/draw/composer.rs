@@ -141,13 +141,13 @@ pub(super) fn rule(view: &View, columns: usize) -> Line<'static> {
         };
         left.push(Span::styled(format!(" {spinner} working{time} "), theme.accent));
         left.push(Span::styled(
-            if view.is_watched { "elsewhere " } else { "esc stops " },
+            if view.facts.is_watched { "elsewhere " } else { "esc stops " },
             theme.dim,
         ));
     }
     if view.own.is_some() && view.toast.is_none() {
         left.push(Span::styled(" your command runs ", theme.warning));
-        let how = if view.is_watched { "elsewhere " } else { "ctrl-c stops it " };
+        let how = if view.facts.is_watched { "elsewhere " } else { "ctrl-c stops it " };
         left.push(Span::styled(how, theme.dim));
     }
     if view.composer.hand() == Hand::Outside {

@@ -73,6 +73,7 @@ impl Chosen {
             recent: Vec::new(),
             hint: self.hint.clone(),
             playback: None,
+            is_watched: false,
         }
     }
 }
