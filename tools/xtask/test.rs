@@ -167,8 +167,8 @@ fn train(shared: &mut Run) -> Result<Outcome> {
     run_command(&mut shared.cargo(&[&["test"], &package[..]].concat()))?;
     // Beside limn, which finds it there: the loop from a recording to a model that says it again.
     run_command(&mut shared.cargo(&[&["build"], &package[..]].concat()))?;
-    let story =
-        ["test", "--workspace", "--locked", "--test", "scenarios", "trained::", "--", "--ignored"];
+    // With the targets of the stage before, so that nothing is built with other features.
+    let story = ["test", "--workspace", "--tests", "--locked", "trained::", "--", "--ignored"];
     run_command(&mut shared.cargo(&story))?;
     document(shared, &package)
 }
