@@ -14,7 +14,7 @@ use serving::{Answer, Engine, EngineError, Facts, Piece, Want};
 
 use crate::decoder::{Adapter, Cache, Decoder, Step};
 use crate::error::{Result, TrainError};
-use crate::torch::Graphs;
+use crate::torch::{Graphs, give_back};
 
 use steps::Steps;
 
@@ -93,6 +93,20 @@ impl TorchEngine {
         Ok(refusal.map_or(Ok(()), Err))
     }
 
+    /// What comes after pieces, of the model that is active. Where it fails, the slots hold what they
+    /// held.
+    fn compute(&mut self, variant: usize, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
+        let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
+        let (decoder, cache) = (&self.decoder, &mut self.cache);
+        match &mut self.singles {
+            Singles::Steps(steps) if is_step => {
+                decoder.step(cache, pieces, &mut |step: &Step<'_>| steps.make(variant, step))
+            }
+            Singles::Apart => decoder.advance_apart(cache, pieces),
+            Singles::Plain | Singles::Steps(_) => decoder.advance(cache, pieces),
+        }
+    }
+
     /// Puts beside the linear layers what this model has there.
     fn activate(&mut self, variant: usize) -> std::result::Result<(), EngineError> {
         if variant >= self.resting.len() {
@@ -131,16 +145,14 @@ impl Engine for TorchEngine {
         pieces: &[Piece<'_>],
     ) -> std::result::Result<Vec<Answer>, EngineError> {
         self.activate(variant)?;
-        let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
-        let (decoder, cache) = (&self.decoder, &mut self.cache);
-        let answers = match &mut self.singles {
-            Singles::Steps(steps) if is_step => {
-                decoder.step(cache, pieces, &mut |step: &Step<'_>| steps.make(variant, step))
+        match self.compute(variant, pieces) {
+            // What the allocator of a GPU keeps and nobody uses may be what is missing.
+            Err(TrainError::OutOfMemory(_)) => {
+                let _ = give_back();
+                self.compute(variant, pieces).map_err(failed)
             }
-            Singles::Apart => decoder.advance_apart(cache, pieces),
-            Singles::Plain | Singles::Steps(_) => decoder.advance(cache, pieces),
-        };
-        answers.map_err(failed)
+            answers => answers.map_err(failed),
+        }
     }
 
     fn truncate(&mut self, slot: usize, tokens: usize) {
@@ -172,11 +184,7 @@ fn are_alike(some: &[Answer], others: &[Answer]) -> bool {
 
 fn failed(error: TrainError) -> EngineError {
     match error {
-        TrainError::OutOfMemory(what) => {
-            // What the allocator of a GPU keeps and nobody uses may be what is missing next time.
-            let _ = crate::torch::give_back();
-            EngineError::OutOfMemory(what)
-        }
+        TrainError::OutOfMemory(what) => EngineError::OutOfMemory(what),
         other => EngineError::Failed(other.to_string()),
     }
 }

@@ -51,29 +51,33 @@ pub fn kind(precision: Precision) -> Kind {
     }
 }
 
-/// The backend of attention for this model, with these kernels in force. cuDNN's is given up for the
-/// whole process where it does not compute, or comes to something else than the one it would replace.
+/// The backend of attention for this model, with these kernels in force, and the kernels that are in
+/// force then: cuDNN's attention is given up where it does not compute, or comes to something else
+/// than the one it would replace.
 ///
 /// # Errors
 /// When memory runs out.
-pub fn attention(decoder: &Decoder, kernels: Kernels) -> Result<&'static str> {
+pub fn attention(decoder: &Decoder, kernels: Kernels) -> Result<(&'static str, Kernels)> {
     let shape = decoder.shape();
     let draw = |heads: usize| -> Result<Tensor> {
         let [heads, size] = [heads, shape.head_dim].map(|it| i64::try_from(it).unwrap_or(1));
         Ok(Tensor::f_randn([1, heads, 256, size], (decoder.kind(), decoder.device()))?)
     };
     let parts = [draw(shape.heads)?, draw(shape.kv_heads)?, draw(shape.kv_heads)?];
-    let backend = || Ok(attention_backend(&parts[0], &parts[1], &parts[2])?.name());
-    if attention_backend(&parts[0], &parts[1], &parts[2])? != Backend::Cudnn {
-        return backend();
+    let backend = || attention_backend(&parts[0], &parts[1], &parts[2]);
+    let found = backend()?;
+    if found != Backend::Cudnn {
+        return Ok((found.name(), kernels));
     }
     let fast = attended(parts.each_ref());
-    Kernels { varied: true, ..kernels }.apply()?;
+    let others = Kernels { varied: true, ..kernels };
+    others.apply()?;
     let plain = attended(parts.each_ref())?;
     if fast.is_ok_and(|fast| are_alike(&fast, &plain).unwrap_or(false)) {
         kernels.apply()?;
+        return Ok((found.name(), kernels));
     }
-    backend()
+    Ok((backend()?.name(), others))
 }
 
 /// What causal attention finds, and the gradients of what it was given.

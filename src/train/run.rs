@@ -110,6 +110,7 @@ struct Running {
     /// How the model is spoken to; a model without a template generates nothing.
     dialect: Option<Dialect>,
     machine: Machine,
+    kernels: Kernels,
     cursor: Cursor,
     /// The last step that was made.
     done: u64,
@@ -140,7 +141,7 @@ impl Running {
             Method::Full => train_all(&mut decoder),
             Method::Lora(lora) => train_adapters(&mut decoder, lora, recipe.seed)?,
         }
-        let attention = machine::attention(&decoder, kernels)?;
+        let (attention, kernels) = machine::attention(&decoder, kernels)?;
         let mut trainer = Trainer::new(decoder, &recipe, rung)?;
         let order = Order::new(&dataset, &split.train, &recipe);
         let (mut cursor, mut done) = (Cursor::default(), 0);
@@ -155,7 +156,7 @@ impl Running {
             epochs: recipe.epochs,
             samples: split.train.len(),
             held_out: split.held_out.len(),
-            rung: trainer.rung().as_str().to_owned(),
+            rung: rung.as_str().to_owned(),
             device: machine.name.clone(),
             device_bytes: machine.device_bytes,
             attention: attention.to_owned(),
@@ -173,6 +174,7 @@ impl Running {
             trainer,
             dialect,
             machine,
+            kernels,
             cursor,
             done,
             saved: done,
@@ -324,7 +326,10 @@ impl Running {
         if let Some(dialect) = &self.dialect {
             let limits = Limits { replies: JUDGED_REPLIES, tokens: JUDGED_TOKENS, stop };
             let decoder = self.trainer.decoder();
-            let judged = judge(decoder, dialect, &mut samples().take_while(goes_on), limits)?;
+            Kernels { varied: true, ..self.kernels }.apply()?;
+            let judged = judge(decoder, dialect, &mut samples().take_while(goes_on), limits);
+            self.kernels.apply()?;
+            let judged = judged?;
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }

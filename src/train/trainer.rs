@@ -110,7 +110,8 @@ impl Trainer {
     /// # Errors
     /// When the loss is no number, or memory does not do on any rung. The weights are as they were.
     pub fn step(&mut self, number: u64, batches: &[Vec<Sample>], rate: f64) -> Result<Stepped> {
-        let rungs = std::mem::take(&mut self.descended);
+        let rungs = std::mem::take(&mut self.descended).into_iter();
+        let rungs = rungs.map(|rung| metrics::Rung { step: number, ..rung }).collect();
         let mut stepped = Stepped { rungs, ..Stepped::default() };
         loop {
             match self.gather(batches, &mut stepped) {

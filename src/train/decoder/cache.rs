@@ -32,6 +32,9 @@ pub struct Cache {
     pub(super) angles: Angles,
     /// Of steps.
     pub(super) board: Board,
+    /// Whether what is forgotten is wiped. A step looks beyond the end of a text with a weight of
+    /// zero, and zero times what is no number is none: no text may leave that to the next one.
+    pub(super) wipes: bool,
 }
 
 impl Cache {
@@ -55,6 +58,7 @@ impl Cache {
             slot_tokens,
             angles: Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?,
             board: Board::new(decoder, slots, slot_tokens)?,
+            wipes: device != Device::Cpu,
         })
     }
 
@@ -86,9 +90,23 @@ impl Cache {
 
     /// Forgets all of a slot but its first so many tokens.
     pub fn truncate(&mut self, slot: usize, tokens: usize) {
-        if let Some(length) = self.lengths.get_mut(slot) {
-            *length = tokens.min(*length);
+        let length = self.length(slot);
+        if tokens < length {
+            self.lengths[slot] = tokens;
+            if self.wipes {
+                // A device that does not take this says so with whatever is computed next.
+                let _ = self.wipe(as_i64(slot), as_i64(tokens), as_i64(length));
+            }
         }
+    }
+
+    /// Puts zeros where tokens were.
+    fn wipe(&self, slot: i64, from: i64, to: i64) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        for room in self.layers.iter().flat_map(|(keys, values)| [keys, values]) {
+            let _ = room.f_select(0, slot)?.f_narrow(1, from, to - from)?.f_zero_()?;
+        }
+        Ok(())
     }
 
     /// Makes a slot hold the first so many tokens of another, and nothing else.

@@ -318,6 +318,25 @@ fn single_tokens_of_several_texts_find_together_what_they_find_apart() {
 }
 
 #[test]
+fn what_is_no_number_in_one_text_is_not_left_to_the_next() {
+    let golden = Golden::of("llama");
+    let decoder = decoder(&golden, Kind::Float);
+    let mut cache = Cache::new(&decoder, 1, 20).unwrap();
+    cache.wipes = true;
+    let tokens: Vec<u32> = (3..23).collect();
+    let ask = |tokens| [Piece { slot: 0, tokens, want: Want::Logits }];
+    decoder.advance(&mut cache, &ask(&tokens)).unwrap();
+    for (keys, values) in &cache.layers {
+        let _ = [keys, values].map(|room| room.shallow_clone().fill_(f64::NAN));
+    }
+    cache.truncate(0, 0);
+    decoder.advance(&mut cache, &ask(&tokens[..4])).unwrap();
+    let stepped = decoder.step(&mut cache, &ask(&tokens[4..5]), &mut |it| it.compute()).unwrap();
+    let [Answer::Logits(logits)] = stepped.as_slice() else { panic!("{stepped:?}") };
+    assert!(logits.iter().all(|logit| logit.is_finite()));
+}
+
+#[test]
 fn a_step_looks_at_no_more_than_it_has_to_in_few_extents() {
     let extent = |slots: &[(i64, i64)], room| {
         let span = |(slot, before): &(i64, i64)| Span { slot: *slot, before: *before, rows: 0..1 };

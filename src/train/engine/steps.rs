@@ -9,9 +9,11 @@ mod tests;
 
 use std::collections::HashMap;
 
+use tch::Tensor;
+
 use crate::decoder::{Extent, Step};
 use crate::error::{Result, TrainError};
-use crate::torch::{Graph, Graphs, number};
+use crate::torch::{Graph, Graphs, give_back, number};
 
 /// Records that are kept. Each is a few megabytes of the GPU's memory.
 const KEPT: usize = 64;
@@ -91,12 +93,14 @@ impl Steps {
             record.used = self.made;
             return record.replay.replay(step);
         }
-        match recorded(recorder.as_ref(), step) {
+        match recorded_with_room(recorder.as_ref(), step) {
             Ok(replay) => {
                 self.forget_oldest();
                 self.records.insert(key, Record { replay, used: self.made });
                 Ok(())
             }
+            // It is tried again when this is looked at the next time.
+            Err(TrainError::OutOfMemory(_)) => step.compute(),
             Err(why) => {
                 self.records.clear();
                 self.recorder = Err(why.to_string());
@@ -116,6 +120,18 @@ impl Steps {
     }
 }
 
+/// The same as below; where memory runs out, once more without what the allocator keeps and nobody
+/// uses: while a record is made, it gives nothing of that back.
+fn recorded_with_room(recorder: &dyn Recorder, step: &Step<'_>) -> Result<Box<dyn Replay + Send>> {
+    match recorded(recorder, step) {
+        Err(TrainError::OutOfMemory(_)) => {
+            give_back()?;
+            recorded(recorder, step)
+        }
+        other => other,
+    }
+}
+
 /// Makes a step while it is recorded, and once more from the record, which has to come to the same.
 fn recorded(recorder: &dyn Recorder, step: &Step<'_>) -> Result<Box<dyn Replay + Send>> {
     let replay = recorder.record(step)?;
@@ -123,9 +139,14 @@ fn recorded(recorder: &dyn Recorder, step: &Step<'_>) -> Result<Box<dyn Replay +
     let computed = logits.f_detach_copy()?;
     logits.f_copy_(&number(f64::NAN)?)?;
     replay.replay(step)?;
-    let largest = computed.f_abs()?.f_max()?.f_double_value(&[])?;
-    let off = logits.f_sub(&computed)?.f_abs()?.f_max()?.f_double_value(&[])?;
-    // What is not a number is not close either.
+    // A text that comes to no numbers, of a slot that is not asked, is no fault of the record.
+    let is_number = computed.f_isfinite()?;
+    let largest = |of: &Tensor| -> Result<f64> {
+        let of = of.f_abs()?.f_where_self(&is_number, &of.f_zeros_like()?)?;
+        Ok(of.f_max()?.f_double_value(&[])?)
+    };
+    let (off, largest) = (largest(&logits.f_sub(&computed)?)?, largest(&computed)?);
+    // What is not a number where one was computed is not close either.
     if off <= TOLERANCE * largest {
         return Ok(replay);
     }

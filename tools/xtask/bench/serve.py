@@ -59,10 +59,12 @@ class Work:
         for batch in (1, BATCH):
             rates = {"prefill": [], "decode": []}
             for rep in range(reps):
-                texts = [prompt(10 + rep * 100 + at, PROMPT) for at in range(batch)]
+                # No engine has a beginning of it from before.
+                seed = 10 + rep * 100 + batch * 10_000
+                texts = [prompt(seed + at, PROMPT) for at in range(batch)]
                 took = self.read(texts)
                 rates["prefill"].append(batch * PROMPT / took)
-                texts = [prompt(60 + rep * 100 + at, 128) for at in range(batch)]
+                texts = [prompt(seed + 50 + at, 128) for at in range(batch)]
                 rates["decode"].append(self.write(texts))
             for what, found in rates.items():
                 said[f"{what} {batch}"] = found

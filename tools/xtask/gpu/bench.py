@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import select
 import signal
 import statistics
 import subprocess
@@ -264,14 +265,19 @@ class Bench:
                 text=True,
             )
             try:
-                line = server.stdout.readline()
+                said, _, _ = select.select([server.stdout], [], [], PATIENCE_S)
+                line = server.stdout.readline() if said else ""
                 if not line:
                     return {"failed": "it does not serve; serve.log says why"}
                 ready = json.loads(line)
                 words = [ready["url"], server.pid, "served", 2, vocab]
                 result = medians(self.python(script, "client", *words))
+                if "failed" in result:
+                    return result
                 result["how"] = [it for it in ready["notices"] if "CUDA graphs" in it]
                 return result | {"reply": reply(ready["url"], vocab)}
+            except OSError as why:
+                return {"failed": f"it does not answer: {why}"}
             finally:
                 server.kill()
                 server.wait()
