@@ -18,6 +18,9 @@ use crate::torch::{Graph, Graphs, give_back, number};
 /// Records that are kept. Each is a few megabytes of the GPU's memory.
 const KEPT: usize = 64;
 
+/// Steps that are computed before another record is tried after memory did not do for one.
+const PATIENCE: u64 = 256;
+
 /// How far a replay may be from what was computed, as a part of the largest logit. The kernels are
 /// the same; libraries may choose others for what they were asked before.
 const TOLERANCE: f64 = 0.01;
@@ -59,6 +62,8 @@ pub(super) struct Steps {
     /// By the model, and what is looked at.
     records: HashMap<(usize, Extent), Record>,
     made: u64,
+    /// Nothing is recorded before so many were made.
+    waits: u64,
 }
 
 impl std::fmt::Debug for Steps {
@@ -73,12 +78,16 @@ impl std::fmt::Debug for Steps {
 impl Steps {
     /// Steps that are recorded by this, or computed, and why.
     pub(super) fn new(recorder: std::result::Result<Box<dyn Recorder + Send>, String>) -> Self {
-        Self { recorder, records: HashMap::new(), made: 0 }
+        Self { recorder, records: HashMap::new(), made: 0, waits: 0 }
     }
 
     /// Why steps are not recorded; `None` when they are.
     pub(super) fn refusal(&self) -> Option<&str> {
-        self.recorder.as_ref().err().map(String::as_str)
+        match &self.recorder {
+            Err(why) => Some(why),
+            Ok(_) if self.made < self.waits => Some("memory does not do for one now"),
+            Ok(_) => None,
+        }
     }
 
     /// Makes a step of this model.
@@ -93,14 +102,19 @@ impl Steps {
             record.used = self.made;
             return record.replay.replay(step);
         }
+        if self.made < self.waits {
+            return step.compute();
+        }
         match recorded_with_room(recorder.as_ref(), step) {
             Ok(replay) => {
                 self.forget_oldest();
                 self.records.insert(key, Record { replay, used: self.made });
                 Ok(())
             }
-            // It is tried again when this is looked at the next time.
-            Err(TrainError::OutOfMemory(_)) => step.compute(),
+            Err(TrainError::OutOfMemory(_)) => {
+                self.waits = self.made + PATIENCE;
+                step.compute()
+            }
             Err(why) => {
                 self.records.clear();
                 self.recorder = Err(why.to_string());

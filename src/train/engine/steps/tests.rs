@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serving::{Answer, Engine, Piece, Want};
 
-use super::{KEPT, Recorder, Replay, Steps};
+use super::{KEPT, PATIENCE, Recorder, Replay, Steps};
 use crate::decoder::{Extent, Step};
 use crate::engine::tests::{SLOT_TOKENS, best, engine, generate, logits, off, piece, together};
 use crate::engine::{Singles, TorchEngine, are_alike};
@@ -177,6 +177,46 @@ fn what_cannot_be_recorded_is_computed() {
     assert_eq!(generate(&mut engine, 1, 1, prompt, 512, adapter.len()), *adapter);
     assert!(refusal(&engine).unwrap().contains("not permitted while capturing"));
     assert_eq!(replayed.load(Ordering::Relaxed), before, "what was recorded before is not trusted");
+}
+
+/// Records for which there is no memory the first two times.
+#[derive(Default)]
+struct Short {
+    asked: Arc<AtomicUsize>,
+    tapes: Tapes,
+}
+
+impl Recorder for Short {
+    fn record(&self, step: &Step<'_>) -> Result<Box<dyn Replay + Send>> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) < 2 {
+            return Err(TrainError::OutOfMemory("of a test".to_owned()));
+        }
+        self.tapes.record(step)
+    }
+}
+
+#[test]
+fn where_memory_does_not_do_for_a_record_it_is_tried_again_later() {
+    let golden = Golden::of("qwen2");
+    let short = Short::default();
+    let (asked, replayed) = (Arc::clone(&short.asked), Arc::clone(&short.tapes.replayed));
+    let mut engine = stepping(&golden, 1, Box::new(short));
+    let step = |engine: &mut TorchEngine| {
+        engine.truncate(0, 0);
+        best(&engine.forward(0, &[piece(0, &[7], Want::Best)]).unwrap()[0])
+    };
+    let first = step(&mut engine);
+    assert!(refusal(&engine).unwrap().contains("memory"));
+    // Once more with what could be given back, and then not at every step.
+    for _ in 1..PATIENCE {
+        assert_eq!(step(&mut engine), first);
+    }
+    assert_eq!((asked.load(Ordering::Relaxed), replayed.load(Ordering::Relaxed)), (2, 0));
+    for _ in 0..3 {
+        assert_eq!(step(&mut engine), first);
+    }
+    assert_eq!((asked.load(Ordering::Relaxed), replayed.load(Ordering::Relaxed)), (3, 3));
+    assert_eq!(refusal(&engine), None);
 }
 
 #[test]
