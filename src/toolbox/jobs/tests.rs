@@ -252,13 +252,13 @@ async fn a_server_of_one_call_answers_the_next() {
     let desk = Desk::new();
     std::fs::write(desk.path().join("page"), "hello from here").unwrap();
     let server = "python3 -u -m http.server --bind 127.0.0.1 0 > log 2>&1";
-    let shown = desk.shell(&format!("{server} &\nwhile ! grep -q port log; do :; done")).await;
+    let shown = desk.shell(&format!("{server} &\nwhile ! grep -qs port log; do :; done")).await;
     assert!(shown.starts_with("[still running in the background as job 1: "), "{shown}");
     let fetch = r"curl -s 127.0.0.1:$(grep -o 'port [0-9]*' log | tr -dc 0-9)/page";
     assert_eq!(desk.shell(fetch).await, "hello from here");
     // The same, as the tool offers it.
     let job = desk.start(&server.replace("log", "log2")).await;
-    desk.shell("while ! grep -q port log2; do :; done").await;
+    desk.shell("while ! grep -qs port log2; do :; done").await;
     assert_eq!(desk.shell(&fetch.replace("log", "log2")).await, "hello from here");
     assert_eq!(
         desk.terminal(&json!({"job": job, "stop": true})).await,
