@@ -60,16 +60,21 @@ impl TorchEngine {
         Ok(Self { decoder, cache, resting, active: 0, singles: Singles::Plain })
     }
 
-    /// Records the steps of single tokens from now on (CUDA graphs), if a first one shows that they
-    /// can be and are right. Why they are not is what comes back; then they are computed, in the way
-    /// that was found to be right. Nothing may be in the slots yet.
+    /// Computes single tokens in steps from now on, and records these (CUDA graphs) if that is asked
+    /// for, if a first one shows that they can be and are right. Why they are not recorded is what
+    /// comes back; then they are computed, in the way that was found to be right. Nothing may be in
+    /// the slots yet.
     ///
     /// # Errors
     /// When nothing can be computed.
-    pub fn record_steps(&mut self) -> Result<std::result::Result<(), String>> {
-        let graphs = Graphs::new(self.decoder.device());
-        let recorder = graphs.map(|graphs| Box::new(graphs) as Box<_>);
-        self.rehearse(Steps::new(recorder.map_err(|why| why.to_string())))
+    pub fn take_steps(&mut self, recorded: bool) -> Result<std::result::Result<(), String>> {
+        let recorder = if recorded {
+            let graphs = Graphs::new(self.decoder.device());
+            graphs.map(|graphs| Box::new(graphs) as Box<_>).map_err(|why| why.to_string())
+        } else {
+            Err("they were not to be used".to_owned())
+        };
+        self.rehearse(Steps::new(recorder))
     }
 
     /// Makes a first step so, of the first slot, and compares it with what comes of looking at each

@@ -250,10 +250,10 @@ fn engine(
     let adapters = opened.adapters.iter().map(|adapter| beside(&decoder, adapter));
     let adapters = adapters.collect::<crate::Result<_>>()?;
     let mut engine = TorchEngine::new(decoder, adapters, slots, context)?;
-    if !device.is_cuda() || !graphs {
+    if !device.is_cuda() {
         return Ok((engine, None));
     }
-    let notice = match engine.record_steps()? {
+    let notice = match engine.take_steps(graphs)? {
         Ok(()) => "Single tokens are computed by CUDA graphs.".to_owned(),
         Err(why) => format!("Single tokens are computed without CUDA graphs: {why}."),
     };

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use tch::Device;
 
 use crate::error::Result;
-use crate::torch::memory::number;
+use crate::torch::memory::device_number;
 use crate::torch::shim::checked;
 
 #[allow(unsafe_code, reason = "the shim is C++")]
@@ -43,7 +43,7 @@ impl Graphs {
     pub fn new(device: Device) -> Result<Self> {
         let mut graphs = std::ptr::null_mut();
         // SAFETY: the pointer outlives the call.
-        checked(unsafe { limn_graphs_open(number(device), &raw mut graphs) })?;
+        checked(unsafe { limn_graphs_open(device_number(device), &raw mut graphs) })?;
         Ok(Self(graphs))
     }
 

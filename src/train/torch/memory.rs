@@ -23,7 +23,7 @@ pub struct Memory {
 /// When there is no such device.
 pub fn memory(device: Device) -> Result<Memory> {
     count();
-    let [used, peak, reserved] = shim::memory(number(device))?;
+    let [used, peak, reserved] = shim::memory(device_number(device))?;
     Ok(Memory { used, peak, reserved })
 }
 
@@ -33,7 +33,7 @@ pub fn memory(device: Device) -> Result<Memory> {
 /// When there is no such device.
 pub fn reset_peak(device: Device) -> Result<()> {
     count();
-    shim::memory_reset_peak(number(device))
+    shim::memory_reset_peak(device_number(device))
 }
 
 /// Lets tensors that this thread makes on the processor take this many bytes more and no more;
@@ -67,7 +67,7 @@ fn count() {
 }
 
 /// A device as the shim numbers it.
-pub(super) fn number(device: Device) -> i32 {
+pub(super) fn device_number(device: Device) -> i32 {
     match device {
         Device::Cuda(index) => i32::try_from(index).unwrap_or(i32::MAX),
         Device::Cpu | Device::Mps | Device::Vulkan => -1,

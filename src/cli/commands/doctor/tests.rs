@@ -38,4 +38,8 @@ fn what_trains_is_said_and_a_gpu_that_does_not_work_is_a_failure() {
     let check = training::judge(&gpu);
     assert_eq!(check.ok, Some(true));
     assert!(check.found.ends_with("attention by cudnn, CUDA graphs"), "{}", check.found);
+    let mut other = gpu;
+    other["graphs"] = "another libtorch".into();
+    let check = training::judge(&other);
+    assert!(check.found.ends_with("no CUDA graphs (another libtorch)"), "{}", check.found);
 }

@@ -49,7 +49,10 @@ pub(super) fn judge(said: &Value) -> Check {
     let (libtorch, attention) = (text("libtorch"), text("attention"));
     if said["usable"] == true {
         let (cudart, cudnn) = (number("cudart"), number("cudnn"));
-        let graphs = if said["graphs"] == "yes" { ", CUDA graphs" } else { "" };
+        let graphs = match text("graphs").as_str() {
+            "yes" => ", CUDA graphs".to_owned(),
+            why => format!(", no CUDA graphs ({why})"),
+        };
         let found = format!(
             "libtorch {libtorch} on a GPU: CUDA {cudart}, cuDNN {cudnn}, attention by \
              {attention}{graphs}"

@@ -231,8 +231,9 @@ fn a_rehearsal_leaves_nothing_behind() {
     assert_eq!(best(&engine.forward(0, &[first]).unwrap()[0]), alone);
     engine.truncate(0, 0);
     // A processor records nothing, and says so.
-    let why = engine.record_steps().unwrap().unwrap_err();
+    let why = engine.take_steps(true).unwrap().unwrap_err();
     assert!(why.contains("no CUDA graphs"), "{why}");
+    assert!(engine.take_steps(false).unwrap().unwrap_err().contains("not to be used"));
     assert_eq!(best(&engine.forward(0, &[first]).unwrap()[0]), alone);
 }
 
