@@ -6,12 +6,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <new>
-#include <string>
 #include <tuple>
 #include <vector>
 
