@@ -438,7 +438,10 @@ pub(crate) fn open_top(root: &Path) -> Result<(OwnedFd, Stat), Error> {
 pub(crate) fn names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
     // A folder that may be read and not entered can be listed, if it is not opened again.
-    for entry in Dir::new(rustix::io::dup(folder)?)? {
+    let mut listed = Dir::new(rustix::io::dup(folder)?)?;
+    // Whoever has listed it before has left it at its end.
+    listed.rewind();
+    for entry in listed {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

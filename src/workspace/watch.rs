@@ -9,7 +9,8 @@
 //!
 //! Each folder is watched by itself, because what checkpoints leave out and what git ignores is not:
 //! a build that writes thousands of files into such a folder costs nothing here. A thread of its own
-//! adds the folders that appear. When the system allows no more watches, or there are more folders
+//! adds the folders that appear; what is done in one of them before told nobody, so that it is
+//! watched from now on counts as a change. When the system allows no more watches, or there are more folders
 //! than are ever watched, the watch is blind, and says so.
 
 use std::collections::HashSet;
@@ -76,9 +77,9 @@ struct Seen {
     /// Where the own files are made, and how their names begin.
     state: PathBuf,
     own: String,
-    /// The number of the last that was made, and of the last that was told of.
+    /// The number of the last that was made.
     made: AtomicU64,
-    told: Mutex<u64>,
+    told: Mutex<Told>,
     has_told: Condvar,
     began: Instant,
     /// Something changed since it was last asked to forget.
@@ -92,6 +93,15 @@ struct Seen {
     flood: Mutex<Flood>,
     /// Nobody listens any more.
     is_over: AtomicBool,
+}
+
+/// How far the news is that came.
+#[derive(Default)]
+struct Told {
+    /// The number of the last own file that was told of.
+    own: u64,
+    /// Folders that appeared and are not watched yet.
+    unwatched: usize,
 }
 
 /// How many events come.
@@ -135,7 +145,7 @@ impl Watch {
             state: workspace.state.clone(),
             own: format!("seen-{}-{}-", process::id(), BEGUN.fetch_add(1, Ordering::Relaxed)),
             made: AtomicU64::new(0),
-            told: Mutex::new(0),
+            told: Mutex::default(),
             has_told: Condvar::new(),
             began: Instant::now(),
             something: AtomicBool::new(false),
@@ -229,7 +239,7 @@ impl Seen {
             return false;
         }
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |told: &mut u64| *told < number;
+        let waits = |told: &mut Told| told.own < number || told.unwatched > 0;
         let waited = self.has_told.wait_timeout_while(told, CATCH_UP_MAX, waits);
         let is_told = !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
         // It is empty, and the next one has another name.
@@ -242,10 +252,13 @@ impl Seen {
         let name =
             own.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix(&self.own));
         if let Some(number) = name.and_then(|number| number.parse::<u64>().ok()) {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            *told = number.max(*told);
-            self.has_told.notify_all();
+            self.tell(|told| told.own = number.max(told.own));
         }
+    }
+
+    fn tell(&self, news: impl FnOnce(&mut Told)) {
+        news(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.has_told.notify_all();
     }
 
     /// Takes what the system says.
@@ -296,8 +309,12 @@ impl Seen {
     /// Says that a folder is new. Who listens may be waiting for this very thread, so this never
     /// waits; when there are too many, all are looked for.
     fn appeared(&self, folder: PathBuf, folders: &SyncSender<PathBuf>) {
-        if let Err(TrySendError::Full(_)) = folders.try_send(folder) {
-            self.has_lost.store(true, Ordering::Release);
+        self.tell(|told| told.unwatched += 1);
+        if let Err(error) = folders.try_send(folder) {
+            self.tell(|told| told.unwatched -= 1);
+            if matches!(error, TrySendError::Full(_)) {
+                self.has_lost.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -359,15 +376,24 @@ impl Folders {
             if path.as_os_str().is_empty() || self.seen.is_over.load(Ordering::Acquire) {
                 return;
             }
-            let Ok(inside) = path.strip_prefix(&self.seen.root) else { continue };
-            let inside = inside.to_owned();
-            // One of this name may have gone, with all below it.
-            self.watched
-                .retain(|known| inside.as_os_str().is_empty() || !known.starts_with(&inside));
-            self.add(inside);
-            if self.seen.has_lost.swap(false, Ordering::AcqRel) {
-                self.add(PathBuf::new());
+            if let Ok(inside) = path.strip_prefix(&self.seen.root) {
+                self.watch(inside);
             }
+            self.seen.tell(|told| told.unwatched -= 1);
+        }
+    }
+
+    /// Watches a folder that appeared.
+    fn watch(&mut self, folder: &Path) {
+        // One of this name may have gone, with all below it.
+        self.watched.retain(|known| folder.as_os_str().is_empty() || !known.starts_with(folder));
+        let before = self.watched.len();
+        self.add(folder.to_owned());
+        if self.seen.has_lost.swap(false, Ordering::AcqRel) {
+            self.add(PathBuf::new());
+        }
+        if self.watched.len() > before {
+            self.seen.note();
         }
     }
 
@@ -379,7 +405,7 @@ impl Folders {
                 return;
             }
             let at = self.seen.root.join(&folder);
-            let Some((open, names)) = self.open(&folder, &at) else { continue };
+            let Some(open) = self.open(&folder, &at) else { continue };
             if !self.watched.contains(&folder) {
                 if self.watched.len() >= FOLDERS_MAX {
                     return self.seen.go_blind(&notify::Error::generic("it has too many folders"));
@@ -393,17 +419,19 @@ impl Folders {
                     Err(_) => continue,
                 }
             }
-            drop(open);
             // What lay in it before it was watched told nobody.
-            let below = names.into_iter().map(|name| folder.join(OsStr::from_bytes(&name)));
+            let below = names(&open)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|name| folder.join(OsStr::from_bytes(&name)));
             waiting.extend(below.filter(|path| {
                 self.seen.root.join(path).symlink_metadata().is_ok_and(|it| it.is_dir())
             }));
         }
     }
 
-    /// Opens a folder that is to be watched, and lists it.
-    fn open(&self, folder: &Path, at: &Path) -> Option<(OwnedFd, Vec<Vec<u8>>)> {
+    /// Opens a folder, should it be one to watch.
+    fn open(&self, folder: &Path, at: &Path) -> Option<OwnedFd> {
         let name = folder.file_name().unwrap_or_default();
         if name == ".git" || folder.iter().count() > LEVELS_MAX {
             return None;
@@ -420,7 +448,7 @@ impl Folders {
         if !is_top && (is_left_out || ignored.covers(folder, true)) {
             return None;
         }
-        Some((open, names))
+        Some(open)
     }
 }
 

@@ -47,6 +47,19 @@ fn files_and_folders_that_change_are_seen() {
 }
 
 #[test]
+fn what_is_done_in_a_folder_before_it_is_watched_is_seen() {
+    let world = World::new();
+    let watch = Watch::begin(&world.workspace).unwrap();
+    for round in 0..100 {
+        world.write(format!("{round}/deep/er/file"), "one");
+        // Whoever forgets at once has forgotten the folder, and not what is done in it from then on.
+        watch.forget();
+        world.write(format!("{round}/deep/er/file"), "two");
+        assert!(watch.has_seen(), "round {round}");
+    }
+}
+
+#[test]
 fn what_is_ignored_left_out_or_gits_own_is_not_looked_at() {
     let world = World::new();
     world.git(".", &["init", "-q"]);
