@@ -91,6 +91,12 @@ pub(crate) fn find(name: &str, file: &UserFile) -> Result<Local, CliError> {
     Ok(listed.unwrap_or(found))
 }
 
+/// The name of a model where a path says all: what can be served there is one of this machine.
+pub(crate) fn or_path(name: &str) -> String {
+    let is_path = || name.contains('/') && matches!(Local::at(Path::new(name)), Ok(Some(_)));
+    if !name.starts_with(PREFIX) && is_path() { format!("{PREFIX}{name}") } else { name.to_owned() }
+}
+
 fn told(names: &[&str]) -> String {
     let shown: Vec<String> = names
         .iter()

@@ -48,6 +48,8 @@ pub enum Answer {
     Nothing,
     /// The likeliest token.
     Best(u32),
+    /// None is likeliest: what was computed is no number.
+    NoNumber,
     /// Logits `[vocab]`, as the model gives them: no temperature, no penalty.
     Logits(Vec<f32>),
 }
@@ -79,6 +81,10 @@ pub trait Engine: Send {
 
     /// Forgets what a slot holds beyond its first so many tokens.
     fn truncate(&mut self, slot: usize, tokens: usize);
+
+    /// Forgets all that a slot holds, and gives its memory back, where memory is taken as slots fill.
+    /// Whether there was any.
+    fn give_back(&mut self, slot: usize) -> bool;
 
     /// Makes a slot hold the first so many tokens of another, and nothing else.
     ///

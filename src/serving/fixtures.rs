@@ -50,6 +50,8 @@ struct State {
     faults: VecDeque<Fault>,
     /// Above so many tokens a call runs out of memory.
     memory_tokens: Option<usize>,
+    /// So many tokens may be held by all slots.
+    held_tokens: Option<usize>,
     /// So many calls are let through; `None` lets all.
     permits: Option<usize>,
     /// Calls that wait for a permit.
@@ -91,6 +93,17 @@ impl Control {
     /// Calls with more tokens run out of memory.
     pub(crate) fn memory(&self, tokens: Option<usize>) {
         self.state().memory_tokens = tokens;
+    }
+
+    /// Memory is taken as slots fill, and there is some for so many tokens in all.
+    pub(crate) fn room(&self, tokens: usize) {
+        self.state().held_tokens = Some(tokens);
+    }
+
+    /// What happens when slots hold so many tokens.
+    fn full(&self, held: usize) -> Option<Fault> {
+        let most = self.state().held_tokens.filter(|most| held > *most)?;
+        Some(Fault::Error(EngineError::OutOfMemory(format!("{held} tokens where {most} fit"))))
     }
 
     /// Lets so many more calls through, and then none.
@@ -214,6 +227,8 @@ impl Engine for Arithmetic {
                 held.push((*token, next(before, variant, *token)));
             }
         }
+        let held: usize = self.slots.iter().map(Vec::len).sum();
+        let fault = fault.or_else(|| self.control.full(held));
         // What fails has spoiled its slots by then, as a real one may.
         match fault {
             Some(Fault::Error(error)) => return Err(error),
@@ -225,8 +240,10 @@ impl Engine for Arithmetic {
             Some(Fault::TooFew) => drop(answers.pop()),
             Some(Fault::NotANumber) => {
                 for answer in &mut answers {
-                    if let Answer::Logits(logits) = answer {
-                        logits.fill(f32::NAN);
+                    match answer {
+                        Answer::Logits(logits) => logits.fill(f32::NAN),
+                        Answer::Best(_) => *answer = Answer::NoNumber,
+                        Answer::Nothing | Answer::NoNumber => {}
                     }
                 }
             }
@@ -244,6 +261,14 @@ impl Engine for Arithmetic {
 
     fn truncate(&mut self, slot: usize, tokens: usize) {
         self.slots[slot].truncate(tokens);
+    }
+
+    fn give_back(&mut self, slot: usize) -> bool {
+        let had_any = self.control.state().held_tokens.is_some() && !self.slots[slot].is_empty();
+        if had_any {
+            self.slots[slot].clear();
+        }
+        had_any
     }
 
     fn copy(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), EngineError> {

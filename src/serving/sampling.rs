@@ -17,6 +17,9 @@ use crate::job::{Logprob, Sampled, Sampling};
 #[cfg(test)]
 mod tests;
 
+/// Why nothing is chosen.
+pub(crate) const NO_NUMBER: &str = "What the model computed is no number.";
+
 /// So many of the likeliest are sorted at first; seldom are more needed to reach a share.
 const SORTED_FIRST: usize = 256;
 
@@ -75,7 +78,7 @@ impl Sampler {
     /// When the logits are no numbers, or nothing may be chosen.
     pub(crate) fn choose(&mut self, logits: &[f32], choice: Choice<'_>) -> Result<Sampled, String> {
         if logits.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
-            return Err("What the model computed is no number.".to_owned());
+            return Err(NO_NUMBER.to_owned());
         }
         let mut candidates = self.candidates(logits, choice);
         if candidates.is_empty() {

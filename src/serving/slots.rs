@@ -103,6 +103,14 @@ impl Slots {
         self.slots[slot].tokens.clear();
     }
 
+    /// The slots that have no job, those first that had none for longest.
+    pub(crate) fn idle(&self) -> Vec<usize> {
+        let mut idle: Vec<usize> =
+            (0..self.slots.len()).filter(|slot| !self.slots[*slot].is_busy).collect();
+        idle.sort_by_key(|slot| self.slots[*slot].taken);
+        idle
+    }
+
     /// The tokens that a slot holds.
     pub(crate) fn held(&self, slot: usize) -> usize {
         self.slots[slot].tokens.len()

@@ -11,10 +11,11 @@ mod steps;
 mod tests;
 
 use serving::{Answer, Engine, EngineError, Facts, Piece, Want};
+use training::plan::gib;
 
 use crate::decoder::{Adapter, Cache, Decoder, Step};
 use crate::error::{Result, TrainError};
-use crate::torch::{Graphs, give_back};
+use crate::torch::{Graphs, give_back, grant};
 
 use steps::Steps;
 
@@ -29,7 +30,15 @@ pub struct TorchEngine {
     /// The model that is computed with.
     active: usize,
     singles: Singles,
+    /// How much memory is free, where nothing else bounds what is taken.
+    free: Option<Free>,
 }
+
+/// How much memory is free now, in bytes; `None` where nobody knows.
+pub type Free = fn() -> Option<u64>;
+
+/// So much memory is left to others.
+const LEFT_BYTES: u64 = 256 << 20;
 
 /// How single tokens are computed.
 #[derive(Debug)]
@@ -57,7 +66,29 @@ impl TorchEngine {
         let cache = Cache::new(&decoder, slots, slot_tokens)?;
         let mut resting = vec![decoder.linears().iter().map(|_| None).collect()];
         resting.extend(adapters);
-        Ok(Self { decoder, cache, resting, active: 0, singles: Singles::Plain })
+        Ok(Self { decoder, cache, resting, active: 0, singles: Singles::Plain, free: None })
+    }
+
+    /// Takes no memory from now on that is not free, of a processor: there the system would end some
+    /// process instead of refusing.
+    pub fn stay_within(&mut self, free: Free) {
+        self.free = Some(free);
+    }
+
+    /// Whether there is memory for pieces, and for computing them.
+    fn ask_for_room(&self, bytes: u64, is_step: bool) -> Result<()> {
+        let Some(free) = self.free.filter(|_| bytes > 0 || !is_step).and_then(|free| free()) else {
+            return Ok(());
+        };
+        let left = free.saturating_sub(LEFT_BYTES);
+        if bytes > left {
+            let [bytes, left] = [bytes, left].map(gib);
+            return Err(TrainError::OutOfMemory(format!(
+                "{bytes} of keys and values where {left} are left"
+            )));
+        }
+        grant(Some(usize::try_from(left - bytes).unwrap_or(usize::MAX)));
+        Ok(())
     }
 
     /// Computes single tokens in steps from now on, and records these (CUDA graphs) if that is asked
@@ -102,6 +133,7 @@ impl TorchEngine {
     /// held.
     fn compute(&mut self, variant: usize, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
         let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
+        self.ask_for_room(self.cache.growth(pieces), is_step)?;
         let (decoder, cache) = (&self.decoder, &mut self.cache);
         match &mut self.singles {
             Singles::Steps(steps) if is_step => {
@@ -170,7 +202,13 @@ impl Engine for TorchEngine {
         to: usize,
         tokens: usize,
     ) -> std::result::Result<(), EngineError> {
-        self.cache.copy(from, to, tokens).map_err(failed)
+        // A copy may take as much as is copied.
+        let room = self.ask_for_room(self.cache.token_bytes(tokens), false);
+        room.and_then(|()| self.cache.copy(from, to, tokens)).map_err(failed)
+    }
+
+    fn give_back(&mut self, slot: usize) -> bool {
+        self.cache.give_back(slot)
     }
 }
 

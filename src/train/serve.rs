@@ -9,6 +9,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use std::env::VarError;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,7 +23,7 @@ use tch::{Device, Kind};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use training::plan::{Machine, gib};
+use training::plan::{Machine, free_bytes, gib};
 use training::shape::ModelShape;
 
 use crate::decoder::{Cache, Decoder};
@@ -126,11 +127,23 @@ fn run(options: &Options, cuda: &Cuda) -> Result<(), Failed> {
 /// The key of the file, or of the variable; of neither, there is none.
 fn key(file: Option<&Path>) -> Result<Option<SecretString>, Failed> {
     let Some(file) = file else {
-        return Ok(std::env::var(KEY_VARIABLE).ok().map(SecretString::from));
+        return match std::env::var(KEY_VARIABLE) {
+            Ok(key) => Ok(Some(SecretString::from(key))),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(Failed::Refused(format!(
+                "The key in {KEY_VARIABLE} is not text, and a header could not hold it. Choose one \
+                 of letters and digits."
+            ))),
+        };
     };
     let mut text = String::new();
-    let read = File::open(file).and_then(|it| it.take(KEY_BYTES_MAX).read_to_string(&mut text));
+    let most = KEY_BYTES_MAX + 1;
+    let read = File::open(file).and_then(|it| it.take(most).read_to_string(&mut text));
     match read {
+        Ok(length) if length as u64 > KEY_BYTES_MAX => Err(Failed::Refused(format!(
+            "{} has more than {KEY_BYTES_MAX} bytes, which is no key. Name a file with a key in it.",
+            file.display()
+        ))),
         Ok(_) => Ok(Some(SecretString::from(text.trim()))),
         Err(error) => {
             let file = file.display();
@@ -204,7 +217,8 @@ fn context(asked: Option<usize>, shape: &ModelShape) -> Result<usize, Failed> {
 }
 
 /// What memory is needed, as a notice. A GPU that does not have it is not begun with; of a
-/// processor's memory what is written is taken, and texts need not become as long as they may.
+/// processor's memory what is written is taken, and texts need not become as long as they may. When
+/// they do, it is they that end ([`TorchEngine::stay_within`]).
 fn memory(
     shape: &ModelShape,
     kind: Kind,
@@ -251,6 +265,7 @@ fn engine(
     let adapters = adapters.collect::<crate::Result<_>>()?;
     let mut engine = TorchEngine::new(decoder, adapters, slots, context)?;
     if !device.is_cuda() {
+        engine.stay_within(free_bytes);
         return Ok((engine, None));
     }
     let notice = match engine.take_steps(graphs)? {

@@ -21,7 +21,7 @@ pub use bytes::{Number, filled, map, read_into, write_numbers};
 pub use cuda::{Cuda, load_cuda};
 pub use graph::{Graph, Graphs};
 pub use kernels::{Backend, KeptAttention, Kernels, attention_backend, attention_part};
-pub use memory::{Memory, give_back, grant, keep_freed, memory, reset_peak};
+pub use memory::{Memory, forget, give_back, grant, keep_freed, memory, reset_peak};
 
 use tch::Tensor;
 

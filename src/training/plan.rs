@@ -5,6 +5,7 @@
 //! said of the machine. It is wrong by a few percent, and says where the memory goes, so that who is
 //! short of it knows what to change.
 
+mod free;
 mod machine;
 mod memory;
 mod speed;
@@ -19,6 +20,7 @@ use crate::order::Order;
 use crate::recipe::{Method, Recipe};
 use crate::shape::ModelShape;
 
+pub use free::free_bytes;
 pub use machine::{Kind, Machine};
 pub use memory::{MemoryUse, Way};
 pub use speed::Work;

@@ -432,6 +432,29 @@ fn the_sessions_of_a_comparison_share_one_server() {
 }
 
 #[test]
+fn two_runs_are_compared_by_their_paths_and_each_is_loaded_once() {
+    let local = Local::new(SERVES);
+    let world = local.world();
+    let hello = Scenario::repeat_last([Reply::text("Hello.")]);
+    let server = MockServer::start(hello).unwrap();
+    local.at(&server);
+    let (one, other) = (local.training.folder(), world.path("runs/other"));
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    assert!(Command::new("cp").arg("-r").args([&one, &other]).status().unwrap().success());
+    world.write("work/tasks.jsonl", "{\"prompt\":\"Task 1.\"}\n{\"prompt\":\"Task 2.\"}\n");
+    let compare = ["compare", text(&one), text(&other), "--sandbox", "off", "--json", "--queries"];
+    let told = local.limn(&[&compare[..], &["tasks.jsonl"]].concat()).succeeds().json_lines();
+    let whole = told.last().unwrap();
+    assert_eq!((&whole["a"]["reached"], &whole["b"]["reached"]), (&2.into(), &2.into()), "{whole}");
+    assert_eq!((server.requests().len(), local.pids().len()), (4, 2));
+    let asked = local.said("asked");
+    let served: Vec<&str> = asked.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    let [one, other] = [one, other].map(|folder| folder.canonicalize().unwrap());
+    assert_eq!(served, [text(&one), text(&other)]);
+    world.assert_sound();
+}
+
+#[test]
 fn limn_serve_takes_its_place_passes_what_it_was_told_and_ends_with_its_code() {
     let local = Local::new("trap 'exit 7' TERM; while :; do read line; done");
     let key = local.world().path("key");

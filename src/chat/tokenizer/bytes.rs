@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -49,6 +49,21 @@ struct Words {
     tokens: Vec<(u32, usize)>,
 }
 
+impl Words {
+    fn of(&self, word: &str) -> Option<&[(u32, usize)]> {
+        self.places.get(word).map(|place| &self.tokens[place.clone()])
+    }
+
+    fn learn(&mut self, word: &str, read: Vec<(u32, usize)>) {
+        // Another thread may have been faster.
+        if self.places.len() < WORDS_MAX && !self.places.contains_key(word) {
+            let from = self.tokens.len();
+            self.tokens.extend(read);
+            self.places.insert(word.into(), from..self.tokens.len());
+        }
+    }
+}
+
 /// A tokenizer of this kind.
 #[derive(Debug)]
 pub(super) struct Bytes {
@@ -58,7 +73,8 @@ pub(super) struct Bytes {
     /// Whether texts are brought into the composed form first.
     is_composed: bool,
     alphabet: Vec<char>,
-    words: Mutex<Words>,
+    /// Held for a word at a time, and by many at once: a long text keeps nobody waiting.
+    words: RwLock<Words>,
 }
 
 impl Bytes {
@@ -82,7 +98,7 @@ impl Bytes {
         }
         let cuts = cuts(&json["pre_tokenizer"])?;
         let added = added(json["added_tokens"].as_array(), is_composed)?;
-        let words = Mutex::default();
+        let words = RwLock::default();
         Some(Self { added, cuts, is_composed, alphabet: alphabet(), words })
     }
 
@@ -94,7 +110,6 @@ impl Bytes {
         inner: &tokenizers::Tokenizer,
         plain: impl Fn(&str) -> Result<Tokens, E>,
     ) -> Option<Result<Tokens, E>> {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tokens = Tokens::default();
         let mut from = 0;
         let found = self.added.iter().flat_map(|added| added.find_iter(text));
@@ -108,7 +123,7 @@ impl Bytes {
                     Ok(read) => tokens.extend(read, begin),
                 }
             } else {
-                self.piece(text, begin..control.start, inner, &mut words, &mut tokens)?;
+                self.piece(text, begin..control.start, inner, &mut tokens)?;
             }
             if !control.is_empty() {
                 tokens.ids.push(inner.token_to_id(&text[control.clone()])?);
@@ -124,7 +139,6 @@ impl Bytes {
         text: &str,
         stretch: Range<usize>,
         inner: &tokenizers::Tokenizer,
-        words: &mut Words,
         tokens: &mut Tokens,
     ) -> Option<()> {
         let mut pieces = vec![stretch];
@@ -146,16 +160,18 @@ impl Bytes {
                 tokens.places.push(from..to);
             };
             let word = &text[start..end];
-            if let Some(place) = words.places.get(word) {
-                words.tokens[place.clone()].iter().for_each(|(id, bytes)| push(*id, *bytes));
-                continue;
+            let is_short = word.len() <= WORD_BYTES_MAX;
+            if is_short {
+                let words = self.words.read().unwrap_or_else(PoisonError::into_inner);
+                if let Some(known) = words.of(word) {
+                    known.iter().for_each(|(id, bytes)| push(*id, *bytes));
+                    continue;
+                }
             }
             let read = self.word(word, inner)?;
             read.iter().for_each(|(id, bytes)| push(*id, *bytes));
-            if word.len() <= WORD_BYTES_MAX && words.places.len() < WORDS_MAX {
-                let from = words.tokens.len();
-                words.tokens.extend(read);
-                words.places.insert(word.into(), from..words.tokens.len());
+            if is_short {
+                self.words.write().unwrap_or_else(PoisonError::into_inner).learn(word, read);
             }
         }
         Some(())

@@ -17,7 +17,7 @@ use super::{RunArgs, SessionArgs};
     interrupted.\n\nExample:\n  limn compare gpt-5 local:first-run --queries tasks.jsonl --out \
     compared")]
 pub(crate) struct CompareArgs {
-    /// The first model, as --model takes it.
+    /// The first model, as --model takes it, or the path of a run.
     pub(crate) a: String,
     /// The second.
     pub(crate) b: String,

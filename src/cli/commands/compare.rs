@@ -23,6 +23,7 @@ use workspace::{Hash, Pin, Policy, Workspace};
 use crate::args::{CompareArgs, RunArgs, SessionArgs};
 use crate::commands::checkpoint::NEVER;
 use crate::error::{CliError, CliResult, Exit};
+use crate::local;
 use crate::print::{Out, safe_line};
 use crate::settings::{self, Endpoint, Settings};
 use crate::store::Store;
@@ -39,6 +40,8 @@ use work::work;
 const COLUMNS_ELSEWHERE: usize = 120;
 
 pub(crate) fn run(args: &CompareArgs) -> CliResult {
+    let [a, b] = [&args.a, &args.b].map(|name| local::or_path(name));
+    let args = &CompareArgs { a, b, ..args.clone() };
     let queries = queries::read(args)?;
     refuse_wrong(args, &queries)?;
     let mut results = Results::open(args.out.as_deref())?;
@@ -136,7 +139,8 @@ fn starts(queries: &[Query]) -> Result<HashMap<PathBuf, Start>, CliError> {
     Ok(starts)
 }
 
-/// Every session there is to be: task by task, and each task by both models in turn.
+/// Every session there is to be: task by task, and each task by both models in turn, unless both are
+/// of this machine, which has the memory of one: then the second begins when the first has done all.
 fn jobs<'a>(
     args: &CompareArgs,
     queries: &'a [Query],
@@ -158,6 +162,9 @@ fn jobs<'a>(
                 });
             }
         }
+    }
+    if [&args.a, &args.b].iter().all(|name| name.starts_with(local::PREFIX)) {
+        jobs.sort_by_key(|job| job.key.side == Side::B);
     }
     jobs
 }

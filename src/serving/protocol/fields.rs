@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
@@ -65,13 +66,18 @@ impl<'a> Fields<'a> {
         harmless: &[&str],
         why: &str,
     ) -> Result<(), ApiError> {
-        let said: Option<&RawValue> = self.take(name)?;
-        match said {
-            Some(said) if !harmless.contains(&said.get()) => {
-                Err(ApiError::unsupported(name, format!("`{name}` is not supported: {why}")))
-            }
-            _ => Ok(()),
+        let Some(said) = self.take::<Value>(name)? else { return Ok(()) };
+        let says = |text: &&str| {
+            serde_json::from_str(text).is_ok_and(|harmless: Value| match harmless.as_f64() {
+                // However the number is written.
+                Some(number) => said.as_f64() == Some(number),
+                None => said == harmless,
+            })
+        };
+        if harmless.iter().any(says) {
+            return Ok(());
         }
+        Err(ApiError::unsupported(name, format!("`{name}` is not supported: {why}")))
     }
 }
 

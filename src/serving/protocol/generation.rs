@@ -113,9 +113,8 @@ impl Generation {
 
 /// Refuses what is known and not obeyed.
 fn refuse(fields: &Fields<'_>) -> Result<(), ApiError> {
-    let zero: &[&str] = &["0", "0.0", "-0", "-0.0"];
     for name in ["frequency_penalty", "presence_penalty"] {
-        fields.refuse_unless(name, zero, "use `repetition_penalty`, or leave it at 0.")?;
+        fields.refuse_unless(name, &["0"], "use `repetition_penalty`, or leave it at 0.")?;
     }
     fields.refuse_unless("logit_bias", &["{}"], "leave it out.")?;
     fields.refuse_unless("n", &["1"], "one reply is given to a request; send it several times.")?;

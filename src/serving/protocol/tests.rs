@@ -27,10 +27,10 @@ fn a_request_with_everything_is_read() {
         "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 7,
         "temperature": 0, "top_p": 0.5, "top_k": -1, "min_p": 0.1, "repetition_penalty": 1.5,
         "seed": -1, "stop": ["a", "b"], "logprobs": true, "top_logprobs": 3,
-        "return_token_ids": true, "frequency_penalty": 0, "presence_penalty": 0.0, "n": 1,
+        "return_token_ids": true, "frequency_penalty": 0, "presence_penalty": 0.0, "n": 1.0,
         "tools": [tool("look")], "tool_choice": { "type": "function", "function": { "name": "look" } },
         "parallel_tool_calls": false, "chat_template_kwargs": { "enable_thinking": false },
-        "user": "nobody", "metadata": { "some": "thing" }, "logit_bias": null,
+        "user": "nobody", "metadata": { "some": "thing" }, "logit_bias": { },
     })))
     .unwrap();
     assert_eq!(request.choice, ToolChoice::Named("look".to_owned()));

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use crate::constraint::Constraint;
 use crate::engine::{Answer, EngineError, Want};
 use crate::job::{End, Job, Sampled, Step};
-use crate::sampling::{Choice, Sampler};
+use crate::sampling::{Choice, NO_NUMBER, Sampler};
 
 /// Tokens that are forced at once: they are computed in one piece.
 const FORCED_MAX: usize = 64;
@@ -102,6 +102,7 @@ impl Running {
                 Ok(Sampled { id, logprob: None, top: Vec::new() })
             }
             Answer::Best(id) => Err(format!("The engine chose token {id}, which there is not.")),
+            Answer::NoNumber => Err(NO_NUMBER.to_owned()),
             Answer::Logits(logits) if logits.len() == vocab => self.choose(&logits),
             Answer::Logits(logits) => {
                 Err(format!("The engine gave {} logits instead of {vocab}.", logits.len()))

@@ -347,13 +347,15 @@ async fn a_call_that_fails_fails_its_jobs_and_spoils_nothing() {
 #[tokio::test]
 async fn logits_that_are_no_numbers_fail_their_job_and_are_not_used_again() {
     let (handle, control) = begin(FACTS, Settings::default());
-    control.fail(Fault::NotANumber);
-    let (mut warm, heard) = job(&prompt(1, 50), 5);
-    warm.sampling.temperature = 1.0;
-    handle.submit(warm).unwrap();
-    assert!(matches!(outcome(heard).await.end, Some(End::Failed(_))));
-    let again = outcome(submit(&handle, &prompt(1, 50), 5)).await;
-    assert_eq!((again.cached, again.tokens), (0, likeliest(0, &prompt(1, 50), 5)));
+    for temperature in [0.0, 1.0] {
+        control.fail(Fault::NotANumber);
+        let (mut job, heard) = job(&prompt(1, 50), 5);
+        job.sampling.temperature = temperature;
+        handle.submit(job).unwrap();
+        assert!(matches!(outcome(heard).await.end, Some(End::Failed(_))));
+        let again = outcome(submit(&handle, &prompt(1, 50), 5)).await;
+        assert_eq!((again.cached, again.tokens), (0, likeliest(0, &prompt(1, 50), 5)));
+    }
 }
 
 #[tokio::test]
@@ -380,6 +382,35 @@ async fn short_of_memory_a_prompt_comes_in_smaller_pieces() {
     assert!(matches!(begins.end, Some(End::Failed(EngineError::OutOfMemory(_)))), "{begins:?}");
     let writes = outcome(writes).await;
     assert_eq!((writes.tokens, writes.end), (likeliest(0, &prompt(2, 10), 20), Some(End::Length)));
+}
+
+#[tokio::test]
+async fn where_slots_take_memory_idle_ones_give_it_back_and_then_the_youngest_job_ends() {
+    let (handle, control) = begin(FACTS, Settings::default());
+    control.room(300);
+    let says = |number: u32, length: u32, count: usize| {
+        let prompt = prompt(number, length);
+        let (told, expected) = (submit(&handle, &prompt, count), likeliest(0, &prompt, count));
+        async { (outcome(told).await, expected) }
+    };
+    for (number, length) in [(1, 100), (2, 100), (3, 150)] {
+        let (found, expected) = says(number, length, 5).await;
+        assert_eq!((found.tokens, found.end), (expected, Some(End::Length)), "{number}");
+    }
+    // The first had to go for the third; the second is still there.
+    let (found, expected) = says(2, 100, 5).await;
+    assert_eq!((found.cached, found.tokens), (99, expected));
+    // Each of these fits, and both do not.
+    control.permit(0);
+    let older = says(4, 100, 150);
+    control.wait_until_held();
+    let younger = says(5, 100, 150);
+    control.release();
+    let (found, expected) = older.await;
+    assert_eq!((found.tokens, found.end), (expected, Some(End::Length)));
+    let (found, expected) = younger.await;
+    assert!(matches!(found.end, Some(End::Failed(EngineError::OutOfMemory(_)))), "{found:?}");
+    assert!(!found.tokens.is_empty() && expected.starts_with(&found.tokens));
 }
 
 #[tokio::test]
@@ -437,20 +468,22 @@ async fn a_constraint_holds_whatever_the_model_would_rather_say() {
     let (handle, control) = begin(facts, Settings::default());
     let schema = json!({"type": "object", "properties": {"a": {"enum": [1, 2, "three"]}},
         "required": ["a"], "additionalProperties": false});
-    for (seed, stops) in (0..20).zip([vec![stop], vec![]].into_iter().cycle()) {
+    // One that no model of this size can say is none.
+    let unheard = u32::try_from(facts.vocab).unwrap();
+    for (seed, stops) in (0..20).zip([vec![stop], vec![unheard], vec![]].into_iter().cycle()) {
         let (mut job, heard) = job(&prompt(seed, 10), 200);
         job.constraint = Some(grammar.json_schema(&schema, false).unwrap());
         job.sampling.seed = u64::from(seed);
         job.sampling.temperature = [0.0, 1.0][(seed / 2 % 2) as usize];
-        job.stops = stops.clone();
+        job.stops.clone_from(&stops);
         // It thinks about nothing first, which it may.
         control.say(&job.prompt, &[tokenizer.id("{").unwrap()]);
         handle.submit(job).unwrap();
         let mut outcome = outcome(heard).await;
-        if stops.is_empty() {
-            assert_eq!(outcome.end, Some(End::Complete));
-        } else {
+        if stops.contains(&stop) {
             assert_eq!((outcome.end, outcome.tokens.pop()), (Some(End::Stop), Some(stop)));
+        } else {
+            assert_eq!(outcome.end, Some(End::Complete));
         }
         let text = tokenizer.decode(&outcome.tokens).unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
@@ -517,6 +550,10 @@ impl Engine for Told {
 
     fn truncate(&mut self, slot: usize, tokens: usize) {
         self.0.truncate(slot, tokens);
+    }
+
+    fn give_back(&mut self, slot: usize) -> bool {
+        self.0.give_back(slot)
     }
 
     fn copy(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), EngineError> {

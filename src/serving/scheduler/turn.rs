@@ -103,7 +103,9 @@ impl Scheduler {
         }
     }
 
-    fn begin(&mut self, job: Job) {
+    fn begin(&mut self, mut job: Job) {
+        // A stop that cannot come would be waited for where nothing else may follow.
+        job.stops.retain(|id| usize::try_from(*id).is_ok_and(|id| id < self.facts.vocab));
         let Some(place) = self.slots.choose(job.variant, &job.prompt) else { return };
         let slot = place.slot;
         let mut cached = place.cached;
@@ -221,18 +223,32 @@ impl Scheduler {
             self.truncate(slot, self.slots.held(slot));
         }
         let prompt: usize = plan.iter().map(|planned| planned.prompt).sum();
-        let is_memory = matches!(error, EngineError::OutOfMemory(_));
-        if is_memory && prompt > PIECE_MIN {
-            self.turn_tokens = (prompt / 2).max(PIECE_MIN);
-            return;
-        }
-        // Those that write may do so yet when those that begin are gone.
-        let is_mixed = prompt > 0 && plan.iter().any(|planned| planned.prompt == 0);
-        for planned in plan.iter().rev() {
-            if !(is_memory && is_mixed && planned.prompt == 0) {
+        if !matches!(error, EngineError::OutOfMemory(_)) {
+            for planned in plan.iter().rev() {
                 self.end(planned.job, End::Failed(error.clone()));
             }
+        } else if self.give_back() {
+            // What nobody is at work with goes first.
+        } else if prompt > PIECE_MIN {
+            self.turn_tokens = (prompt / 2).max(PIECE_MIN);
+        } else if let Some(last) =
+            plan.iter().rev().find(|planned| planned.prompt > 0).or(plan.last())
+        {
+            // The others may go on when the youngest is gone, of those that begin if there are any.
+            self.end(last.job, End::Failed(error));
         }
+    }
+
+    /// Gives back the memory of a slot that has no job; whether there was any.
+    fn give_back(&mut self) -> bool {
+        self.slots.idle().into_iter().any(|slot| {
+            let given = catch_unwind(AssertUnwindSafe(|| self.engine.give_back(slot)));
+            if given.as_ref().is_ok_and(|had_any| !had_any) {
+                return false;
+            }
+            self.slots.forget(slot);
+            given.is_ok()
+        })
     }
 
     fn truncate(&mut self, slot: usize, tokens: usize) {
@@ -273,7 +289,7 @@ fn is_to(answer: &Answer, want: Want) -> bool {
     matches!(
         (answer, want),
         (Answer::Nothing, Want::Nothing)
-            | (Answer::Best(_), Want::Best)
+            | (Answer::Best(_) | Answer::NoNumber, Want::Best)
             | (Answer::Logits(_), Want::Logits)
     )
 }

@@ -17,7 +17,10 @@ use crate::decoder::rotary::Angles;
 use crate::decoder::step::Board;
 use crate::decoder::{Decoder, Places};
 use crate::error::{Result, TrainError};
-use crate::torch::linear;
+use crate::torch::{forget, linear};
+
+/// Memory is asked for with every so many tokens of a text.
+const TAKEN_AHEAD: usize = 64;
 
 /// The keys and values of several texts, layer by layer.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ pub struct Cache {
     pub(super) layers: Vec<(Tensor, Tensor)>,
     /// The tokens that each slot holds.
     lengths: Vec<usize>,
+    /// For so many tokens each slot may have memory already, where it is taken as they come.
+    taken: Vec<usize>,
+    /// The bytes that a token takes.
+    token_bytes: u64,
     slot_tokens: usize,
     /// Of all positions of a slot.
     pub(super) angles: Angles,
@@ -55,6 +62,8 @@ impl Cache {
         Ok(Self {
             layers: (0..shape.layers).map(|_| Ok((room()?, room()?))).collect::<Result<_>>()?,
             lengths: vec![0; slots],
+            taken: vec![0; slots],
+            token_bytes: Self::bytes(shape, kind, 1, 1),
             slot_tokens,
             angles: Angles::new(&shape.rope, shape.head_dim, &positions, kind, device)?,
             board: Board::new(decoder, slots, slot_tokens)?,
@@ -100,6 +109,40 @@ impl Cache {
         }
     }
 
+    /// The bytes that so many tokens take.
+    #[must_use]
+    pub fn token_bytes(&self, tokens: usize) -> u64 {
+        self.token_bytes.saturating_mul(tokens as u64)
+    }
+
+    /// The bytes of memory that pieces would take for what they put into their slots, where it is
+    /// taken as tokens come; none where they go over what others left.
+    #[must_use]
+    pub fn growth(&self, pieces: &[Piece<'_>]) -> u64 {
+        let grows = |piece: &Piece<'_>| {
+            let end = self.length(piece.slot).saturating_add(piece.tokens.len());
+            let taken = self.taken.get(piece.slot).copied().unwrap_or(usize::MAX);
+            stepped(end).saturating_sub(taken) as u64
+        };
+        pieces.iter().map(grows).fold(0, u64::saturating_add).saturating_mul(self.token_bytes)
+    }
+
+    /// Forgets a slot, and gives its memory back where it was taken as tokens came. Whether there was
+    /// any.
+    pub fn give_back(&mut self, slot: usize) -> bool {
+        let Some(taken) = self.taken.get_mut(slot).filter(|taken| !self.wipes && **taken > 0)
+        else {
+            return false;
+        };
+        *taken = 0;
+        self.lengths[slot] = 0;
+        for room in self.layers.iter().flat_map(|(keys, values)| [keys, values]) {
+            // A slot lies in one piece, so there is nothing that could fail.
+            let _ = room.f_select(0, as_i64(slot)).map_err(Into::into).and_then(forget);
+        }
+        true
+    }
+
     /// Puts zeros where tokens were.
     fn wipe(&self, slot: i64, from: i64, to: i64) -> Result<()> {
         let _guard = tch::no_grad_guard();
@@ -121,6 +164,7 @@ impl Cache {
         if from != to {
             // What fails half-way leaves nothing that could be taken for a text.
             self.lengths[to] = 0;
+            self.taken[to] = self.taken[to].max(stepped(tokens));
             let _guard = tch::no_grad_guard();
             let part = |of: &Tensor, slot: usize| {
                 of.f_select(0, as_i64(slot))?.f_narrow(1, 0, as_i64(tokens))
@@ -137,8 +181,10 @@ impl Cache {
     /// Pieces are in their slots.
     pub(super) fn reach(&mut self, pieces: &[Piece<'_>], spans: &[Span]) {
         for (piece, span) in pieces.iter().zip(spans) {
-            if let Some(length) = self.lengths.get_mut(piece.slot) {
+            let ends = (self.lengths.get_mut(piece.slot), self.taken.get_mut(piece.slot));
+            if let (Some(length), Some(taken)) = ends {
                 *length = usize::try_from(span.end()).unwrap_or(*length);
+                *taken = stepped(*length).max(*taken);
             }
         }
     }
@@ -272,20 +318,21 @@ impl Decoder {
 pub(super) struct Said {
     /// `[rows, vocab]`.
     logits: Tensor,
-    /// The likeliest tokens of all rows, where one piece wants them.
-    best: Vec<i64>,
+    /// The largest logit of each row and whose it is, where one piece wants that.
+    best: Vec<(f32, i64)>,
 }
 
 impl Said {
     /// Logits, `[rows, vocab]`, for pieces.
     pub(super) fn new(logits: Tensor, pieces: &[Piece<'_>]) -> Result<Self> {
-        // Of tokens that are alike the lowest is taken, on every device.
-        let best = if pieces.iter().any(|piece| piece.want == Want::Best) {
-            Vec::<i64>::try_from(logits.f_argmax(-1, false)?)?
-        } else {
-            Vec::new()
-        };
-        Ok(Self { logits, best })
+        if pieces.iter().all(|piece| piece.want != Want::Best) {
+            return Ok(Self { logits, best: Vec::new() });
+        }
+        // Of tokens that are alike the lowest is taken, on every device; what is no number is larger
+        // than any.
+        let (largest, tokens) = logits.f_max_dim(-1, false)?;
+        let (largest, tokens) = (Vec::<f32>::try_from(largest)?, Vec::<i64>::try_from(tokens)?);
+        Ok(Self { logits, best: largest.into_iter().zip(tokens).collect() })
     }
 
     /// The answer to a piece whose last token has this row.
@@ -296,12 +343,20 @@ impl Said {
                 Ok(Answer::Logits(Vec::<f32>::try_from(self.logits.f_get(as_i64(row))?)?))
             }
             Want::Best => {
-                let best = self.best.get(row).and_then(|id| u32::try_from(*id).ok());
                 let told = || TrainError::Torch("no token is best".to_owned());
-                Ok(Answer::Best(best.ok_or_else(told)?))
+                let (largest, token) = *self.best.get(row).ok_or_else(told)?;
+                if !largest.is_finite() {
+                    return Ok(Answer::NoNumber);
+                }
+                Ok(Answer::Best(u32::try_from(token).map_err(|_| told())?))
             }
         }
     }
+}
+
+/// So many tokens are looked ahead, so that it is not asked for memory with every one.
+fn stepped(tokens: usize) -> usize {
+    tokens.saturating_add(TAKEN_AHEAD - 1) / TAKEN_AHEAD * TAKEN_AHEAD
 }
 
 pub(super) fn as_i64(number: usize) -> i64 {

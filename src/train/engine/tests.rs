@@ -1,7 +1,9 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serving::{Answer, Engine, EngineError, Facts, Piece, Want};
 use tch::{Device, Kind};
 
-use super::TorchEngine;
+use super::{LEFT_BYTES, TorchEngine};
 use crate::decoder::Decoder;
 use crate::goldens::{Generation, Golden};
 use crate::merge::merged;
@@ -242,6 +244,39 @@ fn what_cannot_be_computed_is_said_and_changes_nothing() {
     assert!(engine.copy(0, 2, 3).is_err() && engine.copy(0, 1, 50).is_err());
     assert_eq!(engine.forward(0, &[]), Ok(Vec::new()));
     assert!(off(&logits(&mut engine, 0, &text[49..]), &whole) <= 1e-4);
+}
+
+/// Free memory, as tests have it.
+static FREE: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn texts_take_no_memory_that_is_not_free_and_give_back_what_they_took() {
+    let golden = Golden::of("qwen2");
+    // Large enough that a text fills pages.
+    let decoder = Decoder::new(&golden.weights(), Kind::Float, Device::Cpu).unwrap();
+    let mut engine = TorchEngine::new(decoder, Vec::new(), 2, 1 << 16).unwrap();
+    engine.stay_within(|| Some(FREE.load(Ordering::Relaxed)));
+    let frees = |bytes: u64| FREE.store(LEFT_BYTES + bytes, Ordering::Relaxed);
+    let text: Vec<u32> = (0..100).map(|it| 3 + it % 90).collect();
+    frees(1 << 30);
+    let whole = logits(&mut engine, 0, &text);
+    // Two layers of keys and values, 16 numbers each, of 4 bytes: for 128 tokens at a time.
+    let each = 2 * 2 * 16 * 4;
+    frees(64 * each - 1);
+    let more = [5; 64];
+    let failed = engine.forward(0, &[piece(0, &more, Want::Best)]);
+    let Err(EngineError::OutOfMemory(told)) = failed else { panic!("{failed:?}") };
+    assert!(told.contains("of keys and values"), "{told}");
+    assert!(matches!(engine.copy(0, 1, 100), Err(EngineError::OutOfMemory(_))));
+    // What it has already it may go on with, however little is free.
+    frees(0);
+    engine.truncate(0, 99);
+    assert!(off(&logits(&mut engine, 0, &text[99..]), &whole) <= 1e-4);
+    assert!(engine.give_back(0) && !engine.give_back(0) && !engine.give_back(1));
+    assert!(engine.forward(0, &[piece(0, &text, Want::Best)]).is_err());
+    frees(1 << 30);
+    assert!(off(&logits(&mut engine, 0, &text), &whole) <= 1e-4);
+    grant(None);
 }
 
 #[test]

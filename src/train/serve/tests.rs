@@ -194,11 +194,14 @@ fn what_cannot_be_served_is_said_at_once() {
     let world = speaking("llama");
     let model = world.path("model");
     let model = model.to_str().unwrap();
+    let long = world.path("long");
+    fs::write(&long, "k".repeat(4_097)).unwrap();
     for (words, code, part) in [
         (vec![model, "--host", "0.0.0.0"], 2, "LIMN_SERVE_KEY"),
         (vec![model, "--slots", "many"], 2, "Usage:"),
         (vec![model, "--context", "513"], 1, "for texts of 512 tokens"),
         (vec![model, "--key-file", "absent"], 1, "Cannot read absent"),
+        (vec![model, "--key-file", long.to_str().unwrap()], 1, "more than 4096 bytes"),
         (vec!["absent"], 1, "absent"),
     ] {
         let (told, found) = refused(&words);

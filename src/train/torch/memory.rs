@@ -1,6 +1,6 @@
 //! How much memory tensors take, and how much they may.
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::error::Result;
 use crate::torch::shim;
@@ -50,6 +50,15 @@ pub fn grant(bytes: Option<usize>) {
 /// touches gigabytes of them.
 pub fn keep_freed() {
     count();
+}
+
+/// Gives the memory of a tensor on the processor, which lies in one piece, back to the system until
+/// something is written there. What it held is lost.
+///
+/// # Errors
+/// When it lies elsewhere, or not in one piece.
+pub fn forget(mut tensor: Tensor) -> Result<()> {
+    shim::memory_forget(&mut tensor)
 }
 
 /// Gives back what the allocator of a GPU keeps and nobody uses.

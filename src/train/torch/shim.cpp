@@ -14,6 +14,9 @@
 #include <tuple>
 #include <vector>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
@@ -219,6 +222,19 @@ int limn_memory_reset_peak(int device) {
 void limn_memory_limit(size_t bytes) {
   counting();
   granted = bytes;
+}
+
+// Gives the pages that a tensor of the processor fills alone back to the system, which gives them again
+// when something is written there. What was written is lost.
+int limn_memory_forget(at::Tensor* tensor) {
+  return guarded([&] {
+    TORCH_CHECK(tensor->is_cpu() && tensor->is_contiguous(), "memory in one piece is forgotten");
+    const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const auto place = reinterpret_cast<uintptr_t>(tensor->data_ptr());
+    const uintptr_t begin = (place + page - 1) / page * page;
+    const uintptr_t end = (place + tensor->nbytes()) / page * page;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  });
 }
 
 // Gives memory that is reserved and not in use back to the device.

@@ -26,6 +26,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn limn_memory_reset_peak(device: c_int) -> c_int;
     fn limn_memory_limit(bytes: usize);
+    fn limn_memory_forget(tensor: Raw) -> c_int;
     fn limn_memory_give_back() -> c_int;
     fn limn_gradients(
         outputs: *const Raw,
@@ -147,6 +148,12 @@ pub(super) fn memory_reset_peak(device: i32) -> Result<()> {
 pub(super) fn memory_limit(bytes: usize) {
     // SAFETY: takes a number.
     unsafe { limn_memory_limit(bytes) }
+}
+
+#[allow(unsafe_code, reason = "a call of the shim")]
+pub(super) fn memory_forget(tensor: &mut Tensor) -> Result<()> {
+    // SAFETY: the tensor is borrowed for the call, and numbers of any bits are numbers.
+    checked(unsafe { limn_memory_forget(tensor.as_mut_ptr().cast()) })
 }
 
 #[allow(unsafe_code, reason = "a call of the shim")]

@@ -1,10 +1,10 @@
 //! What is said of a machine: its memory, and how fast it may be.
 
-use std::fs;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::free::free_bytes;
 use super::table::gib;
 use crate::recipe::Precision;
 
@@ -76,8 +76,7 @@ impl Machine {
     #[must_use]
     pub fn processor() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let memory = fs::read_to_string("/proc/meminfo");
-        let free = memory.ok().and_then(|text| available(&text)).unwrap_or(0);
+        let free = free_bytes().unwrap_or(0);
         Self {
             kind: Kind::Cpu,
             name: format!("{cores} cores"),
@@ -173,11 +172,4 @@ fn computes_bf16() -> bool {
     return std::arch::is_aarch64_feature_detected!("bf16");
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     return false;
-}
-
-/// The memory that can be had, from the text of `/proc/meminfo`.
-fn available(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib << 10)
 }

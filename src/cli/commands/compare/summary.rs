@@ -86,7 +86,7 @@ impl Summary {
         let [a, b] = &self.totals;
         let what = if self.is_checked { "passed" } else { "completed" };
         let mean = |of: fn(&Total) -> f64| {
-            [a, b].map(|total| format!("{:.1}", of(total) / total.runs.max(1) as f64))
+            [a, b].map(|total| format!("{:.1}", of(total) / total.reached.max(1) as f64))
         };
         let cost = |total: &Total| total.cost_usd.map_or("unknown".to_owned(), dollars);
         let points = (b.rate() - a.rate()) * 100.0;
@@ -135,8 +135,11 @@ impl Total {
         self.reached += usize::from(outcome.reached);
         self.steps += outcome.steps.len();
         self.usage += outcome.usage;
-        self.cost_usd = self.cost_usd.zip(outcome.cost_usd).map(|(all, one)| all + one);
-        self.seconds += outcome.seconds;
+        // Whoever was not reached did nothing, and asks for nothing.
+        if outcome.reached {
+            self.seconds += outcome.seconds;
+            self.cost_usd = self.cost_usd.zip(outcome.cost_usd).map(|(all, one)| all + one);
+        }
     }
 
     fn rate(&self) -> f64 {

@@ -28,8 +28,8 @@ pub(in super::super) async fn completion(app: &App, replying: Replying) -> Respo
         Ok(whole) => whole,
         Err(failed) => return error(&failed),
     };
-    let mut offset = 0;
-    let choice = choice(server.tokenizer(), whole, &generation, &mut offset);
+    let mut begun = 0;
+    let choice = choice(server.tokenizer(), whole, &generation, &mut begun);
     let usage = Some(reply.usage);
     json(200, &Completion { prompt_token_ids: prompt_ids, ..piece(&head, Some(choice), usage) })
 }
@@ -41,9 +41,9 @@ async fn told(
     replying: Replying,
 ) -> Result<(), Broken> {
     let Replying { mut reply, generation, mut prompt_ids, .. } = replying;
-    let mut offset = 0;
+    let mut begun = 0;
     while let Some(heard) = events.next(&mut reply).await? {
-        let choice = choice(server.tokenizer(), heard, &generation, &mut offset);
+        let choice = choice(server.tokenizer(), heard, &generation, &mut begun);
         let piece = piece(&head, Some(choice), None);
         events.say(&Completion { prompt_token_ids: prompt_ids.take(), ..piece }).await?;
     }
@@ -69,7 +69,7 @@ fn choice(
     tokenizer: &Tokenizer,
     piece: Piece,
     generation: &Generation,
-    offset: &mut usize,
+    begun: &mut usize,
 ) -> CompletionChoice {
     let token_ids = generation.token_ids.then(|| piece.ids());
     let text = piece.heard.into_iter().filter_map(|heard| match heard {
@@ -79,7 +79,7 @@ fn choice(
     CompletionChoice {
         index: 0,
         text: text.collect(),
-        logprobs: logprobs::of_text(tokenizer, &piece.tokens, generation.logprobs, offset),
+        logprobs: logprobs::of_text(tokenizer, &piece.tokens, generation.logprobs, begun),
         finish_reason: piece.finish,
         token_ids,
     }

@@ -47,25 +47,43 @@ fn spelled(tokenizer: &Tokenizer, id: u32) -> String {
     }
 }
 
-/// Those of a text that is gone on with, of which so many characters were said before.
+/// The same for a form in which texts are names, so that parts of characters must not look alike: as
+/// OpenAI has it there, `bytes:` and what they are.
+fn named(tokenizer: &Tokenizer, id: u32) -> String {
+    match tokenizer.bytes(id).map(String::from_utf8) {
+        Some(Ok(text)) => text,
+        Some(Err(part)) => {
+            let bytes = part.as_bytes().iter().map(|byte| format!("\\x{byte:02x}"));
+            format!("bytes:{}", bytes.collect::<String>())
+        }
+        None => tokenizer.decode(&[id]).unwrap_or_default(),
+    }
+}
+
+/// Those of a text that is gone on with, of which so many characters have begun before.
 pub(super) fn of_text(
     tokenizer: &Tokenizer,
     tokens: &[Sampled],
     wanted: Option<usize>,
-    offset: &mut usize,
+    begun: &mut usize,
 ) -> Option<TextLogprobs> {
     wanted?;
     let mut all = TextLogprobs::default();
     for sampled in tokens {
-        let text = spelled(tokenizer, sampled.id);
         let top: Map<String, Value> = sampled
             .top
             .iter()
-            .map(|top| (spelled(tokenizer, top.id), top.logprob.max(LOGPROB_MIN).into()))
+            .map(|top| (named(tokenizer, top.id), top.logprob.max(LOGPROB_MIN).into()))
             .collect();
-        all.text_offset.push(*offset);
-        *offset += text.chars().count();
-        all.tokens.push(text);
+        // What is control is not in the text.
+        let is_said = !tokenizer.is_special(sampled.id);
+        let bytes = tokenizer.bytes(sampled.id).filter(|_| is_said).unwrap_or_default();
+        let is_begin = |byte: &u8| byte & 0xc0 != 0x80;
+        // One that goes on with a character stands where that does.
+        let goes_on = bytes.first().is_some_and(|byte| !is_begin(byte));
+        all.text_offset.push(begun.saturating_sub(usize::from(goes_on)));
+        *begun += bytes.iter().filter(|byte| is_begin(byte)).count();
+        all.tokens.push(named(tokenizer, sampled.id));
         all.token_logprobs.push(sampled.logprob.unwrap_or(LOGPROB_MIN).max(LOGPROB_MIN));
         all.top_logprobs.push(top);
     }

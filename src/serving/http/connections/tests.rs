@@ -190,6 +190,10 @@ impl Engine for Deadly {
         self.0.truncate(slot, tokens);
     }
 
+    fn give_back(&mut self, slot: usize) -> bool {
+        self.0.give_back(slot)
+    }
+
     fn copy(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), EngineError> {
         self.0.copy(from, to, tokens)
     }

@@ -24,12 +24,16 @@ fn rates_and_pairs_are_counted() {
 
 #[test]
 fn a_model_that_never_answered_is_told_apart_from_one_that_failed() {
-    let failed = outcome(Side::A, Some(false), Vec::new());
-    let gone = Outcome { reached: false, check: None, ..outcome(Side::B, None, Vec::new()) };
+    let failed = Outcome { cost_usd: Some(0.5), ..outcome(Side::A, Some(false), Vec::new()) };
+    let gone = Outcome { reached: false, cost_usd: None, ..outcome(Side::B, None, Vec::new()) };
     let pairs = [(true, [&failed, &gone]), (true, [&failed, &failed])];
     let some = Summary::of(["one", "two"], pairs.into_iter());
     assert!(!some.is_one_unreachable());
     assert!(some.lines().last().unwrap().contains("B was not reached in 1 of 2"));
+    // What did not run has neither a price nor a time.
+    let json = some.to_json();
+    assert_eq!((&json["a"]["cost_usd"], &json["b"]["cost_usd"]), (&1.0.into(), &0.5.into()));
+    assert_eq!((&json["a"]["seconds"], &json["b"]["seconds"]), (&6.42.into(), &3.21.into()));
     assert!(Summary::of(["one", "two"], pairs.into_iter().take(1)).is_one_unreachable());
     assert!(!Summary::of(["one", "two"], std::iter::empty()).is_one_unreachable());
 }

@@ -69,3 +69,28 @@ async fn log_probabilities_have_the_old_form() {
     assert_eq!(logprobs["text_offset"][0], 0);
     assert_eq!(logprobs["text_offset"][1], tokens[0].chars().count());
 }
+
+#[tokio::test]
+async fn parts_of_a_character_stand_where_it_does_and_are_told_apart() {
+    let site = Site::open();
+    let said = site.ids("a😀b");
+    assert!(said.len() > 3, "it has no token of its own");
+    site.control.say(&site.ids("Once upon"), &[said, site.ids("<|im_end|>")].concat());
+    let body = json!({ "prompt": "Once upon", "logprobs": 3, "max_tokens": 50 });
+    let (_, answer) = site.post(COMPLETIONS, body).await;
+    assert_eq!(answer["choices"][0]["text"], "a😀b");
+    let logprobs = &answer["choices"][0]["logprobs"];
+    let texts = |of: &Value| -> Vec<String> { serde_json::from_value(of.clone()).unwrap() };
+    let offsets: Vec<usize> = serde_json::from_value(logprobs["text_offset"].clone()).unwrap();
+    let tokens = texts(&logprobs["tokens"]);
+    let place = |token: &str| tokens.iter().position(|it| it == token).unwrap();
+    let (before, after) = (place("a"), place("b"));
+    for part in before + 1..after {
+        assert!(tokens[part].starts_with("bytes:\\x"), "{tokens:?}");
+        assert_eq!(offsets[part], 1, "{offsets:?}");
+    }
+    assert_eq!((offsets[before], offsets[after], offsets[after + 1]), (0, 2, 3), "{tokens:?}");
+    for top in logprobs["top_logprobs"].as_array().unwrap() {
+        assert_eq!(top.as_object().unwrap().len(), 3);
+    }
+}
