@@ -9,10 +9,22 @@ namespace limn {
 // The most rows that are multiplied this way.
 constexpr int64_t FEW_ROWS = 8;
 
-// Outputs `begin` to `end` of `input · weightsᵀ` in single precision, written into `found`. All are
-// whole and in rows: `input` [rows, inputs], `weights` [outputs, inputs], `found` [rows, outputs].
+// A number in bf16: the upper half of one in single precision.
+struct Bf16 {
+  uint16_t bits;
+};
+
+// Puts the numbers of `input` [rows, inputs] into the order in which `few_rows` looks at them for
+// weights of this kind.
+template <typename Weight>
+void arrange(float* input, int64_t rows, int64_t inputs);
+
+// Outputs `begin` to `end` of `input · weightsᵀ`, summed in single precision, written into `found`. All
+// are whole and in rows: `input` [rows, inputs], arranged, `weights` [outputs, inputs] of `float` or
+// `Bf16`, `found` [rows, outputs].
+template <typename Weight>
 void few_rows(
-    const float* input, const float* weights, float* found, int64_t rows, int64_t inputs,
+    const float* input, const Weight* weights, float* found, int64_t rows, int64_t inputs,
     int64_t outputs, int64_t begin, int64_t end);
 
 }  // namespace limn

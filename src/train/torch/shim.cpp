@@ -134,18 +134,25 @@ CountingAllocator& counting() {
 
 // Whether a product is one of few rows, and its way back is not wanted.
 bool is_few(const at::Tensor& input, const at::Tensor& weight) {
-  return !c10::GradMode::is_enabled() && input.is_cpu() && input.scalar_type() == at::kFloat &&
-      weight.scalar_type() == at::kFloat && weight.dim() == 2 && weight.is_contiguous() &&
-      input.dim() == 2 && input.size(1) == weight.size(1) && input.size(0) >= 1 &&
+  const at::ScalarType kind = weight.scalar_type();
+  return !c10::GradMode::is_enabled() && input.is_cpu() && weight.is_cpu() &&
+      input.scalar_type() == kind && (kind == at::kFloat || kind == at::kBFloat16) &&
+      weight.dim() == 2 && weight.is_contiguous() && input.dim() == 2 && input.size(1) == weight.size(1) && input.size(0) >= 1 &&
       input.size(0) <= limn::FEW_ROWS;
 }
 
+// The product in single precision, of weights that lie there as these.
+template <typename Weight>
 at::Tensor few_rows(const at::Tensor& input, const at::Tensor& weight) {
-  const at::Tensor rows = input.contiguous();
+  at::Tensor rows = input.to(at::kFloat).contiguous();
   const int64_t inputs = weight.size(1), outputs = weight.size(0);
   at::Tensor found = at::empty({rows.size(0), outputs}, rows.options());
+  // A copy, where there is anything to arrange.
+  if (input.scalar_type() != at::kFloat) {
+    limn::arrange<Weight>(rows.mutable_data_ptr<float>(), rows.size(0), inputs);
+  }
   const float* from = rows.const_data_ptr<float>();
-  const float* weights = weight.const_data_ptr<float>();
+  const auto* weights = static_cast<const Weight*>(weight.const_data_ptr());
   float* to = found.mutable_data_ptr<float>();
   // Every shape of tile divides a block. Threads take a few at a time as they get on: memory does not
   // serve them evenly.
@@ -290,8 +297,11 @@ int limn_linear(
       *found = new at::Tensor(at::linear(*input, *weight, bias ? *bias : at::Tensor()));
       return;
     }
-    at::Tensor product = few_rows(*input, *weight);
-    *found = new at::Tensor(bias ? product.add_(*bias) : product);
+    const bool is_single = weight->scalar_type() == at::kFloat;
+    at::Tensor product =
+        is_single ? few_rows<float>(*input, *weight) : few_rows<limn::Bf16>(*input, *weight);
+    if (bias) product.add_(*bias);
+    *found = new at::Tensor(product.to(weight->scalar_type()));
   });
 }
 
