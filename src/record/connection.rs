@@ -235,13 +235,15 @@ pub(crate) fn check_format(
     path: &Path,
     format: Format,
 ) -> Result<i64, RecordError> {
-    let failed = |error| RecordError::sqlite("open", path, &error);
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
-    let version: i64 = number("user_version").map_err(failed)?;
-    let application_id: i64 = number("application_id").map_err(failed)?;
-    let empty: bool = connection
-        .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
+    // In one look: whoever makes it may be just about to.
+    let (version, application_id, empty): (i64, i64, bool) = connection
+        .query_row(
+            "SELECT user_version, application_id, NOT EXISTS (SELECT * FROM sqlite_schema)
+             FROM pragma_user_version, pragma_application_id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .map_err(|error| RecordError::sqlite("open", path, &error))?;
     if empty && version == 0 {
         return Ok(0);
     }

@@ -10,7 +10,7 @@
 //! The keeper is a fork that never executes another program: a copy of this process that holds no
 //! descriptor but the terminal's, cannot be looked into, and makes only system calls.
 
-use std::io;
+use std::{io, mem, ptr};
 
 use libc::{c_int, pid_t};
 
@@ -46,10 +46,22 @@ pub(crate) fn split() -> io::Result<()> {
         }
         check(libc::setsid())?;
         check(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
+        // They wait until the keeper ignores them: one that came before would end it.
+        let (mut held, mut before) = (mem::zeroed(), mem::zeroed());
+        libc::sigemptyset(&raw mut held);
+        for signal in NOT_FOR_KEEPER {
+            libc::sigaddset(&raw mut held, *signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const held, &raw mut before);
         let command = check(libc::fork())?;
         if command > 0 {
+            for signal in NOT_FOR_KEEPER {
+                libc::signal(*signal, libc::SIG_IGN);
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
             keep(command);
         }
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
         check(libc::setpgid(0, 0))?;
         // Who is in the background is stopped when it does this, unless it ignores that.
         libc::signal(libc::SIGTTOU, libc::SIG_IGN);
@@ -82,9 +94,6 @@ unsafe fn for_all_descriptors(flags: c_int, one: impl Fn(c_int)) {
 unsafe fn keep(command: pid_t) -> ! {
     // SAFETY: as in `split`; from here on the process belongs to nobody else.
     unsafe {
-        for signal in NOT_FOR_KEEPER {
-            libc::signal(*signal, libc::SIG_IGN);
-        }
         // What limn knows is not for the command's eyes, nor for a core file.
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"limn-keeper".as_ptr());

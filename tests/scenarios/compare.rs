@@ -282,7 +282,8 @@ fn an_interrupt_ends_it_and_what_was_done_stays() {
 /// time until a line is written into the gate.
 struct Gated {
     world: World,
-    server: MockServer,
+    /// As long as it is asked.
+    _server: MockServer,
 }
 
 impl Gated {
@@ -300,7 +301,7 @@ impl Gated {
             "[providers.slow]\nbase_url = '{url}'\nkey_command = ['sh', '{}']\n",
             script.display()
         ));
-        Self { world, server }
+        Self { world, _server: server }
     }
 
     /// Begins, and comes to the gate.
@@ -332,7 +333,8 @@ fn an_interrupt_between_two_sessions_is_heard() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     gated.opens();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!((gated.results(), gated.server.requests().len()), (1, 1));
+    // The second may have begun by then, and is not finished.
+    assert_eq!(gated.results(), 1);
     gated.world.assert_sound();
 }
 

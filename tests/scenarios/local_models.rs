@@ -354,6 +354,7 @@ fn what_is_asked_while_a_model_is_loaded_waits_for_it_and_esc_gives_it_up() {
     local.at(&own);
     let mut terminal = local.open(&["--model", "local:run", "first"]);
     terminal.shows("loading local:run …").shows("working").press("second").press(ENTER);
+    local.started(1);
     terminal.shows("waits").press(ESC).shows_no_more("waits").press(ESC);
     terminal.shows("not loaded any more");
     until(|| is_gone(local.started(1)));
@@ -456,7 +457,8 @@ fn two_runs_are_compared_by_their_paths_and_each_is_loaded_once() {
 
 #[test]
 fn limn_serve_takes_its_place_passes_what_it_was_told_and_ends_with_its_code() {
-    let local = Local::new("trap 'exit 7' TERM; while :; do read line; done");
+    let script = "trap 'exit 7' TERM; : >\"$dir/ready\"; while :; do read line; done";
+    let local = Local::new(script);
     let key = local.world().path("key");
     let args = [
         "serve",
@@ -498,6 +500,7 @@ fn limn_serve_takes_its_place_passes_what_it_was_told_and_ends_with_its_code() {
         key.display()
     );
     assert_eq!(asked, expected);
+    until(|| local.world().path("server/ready").exists());
     kill_process(pid, Signal::TERM).unwrap();
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(7));

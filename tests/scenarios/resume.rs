@@ -257,7 +257,7 @@ fn bodies(server: &MockServer) -> Vec<Vec<u8>> {
 /// Waits until so many rounds are over, and on record.
 fn rounds_over(world: &World, count: usize) {
     let began = Instant::now();
-    while world.home().find("last").is_err() || world.bodies("round_ended").len() < count {
+    while world.bodies_so_far("round_ended").len() < count {
         assert!(began.elapsed() < PATIENCE, "the round never ended");
         std::thread::yield_now();
     }

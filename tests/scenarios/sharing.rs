@@ -43,7 +43,7 @@ fn the_second_process_follows_and_goes_on_when_the_first_has_ended() {
         Reply::text("My turn."),
     ]);
     let mut writer = first(&world, &server);
-    let begun = || world.home().find("last").is_ok() && !world.bodies("tool_started").is_empty();
+    let begun = || !world.bodies_so_far("tool_started").is_empty();
     until("the session never began", begun);
     let mut follower = second(&world, &server);
     follower.shows("Another limn is writing this session").shows("printed-42");

@@ -1,12 +1,13 @@
 //! limn in a terminal of its own, told as a story: what is pressed, and what is shown.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use mock_server::MockServer;
 use pty::{Background, Dress, Pty, TerminalSize};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{World, say_skipped};
+use crate::world::{PATIENCE, World, say_skipped};
 
 pub const ENTER: &str = "\r";
 pub const ESC: &str = "\x1b";
@@ -90,6 +91,17 @@ impl Terminal {
     pub fn shows_no_more(&mut self, text: &str) -> &mut Self {
         if let Err(error) = self.0.until(|screen| !screen.contains(text)) {
             panic!("still {text:?}, {error}");
+        }
+        self
+    }
+
+    /// Waits until something is so, while the terminal is watched.
+    #[track_caller]
+    pub fn waits_until(&mut self, is_so: impl Fn(&Self) -> bool) -> &mut Self {
+        let limit = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < limit, "it does not come: {}", self.screen());
+            self.0.rest(Duration::from_millis(20));
         }
         self
     }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use mock_server::{MockServer, Reply};
 use rustix::process::Signal;
@@ -10,7 +9,7 @@ use trajectory::Body;
 use trajectory::event::ApprovalDecision;
 
 use crate::stage::{AT_REST, ENTER, Terminal, for_server};
-use crate::world::{PATIENCE, World, server, shell};
+use crate::world::{World, server, shell};
 
 const CTRL_G: &str = "\x07";
 
@@ -36,16 +35,6 @@ fn leaves(world: &World, text: &[u8]) {
     fs::write(world.path("home/gate"), text).unwrap();
 }
 
-/// Waits until something is so, while the terminal is watched.
-#[track_caller]
-fn wait(terminal: &mut Terminal, is_so: impl Fn(&Terminal) -> bool) {
-    let limit = Instant::now() + PATIENCE;
-    while !is_so(terminal) {
-        assert!(Instant::now() < limit, "it does not come: {}", terminal.screen());
-        terminal.pty().rest(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_round_ends_behind_the_editor_however_much_is_said_in_it() {
     let world = with_editor();
@@ -53,7 +42,7 @@ fn a_round_ends_behind_the_editor_however_much_is_said_in_it() {
     let server = server([Reply::new().text_deltas(words), Reply::text("Heard.")]);
     let mut terminal = Terminal::with_server(&world, &server, &[]);
     terminal.press("go").shows("❯ go").press("\r\x07").shows("in the editor");
-    wait(&mut terminal, |_| {
+    terminal.waits_until(|_| {
         // The session is on record before the model is asked.
         server.requests().len() == 1 && world.bodies("round_ended").len() == 1
     });
@@ -70,7 +59,7 @@ fn a_call_that_waits_behind_the_editor_is_asked_about_after_it() {
     let mut terminal = Terminal::with_server(&world, &server, &["--approval", "ask"]);
     terminal.press("go").shows("❯ go").press("\r\x07").shows("in the editor");
     // Whoever writes is called.
-    wait(&mut terminal, |terminal| terminal.has_sent(b"\x07"));
+    terminal.waits_until(|terminal| terminal.has_sent(b"\x07"));
     leaves(&world, b"a later prompt\n");
     terminal.shows("May it? shell").shows("allow once").press("y").shows("As you say.");
     terminal.shows("❯ a later prompt").press("\x15").leave();
@@ -120,7 +109,7 @@ fn whoever_ends_limn_ends_the_editor_with_it() {
     let pid = fs::read_to_string(world.path("home/pid")).unwrap();
     // What is left of it has no command line any more.
     let line = format!("/proc/{}/cmdline", pid.trim());
-    wait(&mut terminal, |_| fs::read(&line).map_or(true, |line| line.is_empty()));
+    terminal.waits_until(|_| fs::read(&line).map_or(true, |line| line.is_empty()));
     assert_eq!(world.events().pop().unwrap().body.kind(), "session_ended");
     world.assert_sound();
 }
@@ -138,7 +127,7 @@ fn what_was_saved_in_the_editor_is_not_lost_with_limn() {
     terminal.press("first").press(CTRL_G).shows("saved");
     terminal.signal(Signal::TERM);
     assert_eq!(terminal.ends(), 0, "{}", terminal.screen());
-    wait(&mut terminal, |_| world.path("home/ended").exists());
+    terminal.waits_until(|_| world.path("home/ended").exists());
     let files = fs::read_dir(world.path("home")).unwrap().map(|it| it.unwrap().path());
     let drafts = files.filter(|it| it.display().to_string().contains("limn-prompt-"));
     let drafts: Vec<String> = drafts.map(|it| fs::read_to_string(it).unwrap()).collect();

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use mock_server::{MockServer, Reply, Scenario};
 use pty::{Dress, TerminalSize};
@@ -10,7 +11,7 @@ use pty::{Dress, TerminalSize};
 use crate::stage::{
     AT_REST, CTRL_BRACKET, CTRL_U, ENTER, ESC, F3, RIGHT, Terminal, UP, for_server, needs_program,
 };
-use crate::world::{World, server, shell};
+use crate::world::{PATIENCE, World, server, shell};
 
 #[test]
 fn a_model_server_is_lost_in_the_middle_and_comes_back() {
@@ -38,7 +39,7 @@ fn a_window_that_is_dragged_about_keeps_what_it_shows() {
     let server = MockServer::start(Scenario::replies([Reply::new()
         .text_deltas(words)
         .events_per_write(5)
-        .pause(std::time::Duration::from_millis(2))]))
+        .pause(Duration::from_millis(2))]))
     .unwrap();
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     for step in 0..60u16 {
@@ -167,11 +168,16 @@ fn it_works_in_tmux() {
     tmux.keys(&["Enter"]);
     tmux.terminal.shows("Done, with code.").shows("✓").shows(AT_REST);
     // What tmux holds is what is on our screen.
-    let captured = tmux.run(&["capture-pane", "-p", "-t", "it"]);
-    let shown = tmux.terminal.screen();
     let lines = |text: &str| -> Vec<String> {
         text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect()
     };
+    let mut captured = tmux.run(&["capture-pane", "-p", "-t", "it"]);
+    let (mut shown, since) = (tmux.terminal.screen(), Instant::now());
+    while lines(&captured) != lines(&shown) && since.elapsed() < PATIENCE {
+        // The one may have been drawn since the other was looked at.
+        tmux.terminal.pty().rest(Duration::from_millis(20));
+        (captured, shown) = (tmux.run(&["capture-pane", "-p", "-t", "it"]), tmux.terminal.screen());
+    }
     assert_eq!(lines(&captured), lines(&shown));
     assert!(captured.contains("一二 │ 12"), "{captured}");
     // Another size, another screen: nothing is lost or doubled.

@@ -110,7 +110,9 @@ fn colours_are_those_that_the_terminal_has() {
     let many = drawn(Background::Dark, &[]);
     assert!(many.contains(dark) && !many.contains(light));
     let on_white = drawn(Background::Light, &[]);
-    assert!(on_white.contains(light) && !on_white.contains(dark));
+    // Until the terminal has said what it has, it is taken for a dark one.
+    let (_, known) = on_white.split_once(light).expect("light colours");
+    assert!(!known.contains(dark));
     let palette = drawn(Background::Dark, &[("COLORTERM", "")]);
     assert!(palette.contains("38;5;") && !palette.contains("38;2;"));
     let few = drawn(Background::Dark, &[("COLORTERM", ""), ("TERM", "xterm")]);

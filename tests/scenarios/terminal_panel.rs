@@ -7,6 +7,17 @@ use trajectory::Body;
 use crate::stage::{CTRL_BRACKET, CTRL_D, ENTER, F3, RIGHT, Terminal};
 use crate::world::{World, server, shell};
 
+/// What the first command printed, or was typed.
+fn said(world: &World, direction: Direction) -> Vec<u8> {
+    let mut said = Vec::new();
+    let take = &mut |bytes: &[u8], _: &[_]| {
+        said.extend_from_slice(bytes);
+        Ok(())
+    };
+    world.archive().output_parts(1, direction, take).unwrap();
+    said
+}
+
 /// A command that goes on in the background, and the round that began it is over.
 fn job(command: &str) -> [Reply; 2] {
     let arguments = serde_json::json!({ "command": command, "background": true });
@@ -30,12 +41,13 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     let world = World::new();
     // It knows its size, takes keys one by one, and tells both.
     let script = "stty -echo -icanon min 1; printf '\\033[?1049h\\033[2J\\033[H'; \
-                  trap 'printf \"size %s;\" \"$(stty size)\"' WINCH; printf 'ready;'; \
+                  trap 'printf \"size %s;\" \"$(stty size)\"' WINCH; printf 're%s;' ady; \
                   while :; do key=$(dd bs=1 count=1 2>/dev/null); \
                   [ \"$key\" = q ] && exit 3; [ -n \"$key\" ] && printf 'key %s;' \"$key\"; done";
     let server = server(job(script));
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
-    terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);
+    terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background");
+    terminal.waits_until(|_| said(&world, Direction::Out).ends_with(b"ready;")).press(ENTER);
     // The shell tells of its new size when what it waits for has come: a key.
     terminal.shows("gives the keyboard back").shows("ready;").press("x").shows("size 29 100;");
     terminal.shows("key x;").paste("yz").shows("key z;");
@@ -44,14 +56,7 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
     terminal.press("q").shows("The command has ended.").shows("exit 3");
     terminal.press("i").press(CTRL_D);
     assert_eq!(terminal.ends(), 0);
-    let mut typed = Vec::new();
-    let archive = world.archive();
-    let take = &mut |bytes: &[u8], _: &[_]| {
-        typed.extend_from_slice(bytes);
-        Ok(())
-    };
-    archive.output_parts(1, Direction::ByUser, take).unwrap();
-    assert_eq!(typed, b"xyzq");
+    assert_eq!(said(&world, Direction::ByUser), b"xyzq");
     // Whoever plays it back gives it the sizes that it had: there is room for it, none, and again.
     let cast = world.path("it.cast");
     world.limn(&["play", "last", "--cast", cast.to_str().unwrap()]).succeeds();
@@ -71,7 +76,7 @@ fn a_full_screen_program_is_attached_to_and_what_is_typed_is_the_users() {
 #[test]
 fn a_long_paste_reaches_the_command_that_has_the_keyboard_whole() {
     let world = World::new();
-    let script = "stty -echo raw; printf 'ready;'; head -c 300000 | cksum; exec sleep 1000";
+    let script = "stty -echo raw; printf 're%s;' ady; head -c 300000 | cksum; exec sleep 1000";
     let server = server(job(script));
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.shows("✓").press(F3).press(RIGHT).press(RIGHT).shows("background").press(ENTER);

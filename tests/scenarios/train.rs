@@ -33,7 +33,7 @@ const HEAD: &str = r#"#!/bin/sh
 [ "$1" = run ] || { echo "merged: $*"; exit 0; }
 run="$2"
 exec 9>>"$run/lock"
-flock -n 9 || exit 1
+flock -w 60 9 || exit 1
 echo $$ >"$run/lock"
 say() { printf '{"at_ms":1764000000000,"type":%s}\n' "$1" >>"$run/metrics.jsonl"; }
 step() { say "\"step\",\"step\":$1,\"loss\":$2,\"tokens_per_s\":5600,\"eta_s\":90,\"samples\":[\"one/0.0\"]"; }
@@ -283,7 +283,9 @@ fn what_cannot_be_trained_is_said_before_anything_is_begun() {
     // Beside the limn of this build there may be one.
     let alone = training.world.path("alone");
     fs::create_dir(&alone).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_limn"), alone.join("limn")).unwrap();
+    // By another process: what this one has open to be written, its other tests' children may hold.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_limn")).arg(&alone).status();
+    assert!(copied.unwrap().success());
     let command = training.command(&Training::begin(&training.paths(), &[]));
     let mut other = Command::new(alone.join("limn"));
     other.args(command.get_args()).current_dir(command.get_current_dir().unwrap());

@@ -107,6 +107,15 @@ impl World {
         events.into_iter().map(trajectory::Recorded::into_inner).collect()
     }
 
+    /// What the newest recording has of one kind so far: nothing, where it is only being made.
+    pub fn bodies_so_far(&self, kind: &str) -> Vec<Body> {
+        let home = self.home();
+        let found = home.find("last").and_then(|id| Archive::open(&home, id));
+        let events = found.and_then(|archive| archive.events()).unwrap_or_default();
+        let bodies = events.into_iter().map(|event| event.into_inner().body);
+        bodies.filter(|body| body.kind() == kind).collect()
+    }
+
     /// What the newest recording has of one kind.
     pub fn bodies(&self, kind: &str) -> Vec<Body> {
         let of_kind = |event: &Event| event.body.kind() == kind;
@@ -203,7 +212,6 @@ pub fn server(replies: impl IntoIterator<Item = Reply>) -> MockServer {
     MockServer::start(Scenario::replies(replies)).unwrap()
 }
 
-/// A call of the shell.
 /// A command that asks the sandbox's proxy for the models of a server, with nothing but bash.
 pub fn by_proxy(host: &str) -> String {
     format!(
@@ -213,11 +221,11 @@ pub fn by_proxy(host: &str) -> String {
     )
 }
 
+/// A call of the shell.
 pub fn shell(command: &str) -> Reply {
     Reply::new().call("shell", &serde_json::json!({ "command": command }).to_string())
 }
 
-/// Copies a folder of files.
 /// Every file below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{WaitOptions, waitpid};
 use tempfile::TempDir;
@@ -167,6 +167,15 @@ async fn read_until_then(running: &mut Running, needle: &str, then: &str) -> Str
         seen.push_str(&String::from_utf8_lossy(&chunk.bytes));
     }
     seen
+}
+
+/// Waits until the processes that were killed are gone.
+fn await_none_with(word: &str) {
+    let since = Instant::now();
+    while !processes_with(word).is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", processes_with(word));
+        std::thread::yield_now();
+    }
 }
 
 /// The processes whose arguments end in this.
@@ -389,7 +398,7 @@ async fn a_time_out_kills_its_own_tree_and_no_other() {
             spec.timeout = Some(Duration::from_millis(timeout_ms));
             let (text, finished) = finish(bench.sandbox.spawn(spec).expect("it starts")).await;
             assert!(finished.exit.timed_out);
-            assert_eq!(processes_with(&format!("sleep {own}")), [""; 0]);
+            await_none_with(&format!("sleep {own}"));
             if text.contains("ready") {
                 break;
             }
@@ -397,7 +406,7 @@ async fn a_time_out_kills_its_own_tree_and_no_other() {
         assert_eq!(processes_with(&format!("sleep {other}")).len(), 5);
         bystander.write(b"\r").expect("room");
         assert_eq!(finish_whatever(bystander).await.1.exit.code, Some(4));
-        assert_eq!(processes_with(&format!("sleep {other}")), [""; 0]);
+        await_none_with(&format!("sleep {other}"));
     }
 }
 
@@ -409,7 +418,7 @@ async fn a_keeper_that_is_killed_takes_its_tree_along() {
         read_until(&mut running, "ready").await;
         let (_, finished) = finish_whatever(running).await;
         assert_eq!(finished.exit.signal, Some(9));
-        assert_eq!(processes_with(&format!("sleep {time}")), [""; 0]);
+        await_none_with(&format!("sleep {time}"));
         assert_eq!(bench.said("echo on").await, "on");
     }
 }
@@ -428,7 +437,7 @@ async fn a_holder_that_dies_is_an_error_and_the_next_command_gets_another() {
             Err(error) => assert!(matches!(error, SandboxError::IsolationLost), "{error}"),
             Ok(finished) => assert_eq!(finished.exit.signal, Some(9)),
         }
-        assert_eq!(processes_with(&format!("sleep {time}")), [""; 0]);
+        await_none_with(&format!("sleep {time}"));
         assert_eq!(bench.said("echo on").await, "on");
     }
 }

@@ -222,7 +222,10 @@ pub(super) fn kill_all(leaders: Option<&Leaders>, until: Instant) {
     let own = getpid().as_raw_pid();
     let own_session = own_session();
     let prefix = marker_prefix();
-    loop {
+    // However late it is, each is killed once.
+    let mut is_last = false;
+    while !is_last {
+        is_last = Instant::now() >= until;
         let mut found = children(own);
         found.retain(|stat| {
             // As in `Members::owns`: what is in our session is none of the sandbox's.
@@ -232,7 +235,7 @@ pub(super) fn kill_all(leaders: Option<&Leaders>, until: Instant) {
         });
         let alive: Vec<Stat> =
             with_descendants(found).into_iter().filter(|stat| !stat.is_dead).collect();
-        if alive.is_empty() || Instant::now() >= until {
+        if alive.is_empty() {
             return;
         }
         let killed: Vec<OwnedFd> =

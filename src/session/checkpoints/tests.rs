@@ -59,7 +59,12 @@ async fn a_round_and_its_commands_are_told_in_order() {
     let told = checkpoints.taken().await;
     let [Body::Checkpoint(before)] = &told.bodies[..] else { panic!("{told:?}") };
     assert_eq!((before.when, before.files, before.bytes), (CheckpointWhen::BeforeRound, 1, 3));
-    assert!(told.rows.is_empty() && told.round == 7 && !checkpoints.holds_up(&write, 7));
+    assert!(told.rows.is_empty() && told.round == 7);
+    // Who hears too late of what was done looks once more, and finds nothing.
+    while checkpoints.holds_up(&write, 7) {
+        let told = checkpoints.taken().await;
+        assert!(told.bodies.is_empty(), "{told:?}");
+    }
     assert_eq!(start(&mut checkpoints, &write), Some(before.tree.clone()));
     fs::write(world.workspace().join("a"), "two").unwrap();
     checkpoints.ran(2, 7, false);
@@ -153,7 +158,8 @@ async fn what_never_comes_to_rest_is_looked_at_a_few_times_and_said_once() {
                 return;
             }
             fs::write(&file, number.to_string()).unwrap();
-            std::thread::yield_now();
+            // Often enough to be restless, and too seldom to be a flood.
+            std::thread::park_timeout(std::time::Duration::from_millis(2));
         }
     });
     let ask = Effect::Ask { request: 1 };
@@ -161,12 +167,13 @@ async fn what_never_comes_to_rest_is_looked_at_a_few_times_and_said_once() {
         checkpoints.round_began(round);
         let mut said = checkpoints.taken().await.bodies;
         // A busy disk can hold the writer up for a moment, and then there is nothing new, or rest.
-        for number in 0..20 {
+        let since = std::time::Instant::now();
+        for number in 0.. {
             fs::write(world.workspace().join("notes"), format!("{round} {number}")).unwrap();
             if !checkpoints.holds_up(&ask, round) {
                 break;
             }
-            assert!(number < 19, "it gives up");
+            assert!(since.elapsed() < std::time::Duration::from_secs(60), "it gives up");
             said.extend(checkpoints.taken().await.bodies);
         }
         let restless =

@@ -56,6 +56,11 @@ impl Record {
     }
 }
 
+/// What is shown of a job that has said nothing since it was last looked at.
+fn nothing_new(job: u32) -> String {
+    format!("[job {job} runs; nothing new]")
+}
+
 impl Desk {
     /// Must be called within a runtime.
     pub(crate) fn new() -> Self {
@@ -174,6 +179,9 @@ impl Desk {
     /// Uses a terminal, and looks until the job waits for input or has ended; all that was shown.
     pub(crate) async fn drives(&self, job: u32, arguments: &Value) -> String {
         let mut shown = self.terminal(arguments).await;
+        if shown == nothing_new(job) {
+            shown = self.read(job).await;
+        }
         while let Some(text) = shown.strip_suffix(&format!("[job {job} runs]")) {
             let text = text.to_owned();
             shown = text + &self.read(job).await;
@@ -184,7 +192,7 @@ impl Desk {
     /// Looks until there is something new.
     async fn read(&self, job: u32) -> String {
         let mut shown = self.terminal(&json!({ "job": job })).await;
-        while shown == format!("[job {job} runs; nothing new]") {
+        while shown == nothing_new(job) {
             shown = self.terminal(&json!({ "job": job })).await;
         }
         shown
@@ -194,10 +202,10 @@ impl Desk {
     pub(crate) async fn sees(&self, job: u32, text: &str) -> String {
         let mut shown = self.first(job);
         while !shown.contains(text) {
-            shown.push_str(&self.terminal(&json!({ "job": job })).await);
             shown.push('\n');
+            shown.push_str(&self.terminal(&json!({ "job": job })).await);
         }
-        shown
+        shown + "\n"
     }
 
     /// Waits until a job's end is on record.
@@ -225,6 +233,15 @@ fn is_alive(pid: &str) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }
 
+/// Waits until a process that was killed is gone.
+fn await_death(pid: &str) {
+    let since = Instant::now();
+    while is_alive(pid) {
+        assert!(since.elapsed() < Duration::from_secs(60), "{pid} is still alive");
+        std::thread::yield_now();
+    }
+}
+
 #[tokio::test]
 async fn what_is_started_with_an_ampersand_goes_on() {
     let desk = Desk::new();
@@ -242,7 +259,7 @@ async fn what_is_started_with_an_ampersand_goes_on() {
         "[job 2 ended with exit code 3; sleep 100000 goes on; nothing new]"
     );
     assert_eq!(desk.terminal(&json!({"job": 2, "stop": true})).await, "[job 2 stopped]");
-    assert!(!is_alive(pid));
+    await_death(pid);
     let (exit, _, shown) = desk.end(2).await;
     assert_eq!((exit.code, shown.as_str()), (Some(3), ""));
 }
@@ -335,11 +352,18 @@ async fn an_end_is_told_in_few_words() {
     assert!(shown.contains(&format!("as job {job}: ")), "{shown}");
     desk.open_gate("gate").await;
     assert!(desk.end(job).await.2.ends_with(") ended."));
-    let arguments = json!({"command": "sleep 100000", "background": true, "timeout_ms": 400});
-    assert!(desk.call("shell", &arguments).await.is_running);
-    let (exit, _, shown) = desk.end(desk.exec.get()).await;
-    assert!(exit.timed_out);
-    assert!(shown.contains("(sleep 100000) timed out after"), "{shown}");
+    for timeout_ms in [400, 1_600, 6_400, 25_600] {
+        let arguments =
+            json!({"command": "sleep 100000", "background": true, "timeout_ms": timeout_ms});
+        // One that is over before it is in the background is no job.
+        if desk.call("shell", &arguments).await.is_running {
+            let (exit, _, shown) = desk.end(desk.exec.get()).await;
+            assert!(exit.timed_out);
+            assert!(shown.contains("(sleep 100000) timed out after"), "{shown}");
+            return;
+        }
+    }
+    panic!("it never lasts until it is a job");
 }
 
 #[tokio::test]
@@ -375,7 +399,7 @@ async fn there_is_a_limit_to_jobs() {
     let shown = desk.shell("sleep 100000 & echo $!").await;
     let (pid, note) = shown.split_once('\n').unwrap();
     assert_eq!(note, "[what went on was killed: 16 jobs run already]");
-    assert!(!is_alive(pid));
+    await_death(pid);
     let arguments = json!({"command": "echo name?; read name", "timeout_ms": 1500});
     let outcome = desk.call("shell", &arguments).await;
     assert!(outcome.exit.unwrap().timed_out, "{}", outcome.shown);

@@ -73,7 +73,10 @@ fn one_process_trains_at_a_time() {
     let pid = std::process::id().to_string();
     assert!(error.contains("is being trained") && error.contains(&pid), "{error}");
     drop(lock);
-    assert_eq!(run.holder(), None);
+    // A child that another test is just starting may hold it a moment longer.
+    while run.holder().is_some() {
+        std::thread::yield_now();
+    }
     run.lock().unwrap();
 }
 

@@ -6,5 +6,8 @@ fn a_command_that_nobody_waits_for_is_noticed_before_it_starts() {
     let (limn, holder) = message::pair().unwrap();
     assert!(!is_given_up(&holder), "limn waits");
     drop(limn);
-    assert!(is_given_up(&holder));
+    // A child that another test is just starting may hold its end a moment longer.
+    while !is_given_up(&holder) {
+        std::thread::yield_now();
+    }
 }

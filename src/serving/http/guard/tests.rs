@@ -166,15 +166,19 @@ async fn pages_of_other_sites_are_not_answered() {
 
 #[tokio::test]
 async fn a_client_that_stalls_is_given_up() {
-    let mut plan = Plan::new();
     let short = Duration::from_millis(50);
-    plan.patience = Patience { head: short, body: short, ..plan.patience };
-    let site = plan.open();
+    let with = |of: fn(Duration, Patience) -> Patience| {
+        let mut plan = Plan::new();
+        plan.patience = of(short, plan.patience);
+        plan.open()
+    };
+    let site = with(|head, other| Patience { head, ..other });
     // Each of these comes back only because the server ends it.
     let silent = site.raw(b"");
     assert_eq!(rest(&silent), "");
     let half = site.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: local");
     assert!(!rest(&half).starts_with("HTTP/1.1 200"));
+    let site = with(|body, other| Patience { body, ..other });
     let waiting =
         site.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{\"a\":");
     let answer = rest(&waiting);
