@@ -93,4 +93,17 @@ fn a_model_that_was_trained_on_a_session_says_it_again_in_one_of_its_own() {
     assert_eq!(world.bodies("tool_call").len(), 1);
     assert!(world.shown()[0].contains("one"));
     world.assert_sound();
+    // Its replies are on record in the tokens that were sampled, and are trained in no others.
+    let mut replies = Vec::new();
+    world.archive().reply_tokens(&mut |tokens| replies.push(tokens)).unwrap();
+    assert_eq!(replies.len(), 2);
+    assert!(replies.iter().all(|reply| !reply.sampled.is_empty() && reply.prompt.is_some()));
+    let tokens = world.path("tokens");
+    let out = tokens.to_str().unwrap();
+    let export = ["export", "--session", "last", "--format", "tokens", "--tokenizer", &small];
+    let more = ["--template", "chatml-tools", "--status", "all", "--out", out];
+    world.limn(&[&export[..], &more].concat()).succeeds();
+    let ledger: Value =
+        serde_json::from_slice(&fs::read(tokens.join("ledger.json")).unwrap()).unwrap();
+    assert_eq!(ledger["kept"]["replies_as_sampled"], 2, "{ledger}");
 }

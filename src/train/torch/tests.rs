@@ -29,7 +29,13 @@ fn a_product_of_few_rows_is_that_of_many() {
     tch::manual_seed(5);
     let numbers = |sizes: &[i64]| Tensor::randn(sizes, (Kind::Float, Device::Cpu));
     let exact = |tensor: &Tensor| tensor.to_kind(Kind::Double);
-    for (inputs, outputs) in [(64, 192), (7, 5), (37, 1031), (1, 1), (576, 9)] {
+    let widths = [(64, 192), (7, 5), (37, 1031), (1, 1), (576, 9), (100, 50)];
+    // In half precision it is summed as in single, and rounded at the end.
+    let kinds = [(Kind::Float, 1e-5), (Kind::BFloat16, 5e-3)];
+    for ((inputs, outputs), (kind, near)) in
+        widths.into_iter().flat_map(|width| kinds.map(|kind| (width, kind)))
+    {
+        let numbers = |sizes: &[i64]| numbers(sizes).to_kind(kind);
         let (weight, bias) = (numbers(&[outputs, inputs]), numbers(&[outputs]));
         // Rows that do not lie one after the other.
         let all = numbers(&[inputs, 11]).transpose(0, 1);
@@ -37,8 +43,9 @@ fn a_product_of_few_rows_is_that_of_many() {
             let input = all.narrow(0, 0, rows);
             let found = tch::no_grad(|| linear(&input, &weight, bias)).unwrap();
             let expected = exact(&input).linear(&exact(&weight), bias.map(exact));
-            let is_close = exact(&found).allclose(&expected, 1e-5, 1e-5, false);
-            assert!(is_close, "{rows} rows, {inputs} inputs, {outputs} outputs");
+            assert_eq!(found.kind(), kind);
+            let is_close = exact(&found).allclose(&expected, near, near, false);
+            assert!(is_close, "{rows} rows, {inputs} inputs, {outputs} outputs, {kind:?}");
         }
     }
     let error = linear(&numbers(&[2, 3]), &numbers(&[4, 5]), None).unwrap_err();
