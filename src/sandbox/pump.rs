@@ -147,6 +147,8 @@ impl Pump {
             self.keep_time();
             if matches!(self.phase, Phase::Dead(until) if until <= Instant::now() && !self.chunks.is_stalled())
             {
+                // However late this thread is, what was printed is in the terminal still.
+                self.read();
                 break;
             }
             let ready = self.poll();

@@ -658,8 +658,7 @@ async fn a_new_size_is_told() {
         spawn("trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.01; done");
     read_until(&mut running, "ready").await;
     running.resize(TerminalSize { columns: 77, rows: 22 }).expect("it runs");
-    let seen = read_until(&mut running, "\n").await;
-    assert!(seen.contains("22 77"), "{seen:?}");
+    read_until(&mut running, "22 77").await;
     running.wait().await.expect("the end");
 }
 

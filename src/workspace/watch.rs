@@ -10,8 +10,8 @@
 //! Each folder is watched by itself, because what checkpoints leave out and what git ignores is not:
 //! a build that writes thousands of files into such a folder costs nothing here. A thread of its own
 //! adds the folders that appear; what is done in one of them before told nobody, so that it is
-//! watched from now on counts as a change. When the system allows no more watches, or there are more folders
-//! than are ever watched, the watch is blind, and says so.
+//! watched from now on counts as a change. When the system allows no more watches, or there are more
+//! folders than are ever watched, the watch is blind, and says so.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -43,7 +43,7 @@ fn a_question_of_a_command_is_noticed_and_answered() {
     let world = World::new();
     let server = server([
         shell("read -p 'Delete everything? ' answer; echo \"so: $answer\""),
-        terminal(&json!({"job": 1, "input": "no\n"})),
+        terminal(&json!({"job": 1, "input": "no\n", "wait_ms": 60_000})),
         Reply::text("It did not."),
     ]);
     world.exec(&server.url(), &["go"]).succeeds();

@@ -19,6 +19,8 @@ pub const F1: &str = "\x1bOP";
 pub const F3: &str = "\x1bOR";
 pub const PAGE_UP: &str = "\x1b[5~";
 pub const CTRL_C: &str = "\x03";
+/// Both at once: the second leaves if it comes soon after the first.
+pub const CTRL_C_TWICE: &str = "\x03\x03";
 pub const CTRL_D: &str = "\x04";
 pub const CTRL_S: &str = "\x13";
 pub const CTRL_U: &str = "\x15";

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use trajectory::Body;
 use trajectory::event::{ApprovalDecision, InterruptionCause};
 
-use crate::stage::{CTRL_C, CTRL_D, ENTER, Terminal};
+use crate::stage::{CTRL_C, CTRL_C_TWICE, CTRL_D, ENTER, Terminal};
 use crate::world::{PATIENCE, World, by_proxy, server, shell};
 
 #[test]
@@ -34,7 +34,7 @@ fn whoever_only_looks_leaves_nothing_behind() {
     let world = World::new();
     let server = server([]);
     let mut terminal = Terminal::with_server(&world, &server, &[]);
-    terminal.press(CTRL_C).shows("again leaves").press(CTRL_C);
+    terminal.press(CTRL_C).shows("again leaves").press(CTRL_C_TWICE);
     assert_eq!(terminal.ends(), 0);
     terminal.assert_given_back();
     assert!(world.limn(&["sessions"]).succeeds().stdout.is_empty());
@@ -241,7 +241,7 @@ fn whoever_has_no_model_is_told_how_to_choose_one() {
     let world = World::new();
     let mut terminal = Terminal::open(&world, &[]);
     terminal.shows("No model is chosen yet").shows("limn demo").press("hello").press(ENTER);
-    terminal.shows("from here:").press(CTRL_C).press(CTRL_C);
+    terminal.shows("from here:").press(CTRL_C_TWICE);
     assert_eq!(terminal.ends(), 0);
 }
 
@@ -270,7 +270,7 @@ fn a_long_reply_streams_while_keys_are_answered() {
     let server = MockServer::start(Scenario::replies([Reply::new().text_deltas(deltas)])).unwrap();
     let mut terminal = Terminal::with_server(&world, &server, &["go"]);
     terminal.press("typed meanwhile").shows("typed meanwhile").shows("word2999");
-    terminal.press(CTRL_C).press(CTRL_C);
+    terminal.press(CTRL_C_TWICE);
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.has_sent(b"\x1b[2J"));
 }

@@ -143,8 +143,7 @@ fn git_asks_hunk_by_hunk() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = "git init -q . && echo one > file && git add file && echo two > file
                   git add -p";
-    let stage = Stage::within(folder, script).waits();
-    assert!(stage.printed.contains("Stage this hunk"), "{}", stage.printed);
+    Stage::within(folder, script).prints("Stage this hunk").waits();
 }
 
 #[test]
@@ -174,5 +173,5 @@ fn a_server_does_not_wait() {
     let keys = "import select, socket, sys; s = socket.create_server((\"127.0.0.1\", 0)); \
                 print(\"press h for help\", flush=True); \
                 select.select([s, sys.stdin], [], [])";
-    Stage::new(&format!("python3 -c '{keys}'")).prints("help").never_waits();
+    Stage::new(&format!("python3 -c '{keys}'")).prints("help\r\n").never_waits();
 }

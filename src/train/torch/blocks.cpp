@@ -14,6 +14,10 @@ constexpr size_t PAGE = 4096;
 // A longer block may stand in for one if so little of it is wasted.
 constexpr size_t WASTE = 8;
 
+// So much more may wait: what is computed with a few large tensors in use, in small ones of many sizes,
+// would have each of them made anew.
+constexpr size_t SPARE = 64 << 20;
+
 }  // namespace
 
 void* Blocks::take(size_t bytes, size_t* length) {
@@ -29,7 +33,7 @@ void* Blocks::take(size_t bytes, size_t* length) {
     return block.data;
   }
   const size_t most = std::max(most_, used_ + wanted);
-  while (used_ + wanted + kept_ > most && !waiting_.empty()) forget_oldest();
+  while (used_ + wanted + kept_ > most + SPARE && !waiting_.empty()) forget_oldest();
   const auto map = [&] {
     return mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   };

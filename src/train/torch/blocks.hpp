@@ -4,7 +4,8 @@
 // zeroed pages, a step took a third longer; if the C library kept them, holes between blocks of many
 // sizes made the process take nearly twice what was in use. Here each is a mapping of its own, and one
 // that was given back waits for the next of about its size. What is in use and what waits together
-// are never more than what was once in use: when they would be, those that waited longest go.
+// are never more than what was once in use, and a little: when they would be, those that waited longest
+// go.
 
 #pragma once
 
