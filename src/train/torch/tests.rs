@@ -156,18 +156,18 @@ fn a_child_gives_blocks_back() {
     drop(next);
     // What was asked for and could not be had lets no more wait than before.
     assert!(Tensor::f_empty([1_i64 << 50], (Kind::Float, Device::Cpu)).is_err());
-    // Of blocks of many sizes, one after the other, no more stay than one.
+    // Of blocks of many sizes, one after the other, no more stay than the largest and what is spare.
     let before = resident_most();
     for count in (2 << 20..16 << 20).step_by(1 << 18) {
         drop(numbers(count));
     }
     let grown = resident_most() - before;
-    assert!(grown < (64 << 20) + (24 << 20), "{grown} bytes where the largest block has 64 MiB");
+    assert!(grown < (128 << 20) + (24 << 20), "{grown} bytes where that is 128 MiB");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_was_given_back_is_kept_and_never_more_than_was_in_use() {
+fn what_was_given_back_is_kept_and_little_more_than_was_in_use() {
     let child = ["--exact", "torch::tests::a_child_gives_blocks_back", "--ignored", "--nocapture"];
     let program = std::env::current_exe().unwrap();
     let output = std::process::Command::new(program).args(child).output().unwrap();
