@@ -234,8 +234,10 @@ impl Scheduler {
         } else if let Some(last) =
             plan.iter().rev().find(|planned| planned.prompt > 0).or(plan.last())
         {
-            // The others may go on when the youngest is gone, of those that begin if there are any.
+            // The others may go on when the youngest is gone, of those that begin if there are any. What
+            // it had leaves room, and may have been all that was missing.
             self.end(last.job, End::Failed(error));
+            self.turn_tokens = self.settings.turn_tokens;
         }
     }
 
