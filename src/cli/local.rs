@@ -91,9 +91,10 @@ pub(crate) fn find(name: &str, file: &UserFile) -> Result<Local, CliError> {
     Ok(listed.unwrap_or(found))
 }
 
-/// The name of a model where a path says all: what can be served there is one of this machine.
+/// The name of a model where a path says all: what can be served there is one of this machine, and
+/// what is damaged is told where it is looked for.
 pub(crate) fn or_path(name: &str) -> String {
-    let is_path = || name.contains('/') && matches!(Local::at(Path::new(name)), Ok(Some(_)));
+    let is_path = || name.contains('/') && !matches!(Local::at(Path::new(name)), Ok(None));
     if !name.starts_with(PREFIX) && is_path() { format!("{PREFIX}{name}") } else { name.to_owned() }
 }
 

@@ -75,9 +75,14 @@ impl TorchEngine {
         self.free = Some(free);
     }
 
-    /// Whether there is memory for pieces, and for computing them.
+    /// Whether there is memory for so many bytes of keys and values, and for computing them. A step that
+    /// takes no more of these computes in what is left to others: it is not held to what was free when
+    /// it was asked last, and costs no question.
     fn ask_for_room(&self, bytes: u64, is_step: bool) -> Result<()> {
-        let Some(free) = self.free.filter(|_| bytes > 0 || !is_step).and_then(|free| free()) else {
+        let Some(free) = self.free else { return Ok(()) };
+        let free = if bytes == 0 && is_step { None } else { free() };
+        let Some(free) = free else {
+            grant(None);
             return Ok(());
         };
         let left = free.saturating_sub(LEFT_BYTES);
@@ -133,7 +138,10 @@ impl TorchEngine {
     /// held.
     fn compute(&mut self, variant: usize, pieces: &[Piece<'_>]) -> Result<Vec<Answer>> {
         let is_step = pieces.iter().all(|piece| piece.tokens.len() == 1);
-        self.ask_for_room(self.cache.growth(pieces), is_step)?;
+        let grows = |piece: &Piece<'_>| {
+            self.cache.growth(piece.slot, self.cache.length(piece.slot) + piece.tokens.len())
+        };
+        self.ask_for_room(pieces.iter().map(grows).sum(), is_step)?;
         let (decoder, cache) = (&self.decoder, &mut self.cache);
         match &mut self.singles {
             Singles::Steps(steps) if is_step => {
@@ -202,8 +210,7 @@ impl Engine for TorchEngine {
         to: usize,
         tokens: usize,
     ) -> std::result::Result<(), EngineError> {
-        // A copy may take as much as is copied.
-        let room = self.ask_for_room(self.cache.token_bytes(tokens), false);
+        let room = self.ask_for_room(self.cache.growth(to, tokens), false);
         room.and_then(|()| self.cache.copy(from, to, tokens)).map_err(failed)
     }
 

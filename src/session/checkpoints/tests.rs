@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use agent::{Effect, Invocation};
 use record::{Home, Row};
@@ -61,7 +62,9 @@ async fn a_round_and_its_commands_are_told_in_order() {
     assert_eq!((before.when, before.files, before.bytes), (CheckpointWhen::BeforeRound, 1, 3));
     assert!(told.rows.is_empty() && told.round == 7);
     // Who hears too late of what was done looks once more, and finds nothing.
+    let since = Instant::now();
     while checkpoints.holds_up(&write, 7) {
+        assert!(since.elapsed() < Duration::from_secs(60), "there is always news");
         let told = checkpoints.taken().await;
         assert!(told.bodies.is_empty(), "{told:?}");
     }
@@ -159,7 +162,7 @@ async fn what_never_comes_to_rest_is_looked_at_a_few_times_and_said_once() {
             }
             fs::write(&file, number.to_string()).unwrap();
             // Often enough to be restless, and too seldom to be a flood.
-            std::thread::park_timeout(std::time::Duration::from_millis(2));
+            std::thread::park_timeout(Duration::from_millis(2));
         }
     });
     let ask = Effect::Ask { request: 1 };
@@ -167,13 +170,13 @@ async fn what_never_comes_to_rest_is_looked_at_a_few_times_and_said_once() {
         checkpoints.round_began(round);
         let mut said = checkpoints.taken().await.bodies;
         // A busy disk can hold the writer up for a moment, and then there is nothing new, or rest.
-        let since = std::time::Instant::now();
+        let since = Instant::now();
         for number in 0.. {
             fs::write(world.workspace().join("notes"), format!("{round} {number}")).unwrap();
             if !checkpoints.holds_up(&ask, round) {
                 break;
             }
-            assert!(since.elapsed() < std::time::Duration::from_secs(60), "it gives up");
+            assert!(since.elapsed() < Duration::from_secs(60), "it gives up");
             said.extend(checkpoints.taken().await.bodies);
         }
         let restless =

@@ -109,22 +109,12 @@ impl Cache {
         }
     }
 
-    /// The bytes that so many tokens take.
+    /// The bytes of memory that a slot would take to hold so many tokens, where it is taken as tokens
+    /// come; none where they go over what others left.
     #[must_use]
-    pub fn token_bytes(&self, tokens: usize) -> u64 {
-        self.token_bytes.saturating_mul(tokens as u64)
-    }
-
-    /// The bytes of memory that pieces would take for what they put into their slots, where it is
-    /// taken as tokens come; none where they go over what others left.
-    #[must_use]
-    pub fn growth(&self, pieces: &[Piece<'_>]) -> u64 {
-        let grows = |piece: &Piece<'_>| {
-            let end = self.length(piece.slot).saturating_add(piece.tokens.len());
-            let taken = self.taken.get(piece.slot).copied().unwrap_or(usize::MAX);
-            stepped(end).saturating_sub(taken) as u64
-        };
-        pieces.iter().map(grows).fold(0, u64::saturating_add).saturating_mul(self.token_bytes)
+    pub fn growth(&self, slot: usize, tokens: usize) -> u64 {
+        let taken = self.taken.get(slot).copied().unwrap_or(usize::MAX);
+        self.token_bytes.saturating_mul(stepped(tokens).saturating_sub(taken) as u64)
     }
 
     /// Forgets a slot, and gives its memory back where it was taken as tokens came. Whether there was

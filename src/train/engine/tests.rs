@@ -267,11 +267,18 @@ fn texts_take_no_memory_that_is_not_free_and_give_back_what_they_took() {
     let failed = engine.forward(0, &[piece(0, &more, Want::Best)]);
     let Err(EngineError::OutOfMemory(told)) = failed else { panic!("{failed:?}") };
     assert!(told.contains("of keys and values"), "{told}");
+    frees(128 * each - 1);
     assert!(matches!(engine.copy(0, 1, 100), Err(EngineError::OutOfMemory(_))));
     // What it has already it may go on with, however little is free.
     frees(0);
     engine.truncate(0, 99);
     assert!(off(&logits(&mut engine, 0, &text[99..]), &whole) <= 1e-4);
+    // Nor is it held to what was free when it took the last of that.
+    frees(64 * each);
+    let _ = engine.forward(0, &[piece(0, &more, Want::Nothing)]);
+    engine.truncate(0, 99);
+    assert!(off(&logits(&mut engine, 0, &text[99..]), &whole) <= 1e-4);
+    frees(0);
     assert!(engine.give_back(0) && !engine.give_back(0) && !engine.give_back(1));
     assert!(engine.forward(0, &[piece(0, &text, Want::Best)]).is_err());
     frees(1 << 30);

@@ -172,9 +172,7 @@ int register_bytes() {
 
 }  // namespace
 
-template <typename Weight>
 void arrange(float* input, int64_t rows, int64_t inputs) {
-  if (sizeof(Weight) == sizeof(float)) return;
   const int64_t count = register_bytes() / 4;
   float pairs[32];
   for (int64_t row = 0; row < rows; ++row, input += inputs) {
@@ -202,8 +200,6 @@ void few_rows(
   product<32>(input, weights, found, rows, inputs, outputs, begin, end);
 }
 
-template void arrange<float>(float*, int64_t, int64_t);
-template void arrange<Bf16>(float*, int64_t, int64_t);
 template void few_rows(
     const float*, const float*, float*, int64_t, int64_t, int64_t, int64_t, int64_t);
 template void few_rows(

@@ -15,13 +15,12 @@ struct Bf16 {
 };
 
 // Puts the numbers of `input` [rows, inputs] into the order in which `few_rows` looks at them for
-// weights of this kind.
-template <typename Weight>
+// weights in bf16.
 void arrange(float* input, int64_t rows, int64_t inputs);
 
 // Outputs `begin` to `end` of `input · weightsᵀ`, summed in single precision, written into `found`. All
-// are whole and in rows: `input` [rows, inputs], arranged, `weights` [outputs, inputs] of `float` or
-// `Bf16`, `found` [rows, outputs].
+// are whole and in rows: `input` [rows, inputs], `weights` [outputs, inputs] of `float` or, for what
+// is arranged, `Bf16`, `found` [rows, outputs].
 template <typename Weight>
 void few_rows(
     const float* input, const Weight* weights, float* found, int64_t rows, int64_t inputs,

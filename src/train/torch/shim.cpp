@@ -12,6 +12,7 @@
 #include <limits>
 #include <new>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include <sys/mman.h>
@@ -147,9 +148,9 @@ at::Tensor few_rows(const at::Tensor& input, const at::Tensor& weight) {
   at::Tensor rows = input.to(at::kFloat).contiguous();
   const int64_t inputs = weight.size(1), outputs = weight.size(0);
   at::Tensor found = at::empty({rows.size(0), outputs}, rows.options());
-  // A copy, where there is anything to arrange.
-  if (input.scalar_type() != at::kFloat) {
-    limn::arrange<Weight>(rows.mutable_data_ptr<float>(), rows.size(0), inputs);
+  // Of another kind they are a copy already.
+  if constexpr (std::is_same_v<Weight, limn::Bf16>) {
+    limn::arrange(rows.mutable_data_ptr<float>(), rows.size(0), inputs);
   }
   const float* from = rows.const_data_ptr<float>();
   const auto* weights = static_cast<const Weight*>(weight.const_data_ptr());

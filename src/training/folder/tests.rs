@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -74,7 +75,9 @@ fn one_process_trains_at_a_time() {
     assert!(error.contains("is being trained") && error.contains(&pid), "{error}");
     drop(lock);
     // A child that another test is just starting may hold it a moment longer.
+    let since = Instant::now();
     while run.holder().is_some() {
+        assert!(since.elapsed() < Duration::from_secs(60), "it stays locked");
         std::thread::yield_now();
     }
     run.lock().unwrap();
