@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use mock_server::Reply;
 use record::Library;
@@ -104,6 +105,11 @@ fn two_sessions() -> World {
     world.exec(&server.url(), &["Play"]).succeeds();
     world.exec(&server.url(), &[&format!("Call the {NEEDLE}")]).succeeds();
     world.write("work/mine.txt", &format!("my own {NEEDLE}\n"));
+    // What has just been written is not remembered by its time.
+    let written = fs::metadata(world.path("work/mine.txt")).unwrap().modified().unwrap();
+    while written.elapsed().is_ok_and(|age| age < Duration::from_millis(200)) {
+        std::thread::yield_now();
+    }
     world.exec(&server.url(), &["--resume", "last", "Look"]).succeeds();
     let library = Library::open(&world.home()).unwrap();
     let id = world.archive().id();
